@@ -1,0 +1,1 @@
+"""The log: tables, the only writer, the only reader."""

@@ -1,0 +1,1 @@
+"""Load: replayed patients, load tests, crash tests."""

@@ -1,0 +1,1 @@
+"""Pure computation: arrays and frames in, named results out."""

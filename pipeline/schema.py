@@ -1,0 +1,233 @@
+"""The thirteen features, declared once; every other list of columns is derived from this table.
+
+The API's decoder and its OpenAPI document, the form, the database columns, the drift tests, the
+chart labels and the data dictionary each turn a `Feature` into their own thing with one function.
+Codes are those of the original UCI files. Standard library only.
+
+Source: UCI Heart Disease (Janosi, Steinbrunn, Pfisterer, Detrano 1988), doi:10.24432/C52P4X;
+the limits are explained in docs/data-dictionary.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+TARGET = "disease"
+"""Column of the label: 1 = a coronary artery narrowed by more than 50 %, 0 = none."""
+
+
+class Kind(StrEnum):
+    """How a feature's values are to be read."""
+
+    NUMBER = "number"
+    """A measurement on a scale, with a unit."""
+    COUNT = "count"
+    """A whole number from `low` to `high`."""
+    BOOLEAN = "boolean"
+    """Yes (1) or no (0)."""
+    CATEGORY = "category"
+    """One of a fixed set of words, each with its UCI code."""
+
+
+@dataclass(frozen=True)
+class OtherUnit:
+    """A range that betrays another unit, and the sentence that says so."""
+
+    low: float
+    high: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of the data: its words, unit and limits.
+
+    Values below `low` or above `high` are refused; values outside `usual_low` and `usual_high`
+    are accepted with a warning. `step` is the grid to which drift, rollups and charts round.
+    """
+
+    name: str
+    label: str
+    kind: Kind
+    low: float
+    high: float
+    unit: str = ""
+    step: float = 1.0
+    required: bool = False
+    usual_low: float | None = None
+    usual_high: float | None = None
+    codes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    help: str = ""
+    other_unit: OtherUnit | None = None
+    zero_is_missing: bool = False
+
+    @property
+    def is_numeric(self) -> bool:
+        """True for measurements and counts, which have an order and a distance."""
+        return self.kind in (Kind.NUMBER, Kind.COUNT)
+
+    @property
+    def title(self) -> str:
+        """The label with its unit, as "Cholesterol (mg/dl)"."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def words(self) -> Mapping[int, str]:
+        """UCI code -> word; empty for numbers."""
+        return {code: word for word, code in self.codes.items()}
+
+    def describe(self, value: float | None) -> str:
+        """Say a stored value in words with its unit; None or NaN is "not known"."""
+        if value is None or value != value:
+            return "not known"
+        if self.codes:
+            return self.words.get(int(value), "not known")
+        number = f"{value:.10g}"
+        return f"{number} {self.unit}" if self.unit else number
+
+
+def _codes(**words: int) -> Mapping[str, int]:
+    return MappingProxyType(words)
+
+
+_YES_NO = _codes(no=0, yes=1)
+
+FEATURES: tuple[Feature, ...] = (
+    Feature(
+        "age", "Age", Kind.NUMBER, 18, 120, "years", required=True, usual_low=28, usual_high=77
+    ),
+    Feature("sex", "Sex", Kind.CATEGORY, 0, 1, required=True, codes=_codes(female=0, male=1)),
+    Feature(
+        "cp",
+        "Chest pain",
+        Kind.CATEGORY,
+        1,
+        4,
+        codes=MappingProxyType(
+            {"typical angina": 1, "atypical angina": 2, "non-anginal pain": 3, "asymptomatic": 4}
+        ),
+    ),
+    Feature(
+        "trestbps",
+        "Resting blood pressure",
+        Kind.NUMBER,
+        50,
+        300,
+        "mm Hg",
+        usual_low=80,
+        usual_high=200,
+        help="Systolic, on admission to the hospital.",
+        other_unit=OtherUnit(5, 40, "looks like cmHg or kPa; mm Hg is expected"),
+        zero_is_missing=True,
+    ),
+    Feature(
+        "chol",
+        "Serum cholesterol",
+        Kind.NUMBER,
+        30,
+        1000,
+        "mg/dl",
+        usual_low=100,
+        usual_high=578,
+        help="Total cholesterol.",
+        other_unit=OtherUnit(2, 20, "looks like mmol/l; mg/dl is expected (mmol/l times 38.67)"),
+        zero_is_missing=True,
+    ),
+    Feature("fbs", "Fasting blood sugar above 120 mg/dl", Kind.BOOLEAN, 0, 1, codes=_YES_NO),
+    Feature(
+        "restecg",
+        "Resting ECG",
+        Kind.CATEGORY,
+        0,
+        2,
+        codes=MappingProxyType(
+            {"normal": 0, "ST-T wave abnormality": 1, "left ventricular hypertrophy": 2}
+        ),
+        help="Left ventricular hypertrophy: probable or definite by Estes' criteria.",
+    ),
+    Feature(
+        "thalach",
+        "Highest heart rate reached",
+        Kind.NUMBER,
+        30,
+        250,
+        "beats/min",
+        help="During the exercise test.",
+    ),
+    Feature("exang", "Chest pain brought on by exercise", Kind.BOOLEAN, 0, 1, codes=_YES_NO),
+    Feature(
+        "oldpeak",
+        "ST depression by exercise",
+        Kind.NUMBER,
+        -5,
+        10,
+        "mm",
+        step=0.1,
+        usual_low=0,
+        usual_high=6.2,
+        help="Relative to rest.",
+    ),
+    Feature(
+        "slope",
+        "Slope of the peak exercise ST segment",
+        Kind.CATEGORY,
+        1,
+        3,
+        codes=_codes(upsloping=1, flat=2, downsloping=3),
+    ),
+    Feature(
+        "ca",
+        "Major vessels coloured by fluoroscopy",
+        Kind.COUNT,
+        0,
+        3,
+        "vessels",
+        help="A count from 0 to 3.",
+    ),
+    Feature(
+        "thal",
+        "Thallium scan",
+        Kind.CATEGORY,
+        3,
+        7,
+        codes=MappingProxyType({"normal": 3, "fixed defect": 6, "reversible defect": 7}),
+        help="Thallium scintigraphy of the heart muscle; not thalassemia.",
+    ),
+)
+
+NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+BY_NAME: Mapping[str, Feature] = MappingProxyType({f.name: f for f in FEATURES})
+
+Row = Sequence[float | None]
+"""One patient: thirteen UCI-coded values in the order of `FEATURES`; None or NaN = not known."""
+
+_AGE = NAMES.index("age")
+
+
+def usual_range(feature: Feature, age: float) -> tuple[float | None, float | None]:
+    """Return the range outside which a value draws a warning.
+
+    For `thalach` the upper end falls with age: 220 - age is the textbook mean of the highest heart
+    rate and 36 is three standard deviations of 12 beats/min (Fox et al. 1971).
+    """
+    if feature.name == "thalach":
+        return None, 220 - age + 36
+    return feature.usual_low, feature.usual_high
+
+
+def unusual(row: Row) -> list[tuple[str, str]]:
+    """List the plausible but unusual values of one patient as (feature name, sentence)."""
+    age = row[_AGE]
+    found = []
+    for feature, value in zip(FEATURES, row, strict=True):
+        if value is None or age is None or not feature.is_numeric:
+            continue
+        low, high = usual_range(feature, age)
+        if low is not None and value < low:
+            found.append((feature.name, f"unusually low: below {low:g} {feature.unit}"))
+        elif high is not None and value > high:
+            found.append((feature.name, f"unusually high: above {high:g} {feature.unit}"))
+    return found

@@ -1,0 +1,38 @@
+"""The only reader of the environment; programs read it once and pass values on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What can be set, as `CARDIOWATCH_<NAME>`; the table in docs/settings.md derives from this."""
+
+    model_config = SettingsConfigDict(env_prefix="CARDIOWATCH_", frozen=True)
+
+    database_url: str = Field(
+        "sqlite:///var/cardiowatch.db",
+        description="SQLAlchemy URL of the log: sqlite:///... or postgresql+psycopg://...",
+    )
+    model_dir: Path = Field(Path("var/models"), description="Folder of the trained model.")
+    api_host: str = Field("127.0.0.1", description="Address on which the API listens.")
+    api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
+    api_workers: int = Field(
+        1, ge=1, le=64, description="API processes; more than one requires PostgreSQL."
+    )
+    api_url: str = Field(
+        "http://127.0.0.1:8000", description="Where the dashboard and the replay find the API."
+    )
+    dashboard_port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
+    threshold: float = Field(
+        0.5, gt=0, lt=1, description="Probability from which the prediction is 1."
+    )
+    log_queue_max: int = Field(
+        10_000, ge=1, description="Rows that may wait for their commit; above it the answer is 503."
+    )
+    log_timeout_s: float = Field(
+        2.0, gt=0, le=60, description="Seconds until a row that is not committed is a 503."
+    )
