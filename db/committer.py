@@ -1,0 +1,260 @@
+"""Group commit: one thread that writes everything that waits in one transaction, again and again.
+
+A batch never waits for company: it is what has gathered while the one before was being committed.
+An entry is taken exactly once, by this thread (which then stores it) or by the caller's timeout
+(and then it is never stored); that is what makes a refusal trustworthy.
+"""
+
+from __future__ import annotations
+
+import threading
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+import psycopg
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+
+from db.engine import explain
+from db.inserts import Row, inserter, upsert
+from db.tables import idempotency
+
+
+class LogUnavailable(Exception):
+    """The rows were not committed in time; `retry_after_s` says when to come back.
+
+    With `fate_unknown` false they are not stored and never will be. With `fate_unknown` true the
+    database fell silent during the commit: they may be stored, and a retry under the same
+    idempotency key settles it.
+    """
+
+    def __init__(self, reason: str, *, retry_after_s: int = 1, fate_unknown: bool = False) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        self.fate_unknown = fate_unknown
+
+
+class RowRefused(Exception):
+    """The rows break a constraint of the tables: the program is wrong, a retry does not help."""
+
+
+class Answer(NamedTuple):
+    """What was answered the first time under an idempotency key."""
+
+    request_hash: bytes
+    response: bytes
+
+
+class Claim(NamedTuple):
+    """An idempotency key with the answer to remember under it."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+    response: bytes
+
+
+class Entry:
+    """What one caller wants written: rows of predictions, or other work inside the transaction."""
+
+    __slots__ = ("_taken", "claim", "deadline", "error", "future", "result", "rows", "work")
+
+    def __init__(
+        self,
+        future: Future[Any],
+        deadline: float,
+        rows: Sequence[Row] = (),
+        claim: Claim | None = None,
+        work: Callable[[Connection], Any] | None = None,
+    ) -> None:
+        self.future = future
+        self.deadline = deadline
+        self.rows = rows
+        self.claim = claim
+        self.work = work
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._taken = threading.Lock()
+
+    def take(self) -> bool:
+        """Decide this entry's fate; true for the one caller, in whichever thread, that may."""
+        return self._taken.acquire(blocking=False)
+
+
+class Committer:
+    """Writes entries in batches; `run` is the body of its thread.
+
+    Parameters
+    ----------
+    engine
+        In autocommit mode; transactions are begun and ended here.
+    settle
+        Receives the entries of each batch when their `result` or `error` is final; called in the
+        writing thread.
+    """
+
+    def __init__(self, engine: Engine, settle: Callable[[list[Entry]], None]) -> None:
+        self.queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._engine = engine
+        self._settle = settle
+        self._connection: Connection | None = None
+        on_sqlite = engine.dialect.name == "sqlite"
+        # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
+        self._begin_sql = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
+        self._insert = inserter(engine)
+
+    def run(self) -> None:
+        """Commit batch after batch until None comes through the queue."""
+        while (first := self.queue.get()) is not None:
+            self._settle(self._commit_all_that_waits(first))
+        self._discard()
+
+    def _commit_all_that_waits(self, first: Entry) -> list[Entry]:
+        try:
+            connection = self._begin()
+        except Exception as error:  # whatever it is, the thread must live and the callers hear it
+            self._discard()
+            entries = self._drain(first)
+            _fail([e for e in entries if e.take()], LogUnavailable(explain(self._engine, error)))
+            return entries
+        # Only now: what times out while the database is being waited for is not stored later.
+        entries = self._drain(first)
+        taken = [entry for entry in entries if entry.take()]
+        committing = False
+        try:
+            self._write(connection, taken)
+            committing = True
+            connection.exec_driver_sql("COMMIT")
+        except Exception as error:
+            self._discard()
+            unknown = committing and not _surely_rolled_back(error)
+            reason = explain(self._engine, error)
+            _fail(taken, LogUnavailable(reason, fate_unknown=unknown))
+        return entries
+
+    def _drain(self, first: Entry) -> list[Entry]:
+        entries = [first]
+        while True:
+            try:
+                entry = self.queue.get_nowait()
+            except Empty:
+                return entries
+            if entry is None:
+                self.queue.put(None)  # the end; run() has to see it too
+                return entries
+            entries.append(entry)
+
+    def _begin(self) -> Connection:
+        """Begin a transaction, on a new connection when the old one has died."""
+        if self._connection is not None:
+            try:
+                self._connection.exec_driver_sql(self._begin_sql)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                self._discard()
+            else:
+                return self._connection
+        self._connection = self._engine.connect()
+        self._connection.exec_driver_sql(self._begin_sql)
+        return self._connection
+
+    def _discard(self) -> None:
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, connection: Connection, entries: list[Entry]) -> None:
+        try:
+            self._write_together(connection, entries)
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            connection.exec_driver_sql("ROLLBACK")
+            connection.exec_driver_sql(self._begin_sql)
+            for entry in entries:
+                self._write_alone(connection, entry)
+
+    def _write_alone(self, connection: Connection, entry: Entry) -> None:
+        """Write one entry so that its refusal does not touch the others."""
+        connection.exec_driver_sql("SAVEPOINT entry")
+        try:
+            self._write_together(connection, [entry])
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            entry.error = RowRefused(_first_line(error))
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
+        connection.exec_driver_sql("RELEASE SAVEPOINT entry")
+
+    def _write_together(self, connection: Connection, entries: list[Entry]) -> None:
+        claimed = [(entry.claim, entry) for entry in entries if entry.claim]
+        # In the order of the keys: two processes that claim the same ones never wait in a circle.
+        for claim, entry in sorted(claimed, key=lambda pair: pair[0][:2]):
+            entry.result = _claim(connection, claim)
+        rows = [row for entry in entries if entry.result is None for row in entry.rows]
+        if rows:
+            self._insert(connection, rows)
+        for entry in entries:
+            if entry.work:
+                entry.result = entry.work(connection)
+
+
+def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
+    """Return what was answered under a key, if anything was."""
+    columns = idempotency.c
+    found = connection.execute(
+        select(columns.request_hash, columns.response).where(
+            columns.scope == scope, columns.key == key
+        )
+    ).one_or_none()
+    return None if found is None else Answer(bytes(found[0]), bytes(found[1]))
+
+
+def _claim(connection: Connection, claim: Claim) -> Answer | None:
+    """Take the key and return None, or return what its first holder answered."""
+    insert = upsert(connection, idempotency).on_conflict_do_nothing()
+    if connection.execute(insert, {**claim._asdict(), "created_at": _now()}).rowcount:
+        return None
+    return find_answer(connection, claim.scope, claim.key)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _fail(entries: list[Entry], error: LogUnavailable) -> None:
+    for entry in entries:
+        entry.error = error
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Tell an entry that the tables do not accept from a database that cannot write."""
+    return isinstance(error, _REFUSALS) or (
+        isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+    )
+
+
+_REFUSALS = (
+    *(IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataError),
+    *(TypeError, ValueError, LookupError, ArithmeticError),
+)
+
+
+def _surely_rolled_back(error: Exception) -> bool:
+    """Tell whether a failed COMMIT is known to have stored nothing.
+
+    SQLite fails so when it cannot write its last page; after any other error a commit may have
+    happened without our hearing of it.
+    """
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_BUSY")
+
+
+def _first_line(error: Exception) -> str:
+    """Return what is wrong without the row: PostgreSQL's further lines quote its values."""
+    return str(getattr(error, "orig", None) or error).split("\n")[0]

@@ -1,0 +1,177 @@
+"""Connections to the two databases, with the settings on which the log's promises rest."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import psycopg
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from db.tables import REVISION
+
+_T = TypeVar("_T")
+
+ANSWER_S = 10.0
+"""Longest wait for one answer of a reader's query; the writer has a shorter one of its own."""
+
+CONNECT_S = 2
+"""Longest wait for a connection to PostgreSQL; libpq knows no shorter one."""
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be used; the message is one sentence that says what to do."""
+
+
+def connect(
+    url: str, *, read_only: bool = False, create: bool = False, answer_s: float = ANSWER_S
+) -> Engine:
+    """Return an engine in autocommit mode; no connection is made yet.
+
+    Parameters
+    ----------
+    url
+        `sqlite:///path` or `postgresql+psycopg://user:password@host/database`.
+    read_only
+        Open so that nothing can be written (SQLite `mode=ro`).
+    create
+        Make the SQLite file when it is missing; otherwise that is an error.
+    answer_s
+        Seconds after which a silent PostgreSQL server, or a locked SQLite file, is an error.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When the URL names neither of the two databases.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise DatabaseUnavailable(f"{_WHICH}.") from None
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite") and parsed.database:
+        return _sqlite(parsed, read_only, create, answer_s)
+    if parsed.drivername == "postgresql+psycopg":
+        return _postgresql(parsed, read_only, answer_s)
+    raise DatabaseUnavailable(f"{_WHICH}, not {parsed.drivername}.")
+
+
+_WHICH = "The database URL must be sqlite:///path or postgresql+psycopg://user@host/database"
+
+
+def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
+    mode = "ro" if read_only else "rwc" if create else "rw"
+    file = f"file:{quote(url.database or '')}?mode={mode}"
+
+    def open_file() -> sqlite3.Connection:
+        connection = sqlite3.connect(file, uri=True, timeout=answer_s, check_same_thread=False)
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait
+            connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
+        return connection
+
+    # No pool: opening takes a fraction of a millisecond, and a reader that kept its connection
+    # would go on reading a database file that has been replaced.
+    return create_engine(
+        url,
+        creator=open_file,
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,  # patients' values stay out of error messages
+    )
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that stops waiting: a frozen server does not honour its own timeouts."""
+
+    answer_s = ANSWER_S
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, timeout or self.answer_s)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            message = f"no answer from PostgreSQL within {self.answer_s:g} s"
+            raise psycopg.OperationalError(message) from None
+
+
+def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
+    options = f"-c statement_timeout={int(answer_s * 1000)} -c timezone=UTC"
+    if read_only:
+        options += " -c default_transaction_read_only=on"
+    defaults = {"connect_timeout": str(CONNECT_S), "application_name": "cardiowatch"}
+    engine = create_engine(
+        url.update_query_dict({**defaults, **url.query, "options": options}),
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=15,
+        pool_timeout=answer_s,
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def open_connection(_dialect: Any, _record: Any, _args: Any, params: Any) -> psycopg.Connection:
+        connection = _Connection.connect(**params)
+        connection.answer_s = answer_s
+        return connection
+
+    return engine
+
+
+_NO_TABLE = ("42P01", "42703")  # PostgreSQL's codes for an unknown table and an unknown column
+
+
+@contextmanager
+def session(engine: Engine) -> Iterator[Connection]:
+    """Lend a connection; whatever the database objects to becomes one sentence.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When the database is missing, silent, locked, or not migrated.
+    """
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except (DBAPIError, PoolTimeout, psycopg.Error) as error:
+        raise DatabaseUnavailable(explain(engine, error)) from error
+
+
+def explain(engine: Engine, error: BaseException) -> str:
+    """Say in one sentence what is wrong with the database and what to do."""
+    cause = getattr(error, "orig", None) or error
+    reason = str(cause).strip().split("\n")[0] or type(cause).__name__
+    if getattr(cause, "sqlstate", None) in _NO_TABLE or reason.startswith("no such "):
+        return f"{_name(engine)} is not migrated: run python -m db.migrate ({reason})."
+    if engine.dialect.name == "sqlite":
+        path = Path(engine.url.database or "")
+        if not path.exists():
+            return f"There is no database {path}: run python -m db.migrate."
+        return f"{_name(engine)} cannot be used: {reason}."
+    return f"{_name(engine)} does not answer; is PostgreSQL running there? ({reason})"
+
+
+def _name(engine: Engine) -> str:
+    if engine.dialect.name == "sqlite":
+        return f"The database {engine.url.database}"
+    # Without user and password: this sentence reaches logs and pages.
+    return f"The database {engine.url.database} at {engine.url.host or 'the local socket'}"
+
+
+def check_revision(engine: Engine) -> None:
+    """Raise DatabaseUnavailable unless the database has this program's tables.
+
+    A newer database is accepted: during an upgrade, old processes run on the migrated tables.
+    """
+    with session(engine) as connection:
+        found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if found is None or found < REVISION:
+        raise DatabaseUnavailable(f"{_name(engine)} is not migrated: run python -m db.migrate.")

@@ -1,0 +1,76 @@
+"""UUIDv7 identifiers: an id carries the time of its row, so it also names a partition.
+
+Lower-case hyphenated text sorts like the time it carries, on both databases, so a time window is a
+range of ids and the primary key serves it.
+
+Source: RFC 9562, section 5.7.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_YEAR_10000_MS = 253_402_300_800_000  # datetime ends here, UUIDv7 some 900 years later
+
+_last: tuple[int, str] = (-1, "")  # the time part of the newest id: thousands share a millisecond
+
+
+def new_id(now_ms: int | None = None) -> str:
+    """Make an id for now, or for `now_ms` milliseconds since 1970 UTC.
+
+    72 of its bits are random and come from the operating system, so neither a seeded generator nor
+    a forked process can repeat one.
+    """
+    global _last
+    ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    known, prefix = _last
+    if ms != known:
+        digits = f"{ms:012x}"
+        prefix = f"{digits[:8]}-{digits[8:]}-7"
+        _last = (ms, prefix)
+    tail = os.urandom(9).hex()
+    return f"{prefix}{tail[:3]}-8{tail[3:6]}-{tail[6:]}"
+
+
+def is_id(text: str) -> bool:
+    """Tell whether the text is an id as `new_id` writes it."""
+    return _UUID7.fullmatch(text) is not None and _milliseconds(text) < _YEAR_10000_MS
+
+
+def time_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
+    """Return the time of an id, UTC, to the millisecond.
+
+    Raises
+    ------
+    ValueError
+        When the text is not an id.
+    """
+    if not is_id(id):
+        raise ValueError("not an id: a lower-case UUIDv7 is expected")
+    return _EPOCH + _MILLISECOND * _milliseconds(id)
+
+
+def first_id_at(t: datetime) -> str:
+    """Return the lowest id at or after a time.
+
+    Ids in `[first_id_at(a), first_id_at(b))` are the rows with `a <= received_at < b`.
+
+    Raises
+    ------
+    ValueError
+        When the time has no zone.
+    """
+    if t.tzinfo is None:
+        raise ValueError("a time without a zone is ambiguous: give it one, as in ...Z or +01:00")
+    ms = max(0, -((_EPOCH - t) // _MILLISECOND))  # rounded up: ids have whole milliseconds
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7000-8000-000000000000"
+
+
+def _milliseconds(id: str) -> int:  # noqa: A002
+    return int(id[:8] + id[9:13], 16)

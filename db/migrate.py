@@ -1,0 +1,92 @@
+"""Bring the database to the newest schema: `python -m db.migrate`; twice or two at once is safe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+
+from db.engine import DatabaseUnavailable, connect, session
+from settings import SettingsError, load_settings
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+LONGEST_S = 3600.0
+"""A migration may rewrite a large table, and a second one waits for the first."""
+
+_ADVISORY_LOCK = 0x63617264696F  # "cardio"; any number that no other program takes
+
+
+def migrate(url: str, say: Callable[[str], None] = print) -> None:
+    """Apply the missing migrations in one transaction: all of them or none.
+
+    Parameters
+    ----------
+    url
+        Of the database; the folder and file of a SQLite database are made when missing.
+    say
+        Receives one line per migration.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When the database cannot be reached or written.
+    """
+    engine = connect(url, create=True, answer_s=LONGEST_S)
+    if engine.dialect.name == "sqlite":
+        _make_file(Path(engine.url.database or ""))
+    with session(engine) as connection:
+        begin(connection)
+        command.upgrade(_config(connection, say), "head")
+        connection.exec_driver_sql("COMMIT")
+    engine.dispose()
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction that a second migration waits for."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+
+
+def _config(connection: Connection, say: Callable[[str], None]) -> Config:
+    def on_version_apply(step: Any, **_: Any) -> None:
+        say(f"{step.up_revision_id}  {step.up_revision.doc}")
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes.update(connection=connection, on_version_apply=on_version_apply)
+    return config
+
+
+def _make_file(path: Path) -> None:
+    """Create the file so that only its owner can read the patients in it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise DatabaseUnavailable(f"Cannot create {path}: {error.strerror}.") from error
+
+
+def main() -> int:
+    """Migrate the database of the settings; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m db.migrate", description=__doc__)
+    parser.parse_args()
+    try:
+        migrate(load_settings().database_url)
+    except (DatabaseUnavailable, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What the log writes besides predictions; each function runs inside the writer's transaction."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, literal, select, update
+
+from db.ids import is_id, new_id, time_of
+from db.inserts import upsert
+from db.tables import ID, UtcDateTime, idempotency, models, outcomes, predictions
+
+KEYS_KEPT = timedelta(hours=24)
+"""For so long an idempotency key is remembered."""
+
+
+def insert_outcome(
+    connection: Connection, prediction_id: str, outcome: int, observed_at: datetime | None
+) -> dict[str, Any] | None:
+    """Append an outcome and return it; None when there is no such prediction."""
+    if not is_id(prediction_id):
+        return None
+    outcome_id = new_id()
+    values = select(
+        predictions.c.id,
+        literal(outcome_id, ID),
+        predictions.c.received_at,
+        literal(outcome),
+        literal(observed_at, UtcDateTime),
+    ).where(predictions.c.id == prediction_id, predictions.c.received_at == time_of(prediction_id))
+    columns = ["prediction_id", "id", "received_at", "outcome", "observed_at"]
+    if not connection.execute(insert(outcomes).from_select(columns, values)).rowcount:
+        return None
+    return {
+        "id": prediction_id,
+        "outcome": outcome,
+        "observed_at": observed_at,
+        "recorded_at": time_of(outcome_id),
+    }
+
+
+def remember_model(connection: Connection, version: str, scorecard: str) -> None:
+    """Keep a scorecard under its version, once."""
+    connection.execute(
+        upsert(connection, models).on_conflict_do_nothing(),
+        {"version": version, "scorecard": scorecard, "first_used": datetime.now(UTC)},
+    )
+
+
+def probe(connection: Connection) -> None:
+    """Write one row as it is, to see whether the database can be written."""
+    some_version = select(func.max(models.c.version)).scalar_subquery()
+    connection.execute(
+        update(models)
+        .where(models.c.version == some_version)
+        .values(first_used=models.c.first_used)
+    )
+
+
+def forget_old_keys(connection: Connection) -> None:
+    """Delete the idempotency keys that are older than `KEYS_KEPT`."""
+    oldest = datetime.now(UTC) - KEYS_KEPT
+    connection.execute(delete(idempotency).where(idempotency.c.created_at < oldest))

@@ -1,0 +1,161 @@
+"""The tables, declared once for SQLite and PostgreSQL; migrations/ holds how they came to be.
+
+Features are stored as UCI codes. `predictions` is clustered on (id, received_at): an id carries its
+time, so the one primary key serves look-ups, time windows and, on PostgreSQL, partitions by day.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
+
+from pipeline.schema import FEATURES, Feature, Kind
+
+REVISION = "0001"
+"""The newest migration; a database below it is refused with a sentence that says what to do."""
+
+SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
+"""Who asked. Pages and the monitor read `live` unless another one is chosen."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with a zone, kept in UTC; SQLite keeps it as text, which sorts like the time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without a zone; convert the rest to UTC."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a time without a zone is ambiguous")
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give SQLite's times their zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+ID = String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
+
+
+def feature_column(feature: Feature) -> Column[Any]:
+    """Turn a feature into its column: measurements are doubles, codes and counts small integers."""
+    kind: TypeEngine[Any] = Double() if feature.kind is Kind.NUMBER else SmallInteger()
+    return Column(feature.name, kind, nullable=not feature.required)
+
+
+def feature_check(feature: Feature) -> CheckConstraint:
+    """Turn a feature's plausible limits, or its codes, into the constraint that guards them."""
+    if feature.kind is Kind.NUMBER:
+        rule = f"{feature.name} BETWEEN {feature.low:g} AND {feature.high:g}"
+    else:
+        whole = feature.codes.values() or range(int(feature.low), int(feature.high) + 1)
+        rule = f"{feature.name} IN ({', '.join(str(code) for code in sorted(whole))})"
+    return CheckConstraint(rule, name=feature.name)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("received_at", UtcDateTime, primary_key=True),
+    Column("source", String(16), nullable=False),
+    *(feature_column(feature) for feature in FEATURES),
+    Column("probability", Double, nullable=False),
+    Column("prediction", SmallInteger, nullable=False),
+    Column("threshold", Double, nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("latency_ms", Double, nullable=False),
+    CheckConstraint(
+        "source IN ({})".format(", ".join(f"'{source}'" for source in SOURCES)), name="source"
+    ),
+    *(feature_check(feature) for feature in FEATURES),
+    CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
+    CheckConstraint("prediction IN (0, 1)", name="prediction"),
+    CheckConstraint("threshold BETWEEN 0 AND 1", name="threshold"),
+    CheckConstraint("latency_ms >= 0", name="latency_ms"),
+    Index("ix_predictions_source_id", "source", "id"),
+    sqlite_with_rowid=False,
+)
+
+PREDICTION_COLUMNS = tuple(c.name for c in predictions.columns if c.name != "received_at")
+"""The order of a row's values in `Log.append`; `received_at` is not among them: the id says it."""
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    # Append-only; the id is a UUIDv7 too, so the newest outcome is the one with the highest id.
+    Column("prediction_id", ID, primary_key=True),
+    Column("id", ID, primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("observed_at", UtcDateTime),
+    ForeignKeyConstraint(
+        ["prediction_id", "received_at"], ["predictions.id", "predictions.received_at"]
+    ),
+    CheckConstraint("outcome IN (0, 1)", name="outcome"),
+    sqlite_with_rowid=False,
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("scorecard", Text, nullable=False),
+    Column("first_used", UtcDateTime, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", String(128), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_idempotency_created_at", "created_at"),
+    sqlite_with_rowid=False,
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("minute", UtcDateTime, primary_key=True),
+    Column("route", String(128), primary_key=True),
+    Column("status", SmallInteger, primary_key=True),
+    Column("field", String(64), primary_key=True),
+    Column("reason", String(64), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("count", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
