@@ -1,0 +1,104 @@
+"""The design matrix: thirteen UCI-coded features to the columns that carry coefficients.
+
+Shared by fitting and serving, so that both mean the same thing by a coefficient. numpy and the
+standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.schema import FEATURES, NAMES, Feature
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the design matrix: a number's value, one level, or "not known"."""
+
+    feature: Feature
+    code: float | None
+    """The UCI code of a level; None for a number's value and for "not known"."""
+    unknown: bool = False
+
+    @property
+    def name(self) -> str:
+        """`age`, `cp: asymptomatic` or `ca: not known`."""
+        if self.unknown:
+            return f"{self.feature.name}: not known"
+        if self.code is None:
+            return self.feature.name
+        return f"{self.feature.name}: {self.feature.words[int(self.code)]}"
+
+
+def _columns() -> Iterator[Column]:
+    for feature in FEATURES:
+        if feature.is_numeric:
+            yield Column(feature, None)
+        else:
+            yield from (Column(feature, float(code)) for code in feature.codes.values())
+        if not feature.required:
+            yield Column(feature, None, unknown=True)
+
+
+COLUMNS: tuple[Column, ...] = tuple(_columns())
+"""The design matrix's columns, derived from the schema; a coefficient set has one number each."""
+
+
+def design(rows: Array, center: Array, scale: Array) -> Array:
+    """Turn patients into the design matrix.
+
+    Parameters
+    ----------
+    rows
+        UCI codes, shape (n, 13), NaN = not known.
+    center, scale
+        Mean and standard deviation by which numbers are standardised, shape (13,); 0 and 1 for
+        categories.
+
+    Returns
+    -------
+    Array
+        Shape (n, number of `COLUMNS`). An unknown number has 0 in its value column, and every
+        unknown value has 1 in its "not known" column.
+
+    Raises
+    ------
+    ValueError
+        When a category holds a code that the schema does not have, or a number is infinite.
+    """
+    if rows.ndim != 2 or rows.shape[1] != len(NAMES):
+        raise ValueError(f"expected the {len(NAMES)} features of each patient")
+    missing = np.isnan(rows)
+    matrix = np.zeros((len(rows), len(COLUMNS)))
+    seen = missing.copy()
+    for j, column in enumerate(COLUMNS):
+        i = NAMES.index(column.feature.name)
+        if column.unknown:
+            matrix[:, j] = missing[:, i]
+        elif column.code is None:
+            matrix[:, j] = np.where(missing[:, i], 0.0, (rows[:, i] - center[i]) / scale[i])
+            seen[:, i] |= np.isfinite(rows[:, i])
+        else:
+            matrix[:, j] = rows[:, i] == column.code
+            seen[:, i] |= rows[:, i] == column.code
+    required = [i for i, feature in enumerate(FEATURES) if feature.required]
+    seen[:, required] &= ~missing[:, required]
+    if not seen.all():
+        i = int(np.flatnonzero(~seen.all(axis=0))[0])
+        raise ValueError(f"{NAMES[i]} holds a value that the model has no points for")
+    return matrix
+
+
+def _parts() -> tuple[slice, ...]:
+    names = [column.feature.name for column in COLUMNS]
+    return tuple(slice(names.index(n), names.index(n) + names.count(n)) for n in NAMES)
+
+
+PARTS: tuple[slice, ...] = _parts()
+"""The columns of each feature, in the order of `FEATURES`; they are neighbours."""
