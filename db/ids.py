@@ -40,7 +40,7 @@ def new_id(now_ms: int | None = None) -> str:
 
 def is_id(text: str) -> bool:
     """Tell whether the text is an id as `new_id` writes it."""
-    return _UUID7.fullmatch(text) is not None and _milliseconds(text) < _YEAR_10000_MS
+    return _UUID7.fullmatch(text) is not None and milliseconds(text) < _YEAR_10000_MS
 
 
 def time_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
@@ -53,7 +53,7 @@ def time_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
     """
     if not is_id(id):
         raise ValueError("not an id: a lower-case UUIDv7 is expected")
-    return _EPOCH + _MILLISECOND * _milliseconds(id)
+    return _EPOCH + _MILLISECOND * milliseconds(id)
 
 
 def first_id_at(t: datetime) -> str:
@@ -72,5 +72,6 @@ def first_id_at(t: datetime) -> str:
     return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7000-8000-000000000000"
 
 
-def _milliseconds(id: str) -> int:  # noqa: A002
+def milliseconds(id: str) -> int:  # noqa: A002
+    """Return the time of an id in milliseconds since 1970 UTC; the id is not checked."""
     return int(id[:8] + id[9:13], 16)

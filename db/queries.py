@@ -1,0 +1,216 @@
+"""The log's only reader: every query is bounded, none can write.
+
+Rows are plain dicts: UCI codes as integers, measurements as floats, None = not known, times in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Row, Select, func, literal, select
+
+from db.engine import connect, session
+from db.ids import first_id_at, is_id, time_of
+from db.summaries import Bucket, Summary, buckets_of, steps, summary_of
+from db.tables import SOURCES, models, outcomes, predictions, rejections
+
+__all__ = ["Bucket", "Reader", "Summary"]
+
+ROWS_MAX = 200_000
+"""So many of the newest rows a summary reads; beyond, it says that it is truncated."""
+
+PAGE_MAX = 1_000
+"""Rows of the largest page, and of each step of a stream."""
+
+COUNT_MAX = 100_000
+"""A source's count stops here: an exact count of a large table reads all of it."""
+
+
+class Reader:
+    """Reads the log; safe to use from several threads.
+
+    Every method raises `DatabaseUnavailable` when the database is missing, not migrated, locked or
+    silent, and `ValueError` when a time has no zone.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy URL; nothing is opened before the first question.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = connect(url, read_only=True)
+
+    def close(self) -> None:
+        """Close the connections that wait for the next question."""
+        self._engine.dispose()
+
+    def ping(self) -> None:
+        """Read from the log's table; raise DatabaseUnavailable when that fails."""
+        self._rows(select(predictions.c.id).limit(1))
+
+    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - the field's name everywhere
+        """Return one prediction with its newest outcome, or None."""
+        if not is_id(id):
+            return None
+        received_at = predictions.c.received_at == time_of(id)
+        rows = self._rows(_WITH_OUTCOME.where(predictions.c.id == id, received_at))
+        return rows[0] if rows else None
+
+    def page(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        positive: bool | None = None,
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return the newest predictions of a window, and where the next page begins.
+
+        Parameters
+        ----------
+        since, until
+            `since <= received_at < until`.
+        source
+            One of `SOURCES`; None = all.
+        limit
+            Rows, 1 to `PAGE_MAX`.
+        cursor
+            What the page before returned.
+        positive
+            Only predictions of disease (True) or of none (False).
+
+        Returns
+        -------
+        tuple
+            Rows in descending order of (received_at, id), and the next cursor or None.
+        """
+        if not 1 <= limit <= PAGE_MAX:
+            raise ValueError(f"limit must be from 1 to {PAGE_MAX}")
+        if cursor is not None and not is_id(cursor):
+            raise ValueError("cursor must be the one that the page before gave")
+        wanted = _WITH_OUTCOME.where(*_window(since, until, source))
+        if cursor is not None:
+            wanted = wanted.where(predictions.c.id < cursor)
+        if positive is not None:
+            wanted = wanted.where(predictions.c.prediction == int(positive))
+        rows = self._rows(wanted.order_by(*_NEWEST_FIRST).limit(limit + 1))
+        return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
+
+    def stream(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield all predictions of a window, newest first, in flat memory.
+
+        Each step is a page of its own, so that no transaction stays open while a slow client reads.
+        """
+        cursor = None
+        while True:
+            rows, cursor = self.page(
+                since=since, until=until, source=source, limit=PAGE_MAX, cursor=cursor
+            )
+            yield from rows
+            if cursor is None:
+                return
+
+    def model(self, version: str) -> str | None:
+        """Return the scorecard (JSON text) of a model version."""
+        rows = self._rows(select(models.c.scorecard).where(models.c.version == version))
+        return rows[0]["scorecard"] if rows else None
+
+    def sources(self) -> dict[str, int]:
+        """Return how many predictions each source has, none left out, counted up to `COUNT_MAX`."""
+        counts = {}
+        with session(self._engine) as connection:
+            for source in SOURCES:
+                some = select(literal(1)).where(predictions.c.source == source).limit(COUNT_MAX)
+                count = select(func.count()).select_from(some.subquery())
+                counts[source] = connection.execute(count).scalar_one()
+        return counts
+
+    def summary(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+    ) -> Summary:
+        """Summarise the newest `ROWS_MAX` predictions of a window."""
+        columns = predictions.c
+        rows = self._newest(
+            [columns.id, columns.prediction, columns.latency_ms, columns.model_version],
+            _window(since, until, source),
+        )
+        return summary_of(rows, truncated=len(rows) == ROWS_MAX)
+
+    def buckets(
+        self, *, since: datetime, until: datetime, width_s: float, source: str | None = None
+    ) -> list[Bucket]:
+        """Summarise a window in steps of `width_s` seconds, oldest first, empty ones included.
+
+        When the window holds more than `ROWS_MAX` predictions, the list begins with the first
+        bucket that has been read completely.
+        """
+        steps(since, until, width_s)  # refuses before it reads
+        columns = predictions.c
+        rows = self._newest(
+            [columns.id, columns.prediction, columns.latency_ms], _window(since, until, source)
+        )
+        return buckets_of(rows, since, until, width_s, truncated=len(rows) == ROWS_MAX)
+
+    def rejections(self, *, since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the newest counts of refused requests, one per minute and reason."""
+        wanted = select(rejections).order_by(rejections.c.minute.desc()).limit(limit)
+        if since is not None:
+            if since.tzinfo is None:
+                raise ValueError("a time without a zone is ambiguous")
+            wanted = wanted.where(rejections.c.minute >= since.replace(second=0, microsecond=0))
+        return self._rows(wanted)
+
+    def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:
+        with session(self._engine) as connection:
+            return [dict(row) for row in connection.execute(wanted).mappings()]
+
+    def _newest(
+        self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
+    ) -> Sequence[Row[Any]]:
+        wanted = select(*columns).where(*window).order_by(*_NEWEST_FIRST).limit(ROWS_MAX)
+        with session(self._engine) as connection:
+            return connection.execute(wanted).all()
+
+
+_NEWEST_FIRST = (predictions.c.id.desc(),)
+
+_newest_outcome = (
+    select(outcomes.c.id)
+    .where(outcomes.c.prediction_id == predictions.c.id)
+    .order_by(outcomes.c.id.desc())
+    .limit(1)
+    .correlate(predictions)
+    .scalar_subquery()
+)
+_WITH_OUTCOME = select(predictions, outcomes.c.outcome, outcomes.c.observed_at).outerjoin(
+    outcomes, (outcomes.c.prediction_id == predictions.c.id) & (outcomes.c.id == _newest_outcome)
+)
+
+
+def _window(
+    since: datetime | None, until: datetime | None, source: str | None
+) -> list[ColumnElement[bool]]:
+    """Express a window as a range of ids, which the primary key serves."""
+    conditions: list[ColumnElement[bool]] = []
+    if since is not None:
+        conditions.append(predictions.c.id >= first_id_at(since))
+    if until is not None:
+        conditions.append(predictions.c.id < first_id_at(until))
+    if source is not None:
+        conditions.append(predictions.c.source == source)
+    return conditions
