@@ -102,6 +102,9 @@ class _Connection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(message) from None
 
 
+_POOL = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "pool_timeout": ANSWER_S}
+
+
 def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
     options = f"-c statement_timeout={int(answer_s * 1000)} -c timezone=UTC"
     if read_only:
@@ -111,10 +114,8 @@ def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
         url.update_query_dict({**defaults, **url.query, "options": options}),
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
-        pool_pre_ping=True,
-        pool_size=5,
-        max_overflow=15,
-        pool_timeout=answer_s,
+        # A writer keeps the one connection it has; readers come from many threads.
+        **(_POOL if read_only else {"poolclass": NullPool}),
     )
 
     @event.listens_for(engine, "do_connect")

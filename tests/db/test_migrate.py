@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from db.engine import connect, session
+from db.migrate import MIGRATIONS, migrate
+from db.tables import REVISION, metadata
+from tests.postgres import Server
+
+
+def _constraints(url: str) -> dict[str, Any]:
+    seen = inspect(connect(url))
+    return {
+        table: (
+            seen.get_pk_constraint(table)["constrained_columns"],
+            sorted(
+                (check["name"], check["sqltext"]) for check in seen.get_check_constraints(table)
+            ),
+            [column["nullable"] for column in seen.get_columns(table)],
+        )
+        for table in metadata.tables
+    }
+
+
+def test_the_migrated_database_is_what_the_tables_declare(database_url: str) -> None:
+    migrate(database_url, lambda _: None)
+    with session(connect(database_url)) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_keys_and_checks_are_those_of_the_tables_too(
+    database_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    migrate(database_url, lambda _: None)
+    if database_url.startswith("sqlite"):
+        declared = f"sqlite:///{tmp_path}/declared.db"
+    else:
+        server: Server = request.getfixturevalue("postgres_server")
+        declared = server.url(server.new_database())
+    metadata.create_all(connect(declared, create=True))
+
+    assert _constraints(database_url) == _constraints(declared)
+
+
+def test_the_newest_migration_is_the_one_that_programs_expect() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == REVISION
+
+
+def test_a_second_migration_has_nothing_to_do(database_url: str) -> None:
+    first: list[str] = []
+    second: list[str] = []
+    migrate(database_url, first.append)
+    migrate(database_url, second.append)
+    assert first == ["0001  The first tables."]
+    assert second == []
+
+
+def test_of_two_migrations_at_once_one_does_the_work(database_url: str) -> None:
+    command = [sys.executable, "-m", "db.migrate"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        settings = {"CARDIOWATCH_DATABASE_URL": database_url}
+        return subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+
+    with ThreadPoolExecutor() as pool:
+        done = [run.result() for run in [pool.submit(run), pool.submit(run)]]
+
+    assert [run.returncode for run in done] == [0, 0], done
+    assert sorted(run.stdout for run in done) == ["", "0001  The first tables.\n"]
+
+
+def test_only_the_owner_can_read_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "folder with spaces, 100% and ?" / "log.db"
+    migrate(f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F"), lambda _: None)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_migration_that_cannot_be_made_says_why_in_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "db.migrate"],
+        env={"CARDIOWATCH_DATABASE_URL": "sqlite:////proc/nowhere/log.db"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Cannot create /proc/nowhere/log.db")
+    assert done.stderr.count("\n") == 1
