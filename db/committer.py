@@ -217,8 +217,9 @@ def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
 
 def _claim(connection: Connection, claim: Claim) -> Answer | None:
     """Take the key and return None, or return what its first holder answered."""
-    insert = upsert(connection, idempotency).on_conflict_do_nothing()
-    if connection.execute(insert, {**claim._asdict(), "created_at": _now()}).rowcount:
+    insert = upsert(connection, idempotency).on_conflict_do_nothing().returning(idempotency.c.key)
+    values = {**claim._asdict(), "created_at": _now()}
+    if connection.execute(insert, values).first():
         return None
     return find_answer(connection, claim.scope, claim.key)
 

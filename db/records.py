@@ -30,7 +30,8 @@ def insert_outcome(
         literal(observed_at, UtcDateTime),
     ).where(predictions.c.id == prediction_id, predictions.c.received_at == time_of(prediction_id))
     columns = ["prediction_id", "id", "received_at", "outcome", "observed_at"]
-    if not connection.execute(insert(outcomes).from_select(columns, values)).rowcount:
+    statement = insert(outcomes).from_select(columns, values).returning(outcomes.c.id)
+    if not connection.execute(statement).first():
         return None
     return {
         "id": prediction_id,
