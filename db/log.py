@@ -25,7 +25,12 @@ from db.inserts import Row
 from db.records import forget_old_keys, insert_outcome, probe, remember_model
 from db.rejections import Rejections, add_rejections
 
-__all__ = ["Answer", "Claim", "Log", "LogUnavailable", "RowRefused"]
+__all__ = ["Answer", "Claim", "Log", "LogTaken", "LogUnavailable", "RowRefused"]
+
+
+class LogTaken(Exception):
+    """Another process writes to the same SQLite file; the message says what to do."""
+
 
 _FLUSH_S = 1.0  # refusals reach the table about so often
 _CLEAN_S = 600.0  # old idempotency keys are deleted so often
@@ -56,13 +61,17 @@ class Log:
         self._lock: IO[str] | None = None
 
     async def start(self) -> None:
-        """Begin to write.
+        """Begin to write; once begun, a second call does nothing.
 
         Raises
         ------
         DatabaseUnavailable
-            When the database is missing, not migrated, or written by another process (SQLite).
+            When the database is missing, silent or not migrated.
+        LogTaken
+            When another process writes to the same SQLite file.
         """
+        if self._running:
+            return
         await asyncio.to_thread(check_revision, self._engine)
         self._lock = _lock(self._engine)
         self._loop = asyncio.get_running_loop()
@@ -235,7 +244,7 @@ def _lock(engine: Engine) -> IO[str] | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise DatabaseUnavailable(
+        raise LogTaken(
             f"Another process writes to {engine.url.database}: stop it, or use PostgreSQL, "
             "which takes several."
         ) from None

@@ -1,0 +1,138 @@
+"""Write predictions with their outcomes as CSV or JSON lines: `python -m db.export`, any number."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from db.engine import DatabaseUnavailable
+from db.queries import Reader
+from db.tables import SOURCES, outcomes, predictions
+from pipeline.codings import Coding, encode_row
+from settings import SettingsError, load_settings
+
+COLUMNS = (*predictions.columns.keys(), outcomes.c.outcome.name, outcomes.c.observed_at.name)
+
+_BLOCK = 500  # rows written at once; one by one, a stream spends its time on hand-overs
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs a cell of text that begins so.
+
+Source: OWASP, CSV injection.
+"""
+
+Row = dict[str, Any]
+
+
+def csv_lines(rows: Iterable[Row], coding: Coding) -> Iterator[str]:
+    """Yield a header and the rows as CSV, in blocks of lines; what is not known is empty."""
+    yield ",".join(COLUMNS) + "\r\n"
+    for block in _blocks(rows):
+        text = io.StringIO()
+        write = csv.writer(text).writerow
+        for row in block:
+            coded = encode_row(row, coding)
+            write([_cell(coded[name]) for name in COLUMNS])
+        yield text.getvalue()
+
+
+def jsonl_lines(rows: Iterable[Row], coding: Coding) -> Iterator[str]:
+    """Yield the rows as JSON, one per line, in blocks of lines."""
+    encoder = msgspec.json.Encoder()
+    for block in _blocks(rows):
+        yield encoder.encode_lines([encode_row(row, coding) for row in block]).decode()
+
+
+FORMATS: dict[str, Callable[[Iterable[Row], Coding], Iterator[str]]] = {
+    "csv": csv_lines,
+    "jsonl": jsonl_lines,
+}
+
+
+def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    rows = iter(rows)
+    while block := list(islice(rows, _BLOCK)):
+        yield block
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise argparse.ArgumentTypeError("a time needs its zone, as in 2026-01-31T08:00:00Z")
+    return time
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m db.export", description=__doc__)
+    parser.add_argument("--since", type=_time, help="first time, as 2026-01-31T08:00:00Z")
+    parser.add_argument("--until", type=_time, help="time before which rows are written")
+    parser.add_argument("--source", choices=SOURCES, help="only this source; default: all")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="csv")
+    parser.add_argument("--coding", choices=tuple(Coding), type=Coding, default=Coding.LABELS)
+    parser.add_argument("--output", type=Path, help="file to write; default: standard output")
+    return parser.parse_args(argv)
+
+
+def _counted(rows: Iterable[Row]) -> Iterator[Row]:
+    """Pass rows on and say on stderr how far it is, when a person is watching."""
+    number = 0
+    for number, row in enumerate(rows, 1):
+        yield row
+        if number % 100_000 == 0 and sys.stderr.isatty():
+            print(f"{number:,} rows", file=sys.stderr)
+    print(f"{number:,} rows written", file=sys.stderr)
+
+
+def _write(blocks: Iterable[str], output: Path | None) -> None:
+    if output is None:
+        sys.stdout.writelines(blocks)
+        sys.stdout.flush()
+        return
+    part = output.with_name(f"{output.name}.part")  # a broken export never looks like a whole one
+    with part.open("w", encoding="utf-8", newline="", opener=_for_the_owner) as file:
+        file.writelines(blocks)
+    part.replace(output)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export what the arguments ask for; return the exit code."""
+    wanted = _arguments(argv)
+    try:
+        reader = Reader(load_settings().database_url)
+        rows = reader.stream(since=wanted.since, until=wanted.until, source=wanted.source)
+        _write(FORMATS[wanted.format](_counted(rows), wanted.coding), wanted.output)
+        reader.close()
+    except BrokenPipeError:  # the reader of a pipe has gone; Python must not complain at exit too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (DatabaseUnavailable, SettingsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
