@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -75,10 +76,11 @@ def _cell(value: object) -> object:
 
 
 def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise argparse.ArgumentTypeError("a time needs its zone, as in 2026-01-31T08:00:00Z")
-    return time
+    with suppress(ValueError):
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None:
+            return time
+    raise argparse.ArgumentTypeError("a time with its zone is expected: 2026-01-31T08:00:00Z")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -108,13 +110,10 @@ def _write(blocks: Iterable[str], output: Path | None) -> None:
         sys.stdout.flush()
         return
     part = output.with_name(f"{output.name}.part")  # a broken export never looks like a whole one
-    with part.open("w", encoding="utf-8", newline="", opener=_for_the_owner) as file:
+    part.touch(mode=0o600)  # patients: for the owner's eyes
+    with part.open("w", encoding="utf-8", newline="") as file:
         file.writelines(blocks)
     part.replace(output)
-
-
-def _for_the_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, mode=0o600)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = _arguments(argv)
     try:
         reader = Reader(load_settings().database_url)
+        reader.ping()  # before the header is out
         rows = reader.stream(since=wanted.since, until=wanted.until, source=wanted.source)
         _write(FORMATS[wanted.format](_counted(rows), wanted.coding), wanted.output)
         reader.close()
