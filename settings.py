@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -24,7 +24,9 @@ class Settings(BaseSettings):
         1, ge=1, le=64, description="API processes; more than one requires PostgreSQL."
     )
     api_url: str = Field(
-        "http://127.0.0.1:8000", description="Where the dashboard and the replay find the API."
+        "",
+        description="Where the dashboard and the replay find the API; "
+        "default: http://127.0.0.1 and API_PORT.",
     )
     dashboard_port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
     threshold: float = Field(
@@ -36,3 +38,31 @@ class Settings(BaseSettings):
     log_timeout_s: float = Field(
         2.0, gt=0, le=60, description="Seconds until a row that is not committed is a 503."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _api_url_follows_port(cls, values: dict[str, object]) -> dict[str, object]:
+        values.setdefault("api_url", f"http://127.0.0.1:{values.get('api_port', 8000)}")
+        return values
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used, named in one line."""
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises
+    ------
+    SettingsError
+        Naming every setting that is wrong and what it takes.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [
+            f"CARDIOWATCH_{str(found['loc'][0]).upper()}: {found['msg'].lower()}"
+            for found in error.errors(include_input=False)
+        ]
+        raise SettingsError("; ".join(wrong)) from None

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
-from pipeline.schema import Feature, Kind
+from pipeline.schema import BY_NAME, Feature, Kind
 
 
 class Coding(StrEnum):
@@ -71,3 +72,11 @@ def encode(feature: Feature, value: float | None, coding: Coding) -> bool | floa
     if feature.kind is Kind.BOOLEAN:
         return bool(value)
     return feature.words[int(value)]
+
+
+def encode_row(row: Mapping[str, Any], coding: Coding) -> dict[str, Any]:
+    """Return a logged row with its features written in a coding, all else as it is."""
+    return {
+        name: encode(BY_NAME[name], value, coding) if name in BY_NAME else value
+        for name, value in row.items()
+    }

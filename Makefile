@@ -1,0 +1,54 @@
+# Cardiowatch: `make run` and `make test` do all set-up themselves. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := api dashboard db perf pipeline tests run.py settings.py
+LOCKS := requirements-api.txt requirements.txt requirements-dev.txt
+
+.PHONY: help run test train audit lint lock migrate clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run ## set up everything, start the API and the dashboard, print their addresses
+	@exec $(PY) run.py
+
+test: $(VENV)/.dev ## set up the tests' parts and run lint and all tests
+	@tests/parts.sh
+	@$(MAKE) --no-print-directory lint
+	@$(PY) -m pytest
+
+lint: $(VENV)/.dev ## format check, lint, types, architecture
+	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)
+	@$(VENV)/bin/ruff check --quiet $(SOURCES)
+	@$(VENV)/bin/mypy --no-error-summary
+	@$(VENV)/bin/lint-imports
+
+train: $(VENV)/.run ## train the model again (seconds, deterministic)
+	@$(PY) -m pipeline.train
+
+migrate: $(VENV)/.run ## create or update the database
+	@$(PY) -m db.migrate
+
+lock: $(VENV)/.dev ## write the hash-locked requirements anew from pyproject.toml
+	@for lock in "requirements-api.txt" \
+	    "requirements.txt --extra dashboard --extra train" \
+	    "requirements-dev.txt --extra dashboard --extra train --group dev"; do \
+	  set -- $$lock; file=$$1; shift; \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    pyproject.toml "$$@" --output-file $$file || exit 1; \
+	done
+
+clean: ## remove the environment; the data in var/ stay
+	rm -rf $(VENV)
+
+$(VENV)/.run: requirements.txt
+	@PYTHON="$(PYTHON)" ./install.sh $(VENV) requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt
+	@PYTHON="$(PYTHON)" ./install.sh $(VENV) requirements-dev.txt
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,87 @@
+"""`python -m api`: the service alone; settings from the environment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+
+import uvicorn
+from pipeline.model import ModelError, load
+
+from api.security import is_loopback
+from db.engine import DatabaseUnavailable
+from settings import Settings, SettingsError, load_settings
+
+KEEP_ALIVE_S = 620
+"""Google's load balancer keeps a backend connection for 600 s; ours must outlive it."""
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m api", description="Serve predictions; every 200 is a committed row."
+    )
+    parser.add_argument("--migrate", action="store_true", help="create or update the tables first")
+    return parser.parse_args()
+
+
+def _refusal_to_start(settings: Settings) -> str | None:
+    if not is_loopback(settings.api_host):
+        return (
+            f"CARDIOWATCH_API_HOST is {settings.api_host}: without API keys the service "
+            "listens on loopback only; set it to 127.0.0.1"
+        )
+    if settings.api_workers > 1 and settings.database_url.startswith("sqlite"):
+        return (
+            f"CARDIOWATCH_API_WORKERS is {settings.api_workers}, but SQLite takes one writing "
+            "process: set it to 1, or CARDIOWATCH_DATABASE_URL to PostgreSQL"
+        )
+    return None
+
+
+def main() -> int:
+    """Start the service; return the exit code."""
+    options = _parse()
+    try:
+        settings = load_settings()
+        refusal = _refusal_to_start(settings)
+        if refusal is not None:
+            return _say(refusal)
+        if settings.api_workers > 1:
+            # Read by prometheus_client at import: the workers share their counts in this folder.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="cardiowatch-")
+        if options.migrate:
+            from db.migrate import migrate
+
+            migrate(settings.database_url)
+        # Loaded here once so that a missing or changed model is one line, not a worker's traceback.
+        load(settings.model_dir)
+    except (SettingsError, ModelError, DatabaseUnavailable) as error:
+        return _say(str(error))
+    return _serve(settings)
+
+
+def _say(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
+
+
+def _serve(settings: Settings) -> int:
+    uvicorn.run(
+        "api.main:create_app",
+        factory=True,
+        host=settings.api_host,
+        port=settings.api_port,
+        workers=settings.api_workers,
+        log_level="warning",
+        access_log=False,  # every answered request is in the log table
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=30,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Reads a request's body within its limit, and nothing else than JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.types import Receive
+
+from api.errors import Problem
+
+Headers = Mapping[bytes, bytes]
+
+
+class Disconnected(Exception):
+    """The caller went away before its body was complete; there is nobody to answer."""
+
+
+def _too_large(limit: int) -> Problem:
+    detail = f"The body is over {limit // 1024} KiB; send less, or several batches."
+    return Problem(413, "too-large", detail, headers={"Connection": "close"})
+
+
+def check_media_type(headers: Headers) -> None:
+    """Refuse with 415 whatever does not claim to be plain JSON in UTF-8."""
+    kind = headers.get(b"content-type", b"")
+    if kind == b"application/json":  # nearly always
+        return
+    name, _, parameters = kind.lower().partition(b";")
+    charset = parameters.strip().replace(b'"', b"")
+    if name.strip() != b"application/json" or charset not in (b"", b"charset=utf-8"):
+        raise Problem(415, "not-json", "Send the body with Content-Type: application/json.")
+
+
+async def read_json_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+    """Return the body.
+
+    Raises
+    ------
+    Problem
+        413 over `limit` bytes, before the body is read where its length is announced; 415 when it
+        is not plain JSON.
+    Disconnected
+        The caller hung up.
+    """
+    check_media_type(headers)
+    if b"content-encoding" in headers:
+        raise Problem(415, "encoded", "Send the body as it is, without Content-Encoding.")
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or int(length[:12]) > limit:
+        raise _too_large(limit)
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)

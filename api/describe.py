@@ -1,0 +1,46 @@
+"""What the service says of itself: the features and the model card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.model import Model
+
+from pipeline.codings import Coding, decoder
+from pipeline.schema import FEATURES, TARGET, Feature
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    return {
+        "name": feature.name,
+        "label": feature.label,
+        "unit": feature.unit or None,
+        "kind": feature.kind,
+        "help": feature.help or None,
+        "required": feature.required,
+        "plausible": [feature.low, feature.high] if feature.is_numeric else None,
+        "usual": [feature.usual_low, feature.usual_high] if feature.is_numeric else None,
+        "codings": {
+            coding: [{"send": wire, "uci": code} for wire, code in table.items()]
+            for coding in Coding
+            if (table := decoder(feature, coding)) is not None
+        },
+    }
+
+
+def features() -> dict[str, Any]:
+    """Return the thirteen features with words, units, limits and codes."""
+    return {"target": TARGET, "features": [_feature(feature) for feature in FEATURES]}
+
+
+def model_card(model: Model, evidence: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """Return what is known of the model in use."""
+    return {
+        "version": model.version,
+        "threshold": threshold,
+        "meaning": "probability that a coronary artery is narrowed by more than 50 %, for patients "
+        "referred for angiography as in Cleveland in the 1980s; not a diagnosis",
+        "scale": "log-odds",
+        "base_value": model.base_value,
+        "evidence": evidence,
+    }

@@ -1,0 +1,183 @@
+"""JSON schemas of what is accepted and sent, and the documented replies of each call.
+
+The patient schemas come from `FEATURES`; a test holds them against the real decoder.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from db.tables import SOURCES
+from pipeline.codings import Coding, decoder, encode
+from pipeline.schema import FEATURES, NAMES, Feature, Kind
+
+Json = dict[str, Any]
+Replies = dict[int | str, Json]
+
+EXAMPLE: tuple[float | None, ...] = (63, 1, 1, 145, 233, 1, 2, 150, 0, 2.3, 3, 0, 6)
+"""The first patient of the Cleveland file."""
+
+
+def ref(name: str) -> Json:
+    """Point to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def feature_schema(feature: Feature, coding: Coding) -> Json:
+    """Return the JSON schema of one feature in a coding: what is accepted on the wire."""
+    table = decoder(feature, coding)
+    if table is None:
+        schema: Json = {"type": "number", "minimum": feature.low, "maximum": feature.high}
+    elif coding is Coding.LABELS and feature.kind is Kind.BOOLEAN:
+        schema = {"type": "boolean"}
+    elif coding is Coding.LABELS and feature.kind is Kind.CATEGORY:
+        schema = {"type": "string", "enum": list(table)}
+    else:
+        schema = {"type": "number", "enum": sorted(table)}
+    text = ". ".join(part for part in (feature.title, feature.help) if part)
+    if feature.required:
+        return {**schema, "description": text}
+    return {"anyOf": [schema, {"type": "null"}], "description": f"{text}. null = not known."}
+
+
+def patient_schema(coding: Coding) -> Json:
+    """Return the JSON schema of a patient in a coding."""
+    values = zip(FEATURES, EXAMPLE, strict=True)
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [feature.name for feature in FEATURES if feature.required],
+        "properties": {feature.name: feature_schema(feature, coding) for feature in FEATURES},
+        "example": {feature.name: encode(feature, value, coding) for feature, value in values},
+    }
+
+
+def row_schema() -> Json:
+    """Return the JSON schema of a logged prediction (features in labels; codes on request)."""
+    nullable: Json = {"type": ["string", "number", "boolean", "null"]}
+    number, time = {"type": "number"}, {"type": "string", "format": "date-time"}
+    after = {
+        "probability": number, "prediction": {"enum": [0, 1]}, "threshold": number,
+        "model_version": {"type": "string"}, "latency_ms": number,
+        "outcome": {"enum": [0, 1, None]},
+        "observed_at": {"anyOf": [time, {"type": "null"}]},
+    }  # fmt: skip
+    before = {
+        "id": {"type": "string", "format": "uuid"},
+        "received_at": time,
+        "source": {"enum": list(SOURCES)},
+    }
+    return {
+        "type": "object",
+        "properties": {**before, **dict.fromkeys(NAMES, nullable), **after},
+        "required": [*before, *NAMES, *after],
+    }
+
+
+PROBLEM: Json = {
+    "type": "object",
+    "description": "RFC 9457. `errors` names each wrong field; no value that was sent is repeated.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "total": {"type": "integer", "description": "All errors, of which the first are listed."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {
+                    "index": {"type": "integer", "description": "Place in a batch, from 0."},
+                    "field": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+OUTCOME_ROW: Json = {
+    "type": "object",
+    "required": ["id", "outcome", "observed_at", "recorded_at"],
+    "properties": {
+        "id": {"type": "string", "format": "uuid"},
+        "outcome": {"enum": [0, 1]},
+        "observed_at": {"type": ["string", "null"], "format": "date-time"},
+        "recorded_at": {"type": "string", "format": "date-time"},
+    },
+}
+
+_MEANING = {
+    403: "The Host or Origin is not this machine (no API keys are set)",
+    404: "There is no such thing",
+    405: "The method is not allowed here",
+    409: "The idempotency key was used with another request",
+    413: "The body is too large",
+    415: "The body is not plain JSON",
+    422: "Invalid: one entry per field says what, what is allowed and in which unit",
+    503: "The log cannot be written or read now; Retry-After says when to try again",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, Json]:
+    """Document refusals by status."""
+    content = {"application/problem+json": {"schema": ref("Problem")}}
+    return {status: {"description": _MEANING[status], "content": content} for status in statuses}
+
+
+def ok(schema: Json, description: str = "Answered") -> dict[int | str, Json]:
+    """Document a JSON reply."""
+    content = {"application/json": {"schema": schema}}
+    return {200: {"description": description, "content": content}}
+
+
+_OBJECT: Json = {"type": "object"}
+_PAGE: Json = {
+    "type": "object",
+    "required": ["items", "next"],
+    "properties": {
+        "items": {"type": "array", "items": ref("LoggedPrediction")},
+        "next": {"type": ["string", "null"], "description": "Send it as `cursor` for more."},
+    },
+}
+_EXPLAINED: Json = {
+    "type": "object",
+    "required": ["id", "model_version", "probability", "interval", "explanation"],
+    "properties": {
+        "id": {"type": "string"},
+        "model_version": {"type": "string"},
+        "probability": {"type": "number"},
+        "interval": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        "explanation": ref("Explanation"),
+    },
+}
+_TIME: Json = {"type": "string", "format": "date-time"}
+_OUTCOME_SENT: Json = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["outcome"],
+    "properties": {
+        "outcome": {"enum": [0, 1], "description": "1 = disease found, 0 = no disease"},
+        "observed_at": {"anyOf": [_TIME, {"type": "null"}]},
+    },
+    "example": {"outcome": 1, "observed_at": "2026-01-31T08:00:00Z"},
+}
+OUTCOME_BODY: Json = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _OUTCOME_SENT}}}
+}
+
+_STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
+LOG: Replies = ok(_PAGE) | problems(403, 422, 503)
+LOG[200]["content"] |= _STREAMS
+ROW: Replies = ok(ref("LoggedPrediction")) | problems(403, 404, 422, 503)
+EXPLANATION: Replies = ok(_EXPLAINED) | problems(403, 404, 422, 503)
+OUTCOME: Replies = ok(ref("Outcome")) | problems(403, 404, 413, 415, 422, 503)
+STATIC: Replies = ok(_OBJECT) | problems(403, 422)
+HEALTH: Replies = ok(_OBJECT) | problems(403)
+READY: Replies = ok(_OBJECT) | problems(403, 503)
+METRICS: Replies = problems(403)
+METRICS[200] = {"description": "Prometheus' text exposition", "content": {"text/plain": {}}}

@@ -1,0 +1,176 @@
+"""The application: routes, the plain endpoints, one error shape, start and end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import openapi
+from api.bodies import Disconnected
+from api.errors import FieldError, Problem, invalid
+from api.parameters import SENTENCES
+from api.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
+from api.routes import router
+from api.security import may_call, refuse_caller
+from api.service import Service
+from db.engine import DatabaseUnavailable
+from settings import Settings
+
+logger = logging.getLogger("cardiowatch.api")
+
+VERSION = "0.1.0"
+_ABOUT = (
+    "Estimates the probability of coronary artery disease from thirteen findings. "
+    "A 200 from /predict means that the row is committed to the log. "
+    "Trained on 303 patients of 1988; not a medical device, not for diagnosis."
+)
+
+
+class Gate:
+    """Lets in only callers of this machine, because no API keys are set."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 403."""
+        if scope["type"] == "http":
+            headers = dict(scope["headers"])
+            if not may_call(headers.get(b"host", b""), headers.get(b"origin")):
+                await refuse_caller().response()(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _refuse(request: Request, problem: Problem) -> Response:
+    route = request.scope.get("route")
+    request.app.state.service.count_refusal(getattr(route, "path", "other"), "live", problem)
+    return problem.response()
+
+
+async def _on_problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101 - Starlette hands over what was registered
+    return _refuse(request, problem)
+
+
+async def _on_invalid(request: Request, found: Exception) -> Response:
+    assert isinstance(found, RequestValidationError)  # noqa: S101
+    errors = []
+    for error in found.errors():
+        name = str(error["loc"][-1])
+        if name in SENTENCES:
+            errors.append(FieldError(name, SENTENCES[name], "query"))
+        else:
+            message = "a query parameter that is not known; see /docs for those that are"
+            errors.append(FieldError("query", message, "unknown_parameter"))
+    return _refuse(request, invalid(errors))
+
+
+async def _on_http(request: Request, found: Exception) -> Response:
+    assert isinstance(found, HTTPException)  # noqa: S101
+    known = {404: "There is nothing at this address; see /docs.",
+             405: "This address takes another method; see /docs."}  # fmt: skip
+    problem = Problem(
+        found.status_code,
+        "http",
+        known.get(found.status_code, "The request was refused."),
+        headers=found.headers or {},
+    )
+    return _refuse(request, problem)
+
+
+async def _on_no_database(request: Request, cause: Exception) -> Response:
+    logger.warning("the log cannot be read: %s", cause)
+    problem = Problem(
+        503,
+        "log-unavailable",
+        "The log cannot be read now; try again.",
+        headers={"Retry-After": "1"},
+    )
+    return _refuse(request, problem)
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
+
+
+async def _on_bug(_: Request, bug: Exception) -> Response:
+    # The message of an exception may hold what was sent; its type and place do not.
+    logger.error("unexpected %s", type(bug).__name__)
+    return Problem(500, "bug", "This is our mistake; the request was not logged.").response()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application.
+
+    Raises
+    ------
+    pipeline.model.ModelError
+        There is no model, or its files were changed.
+    """
+    service = Service(settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.open()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = FastAPI(
+        title="Cardiowatch", version=VERSION, description=_ABOUT, lifespan=lifespan,
+        docs_url=None, redoc_url=None, openapi_url=None,
+    )  # fmt: skip
+    app.state.service = service
+    app.router.routes += [
+        Route(
+            "/predict", Endpoint(service, "/predict", score_one, limit=BODY_MAX), methods=["POST"]
+        ),
+        Route(
+            "/predict/batch",
+            Endpoint(service, "/predict/batch", score_batch, limit=BATCH_BODY_MAX),
+            methods=["POST"],
+        ),
+    ]
+    app.include_router(router)
+    _add_documentation(app)
+    app.add_middleware(Gate)
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(DatabaseUnavailable, _on_no_database)
+    app.add_exception_handler(Disconnected, _on_disconnect)
+    app.add_exception_handler(Exception, _on_bug)
+    return app
+
+
+def _add_documentation(app: FastAPI) -> None:
+    """Serve /docs from this machine: a hospital's network may have no way out."""
+    assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
+    app.mount("/docs/assets", assets, name="docs-assets")
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi_json(request: Request) -> Response:
+        return openapi.response(request.app)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title="Cardiowatch API",
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+        )

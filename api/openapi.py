@@ -1,0 +1,111 @@
+"""The OpenAPI document: what FastAPI derives, and the plain endpoints it cannot see."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import Response
+
+from api.documents import OUTCOME_ROW, PROBLEM, Json, ok, patient_schema, problems, ref, row_schema
+from api.predict import Answer
+from api.schemas import BATCH_MAX
+from db.tables import SOURCES
+from pipeline.codings import Coding
+
+
+def _query(name: str, schema: Json, text: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+
+
+_CODING = _query(
+    "coding",
+    {"type": "string", "enum": list(Coding), "default": "labels"},
+    "How categories are written in the body; integer codes are refused without it.",
+)
+_EXPLAIN = _query("explain", {"type": "boolean", "default": False}, "Add interval and reasons.")
+_SOURCE = _query(
+    "source",
+    {"type": "string", "enum": list(SOURCES), "default": "live"},
+    "What the request is; the monitor reads only `live`.",
+)
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": "A retry with the same key and request gets the first answer, for 24 hours.",
+}
+
+
+def _operation(summary: str, parameters: list[Json], body: Json, reply: Json) -> Json:
+    statuses = {**ok(reply, "Answered, and the row is committed"),
+                **problems(403, 409, 413, 415, 422, 503)}  # fmt: skip
+    return {
+        "tags": ["predict"],
+        "summary": summary,
+        "parameters": [*parameters, _KEY],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {str(status): response for status, response in statuses.items()},
+    }
+
+
+def _plain_paths() -> Json:
+    patients = [ref(f"Patient_{coding}") for coding in Coding]
+    examples = {
+        str(coding): {
+            "summary": f"with coding={coding}",
+            "value": patient_schema(coding)["example"],
+        }
+        for coding in Coding
+    }
+    many = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": BATCH_MAX,
+        "items": {"anyOf": patients},
+        "example": [examples["labels"]["value"]],
+    }
+    items = {"type": "object", "required": ["items"],
+             "properties": {"items": {"type": "array", "items": ref("Answer")}}}  # fmt: skip
+    one: Json = {"schema": {"anyOf": patients}, "examples": examples}
+    return {
+        "/predict": {
+            "post": _operation(
+                "Score one patient and log the answer", [_CODING, _EXPLAIN, _SOURCE], one,
+                ref("Answer"),
+            )
+        },
+        "/predict/batch": {
+            "post": _operation(
+                "Score up to 1,000 patients in one transaction, all or nothing",
+                [_CODING, _SOURCE], {"schema": many}, items,
+            )
+        },
+    }  # fmt: skip
+
+
+def response(app: FastAPI) -> Response:
+    """Return the document as a reply."""
+    return Response(msgspec.json.encode(document(app)), media_type="application/json")
+
+
+def document(app: FastAPI) -> Json:
+    """Return the whole OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        _, replies = msgspec.json.schema_components(
+            [Answer], ref_template="#/components/schemas/{name}"
+        )
+        components = made.setdefault("components", {}).setdefault("schemas", {})
+        components |= replies | {
+            "Problem": PROBLEM,
+            "LoggedPrediction": row_schema(),
+            "Outcome": OUTCOME_ROW,
+        }
+        components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
+        made["paths"] = _plain_paths() | made["paths"]
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -1,0 +1,75 @@
+"""The query string of the calls that predict; unknown and doubled keys are refused."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from api.errors import FieldError, Problem, invalid
+from db.tables import SOURCES
+from pipeline.codings import Coding
+
+
+class PredictQuery(NamedTuple):
+    """How to read the body, whether to explain, and where the request comes from."""
+
+    coding: Coding
+    explain: bool
+    source: str
+
+
+_VALUES: dict[str, dict[str, object]] = {
+    "coding": {str(coding): coding for coding in Coding},
+    "explain": {"true": True, "false": False},
+    "source": {source: source for source in SOURCES},
+}
+
+PREDICT = frozenset(_VALUES)
+BATCH = PREDICT - {"explain"}
+
+
+def _error(key: str, allowed: frozenset[str]) -> FieldError:
+    if key not in allowed:
+        message = f"a query parameter that is not known; allowed: {', '.join(sorted(allowed))}"
+        return FieldError("query", message, "unknown_parameter")
+    values = ", ".join(_VALUES[key])
+    return FieldError(key, f"not a known value, or given twice; send one of {values}", "query")
+
+
+@lru_cache(maxsize=256)
+def predict_query(query: bytes, allowed: frozenset[str] = PREDICT) -> PredictQuery:
+    """Read `coding`, `explain` and `source`, as far as they are allowed.
+
+    Raises
+    ------
+    Problem
+        422 for anything else.
+    """
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=10)
+    except (ValueError, UnicodeDecodeError):
+        detail = FieldError("query", "cannot be read; send ?name=value&...", "query")
+        raise invalid([detail]) from None
+    chosen: dict[str, object] = {}
+    errors = []
+    for key, text in pairs:
+        if key not in allowed or text not in _VALUES[key] or key in chosen:
+            errors.append(_error(key, allowed))
+        else:
+            chosen[key] = _VALUES[key][text]
+    if errors:
+        raise invalid(errors)
+    return PredictQuery(
+        Coding(str(chosen.get("coding", Coding.LABELS))),
+        bool(chosen.get("explain", False)),
+        str(chosen.get("source", "live")),
+    )
+
+
+def source_of(query: bytes) -> str:
+    """Return the source that a refused request named, if it named one; for counting only."""
+    try:
+        return predict_query(query).source
+    except Problem:
+        return "live"

@@ -1,0 +1,191 @@
+"""What is wrong with a body, in sentences that name the field, what is allowed and the unit.
+
+Only refused bodies come here, so it is written to be read, not to be fast. No sentence repeats
+what was sent: an error must not become a second copy of a patient.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from api.errors import FieldError, invalid
+from pipeline.codings import Coding, decoder
+from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
+
+_UNREADABLE = FieldError("body", "not valid JSON; send one JSON object in UTF-8", "malformed")
+_MAX_DIGITS = 400
+
+
+class _Refused(Exception):
+    """The body as a whole cannot be read."""
+
+    def __init__(self, error: FieldError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+def _refuse_constant(_: str) -> float:
+    message = "NaN and Infinity are not JSON numbers; send null for a value that is not known"
+    raise _Refused(FieldError("body", message, "not_finite"))
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        field = twice if twice in BY_NAME else "body"
+        raise _Refused(FieldError(field, "given more than once; send each key once", "duplicate"))
+    return found
+
+
+def strict_json(body: bytes) -> Any:
+    """Read JSON strictly: UTF-8, no NaN or Infinity, no duplicate keys, no absurd numbers.
+
+    Raises
+    ------
+    _Refused
+        With the `FieldError` that says what is wrong.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_unique_keys,
+            parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else math.inf,
+        )
+    except (ValueError, RecursionError):
+        raise _Refused(_UNREADABLE) from None
+
+
+def allowed_values(feature: Feature, coding: Coding) -> str:
+    """Say in words what a feature accepts in a coding."""
+    if feature.kind is Kind.NUMBER:
+        return f"a number from {feature.low:g} to {feature.high:g} {feature.unit}"
+    if coding is Coding.LABELS and feature.kind is Kind.BOOLEAN:
+        return "true or false"
+    table = decoder(feature, coding) or {}
+    if coding is Coding.LABELS and feature.kind is Kind.CATEGORY:
+        return "one of " + ", ".join(f'"{word}"' for word in table)
+    codes = ", ".join(str(code) for code in sorted(table))
+    if feature.kind is Kind.COUNT:
+        return f"a whole number of {feature.unit}: {codes}"
+    return f"one of the {coding} codes {codes}"
+
+
+def _or_null(feature: Feature) -> str:
+    return "" if feature.required else ", or null when it is not known"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_number(feature: Feature, value: Any, expected: str) -> FieldError | None:
+    if not _is_number(value):
+        return FieldError(feature.name, f"not a number; send {expected}", "wrong_type")
+    if feature.low <= value <= feature.high:
+        return None
+    if value == 0 and feature.zero_is_missing:
+        message = f"0 is not a measurement; send null when it is not known, else {expected}"
+        return FieldError(feature.name, message, "zero")
+    other = feature.other_unit
+    if other is not None and other.low <= value <= other.high:
+        return FieldError(feature.name, f"{other.message}; send {expected}", "unit")
+    return FieldError(feature.name, f"outside the plausible range; send {expected}", "range")
+
+
+def _check_code(feature: Feature, value: Any, coding: Coding, expected: str) -> FieldError | None:
+    wants_text = coding is Coding.LABELS and feature.kind is Kind.CATEGORY
+    wants_truth = coding is Coding.LABELS and feature.kind is Kind.BOOLEAN
+    if _is_number(value) and (wants_text or wants_truth):
+        message = (
+            "an integer code means different things in different files; "
+            f"send {expected}, or name the coding with ?coding=uci or ?coding=kaggle"
+        )
+        return FieldError(feature.name, message, "no_coding")
+    of_type = (
+        isinstance(value, str) if wants_text else
+        isinstance(value, bool) if wants_truth else
+        _is_number(value)
+    )  # fmt: skip
+    if not of_type:
+        return FieldError(feature.name, f"of the wrong type; send {expected}", "wrong_type")
+    if value in (decoder(feature, coding) or {}):
+        return None
+    if _is_number(value) and math.isfinite(value) and value != int(value):
+        message = f"a fraction where a whole number belongs; send {expected}"
+        return FieldError(feature.name, message, "fraction")
+    return FieldError(feature.name, f"not a known value; send {expected}", "unknown_value")
+
+
+def _check(feature: Feature, patient: dict[str, Any], coding: Coding) -> FieldError | None:
+    expected = allowed_values(feature, coding) + _or_null(feature)
+    value = patient.get(feature.name)
+    if value is None:
+        if not feature.required:
+            return None
+        return FieldError(feature.name, f"required; send {expected}", "missing")
+    if decoder(feature, coding) is None:
+        return _check_number(feature, value, expected)
+    return _check_code(feature, value, coding, expected)
+
+
+def _errors_of(patient: Any, coding: Coding) -> list[FieldError]:
+    if not isinstance(patient, dict):
+        message = f"not a patient; send a JSON object with the keys {', '.join(NAMES)}"
+        return [FieldError("body", message, "malformed")]
+    errors = []
+    if not patient.keys() <= BY_NAME.keys():
+        message = f"has a key that is not known; the keys are {', '.join(NAMES)}"
+        errors.append(FieldError("body", message, "unknown_key"))
+    found = (_check(feature, patient, coding) for feature in FEATURES)
+    return errors + [error for error in found if error is not None]
+
+
+def refusals_of_patient(body: bytes, coding: Coding) -> list[FieldError]:
+    """List what is wrong with a body that should be one patient; never empty."""
+    try:
+        return _errors_of(strict_json(body), coding) or [_UNREADABLE]
+    except _Refused as refused:
+        return [refused.error]
+
+
+def refusals_of_batch(body: bytes, coding: Coding, most: int) -> list[FieldError]:
+    """List what is wrong with a body that should be an array of patients; never empty."""
+    try:
+        patients = strict_json(body)
+    except _Refused as refused:
+        return [refused.error]
+    if not isinstance(patients, list):
+        return [FieldError("body", "not an array; send a JSON array of patients", "malformed")]
+    if not 0 < len(patients) <= most:
+        message = f"holds {len(patients)} patients; send 1 to {most:,}"
+        return [FieldError("body", message, "batch_size")]
+    errors = [
+        FieldError(error.field, error.message, error.reason, index)
+        for index, patient in enumerate(patients)
+        for error in _errors_of(patient, coding)
+    ]
+    return errors or [_UNREADABLE]
+
+
+def json_object(body: bytes, allowed: frozenset[str]) -> dict[str, Any]:
+    """Return the small JSON object of a call that takes one.
+
+    Raises
+    ------
+    Problem
+        422 when it is anything else or has a key that is not allowed.
+    """
+    keys = ", ".join(sorted(allowed))
+    try:
+        sent = strict_json(body)
+    except _Refused as refused:
+        raise invalid([refused.error]) from None
+    if not isinstance(sent, dict) or not sent.keys() <= allowed:
+        message = f"send one JSON object with the keys {keys} and no other"
+        raise invalid([FieldError("body", message, "unknown_key")])
+    return sent

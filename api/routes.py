@@ -1,0 +1,183 @@
+"""The ordinary calls: the log read back, outcomes, the model, the schema, health and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+from db.export import csv_lines, jsonl_lines
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from api import documents as doc
+from api import metrics
+from api.bodies import read_json_body
+from api.describe import features, model_card
+from api.errors import FieldError, Problem, invalid
+from api.parameters import Coded, Filter, Nothing, rfc3339, single_values
+from api.predict import BODY_MAX, explain
+from api.refusals import json_object
+from api.service import Service, not_logged
+from db.ids import is_id
+from db.log import LogUnavailable
+from pipeline.codings import encode_row
+from pipeline.model import Model, from_json
+from pipeline.schema import NAMES
+
+router = APIRouter(dependencies=[Depends(single_values)])
+
+_PAGE_ROWS = 100
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+class _Window(TypedDict):
+    since: datetime | None
+    until: datetime | None
+    source: str | None
+
+
+def reply(content: object) -> Response:
+    """Return JSON; times as RFC 3339 in UTC."""
+    return Response(msgspec.json.encode(content), media_type="application/json")
+
+
+def service_of(request: Request) -> Service:
+    """Return what the lifespan opened."""
+    service: Service = request.app.state.service
+    return service
+
+
+Parts = Annotated[Service, Depends(service_of)]
+NoQuery = Annotated[Nothing, Query()]
+
+
+def existing_id(id: str) -> str:  # noqa: A002 - the contract's name
+    """Return an id that could be in the log; anything else cannot be found (404)."""
+    if not is_id(id):
+        raise _not_found()
+    return id
+
+
+Id = Annotated[str, Depends(existing_id)]
+
+
+def _not_found() -> Problem:
+    return Problem(404, "no-such-prediction", "There is no prediction with this id in the log.")
+
+
+def _row(parts: Service, wanted: str) -> dict[str, Any]:
+    row = parts.reader.get(wanted)
+    if row is None:
+        raise _not_found()
+    return row
+
+
+@router.get("/predictions", responses=doc.LOG)
+def predictions(parts: Parts, chosen: Annotated[Filter, Query()]) -> Response:
+    """Read the log, newest first: a page as JSON, or the whole window as JSONL or CSV."""
+    window = _Window(since=chosen.since, until=chosen.until, source=chosen.source)
+    paged = chosen.format == "json" or chosen.limit is not None or chosen.cursor is not None
+    if not paged:
+        return _stream(parts.reader.stream(**window), chosen)
+    rows, following = parts.reader.page(
+        **window, limit=chosen.limit or _PAGE_ROWS, cursor=chosen.cursor
+    )
+    if chosen.format != "json":
+        return _stream(rows, chosen)
+    items = [encode_row(row, chosen.coding) for row in rows]
+    return reply({"items": items, "next": following})
+
+
+def _stream(rows: Iterable[dict[str, Any]], chosen: Filter) -> Response:
+    if chosen.format == "csv":
+        return StreamingResponse(csv_lines(rows, chosen.coding), media_type="text/csv")
+    return StreamingResponse(jsonl_lines(rows, chosen.coding), media_type="application/jsonl")
+
+
+@router.get("/predictions/{id}", responses=doc.ROW)
+def prediction(parts: Parts, wanted: Id, chosen: Annotated[Coded, Query()]) -> Response:
+    """Read one row of the log with its newest outcome."""
+    return reply(encode_row(_row(parts, wanted), chosen.coding))
+
+
+def _model_of(parts: Service, version: str) -> Model:
+    if version == parts.model.version:
+        return parts.model
+    scorecard = parts.reader.model(version)
+    if scorecard is None:
+        detail = "The scorecard that made this prediction is not in the `models` table."
+        raise Problem(404, "no-such-model", detail)
+    return from_json(scorecard)
+
+
+@router.get("/predictions/{id}/explanation", responses=doc.EXPLANATION)
+def explanation(parts: Parts, wanted: Id, _: NoQuery) -> Response:
+    """Explain a prediction by the model version that made it, in log-odds."""
+    row = _row(parts, wanted)
+    interval, reasons = explain(
+        _model_of(parts, row["model_version"]), tuple(row[name] for name in NAMES)
+    )
+    kept = {name: row[name] for name in ("id", "model_version", "probability")}
+    return reply({**kept, "interval": interval, "explanation": reasons})
+
+
+def _outcome(body: bytes) -> tuple[int, datetime | None]:
+    sent = json_object(body, frozenset({"outcome", "observed_at"}))
+    outcome, observed = sent.get("outcome"), sent.get("observed_at")
+    if isinstance(outcome, bool) or not isinstance(outcome, int) or outcome not in (0, 1):
+        message = "outcome must be 1 (disease found) or 0 (no disease)"
+        raise invalid([FieldError("body", message, "outcome")])
+    try:
+        moment = None if observed is None else rfc3339(observed)
+        if moment is not None and moment > datetime.now(UTC) + _CLOCK_SKEW:
+            raise ValueError("in the future")
+    except ValueError:
+        message = "observed_at must be a past RFC 3339 time with its zone, or be left out"
+        raise invalid([FieldError("body", message, "observed_at")]) from None
+    return outcome, moment
+
+
+@router.put("/predictions/{id}/outcome", responses=doc.OUTCOME, openapi_extra=doc.OUTCOME_BODY)
+async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Response:
+    """Record the later-known truth; the newest counts, earlier ones are kept."""
+    body = await read_json_body(dict(request.scope["headers"]), request.receive, BODY_MAX)
+    value, moment = _outcome(body)
+    try:
+        recorded = await parts.log.record_outcome(wanted, value, moment)
+    except LogUnavailable as cause:
+        raise not_logged(cause) from None
+    if recorded is None:
+        raise _not_found()
+    return reply(recorded)
+
+
+@router.get("/model", responses=doc.STATIC)
+def model(parts: Parts, _: NoQuery) -> Response:
+    """Describe the model in use: version, threshold, training data, measured quality."""
+    return reply(model_card(parts.model, parts.evidence, parts.threshold))
+
+
+@router.get("/schema", responses=doc.STATIC)
+def schema(_: NoQuery) -> Response:
+    """Describe the thirteen features: words, units, limits and codes."""
+    return reply(features())
+
+
+@router.get("/healthz", responses=doc.HEALTH)
+async def healthz() -> Response:
+    """Say that the process is alive."""
+    return reply({"status": "alive"})
+
+
+@router.get("/readyz", responses=doc.READY)
+def readyz(parts: Parts) -> Response:
+    """Say whether a prediction would be answered now: model file, database and writer are asked."""
+    return reply(parts.check_ready())
+
+
+@router.get("/metrics", responses=doc.METRICS, response_class=Response)
+def prometheus() -> Response:
+    """Expose the counters to Prometheus."""
+    return Response(metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -1,0 +1,144 @@
+"""What a request needs: the model, the log to write, the log to read; opened once per process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from api import metrics
+from api.errors import FieldError, Problem
+from db.engine import DatabaseUnavailable
+from db.log import Log, LogUnavailable
+from db.queries import Reader
+from pipeline.model import Model, load
+from settings import Settings
+
+logger = logging.getLogger("cardiowatch.api")
+
+_RETRY_S = 1.0
+"""Pause between two attempts to reach a database that is not there yet."""
+
+
+class Service:
+    """The parts that the routes put together, and their start and end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.model: Model = load(settings.model_dir)
+        self.model_dir = settings.model_dir
+        self.evidence: dict[str, Any] = json.loads(
+            (settings.model_dir / "evidence.json").read_text("utf-8")
+        )
+        self.threshold = settings.threshold
+        self.log = Log(
+            settings.database_url,
+            queue_max=settings.log_queue_max,
+            timeout_s=settings.log_timeout_s,
+        )
+        self.reader = Reader(settings.database_url)
+        self.started = False
+        self._starting: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start the writer; a database that is not there yet is waited for, not ready meanwhile.
+
+        Raises
+        ------
+        LogTaken
+            Another process writes to the same SQLite file.
+        """
+        with contextlib.suppress(DatabaseUnavailable, LogUnavailable):
+            await self._start()
+            return
+        self._starting = asyncio.create_task(self._keep_starting())
+
+    async def close(self) -> None:
+        """Commit what is queued and let go of the database."""
+        if self._starting is not None:
+            self._starting.cancel()
+        await self.log.stop()
+        self.reader.close()
+
+    async def _start(self) -> None:
+        """Open the log, and put the scorecard beside the rows it will explain."""
+        await self.log.start()
+        await self.log.register_model(self.model.version, self.model.scorecard)
+        self.started = True
+
+    async def _keep_starting(self) -> None:
+        while True:
+            await asyncio.sleep(_RETRY_S)
+            try:
+                await self._start()
+                return
+            except (DatabaseUnavailable, LogUnavailable) as cause:
+                logger.warning("not ready: %s", cause)
+
+    def check_ready(self) -> dict[str, str]:
+        """Ask the model's files, the database and the writer (blocking).
+
+        Raises
+        ------
+        Problem
+            503, naming what does not answer.
+        """
+        failed = [name for name, check in self._checks().items() if not _answers(name, check)]
+        if failed:
+            detail = f"Not ready: {', '.join(failed)} does not answer."
+            raise Problem(503, "not-ready", detail, headers={"Retry-After": "1"})
+        return {"status": "ready", "model_version": self.model.version}
+
+    def _checks(self) -> dict[str, Callable[[], object]]:
+        return {
+            "model": lambda: load(self.model_dir),
+            "database": self.reader.ping,
+            "log": self.require_started,
+        }
+
+    def require_started(self) -> None:
+        """Raise the 503 while the log is not open, or its rows could not be explained later."""
+        if not self.started:
+            raise not_logged(LogUnavailable("the database has not answered yet"))
+
+    def count_refusal(self, route: str, source: str, problem: Problem) -> None:
+        """Count a refusal without its values, per field and reason."""
+        metrics.REFUSALS.labels(route, str(problem.status)).inc()
+        for error in problem.errors or [FieldError("", "", problem.slug)]:
+            self.log.reject(
+                route=route,
+                status=problem.status,
+                field=error.field,
+                reason=error.reason,
+                source=source,
+            )
+
+
+def _answers(name: str, check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except Exception as cause:
+        logger.warning("%s does not answer: %s", name, cause)
+        return False
+    return True
+
+
+def not_logged(cause: LogUnavailable) -> Problem:
+    """Return the 503 that says whether the row may nevertheless be in the log."""
+    retry = {"Retry-After": str(cause.retry_after_s)}
+    if cause.fate_unknown:
+        return Problem(
+            503,
+            "log-fate-unknown",
+            "The database did not confirm the row in time; it may or may not be in the log. "
+            "Repeat the request with an Idempotency-Key to be sure of one row.",
+            headers=retry,
+        )
+    return Problem(
+        503,
+        "log-unavailable",
+        "The log cannot be written now, so no answer is given. Nothing was logged; try again.",
+        headers=retry,
+    )

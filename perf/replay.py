@@ -1,0 +1,124 @@
+"""Send synthetic patients through the service and keep what was asked, answered and how fast.
+
+`python -m perf.replay --patients 100` draws patients from a smoothed bootstrap of the Cleveland
+data, posts each to /predict with the source `synthetic`, and writes requests, replies and
+latencies as JSONL and CSV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from pipeline.codings import Coding, encode
+from pipeline.data import HEART_CSV, DataError, read
+from pipeline.schema import FEATURES, NAMES
+from pipeline.synthetic import smoothed_bootstrap
+from settings import SettingsError, load_settings
+
+Json = dict[str, Any]
+
+
+def bodies(patients: int, seed: int) -> Iterator[Json]:
+    """Yield request bodies in labels, one per synthetic patient."""
+    # In the UCI coding: the file is ours.
+    real = read(HEART_CSV, Coding.UCI).features
+    for row in smoothed_bootstrap(real, patients, seed=seed):
+        values = [None if np.isnan(value) else float(value) for value in row]
+        yield {
+            feature.name: encode(feature, value, Coding.LABELS)
+            for feature, value in zip(FEATURES, values, strict=True)
+        }
+
+
+def replay(client: httpx.Client, requests: Iterable[Json], source: str) -> Iterator[Json]:
+    """Post each body and yield it with status, reply and latency in ms.
+
+    Raises
+    ------
+    httpx.HTTPError
+        The service cannot be reached.
+    """
+    for number, body in enumerate(requests, 1):
+        started = time.perf_counter()
+        reply = client.post("/predict", params={"source": source, "explain": "true"}, json=body)
+        latency_ms = (time.perf_counter() - started) * 1000
+        yield {
+            "number": number,
+            "status": reply.status_code,
+            "latency_ms": round(latency_ms, 3),
+            "request": body,
+            "reply": reply.json(),
+        }
+
+
+def write(records: list[Json], folder: Path) -> tuple[Path, Path]:
+    """Write the records as JSONL and as a flat CSV; return both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    jsonl, table = stem.with_suffix(".jsonl"), stem.with_suffix(".csv")
+    with jsonl.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(record) + "\n" for record in records)
+    answer = ("id", "probability", "prediction", "model_version")
+    with table.open("w", encoding="utf-8", newline="") as cells:
+        writer = csv.writer(cells)
+        writer.writerow(["number", "status", "latency_ms", *NAMES, *answer])
+        for record in records:
+            asked = [record["request"][name] for name in NAMES]
+            answered = [record["reply"].get(name) for name in answer]
+            writer.writerow([*(record[n] for n in ("number", "status", "latency_ms")), *asked,
+                             *answered])  # fmt: skip
+    return jsonl, table
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m perf.replay", description=__doc__)
+    parser.add_argument("--patients", type=int, default=100, metavar="N", help="how many to send")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same patients")
+    parser.add_argument("--source", default="synthetic", choices=["synthetic", "load-test"])
+    parser.add_argument("--url", help="of the API; default: CARDIOWATCH_API_URL")
+    parser.add_argument("--out", type=Path, default=Path("var/replay"), help="folder of the records")
+    options = parser.parse_args()
+    if options.patients < 1:
+        parser.error("--patients takes a number from 1")
+    return options
+
+
+def main() -> int:
+    """Replay; return 0 only when every patient was answered."""
+    options = _parse()
+    try:
+        url = options.url or load_settings().api_url
+        # Not through the proxy that the environment may name: the service is on this machine.
+        with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+            records = []
+            asked = bodies(options.patients, options.seed)
+            for record in replay(client, asked, options.source):
+                records.append(record)
+                if record["number"] % 1000 == 0:
+                    print(f"{record['number']:,} of {options.patients:,}", file=sys.stderr)
+    except (httpx.HTTPError, SettingsError, DataError) as error:
+        print(f"The patients could not be sent: {error}", file=sys.stderr)
+        return 1
+    jsonl, table = write(records, options.out)
+    refused = sum(record["status"] != 200 for record in records)
+    median = float(np.median([record["latency_ms"] for record in records]))
+    print(
+        f"{len(records)} synthetic patients sent, {refused} refused, "
+        f"median {median:.1f} ms; see {jsonl} and {table}"
+    )
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.main import create_app
+from db.migrate import migrate
+from settings import Settings
+
+PATIENT: dict[str, Any] = {
+    "age": 63,
+    "sex": "male",
+    "cp": "typical angina",
+    "trestbps": 145,
+    "chol": 233,
+    "fbs": True,
+    "restecg": "left ventricular hypertrophy",
+    "thalach": 150,
+    "exang": False,
+    "oldpeak": 2.3,
+    "slope": "downsloping",
+    "ca": 0,
+    "thal": "fixed defect",
+}
+IN_UCI = PATIENT | {
+    "sex": 1, "cp": 1, "fbs": 1, "restecg": 2, "exang": 0, "slope": 3, "ca": 0, "thal": 6,
+}  # fmt: skip
+IN_KAGGLE = PATIENT | {
+    "sex": 1, "cp": 3, "fbs": 1, "restecg": 0, "exang": 0, "slope": 0, "ca": 0, "thal": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def client(database_url: str, model_dir: Path) -> Iterator[TestClient]:
+    """The service on a migrated SQLite file and on PostgreSQL, asked in process."""
+    migrate(database_url, lambda _: None)
+    app = create_app(Settings(database_url=database_url, model_dir=model_dir))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
+def sqlite_client(tmp_path: Path, model_dir: Path) -> Iterator[TestClient]:
+    """The service on SQLite alone, for what does not depend on the database."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    app = create_app(Settings(database_url=url, model_dir=model_dir))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client

@@ -1,0 +1,180 @@
+"""The log read back: pages, filters, formats and outcomes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from db.ids import time_of
+from tests.api.conftest import IN_UCI, PATIENT
+
+
+def send(client: TestClient, n: int, source: str = "live") -> list[str]:
+    """Log n patients of increasing age; return their ids, oldest first."""
+    return [
+        client.post(f"/predict?source={source}", json=PATIENT | {"age": 30 + i}).json()["id"]
+        for i in range(n)
+    ]
+
+
+def test_pages_go_through_the_whole_log_newest_first(client: TestClient) -> None:
+    ids = send(client, 7)
+
+    seen: list[str] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = client.get("/predictions", params={"limit": 3} | cursor).json()
+        seen += [row["id"] for row in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+
+    assert seen == sorted(ids, reverse=True)
+
+
+def test_a_window_holds_its_start_and_not_its_end(client: TestClient) -> None:
+    (only,) = send(client, 1)
+    received = time_of(only)
+    later = received + timedelta(milliseconds=1)
+
+    def found(since: datetime, until: datetime) -> int:
+        window = {"since": since.isoformat(), "until": until.isoformat()}
+        return len(client.get("/predictions", params=window).json()["items"])
+
+    assert found(received, later) == 1
+    assert found(received - timedelta(days=1), received) == 0
+    assert found(later, later + timedelta(days=1)) == 0
+
+
+def test_a_source_is_chosen_or_all_are_read(client: TestClient) -> None:
+    send(client, 2, "live")
+    send(client, 3, "what-if")
+
+    counts = [
+        len(client.get("/predictions", params=params).json()["items"])
+        for params in ({"source": "live"}, {"source": "what-if"}, {"source": "replay"}, {})
+    ]
+
+    assert counts == [2, 3, 0, 5]
+
+
+def test_rows_are_in_words_unless_codes_are_asked_for(client: TestClient) -> None:
+    (only,) = send(client, 1)
+
+    words = client.get(f"/predictions/{only}").json()
+    codes = client.get(f"/predictions/{only}?coding=uci").json()
+
+    assert {n: words[n] for n in PATIENT} == PATIENT | {"age": 30}
+    assert {n: codes[n] for n in PATIENT} == IN_UCI | {"age": 30}
+
+
+def test_csv_and_jsonl_hold_the_same_rows_as_json(client: TestClient) -> None:
+    send(client, 5)
+    rows = client.get("/predictions").json()["items"]
+
+    table = client.get("/predictions?format=csv")
+    lines = client.get("/predictions?format=jsonl")
+
+    assert table.headers["content-type"].startswith("text/csv")
+    assert [r["id"] for r in csv.DictReader(io.StringIO(table.text))] == [r["id"] for r in rows]
+    assert [json.loads(line) for line in lines.text.splitlines()] == rows
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=1.5", "limit"),
+        ("limit=10&limit=20", "limit"),
+        ("since=2026-01-01", "since"),
+        ("since=1767225600", "since"),
+        ("until=2026-01-01T00:00:00", "until"),
+        ("until=2026-02-30T00:00:00Z", "until"),
+        ("source=all", "source"),
+        ("cursor=x", "cursor"),
+        ("format=xml", "format"),
+        ("coding=icd", "coding"),
+        ("order=asc", "query"),
+    ],
+)
+def test_an_unknown_or_invalid_parameter_is_refused(
+    sqlite_client: TestClient, query: str, field: str
+) -> None:
+    reply = sqlite_client.get(f"/predictions?{query}")
+
+    assert reply.status_code == 422
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in reply.json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/predictions/0",
+        "/predictions/0190163d-8694-739b-aea5-966c26f8ad91",
+        "/predictions/0190163D-8694-739B-AEA5-966C26F8AD91",
+        "/predictions/ffffffff-ffff-7fff-bfff-ffffffffffff",
+        "/predictions/%00",
+        "/predictions/x/explanation",
+        "/nothing",
+    ],
+)
+def test_what_is_not_there_is_404(client: TestClient, path: str) -> None:
+    reply = client.get(path)
+
+    assert reply.status_code == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_the_newest_outcome_counts_and_none_is_erased(client: TestClient) -> None:
+    (only,) = send(client, 1)
+    url = f"/predictions/{only}/outcome"
+    moment = "2026-01-31T08:00:00Z"
+
+    first = client.put(url, json={"outcome": 1, "observed_at": moment})
+    second = client.put(url, json={"outcome": 0})
+
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert datetime.fromisoformat(first.json()["observed_at"]) == datetime(
+        2026, 1, 31, 8, tzinfo=UTC
+    )
+    assert client.get(f"/predictions/{only}").json()["outcome"] == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"outcome": 2},
+        {"outcome": True},
+        {"outcome": 1.0},
+        {"outcome": "1"},
+        {"outcome": None},
+        {"outcome": 1, "observed_at": "yesterday"},
+        {"outcome": 1, "observed_at": 1767225600},
+        {"outcome": 1, "observed_at": "2126-01-01T00:00:00Z"},
+        {"outcome": 1, "by": "Smith"},
+        [1],
+    ],
+)
+def test_a_wrong_outcome_is_refused(sqlite_client: TestClient, body: Any) -> None:
+    (only,) = send(sqlite_client, 1)
+
+    reply = sqlite_client.put(f"/predictions/{only}/outcome", json=body)
+
+    assert reply.status_code == 422
+    assert "Smith" not in reply.text
+    assert sqlite_client.get(f"/predictions/{only}").json()["outcome"] is None
+
+
+def test_an_outcome_of_no_prediction_is_404(client: TestClient) -> None:
+    url = "/predictions/0190163d-8694-739b-aea5-966c26f8ad91/outcome"
+
+    assert client.put(url, json={"outcome": 1}).status_code == 404

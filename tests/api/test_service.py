@@ -1,0 +1,135 @@
+"""The calls that describe the service, its health, and who may call."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.documents import patient_schema
+from api.main import create_app
+from pipeline.codings import Coding
+from pipeline.schema import NAMES
+from settings import Settings
+from tests.api.conftest import PATIENT
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000"])
+def test_this_machine_may_call_by_any_of_its_loopback_names(
+    sqlite_client: TestClient, host: str
+) -> None:
+    assert sqlite_client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "cardiowatch.example"},
+        {"Host": "127.0.0.1.example"},
+        {"Host": "localhost.example:8000"},
+        {"Host": ""},
+        {"Host": "10.0.0.1"},
+        {"Host": "localhost", "Origin": "https://example.org"},
+        {"Host": "localhost", "Origin": "null"},
+        {"Host": "localhost", "Origin": "http://localhost.example"},
+    ],
+)
+def test_another_name_or_a_foreign_page_is_403(
+    sqlite_client: TestClient, headers: dict[str, str]
+) -> None:
+    reply = sqlite_client.post("/predict", json=PATIENT, headers=headers)
+
+    assert reply.status_code == 403
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert sqlite_client.get("/predictions").json()["items"] == []
+
+
+def test_ready_names_the_model(sqlite_client: TestClient) -> None:
+    ready = sqlite_client.get("/readyz").json()
+
+    assert ready["status"] == "ready"
+    assert ready["model_version"] == sqlite_client.get("/model").json()["version"]
+
+
+def test_a_database_that_is_not_migrated_is_alive_and_not_ready(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    (tmp_path / "log.db").touch()
+    url = f"sqlite:///{tmp_path}/log.db"
+    app = create_app(Settings(database_url=url, model_dir=model_dir))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        reply = client.post("/predict", json=PATIENT)
+        assert reply.status_code == 503
+        assert int(reply.headers["Retry-After"]) >= 1
+        assert client.get("/predictions").status_code == 503
+
+
+def test_the_schema_lists_the_thirteen_features_in_their_order(sqlite_client: TestClient) -> None:
+    features = sqlite_client.get("/schema").json()["features"]
+
+    assert tuple(feature["name"] for feature in features) == NAMES
+    chol = features[4]
+    assert (chol["unit"], chol["plausible"], chol["usual"]) == ("mg/dl", [30, 1000], [100, 578])
+
+
+def test_the_documentation_page_needs_no_other_host(sqlite_client: TestClient) -> None:
+    page = sqlite_client.get("/docs").text
+
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert addresses
+    assert all(address.startswith("/") for address in addresses)
+    assert all(sqlite_client.get(address).status_code == 200 for address in addresses)
+
+
+def test_every_call_of_the_contract_is_documented_with_its_errors(
+    sqlite_client: TestClient,
+) -> None:
+    document = sqlite_client.get("/openapi.json").json()
+    wanted = {
+        ("/predict", "post"): {"200", "403", "409", "413", "415", "422", "503"},
+        ("/predict/batch", "post"): {"200", "403", "409", "413", "415", "422", "503"},
+        ("/predictions", "get"): {"200", "403", "422", "503"},
+        ("/predictions/{id}", "get"): {"200", "403", "404", "422", "503"},
+        ("/predictions/{id}/explanation", "get"): {"200", "403", "404", "422", "503"},
+        ("/predictions/{id}/outcome", "put"): {
+            "200", "403", "404", "413", "415", "422", "503",
+        },
+        ("/model", "get"): {"200", "403", "422"},
+        ("/schema", "get"): {"200", "403", "422"},
+        ("/healthz", "get"): {"200", "403"},
+        ("/readyz", "get"): {"200", "403", "503"},
+        ("/metrics", "get"): {"200", "403"},
+    }  # fmt: skip
+    documented = {
+        (path, method): set(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert documented == wanted
+
+
+def test_every_reference_in_the_document_leads_somewhere(sqlite_client: TestClient) -> None:
+    document = sqlite_client.get("/openapi.json").json()
+
+    named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+
+    assert named <= set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize("coding", list(Coding))
+def test_the_documented_examples_are_accepted(sqlite_client: TestClient, coding: Coding) -> None:
+    example = patient_schema(coding)["example"]
+
+    assert sqlite_client.post(f"/predict?coding={coding}", json=example).status_code == 200
+
+
+def test_a_method_that_is_not_allowed_is_a_problem_too(sqlite_client: TestClient) -> None:
+    reply = sqlite_client.get("/predict")
+
+    assert reply.status_code == 405
+    assert reply.json()["title"] == "Method Not Allowed"
