@@ -62,6 +62,8 @@ class Patients:
     label_name: str | None
     absent: tuple[str, ...]
     """Features for which the file has no column."""
+    worded: frozenset[str]
+    """Columns that were written in words, whatever the coding of the others."""
     sha256: str
 
     def __len__(self) -> int:
@@ -111,6 +113,7 @@ def read(path: str | Path, coding: Coding | None = None) -> Patients:
         coding_evidence=evidence,
         label_name=label_name,
         absent=tuple(name for name in NAMES if name not in columns),
+        worded=frozenset(worded),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 

@@ -1,0 +1,328 @@
+"""Audit a CSV of patients: coding, inverted label, duplicates, missing cells, limits, units.
+
+    python -m pipeline.audit FILE.csv [--json]
+
+The popular Kaggle heart.csv calls the healthy `target = 1`. A model trained on it tells sick
+patients that they are well, so the label is checked against what every hospital sees: disease goes
+with chest pain on exercise, ST depression, coloured vessels and a *lower* highest heart rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.codings import Coding, decoder
+from pipeline.data import DataError, Patients, read
+from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind
+from pipeline.units import unit_errors
+
+SIGNS: Mapping[str, int] = {"exang": 1, "oldpeak": 1, "ca": 1, "thalach": -1}
+"""Which way each finding goes with disease; these four read the same in every coding."""
+
+# Fewer cannot carry a verdict: at n = 20 detection was 100 % in 400 draws of Cleveland.
+MIN_PATIENTS = 8
+MIN_PER_CLASS = 2
+EXIT_OK, EXIT_INVERTED, EXIT_UNREADABLE, EXIT_UNFIT = 0, 1, 2, 3
+
+
+class Severity(StrEnum):
+    """What a problem means for training."""
+
+    ERROR = "error"
+    """Training refuses the file."""
+    WARNING = "warning"
+    """Worth a look; training goes on."""
+    NOTE = "note"
+    """Good to know."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding, in a sentence."""
+
+    severity: Severity
+    column: str | None
+    message: str
+
+
+@dataclass(frozen=True)
+class LabelCheck:
+    """Evidence for or against an inverted label."""
+
+    score: float | None
+    """Mean signed rank correlation of `SIGNS` with the label, -1 to 1; below 0 = inverted."""
+    standard_error: float | None
+    """Of the score, if label and findings had nothing to do with each other."""
+    correlations: Mapping[str, float]
+    """Rank correlation (Spearman) of each finding with the label, unsigned."""
+    n: int
+    """Patients with a label."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit found."""
+
+    file: str
+    n: int
+    n_disease: int | None
+    """Patients whom the label, as it stands, calls ill; None without a label."""
+    coding: str | None
+    """`uci`, `kaggle` or `labels`; None = cannot tell."""
+    coding_evidence: str
+    label: str | None
+    label_inverted: bool | None
+    """None = cannot tell: no label, one class only, too few patients, or no clear direction."""
+    label_check: LabelCheck
+    duplicates: tuple[tuple[int, ...], ...]
+    """Groups of equal patients, numbered from 1."""
+    missing: Mapping[str, int]
+    """Cells that are not known, per feature."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems for which training refuses the file, an inverted label included."""
+        return tuple(p for p in self.problems if p.severity is Severity.ERROR)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per problem: severity, column, message."""
+        rows = [asdict(problem) for problem in self.problems]
+        return pd.DataFrame(rows, columns=["severity", "column", "message"])
+
+
+def audit(path: str | Path, coding: Coding | None = None) -> Audit:
+    """Audit one file.
+
+    Parameters
+    ----------
+    path
+        A CSV of patients, as `pipeline.data.read` takes it.
+    coding
+        The coding of its integer codes when it is known; None = recognise it.
+
+    Raises
+    ------
+    DataError
+        When the file cannot be read as patients at all.
+    """
+    return audit_patients(read(path, coding), Path(path).name)
+
+
+def audit_patients(patients: Patients, name: str) -> Audit:
+    """Audit patients that were read already."""
+    check = check_label(patients)
+    inverted = _verdict(check, patients)
+    groups = _duplicates(patients)
+    known = patients.raw if patients.features is None else patients.features
+    problems = [
+        *_label_problems(patients, check, inverted),
+        *_coding_problems(patients),
+        *_limit_problems(patients),
+        *(Problem(Severity.ERROR, c, text) for c, text in unit_errors(patients.raw)),
+        *_duplicate_problems(groups),
+    ]
+    disease = patients.disease
+    return Audit(
+        file=name,
+        n=len(patients),
+        n_disease=None if disease is None else int((disease == 1).sum()),
+        coding=None if patients.coding is None else str(patients.coding),
+        coding_evidence=patients.coding_evidence,
+        label=patients.label_name,
+        label_inverted=inverted,
+        label_check=check,
+        duplicates=groups,
+        missing={feature: int(known[feature].isna().sum()) for feature in NAMES},
+        problems=tuple(problems),
+    )
+
+
+def check_label(patients: Patients) -> LabelCheck:
+    """Measure how the label goes with the four telling findings.
+
+    The standard error of a mean of k rank correlations with an unrelated label is
+    sqrt(mean of the findings' own correlation matrix / (n - 1)).
+    """
+    if patients.disease is None:
+        return LabelCheck(None, None, {}, 0)
+    frame = patients.raw[list(SIGNS)].copy()
+    frame["ca"] = frame["ca"].where(frame["ca"] <= 3)  # Kaggle's 4 means missing
+    labelled = patients.disease.notna()
+    y, frame = patients.disease[labelled], frame[labelled]
+    ranks = frame.rank() * pd.Series(SIGNS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = ranks.corrwith(y.rank(), min_periods=MIN_PATIENTS).dropna() if len(y) else None
+    if found is None or found.empty:
+        return LabelCheck(None, None, {}, len(y))
+    own = ranks[found.index].corr().fillna(0.0).to_numpy()
+    n = int(frame[found.index].notna().sum().median())
+    return LabelCheck(
+        score=float(found.mean()),
+        standard_error=float((max(own.mean(), 0.0) / max(n - 1, 1)) ** 0.5),
+        correlations={str(c): float(r) * SIGNS[str(c)] for c, r in found.items()},
+        n=len(y),
+    )
+
+
+def _verdict(check: LabelCheck, patients: Patients) -> bool | None:
+    if patients.disease is None or check.score is None or check.standard_error is None:
+        return None
+    smaller_class = patients.disease.value_counts().reindex([0.0, 1.0]).fillna(0).min()
+    if check.n < MIN_PATIENTS or smaller_class < MIN_PER_CLASS:
+        return None
+    if abs(check.score) < check.standard_error:  # no direction to speak of
+        return None
+    return check.score < 0
+
+
+def _label_problems(patients: Patients, check: LabelCheck, inverted: bool | None) -> list[Problem]:
+    name = patients.label_name
+    if patients.disease is None:
+        return [Problem(Severity.NOTE, None, "there is no label (disease, num or target)")]
+    found = []
+    if inverted:
+        text = (
+            f"the label is inverted: {name} = 1 marks the healthy "
+            f"(mean signed rank correlation {check.score:.2f}, below 0)"
+        )
+        found.append(Problem(Severity.ERROR, name, text))
+    if inverted is None:
+        text = "cannot tell whether the label is inverted: too few patients or no clear direction"
+        found.append(Problem(Severity.WARNING, name, text))
+    unlabelled = int(patients.disease.isna().sum())
+    if unlabelled:
+        found.append(Problem(Severity.WARNING, name, f"{unlabelled} patients have no label"))
+    return found
+
+
+def _coding_problems(patients: Patients) -> list[Problem]:
+    found = []
+    if patients.coding is None:
+        text = f"cannot tell the coding: {patients.coding_evidence}"
+        found.append(Problem(Severity.ERROR, None, text))
+    absent = ((name, f"there is no column {name}") for name in patients.absent)
+    return found + [Problem(Severity.WARNING, name, text) for name, text in absent]
+
+
+def _limit_problems(patients: Patients) -> list[Problem]:
+    """Find codes that do not exist and measurements outside the plausible limits."""
+    found = []
+    for feature in FEATURES:
+        values = patients.raw[feature.name].dropna()
+        if feature.required and len(values) < len(patients):
+            n = len(patients) - len(values)
+            text = f"{n} patients without {feature.name}, which is required"
+            found.append(Problem(Severity.ERROR, feature.name, text))
+        if feature.zero_is_missing and (values == 0).any():
+            text = f"{int((values == 0).sum())} values of 0 are read as missing"
+            found.append(Problem(Severity.NOTE, feature.name, text))
+            values = values[values != 0]
+        if feature.kind is Kind.NUMBER:
+            wrong = values[(values < feature.low) | (values > feature.high)]
+            limits = f"{feature.low:g} to {feature.high:g} {feature.unit}"
+        elif patients.coding is None:
+            continue
+        else:
+            allowed = _allowed(patients, feature.name)
+            wrong = values[~values.isin(allowed)]
+            limits = ", ".join(f"{code:g}" for code in allowed)
+        if len(wrong):
+            rows = ", ".join(str(i + 1) for i in wrong.index[:5]) + (", ..." * (len(wrong) > 5))
+            text = f"{len(wrong)} values outside the limits ({limits}): patients {rows}"
+            found.append(Problem(Severity.ERROR, feature.name, text))
+    return found
+
+
+def _allowed(patients: Patients, name: str) -> list[float]:
+    used = Coding.UCI if patients.coding in (None, Coding.LABELS) else patients.coding
+    if name in patients.worded:
+        used = Coding.UCI
+    return sorted(float(code) for code in decoder(BY_NAME[name], used) or {})
+
+
+def _duplicates(patients: Patients) -> tuple[tuple[int, ...], ...]:
+    frame = patients.raw.copy()
+    if patients.disease is not None:
+        frame["label"] = patients.disease
+    twins = frame[frame.duplicated(keep=False)]
+    groups = twins.groupby(list(frame.columns), dropna=False, sort=False).groups.values()
+    return tuple(sorted(tuple(int(i) + 1 for i in group) for group in groups))
+
+
+def _duplicate_problems(groups: tuple[tuple[int, ...], ...]) -> list[Problem]:
+    if not groups:
+        return []
+    first = " and ".join(str(i) for i in groups[0][:2])
+    extra = sum(len(group) - 1 for group in groups)
+    text = f"{extra} duplicated patient{'s' * (extra > 1)}, the first: {first}"
+    return [Problem(Severity.WARNING, None, text)]
+
+
+def exit_code(result: Audit) -> int:
+    """Return 0 = usable, 1 = label inverted, 3 = another error that training refuses."""
+    if result.label_inverted:
+        return EXIT_INVERTED
+    return EXIT_UNFIT if result.errors else EXIT_OK
+
+
+def report(result: Audit) -> str:
+    """Write the audit in words."""
+    check = result.label_check
+    verdict = {True: "INVERTED", False: "not inverted", None: "cannot tell"}
+    ill = "no label" if result.n_disease is None else f"{result.n_disease} called ill"
+    lines = [
+        f"{result.file}: {result.n} patients, {ill}",
+        f"coding: {result.coding or 'cannot tell'} ({result.coding_evidence})",
+        f"label:  {verdict[result.label_inverted]}",
+    ]
+    if check.score is not None:
+        each = ", ".join(f"{name} {r:+.2f}" for name, r in check.correlations.items())
+        lines[-1] += f" (mean signed rank correlation {check.score:+.2f}; {each})"
+    cells = ", ".join(f"{name} {n}" for name, n in result.missing.items() if n)
+    lines.append(f"missing cells: {cells or 'none'}")
+    for problem in result.problems:
+        where = f"{problem.column}: " if problem.column else ""
+        lines.append(f"{problem.severity}: {where}{problem.message}")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the audit from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.audit",
+        description="Audit a CSV of patients: coding, label, duplicates, missing cells, limits.",
+        epilog="exit code: 0 = usable, 1 = the label is inverted, 2 = the file cannot be read "
+        "(or wrong usage), 3 = another error for which training refuses the file",
+    )
+    parser.add_argument("file", type=Path, help="UCI, Kaggle-coded or study-project CSV")
+    parser.add_argument("--json", action="store_true", help="write JSON instead of words")
+    codings = [Coding.UCI.value, Coding.KAGGLE.value]
+    parser.add_argument("--coding", choices=codings, help="the coding, when it cannot be told")
+    arguments = parser.parse_args()
+    try:
+        result = audit(arguments.file, Coding(arguments.coding) if arguments.coding else None)
+    except DataError as error:
+        print(f"audit: {error}", file=sys.stderr)
+        return EXIT_UNREADABLE
+    text = json.dumps(result.to_dict(), indent=2) if arguments.json else report(result)
+    print(text)
+    return exit_code(result)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
