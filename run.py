@@ -17,10 +17,9 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 
-from db.queries import Reader
-
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
+from db.queries import Reader
 from settings import Settings, SettingsError, load_settings
 
 _START_S = 90.0

@@ -8,10 +8,10 @@ import sys
 import tempfile
 
 import uvicorn
-from pipeline.model import ModelError, load
 
 from api.security import is_loopback
 from db.engine import DatabaseUnavailable
+from pipeline.model import ModelError, load
 from settings import Settings, SettingsError, load_settings
 
 KEEP_ALIVE_S = 620
@@ -77,6 +77,7 @@ def _serve(settings: Settings) -> int:
         log_level="warning",
         access_log=False,  # every answered request is in the log table
         server_header=False,
+        proxy_headers=False,  # nobody's word for who calls
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=30,
     )

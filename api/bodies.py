@@ -9,6 +9,8 @@ from starlette.types import Receive
 from api.errors import Problem
 
 Headers = Mapping[bytes, bytes]
+HEADERS = "cardiowatch.headers"
+"""Where the gate leaves the headers, read once, in the ASGI scope."""
 
 
 class Disconnected(Exception):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
+
+logger = logging.getLogger("cardiowatch.api")
 
 MEDIA_TYPE = "application/problem+json"
 MAX_BYTES = 4096
@@ -99,7 +102,12 @@ def invalid(errors: Sequence[FieldError], *, total: int | None = None) -> Proble
     return Problem(422, "invalid", detail, errors=errors, total=total)
 
 
-async def handle_problem(_: Request, problem: Exception) -> Response:
-    """Render a `Problem` raised in an ordinary endpoint."""
-    assert isinstance(problem, Problem)  # noqa: S101 - Starlette hands over what was registered
-    return problem.response()
+def bug(found: Exception) -> Problem:
+    """Log a mistake of ours by its type and place and return the 500 for it.
+
+    The exception's message is not logged: it may hold what was sent.
+    """
+    places = traceback.extract_tb(found.__traceback__)[-5:]
+    path = " < ".join(f"{place.name}:{place.lineno}" for place in reversed(places))
+    logger.error("unexpected %s in %s", type(found).__name__, path)
+    return Problem(500, "bug", "This is our mistake, not yours; it is in the service's own log.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -14,17 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from api import openapi
-from api.bodies import Disconnected
-from api.errors import FieldError, Problem, invalid
+from api.bodies import HEADERS, Disconnected
+from api.errors import FieldError, Problem, bug, invalid
 from api.parameters import SENTENCES
 from api.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
 from api.routes import router
 from api.security import may_call, refuse_caller
 from api.service import Service
 from db.engine import DatabaseUnavailable
+from db.ids import new_id
 from settings import Settings
 
 logger = logging.getLogger("cardiowatch.api")
@@ -38,19 +39,30 @@ _ABOUT = (
 
 
 class Gate:
-    """Lets in only callers of this machine, because no API keys are set."""
+    """The ASGI application: lets in callers of this machine and sends them the shortest way.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Because no API keys are set, only loopback names are let in. What predicts goes straight to its
+    endpoint; FastAPI's own middleware would take as long as the prediction.
+    """
+
+    def __init__(self, app: FastAPI, service: Service, endpoints: Sequence[Endpoint]) -> None:
         self.app = app
+        self.service = service
+        self._endpoints = {endpoint.route: endpoint for endpoint in endpoints}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
-        if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            if not may_call(headers.get(b"host", b""), headers.get(b"origin")):
-                await refuse_caller().response()(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope[HEADERS] = headers = dict(scope["headers"])
+        endpoint = self._endpoints.get(scope["path"])
+        if not may_call(headers.get(b"host", b""), headers.get(b"origin")):
+            await refuse_caller().response(new_id())(scope, receive, send)
+        elif endpoint is not None and scope["method"] == "POST":
+            await endpoint(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 def _refuse(request: Request, problem: Problem) -> Response:
@@ -105,13 +117,11 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=400)  # nobody is there to read it
 
 
-async def _on_bug(_: Request, bug: Exception) -> Response:
-    # The message of an exception may hold what was sent; its type and place do not.
-    logger.error("unexpected %s", type(bug).__name__)
-    return Problem(500, "bug", "This is our mistake; the request was not logged.").response()
+async def _on_bug(_: Request, found: Exception) -> Response:
+    return bug(found).response()
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> Gate:
     """Return the application.
 
     Raises
@@ -134,26 +144,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None, redoc_url=None, openapi_url=None,
     )  # fmt: skip
     app.state.service = service
-    app.router.routes += [
-        Route(
-            "/predict", Endpoint(service, "/predict", score_one, limit=BODY_MAX), methods=["POST"]
-        ),
-        Route(
-            "/predict/batch",
-            Endpoint(service, "/predict/batch", score_batch, limit=BATCH_BODY_MAX),
-            methods=["POST"],
-        ),
+    endpoints = [
+        Endpoint(service, "/predict", score_one, limit=BODY_MAX),
+        Endpoint(service, "/predict/batch", score_batch, limit=BATCH_BODY_MAX),
     ]
+    # The gate goes there directly; as routes they answer other methods with 405.
+    app.router.routes += [Route(e.route, e, methods=["POST"]) for e in endpoints]
     app.include_router(router)
     _add_documentation(app)
-    app.add_middleware(Gate)
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DatabaseUnavailable, _on_no_database)
     app.add_exception_handler(Disconnected, _on_disconnect)
     app.add_exception_handler(Exception, _on_bug)
-    return app
+    return Gate(app, service, endpoints)
 
 
 def _add_documentation(app: FastAPI) -> None:

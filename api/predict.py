@@ -17,8 +17,8 @@ from msgspec import UNSET, UnsetType
 from starlette.types import Receive, Scope, Send
 
 from api import metrics
-from api.bodies import Disconnected, Headers, read_json_body
-from api.errors import FieldError, Problem, invalid
+from api.bodies import HEADERS, Disconnected, Headers, read_json_body
+from api.errors import FieldError, Problem, bug, invalid
 from api.queries import BATCH, PREDICT, PredictQuery, predict_query, source_of
 from api.schemas import DECODERS, Row
 from api.service import Service, not_logged
@@ -141,7 +141,7 @@ class Endpoint:
         """Answer one request."""
         started = perf_counter()
         query_string = scope["query_string"]
-        headers: Headers = dict(scope["headers"])
+        headers: Headers = scope[HEADERS]
         try:
             query = predict_query(query_string, self.allowed)
             body = await read_json_body(headers, receive, self.limit)
@@ -154,6 +154,8 @@ class Endpoint:
             await problem.response(new_id())(scope, receive, send)
         except Disconnected:
             return
+        except Exception as found:
+            await bug(found).response(new_id())(scope, receive, send)
         else:
             await _send_json(send, reply)
             metrics.LATENCY.observe(perf_counter() - started)

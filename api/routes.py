@@ -7,19 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
 import msgspec
-from db.export import csv_lines, jsonl_lines
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from api import documents as doc
 from api import metrics
-from api.bodies import read_json_body
+from api.bodies import HEADERS, read_json_body
 from api.describe import features, model_card
 from api.errors import FieldError, Problem, invalid
 from api.parameters import Coded, Filter, Nothing, rfc3339, single_values
 from api.predict import BODY_MAX, explain
 from api.refusals import json_object
 from api.service import Service, not_logged
+from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.log import LogUnavailable
 from pipeline.codings import encode_row
@@ -142,7 +142,7 @@ def _outcome(body: bytes) -> tuple[int, datetime | None]:
 @router.put("/predictions/{id}/outcome", responses=doc.OUTCOME, openapi_extra=doc.OUTCOME_BODY)
 async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Response:
     """Record the later-known truth; the newest counts, earlier ones are kept."""
-    body = await read_json_body(dict(request.scope["headers"]), request.receive, BODY_MAX)
+    body = await read_json_body(request.scope[HEADERS], request.receive, BODY_MAX)
     value, moment = _outcome(body)
     try:
         recorded = await parts.log.record_outcome(wanted, value, moment)

@@ -31,8 +31,8 @@ Json = dict[str, Any]
 
 def bodies(patients: int, seed: int) -> Iterator[Json]:
     """Yield request bodies in labels, one per synthetic patient."""
-    # In the UCI coding: the file is ours.
     real = read(HEART_CSV, Coding.UCI).features
+    assert real is not None  # noqa: S101 - the coding is named
     for row in smoothed_bootstrap(real, patients, seed=seed):
         values = [None if np.isnan(value) else float(value) for value in row]
         yield {
@@ -87,7 +87,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same patients")
     parser.add_argument("--source", default="synthetic", choices=["synthetic", "load-test"])
     parser.add_argument("--url", help="of the API; default: CARDIOWATCH_API_URL")
-    parser.add_argument("--out", type=Path, default=Path("var/replay"), help="folder of the records")
+    parser.add_argument("--out", type=Path, default=Path("var/replay"), help="of the records")
     options = parser.parse_args()
     if options.patients < 1:
         parser.error("--patients takes a number from 1")

@@ -218,12 +218,16 @@ def usual_range(feature: Feature, age: float) -> tuple[float | None, float | Non
     return feature.usual_low, feature.usual_high
 
 
+_NUMERIC = tuple((i, feature) for i, feature in enumerate(FEATURES) if feature.is_numeric)
+
+
 def unusual(row: Row) -> list[tuple[str, str]]:
     """List the plausible but unusual values of one patient as (feature name, sentence)."""
     age = row[_AGE]
     found = []
-    for feature, value in zip(FEATURES, row, strict=True):
-        if value is None or age is None or not feature.is_numeric:
+    for i, feature in _NUMERIC:
+        value = row[i]
+        if value is None or age is None:
             continue
         low, high = usual_range(feature, age)
         if low is not None and value < low:

@@ -160,7 +160,7 @@ def test_what_is_not_plain_json_is_415(sqlite_client: TestClient, headers: dict[
 
 
 def test_refusals_are_counted_without_values(sqlite_client: TestClient) -> None:
-    service = sqlite_client.app.state.service  # type: ignore[attr-defined]
+    service = sqlite_client.app.service  # type: ignore[attr-defined]
     for _ in range(3):
         sqlite_client.post("/predict", json=PATIENT | {"chol": 5.2})
 
