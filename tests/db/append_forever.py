@@ -1,0 +1,25 @@
+"""A process to be killed: appends rows and prints each id once its row is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from tests.db.rows import row, running_log
+
+
+async def main(url: str) -> None:
+    async with running_log(url) as log:
+
+        async def call() -> None:
+            while True:
+                sent = row()
+                await log.append([sent])
+                os.write(1, f"{sent[0]}\n".encode())
+
+        await asyncio.gather(*[call() for _ in range(50)])
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,93 @@
+"""Tools to see what a caller of the log is told while something is broken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from time import monotonic
+
+from db.engine import connect, session
+from db.log import Log, LogUnavailable
+from db.tables import predictions
+from tests.db.rows import row
+
+
+@dataclass
+class Told:
+    """What the callers were told about their rows, by id."""
+
+    stored: set[str] = field(default_factory=set)
+    not_stored: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    longest_s: float = 0.0
+
+    async def append(self, log: Log) -> None:
+        """Append one row and remember what came back, and after how long."""
+        sent = row()
+        began = monotonic()
+        try:
+            await log.append([sent])
+            self.stored.add(sent[0])
+        except asyncio.CancelledError:
+            self.unknown.add(sent[0])
+            raise
+        except LogUnavailable as error:
+            (self.unknown if error.fate_unknown else self.not_stored).add(sent[0])
+        self.longest_s = max(self.longest_s, monotonic() - began)
+
+    async def seconds_until_stored(self) -> float:
+        """Wait until one more row is acknowledged; return how long that took."""
+        before, began = len(self.stored), monotonic()
+        while len(self.stored) == before:
+            assert monotonic() - began < 30, "no row was stored within 30 s"
+            await asyncio.sleep(0.01)
+        return monotonic() - began
+
+    def agrees_with(self, url: str) -> None:
+        """Check the table: every acknowledged row is there, no refused one is."""
+        with session(connect(url)) as connection:
+            there = set(
+                connection.scalars(predictions.select().with_only_columns(predictions.c.id))
+            )
+        assert self.stored <= there, f"{len(self.stored - there)} acknowledged rows are missing"
+        assert not self.not_stored & there, "a refused row was stored after all"
+        assert there <= self.stored | self.unknown
+
+
+@contextlib.asynccontextmanager
+async def callers(log: Log, number: int = 20) -> AsyncIterator[Told]:
+    """Keep callers appending, each again every 10 ms."""
+    told = Told()
+
+    async def call() -> None:
+        while True:
+            await told.append(log)
+            await asyncio.sleep(0.01)
+
+    tasks = [asyncio.create_task(call()) for _ in range(number)]
+    try:
+        yield told
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@contextlib.asynccontextmanager
+async def loop_never_waits_longer_than(limit_s: float) -> AsyncIterator[None]:
+    """Check that the event loop stays free: one that waits for a database answers nobody."""
+    longest = 0.0
+
+    async def tick() -> None:
+        nonlocal longest
+        while True:
+            began = monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, monotonic() - began)
+
+    ticking = asyncio.create_task(tick())
+    yield
+    ticking.cancel()
+    assert longest < limit_s, f"the event loop stood still for {longest:.2f} s"
