@@ -19,8 +19,6 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +26,7 @@ import numpy as np
 
 from pipeline.design import COLUMNS, PARTS, Array, design
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row
+from pipeline.scores import Explanation, Scores, middle, sigmoid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,63 +36,10 @@ SCORECARD = "scorecard.json"
 EVIDENCE = "evidence.json"
 SUMS = "SHA256SUMS"
 VERSION_LENGTH = 12  # hex digits: 48 bits tell apart every model that a hospital will ever train
-INTERVAL_LEVEL = 0.95
-_CHUNK = 4096  # rows whose bootstrap scores are held at once: 4096 x 400 x 8 bytes = 13 MB
 
 
 class ModelError(Exception):
     """The model cannot be used; one sentence says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why one patient's probability is what it is, in log-odds."""
-
-    base_value: float
-    """Mean log-odds of the training patients."""
-    contributions: tuple[float, ...]
-    """One per feature, in the order of `FEATURES`; with `base_value` they sum to the log-odds."""
-    interval: tuple[float, float]
-    """95 % bootstrap interval of the fitted probability; contains the probability."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The scores of n patients, in row order."""
-
-    probability: Array
-    """Probability of disease, shape (n,)."""
-    contributions: Array
-    """Log-odds, shape (n, 13), in the order of `FEATURES`."""
-    base_value: float
-    _matrix: Array
-    _sets: Array
-
-    @cached_property
-    def interval(self) -> Array:
-        """95 % bootstrap interval of the fitted probability, shape (n, 2); computed when asked."""
-        return _interval(self._matrix, self._sets, self.probability)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists under the names of the attributes."""
-        return {
-            "probability": self.probability.tolist(),
-            "interval": self.interval.tolist(),
-            "base_value": self.base_value,
-            "contributions": [
-                dict(zip(NAMES, row, strict=True)) for row in self.contributions.tolist()
-            ],
-        }
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per patient: probability, low, high and the thirteen contributions."""
-        import pandas as pd  # only who asks for a frame pays for it
-
-        frame = pd.DataFrame(self.contributions, columns=list(NAMES))
-        frame.insert(0, "probability", self.probability)
-        frame.insert(1, "low", self.interval[:, 0])
-        frame.insert(2, "high", self.interval[:, 1])
-        return frame
 
 
 class Model:
@@ -116,6 +62,7 @@ class Model:
             name: (float(low), float(high)) for name, (low, high) in card["training_range"].items()
         }
         self._sets = np.array(card["interval"]["sets"], dtype=float)
+        self._sets_by_column = np.ascontiguousarray(self._sets.T)
         expected = ["intercept", *(column.name for column in COLUMNS)]
         numbers = (self._coefficients, self._scale, self._means, self._sets)
         if card["interval"]["columns"] != expected or self._sets.shape[1:] != (len(expected),):
@@ -173,7 +120,7 @@ class Model:
         by_feature = np.column_stack([points[:, part].sum(axis=1) for part in PARTS])
         z = self._intercept + by_feature.sum(axis=1)
         return Scores(
-            probability=_sigmoid(z),
+            probability=sigmoid(z),
             contributions=by_feature - self._means,
             base_value=self.base_value,
             _matrix=matrix,
@@ -182,13 +129,27 @@ class Model:
 
     def explain(self, row: Row) -> Explanation:
         """Explain one patient's probability: exact contributions and its interval."""
-        scores = self.score([row])
-        low, high = scores.interval[0].tolist()
-        # Both sums of the same points; the pure one may differ in the last bit.
         p = self.probability(row)
+        points, active, weights = [], [0], [1.0]
+        for i, value in enumerate(row):
+            slope, offset, levels, unknown = self._terms[i]
+            column = 1 + PARTS[i].start  # of the value, or of the first level
+            weight = 1.0
+            if value is None or value != value:
+                points.append(unknown)
+                column = PARTS[i].stop  # "not known" comes last
+            elif levels is None:
+                points.append(slope * value + offset)
+                weight = (value - float(self._center[i])) / float(self._scale[i])
+            else:
+                points.append(levels[value])
+                column += list(levels).index(value)
+            active.append(column)
+            weights.append(weight)
+        low, high = middle(np.array(weights) @ self._sets_by_column[active])
         return Explanation(
             base_value=self.base_value,
-            contributions=tuple(scores.contributions[0].tolist()),
+            contributions=tuple(g - m for g, m in zip(points, self._means.tolist(), strict=True)),
             interval=(min(low, p), max(high, p)),
         )
 
@@ -312,21 +273,3 @@ def _array(rows: pd.DataFrame | Array | Sequence[Row]) -> Array:
         return np.asarray(rows.loc[:, list(NAMES)].to_numpy(dtype=float, na_value=np.nan))
     array = np.array(rows, dtype=float)  # None becomes NaN
     return array.reshape(0, len(NAMES)) if array.size == 0 else array
-
-
-def _sigmoid(z: Array) -> Array:
-    odds = np.exp(-np.abs(z))
-    return np.asarray(np.where(z >= 0, 1.0, odds) / (1.0 + odds))
-
-
-def _interval(matrix: Array, sets: Array, probability: Array) -> Array:
-    """Score every bootstrap set and keep the middle 95 %, widened to hold the probability."""
-    tails = [(1 - INTERVAL_LEVEL) / 2, (1 + INTERVAL_LEVEL) / 2]
-    bounds = np.empty((len(matrix), 2))
-    for start in range(0, len(matrix), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        z = matrix[part] @ sets[:, 1:].T + sets[:, 0]
-        bounds[part] = _sigmoid(np.quantile(z, tails, axis=1).T)
-    bounds[:, 0] = np.minimum(bounds[:, 0], probability)
-    bounds[:, 1] = np.maximum(bounds[:, 1], probability)
-    return bounds

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.design import COLUMNS, Array
-from pipeline.model import EVIDENCE, FORMAT, INTERVAL_LEVEL, SCORECARD, SUMS, checksums
+from pipeline.model import EVIDENCE, FORMAT, SCORECARD, SUMS, checksums
 from pipeline.schema import FEATURES, NAMES, Feature
+from pipeline.scores import INTERVAL_LEVEL
 
 DECIMALS = 9
 """Coefficients: a thousand times coarser than the fit's tolerance, so two machines agree."""

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from pipeline.design import COLUMNS, PARTS, Array, design
-from pipeline.fit import newton, sigmoid_of
+from pipeline.design import PARTS, Array, design
+from pipeline.fit import ROUGH, newton, sigmoid_of
 from pipeline.masks import SITES, mask
 from pipeline.schema import FEATURES
 from pipeline.scorecard import standardise
+from pipeline.scores import sigmoid
 
 GRID = (0.1, 0.3, 1.0)
 FOLDS = 5
@@ -58,14 +59,16 @@ def fit_augmented(rows: Array, y: Array, c: float) -> Predict:
     center, scale = standardise(rows)
     copies, weights = augmented(rows)
     matrix = design(copies, center, scale)
-    beta = newton(matrix, np.tile(y, len(weights)), np.repeat(weights, len(rows)), c)
+    beta = newton(
+        matrix, np.tile(y, len(weights)), np.repeat(weights, len(rows)), c, tolerance=ROUGH
+    )
     return lambda new: sigmoid_of(design(new, center, scale), beta)
 
 
 def fit_indicators(rows: Array, y: Array, c: float) -> Predict:
     """Mean and a "not known" column, learnt from the few cells that are missing in training."""
     center, scale = standardise(rows)
-    beta = newton(design(rows, center, scale), y, np.ones(len(y)), c)
+    beta = newton(design(rows, center, scale), y, np.ones(len(y)), c, tolerance=ROUGH)
     return lambda new: sigmoid_of(design(new, center, scale), beta)
 
 
@@ -79,7 +82,7 @@ def fit_imputed(rows: Array, y: Array, c: float) -> Predict:
     def fill(some: Array) -> Array:
         return design(np.where(np.isnan(some), usual, some), center, scale)
 
-    beta = newton(fill(rows), y, np.ones(len(y)), c)
+    beta = newton(fill(rows), y, np.ones(len(y)), c, tolerance=ROUGH)
     return lambda new: sigmoid_of(fill(new), beta)
 
 
@@ -87,23 +90,13 @@ def fit_patterns(rows: Array, y: Array, c: float) -> Predict:
     """Fit a model of its own on the known features of each pattern of missing values."""
     center, scale = standardise(rows)
     matrix = design(rows, center, scale)
-    ones = np.ones(len(y))
-    fitted: dict[bytes, tuple[Array, Array]] = {}
-
-    def submodel(missing: Array) -> tuple[Array, Array]:
-        if missing.tobytes() not in fitted:
-            parts = [p for p, m in zip(PARTS, missing, strict=True) if not m]
-            columns = np.concatenate([np.arange(len(COLUMNS))[p] for p in parts])
-            fitted[missing.tobytes()] = columns, newton(matrix[:, columns], y, ones, c)
-        return fitted[missing.tobytes()]
 
     def predict(new: Array) -> Array:
-        matrix_new, p = design(new, center, scale), np.empty(len(new))
         patterns, which = np.unique(np.isnan(new), axis=0, return_inverse=True)
-        for k, pattern in enumerate(patterns):
-            columns, beta = submodel(pattern)
-            p[which == k] = sigmoid_of(matrix_new[which == k][:, columns], beta)
-        return p
+        used = np.repeat(~patterns, [part.stop - part.start for part in PARTS], axis=1)
+        beta = newton(matrix, y, np.ones((len(patterns), len(y))), c, used=used, tolerance=ROUGH)
+        z = (design(new, center, scale) * beta[which, 1:]).sum(axis=1) + beta[which, 0]
+        return sigmoid(z)
 
     return predict
 
