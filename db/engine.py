@@ -65,16 +65,25 @@ def connect(
 _WHICH = "The database URL must be sqlite:///path or postgresql+psycopg://user@host/database"
 
 
+_DURABLE = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA journal_mode = WAL",  # readers do not wait for the writer, nor it for them
+    "PRAGMA synchronous = FULL",  # a commit survives a power cut
+)
+
+
 def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
     mode = "ro" if read_only else "rwc" if create else "rw"
     file = f"file:{quote(url.database or '')}?mode={mode}"
 
     def open_file() -> sqlite3.Connection:
         connection = sqlite3.connect(file, uri=True, timeout=answer_s, check_same_thread=False)
-        connection.execute("PRAGMA foreign_keys = ON")
-        if not read_only:
-            connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait
-            connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
+        try:
+            for pragma in () if read_only else _DURABLE:
+                connection.execute(pragma)
+        except sqlite3.Error:
+            connection.close()  # or its file stays open for as long as the error is looked at
+            raise
         return connection
 
     # No pool: opening takes a fraction of a millisecond, and a reader that kept its connection

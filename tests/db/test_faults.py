@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,15 +58,16 @@ def test_a_locked_file_is_a_refusal_in_time_and_then_over(sqlite_url: str) -> No
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     """A file system of 4 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="disk"))
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        folder.rmdir()
         pytest.skip("only root can mount a small file system to fill")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+    folder.rmdir()
 
 
 def test_a_full_disk_is_a_refusal_until_there_is_room(small_disk: Path) -> None:
@@ -182,7 +184,7 @@ def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Serve
             await told.seconds_until_stored()
             mortal_server.freeze()
             try:
-                await asyncio.sleep(8 * TIMEOUT_S)
+                await asyncio.sleep(6 * TIMEOUT_S)
             finally:
                 mortal_server.thaw()
             assert await told.seconds_until_stored() < RECOVERED_S
@@ -225,7 +227,7 @@ def test_a_connection_cut_while_idle_costs_no_refusal(postgres_url: str) -> None
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", range(2))
 def test_a_killed_process_has_lost_nothing_it_acknowledged(database_url: str, attempt: int) -> None:
     command = [sys.executable, "-m", "tests.db.append_forever", database_url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
