@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, Select, func, literal, select
 
-from db.engine import connect, session
+from db.engine import ANSWER_S, connect, session
 from db.ids import first_id_at, is_id, time_of
 from db.summaries import Bucket, Summary, buckets_of, steps, summary_of
 from db.tables import SOURCES, models, outcomes, predictions, rejections
@@ -41,7 +41,7 @@ class Reader:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = connect(url, read_only=True)
+        self._engine = connect(url, read_only=True, answer_s=ANSWER_S)
 
     def close(self) -> None:
         """Close the connections that wait for the next question."""
