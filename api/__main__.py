@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 
@@ -68,6 +69,9 @@ def _say(sentence: str) -> int:
 
 
 def _serve(settings: Settings) -> int:
+    # uvicorn drains on SIGTERM and then raises it again, for whoever handled it before: to have
+    # ended as asked is success.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.run(
         "api.main:create_app",
         factory=True,

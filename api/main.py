@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api import openapi
 from api.bodies import HEADERS, Disconnected
@@ -53,7 +53,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, _in_one_line(send))
             return
         scope[HEADERS] = headers = dict(scope["headers"])
         endpoint = self._endpoints.get(scope["path"])
@@ -63,6 +63,18 @@ class Gate:
             await endpoint(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def _in_one_line(send: Send) -> Send:
+    """Shorten the traceback of a failed start to its reason."""
+
+    async def send_brief(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            reason = message.get("message", "").strip().splitlines()[-1:]
+            message = {**message, "message": "".join(reason).partition(": ")[2]}
+        await send(message)
+
+    return send_brief
 
 
 def _refuse(request: Request, problem: Problem) -> Response:

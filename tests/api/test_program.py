@@ -1,0 +1,129 @@
+"""`python -m api`: what it refuses to start with, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from db.migrate import migrate
+from db.queries import Reader
+from tests.api.conftest import PATIENT
+from tests.programs import free_port, run, running, wait_for
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    return url
+
+
+def test_without_a_model_it_ends_and_names_the_command(tmp_path: Path, url: str) -> None:
+    ended = run("-m", "api", model_dir=tmp_path / "none", database_url=url)
+
+    assert ended.returncode == 1
+    assert "make train" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_it_listens_on_loopback_only(model_dir: Path, url: str) -> None:
+    ended = run("-m", "api", model_dir=model_dir, database_url=url, api_host="192.0.2.1")
+
+    assert ended.returncode == 1
+    assert "loopback" in ended.stderr
+
+
+def test_several_workers_need_postgresql(model_dir: Path, url: str) -> None:
+    ended = run("-m", "api", model_dir=model_dir, database_url=url, api_workers=2)
+
+    assert ended.returncode == 1
+    assert "PostgreSQL" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("api_port", "http"), ("threshold", "2"), ("log_timeout_s", "-1")]
+)
+def test_a_wrong_setting_is_named_in_one_line(url: str, name: str, value: str) -> None:
+    ended = run("-m", "api", **{"database_url": url, name: value})
+
+    assert ended.returncode == 1
+    assert f"CARDIOWATCH_{name.upper()}" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_second_process_on_the_same_sqlite_file_refuses_to_start(
+    model_dir: Path, url: str
+) -> None:
+    port = free_port()
+    with running("-m", "api", model_dir=model_dir, database_url=url, api_port=port) as first:
+        wait_for(f"http://127.0.0.1:{port}/readyz", first)
+
+        second = run("-m", "api", model_dir=model_dir, database_url=url, api_port=free_port())
+
+    assert second.returncode != 0
+    assert "Another process" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_on_sigterm_every_accepted_request_is_answered_and_every_answer_is_logged(
+    model_dir: Path, url: str
+) -> None:
+    port = free_port()
+    answered: list[str] = []
+
+    def send() -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            while True:
+                try:
+                    reply = client.post("/predict", json=PATIENT)
+                except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
+                    return  # refused at the door: nothing was promised
+                assert reply.status_code == 200
+                answered.append(reply.json()["id"])
+
+    with running("-m", "api", model_dir=model_dir, database_url=url, api_port=port) as service:
+        wait_for(f"http://127.0.0.1:{port}/readyz", service)
+        senders = [threading.Thread(target=send) for _ in range(8)]
+        for sender in senders:
+            sender.start()
+        while len(answered) < 200:
+            time.sleep(0.01)
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(30) == 0
+        for sender in senders:
+            sender.join()
+
+    logged = {row["id"] for row in Reader(url).stream()}
+    assert set(answered) <= logged
+
+
+def test_what_was_answered_before_sigkill_is_in_the_log(model_dir: Path, url: str) -> None:
+    port = free_port()
+    answered: list[str] = []
+
+    def send() -> None:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            while True:
+                try:
+                    answered.append(client.post("/predict", json=PATIENT).json()["id"])
+                except httpx.HTTPError:
+                    return
+
+    with running("-m", "api", model_dir=model_dir, database_url=url, api_port=port) as service:
+        wait_for(f"http://127.0.0.1:{port}/readyz", service)
+        senders = [threading.Thread(target=send) for _ in range(8)]
+        for sender in senders:
+            sender.start()
+        while len(answered) < 200:
+            time.sleep(0.01)
+        service.kill()
+        for sender in senders:
+            sender.join()
+
+    logged = {row["id"] for row in Reader(url).stream()}
+    assert set(answered) <= logged

@@ -1,0 +1,55 @@
+"""`make run`: the whole house starts, has patients to show, and stops cleanly."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.programs import free_port, run, running, wait_for
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, object]:
+    return {
+        "model_dir": tmp_path / "models",
+        "database_url": f"sqlite:///{tmp_path}/log.db",
+        "api_port": free_port(),
+        "dashboard_port": free_port(),
+    }
+
+
+def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
+    settings: dict[str, object],
+) -> None:
+    api = f"http://127.0.0.1:{settings['api_port']}"
+    page = f"http://127.0.0.1:{settings['dashboard_port']}"
+
+    with running("run.py", **settings) as house:
+        wait_for(f"{page}/_stcore/health", house, 120)
+        items = httpx.get(f"{api}/predictions?limit=1000", trust_env=False).json()["items"]
+        house.send_signal(signal.SIGTERM)
+        printed = house.communicate(timeout=40)[0]
+
+    assert len(items) == 100
+    assert {item["source"] for item in items} == {"synthetic"}
+    assert house.returncode == 0, printed
+    assert page in printed
+    assert api in printed
+    assert "Traceback" not in printed
+    for url in (api, page):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(url, trust_env=False)
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do(settings: dict[str, object]) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", int(str(settings["api_port"])))):
+        ended = run("run.py", **settings)
+
+    assert ended.returncode == 1
+    assert "CARDIOWATCH_API_PORT" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
