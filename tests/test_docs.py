@@ -1,0 +1,64 @@
+"""What stands in the docs is what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api.main import create_app
+from pipeline.dictionary import markdown
+from settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_is_documented_with_its_default(name: str) -> None:
+    default = getattr(Settings(), name)
+
+    assert f"| `CARDIOWATCH_{name.upper()}` | `{default}` |" in SETTINGS
+
+
+def test_no_setting_is_documented_that_does_not_exist() -> None:
+    documented = re.findall(r"^\| `CARDIOWATCH_(\w+)`", SETTINGS, re.MULTILINE)
+
+    assert {name.lower() for name in documented} == set(Settings.model_fields)
+
+
+def test_the_data_dictionary_is_current() -> None:
+    assert (ROOT / "docs" / "data-dictionary.md").read_text() == markdown()
+
+
+@pytest.mark.parametrize("target", re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
+def test_each_make_target_is_in_the_readme(target: str) -> None:
+    assert f"`make {target}`" in README
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in p]
+)
+def test_each_link_and_picture_of_the_readme_is_there(page: str) -> None:
+    assert (ROOT / page).exists()
+
+
+def test_each_call_of_the_api_is_in_the_readme(tmp_path: Path, model_dir: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/log.db", model_dir=model_dir)
+    routes = {
+        route.path
+        for route in create_app(settings).app.routes
+        if getattr(route, "include_in_schema", False)
+    }
+
+    missing = {path for path in routes if f"`{path}`" not in README and f" {path}`" not in README}
+
+    assert not missing
+
+
+def test_decision_records_are_short() -> None:
+    for record in (ROOT / "docs" / "adr").glob("*.md"):
+        assert len(record.read_text().splitlines()) <= 40, record.name
