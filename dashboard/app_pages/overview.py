@@ -1,0 +1,33 @@
+"""Overview: one sentence of verdict, then the figures behind it."""
+
+import streamlit as st
+
+from dashboard import load, panels, texts, widgets
+
+
+@st.fragment(run_every=widgets.REFRESH_S)
+def overview() -> None:
+    """Look again by itself: whoever watches the service should not have to reload."""
+    with widgets.reading_the_log("Overview"):
+        top = st.container()
+        chosen = widgets.period("24h") or "24h"
+        window, seen, ready = load.WINDOWS[chosen], load.overview(chosen), load.ready()
+        with top:
+            if seen is None:
+                widgets.heading(texts.no_rows(ready=ready), texts.OVERVIEW_LEAD)
+            else:
+                panels.verdict(seen, window, ready=ready)
+        if seen is None:
+            widgets.empty_log()
+            return
+        if not ready:
+            widgets.calm(texts.API_DOWN_TITLE, texts.API_DOWN_OVERVIEW)
+        if seen.summary.n == 0:
+            panels.stale(seen, window)
+        else:
+            panels.figures(seen)
+            panels.over_time(seen, window)
+        panels.refusals(seen, window)
+
+
+overview()

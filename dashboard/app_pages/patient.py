@@ -1,0 +1,24 @@
+"""Patient: enter one, see the estimate and what it means, compare with a changed one."""
+
+import streamlit as st
+
+from dashboard import estimate, form, texts, widgets
+
+widgets.heading("Patient", texts.PATIENT_LEAD)
+
+with st.grid(2, min_column_width=460, gap="large") as halves:
+    entry, result = halves.cell(), halves.cell()
+
+with entry:
+    sent = form.patient("patient", submit="Estimate", forget=("estimate", "comparison"))
+
+with result:
+    found = estimate.ask("estimate", sent, "live")
+    if found is not None:
+        estimate.show(found)
+    elif sent is None:
+        widgets.calm(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
+
+if found is not None:
+    estimate.why(found)
+    estimate.what_if(found)

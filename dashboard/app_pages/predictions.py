@@ -1,0 +1,11 @@
+"""Predictions: the log, one page at a time; a row opens what was said, why, and what was found."""
+
+from dashboard import logbook, texts, widgets
+
+widgets.heading("Predictions", texts.PREDICTIONS_LEAD)
+chosen = logbook.filters()
+with widgets.reading_the_log():
+    logbook.table(chosen)
+prediction_id = logbook.opened()
+if prediction_id is not None:
+    logbook.drawer(prediction_id)

@@ -1,0 +1,97 @@
+"""The API as the dashboard calls it; the only module here that speaks HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+_TIMEOUT = httpx.Timeout(5.0, connect=1.0)
+"""Seconds; the API gives up on its log after 2 (CARDIOWATCH_LOG_TIMEOUT_S)."""
+
+
+class ApiDown(Exception):
+    """Nothing answers at the API's address."""
+
+
+class LogBusy(Exception):
+    """The API answers, but cannot write the log now (503)."""
+
+
+class Missing(Exception):
+    """What was asked for does not exist (404)."""
+
+
+class Refused(Exception):
+    """The API refuses what was sent; `errors` are (field, message) pairs."""
+
+    def __init__(self, detail: str, errors: list[tuple[str, str]]) -> None:
+        super().__init__("refused")  # the detail may name fields, never values; still not a message
+        self.detail = detail
+        self.errors = errors
+
+
+class Client:
+    """Calls one API.
+
+    Parameters
+    ----------
+    url : str
+        Its base address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
+
+    def predict(self, patient: Mapping[str, Any], source: str) -> dict[str, Any]:
+        """Score and log one patient; the answer comes with interval and explanation.
+
+        A lost connection is tried once more under the same idempotency key, so that a patient is
+        not logged twice.
+        """
+        key = {"Idempotency-Key": str(uuid4())}
+        query = {"explain": "true", "source": source}
+        try:
+            return self._call("POST", "/predict", params=query, json=dict(patient), headers=key)
+        except ApiDown:
+            return self._call("POST", "/predict", params=query, json=dict(patient), headers=key)
+
+    def explanation(self, prediction_id: str) -> dict[str, Any]:
+        """Return why a logged prediction came out as it did, from the model that made it."""
+        return self._call("GET", f"/predictions/{prediction_id}/explanation")
+
+    def record_outcome(self, prediction_id: str, outcome: int, observed_at: str | None) -> None:
+        """Record what was found later: 1 = disease, 0 = none."""
+        body = {"outcome": outcome} | ({"observed_at": observed_at} if observed_at else {})
+        self._call("PUT", f"/predictions/{prediction_id}/outcome", json=body)
+
+    def model(self) -> dict[str, Any]:
+        """Return the model card of the model in use."""
+        return self._call("GET", "/model")
+
+    def ready(self) -> bool:
+        """Say whether a prediction would be answered now."""
+        try:
+            self._call("GET", "/readyz")
+        except (ApiDown, LogBusy, Missing, Refused):
+            return False
+        return True
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, **kwargs)
+            content = answer.json() if answer.content else {}
+        except (httpx.HTTPError, ValueError):
+            raise ApiDown from None
+        if answer.status_code == 503:
+            raise LogBusy
+        if answer.status_code == 404:
+            raise Missing
+        if answer.is_client_error:
+            errors = [(e.get("field", ""), e.get("message", "")) for e in content.get("errors", [])]
+            raise Refused(content.get("detail", ""), errors)
+        if not answer.is_success:
+            raise ApiDown
+        return dict(content)

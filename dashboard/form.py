@@ -1,0 +1,176 @@
+"""The patient form, derived from `FEATURES`: one function turns a feature's kind into an input.
+
+An input left at "not known" or empty is not sent; only age and sex are needed. Limits stand in the
+labels and are checked by the API, which alone knows the sentence for a value in another unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import streamlit as st
+
+from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
+
+Wire = bool | float | str | None
+"""A value as it travels to the API in labels; None = not known."""
+
+UNKNOWN = "not known"
+YES_NO: Mapping[str, bool] = MappingProxyType({"yes": True, "no": False})
+
+SECTIONS: Mapping[str, str] = MappingProxyType(
+    {"age": "Patient", "cp": "At rest", "thalach": "Exercise test", "ca": "Imaging"}
+)
+"""First feature of a section -> its heading."""
+
+
+def label(feature: Feature) -> str:
+    """Return the label with unit and limits, as "Age (18 to 120 years), needed"."""
+    text = feature.label
+    if feature.is_numeric:
+        text += f" ({feature.low:g} to {feature.high:g} {feature.unit})"
+    return f"{text}, needed" if feature.required else text
+
+
+def _number(feature: Feature, key: str) -> None:
+    st.number_input(
+        label(feature),
+        value=None,
+        step=feature.step,
+        format="%g",
+        placeholder="" if feature.required else UNKNOWN,
+        help=feature.help or None,
+        key=key,
+        persist_state="session",
+    )
+
+
+def _segments(feature: Feature, key: str) -> None:
+    words = [str(n) for n in range(int(feature.low), int(feature.high) + 1)]
+    words = list(feature.codes) if feature.kind is Kind.CATEGORY else words
+    words = list(YES_NO) if feature.kind is Kind.BOOLEAN else words
+    st.segmented_control(
+        label(feature),
+        words if feature.required else [UNKNOWN, *words],
+        required=True,
+        help=feature.help or None,
+        key=key,
+        persist_state="session",
+        width="stretch",
+    )
+
+
+def _choice(feature: Feature, key: str) -> None:
+    if feature.required:  # two words: both visible, none chosen
+        _segments(feature, key)
+        return
+    st.selectbox(
+        label(feature),
+        [UNKNOWN, *feature.codes],
+        help=feature.help or None,
+        key=key,
+        persist_state="session",
+    )
+
+
+_INPUTS: Mapping[Kind, Callable[[Feature, str], None]] = MappingProxyType(
+    {Kind.NUMBER: _number, Kind.COUNT: _segments, Kind.BOOLEAN: _segments, Kind.CATEGORY: _choice}
+)
+
+
+def to_wire(feature: Feature, shown: object) -> Wire:
+    """Turn what an input holds into what the API takes."""
+    if shown is None or shown == UNKNOWN:
+        return None
+    if feature.kind is Kind.BOOLEAN:
+        return YES_NO[str(shown)]
+    if feature.codes:
+        return str(shown)
+    return float(str(shown))
+
+
+def to_shown(feature: Feature, value: Wire) -> object:
+    """Turn a wire value into what an input holds; the reverse of `to_wire`."""
+    if feature.kind is Kind.NUMBER:
+        return value
+    if value is None:
+        return None if feature.required else UNKNOWN
+    if feature.kind is Kind.BOOLEAN:
+        return next(word for word, meant in YES_NO.items() if meant is value)
+    return f"{value:g}" if feature.kind is Kind.COUNT else value
+
+
+def _key(form: str, feature: Feature) -> str:
+    return f"{form}_{feature.name}"
+
+
+def fill(form: str, patient: Mapping[str, Wire]) -> None:
+    """Put a patient into a form before it is drawn; what is absent becomes not known."""
+    for feature in FEATURES:
+        st.session_state[_key(form, feature)] = to_shown(feature, patient.get(feature.name))
+
+
+def clear(form: str, *also: str) -> None:
+    """Empty a form and forget what else the session holds under these names."""
+    fill(form, {})
+    for name in also:
+        st.session_state.pop(name, None)
+
+
+def entered(form: str) -> dict[str, Wire]:
+    """Return the known values of a form, as the API takes them."""
+    held = {f.name: to_wire(f, st.session_state.get(_key(form, f))) for f in FEATURES}
+    return {name: value for name, value in held.items() if value is not None}
+
+
+def needed(patient: Mapping[str, Wire]) -> list[str]:
+    """Return the labels of the needed findings that a patient lacks."""
+    return [f.label for f in FEATURES if f.required and f.name not in patient]
+
+
+def _sections() -> list[tuple[str, list[Feature]]]:
+    found: list[tuple[str, list[Feature]]] = []
+    for feature in FEATURES:
+        if feature.name in SECTIONS:
+            found.append((SECTIONS[feature.name], []))
+        found[-1][1].append(feature)
+    return found
+
+
+def patient(
+    form: str, *, submit: str, clears: bool = True, forget: tuple[str, ...] = ()
+) -> dict[str, Wire] | None:
+    """Draw the form; return the known values when it was just submitted, otherwise None.
+
+    Parameters
+    ----------
+    form : str
+        Name of the form; its inputs are kept in the session under it, also across pages.
+    submit : str
+        Label of the button.
+    clears : bool
+        Whether there is a button that empties the form.
+    forget : tuple of str
+        Session entries that "Clear" removes together with the inputs.
+    """
+    if _key(form, FEATURES[0]) not in st.session_state:
+        fill(form, {})
+    with st.form(form, border=False, enter_to_submit=False):
+        for heading, features in _sections():
+            st.header(heading, anchor=False)
+            with st.grid(2, min_column_width=240, gap="medium"):
+                for feature in features:
+                    _INPUTS[feature.kind](feature, _key(form, feature))
+        with st.container(horizontal=True):
+            submitted = st.form_submit_button(submit, type="primary", key=f"{form}_submit")
+            if clears:
+                st.form_submit_button(
+                    "Clear", key=f"{form}_clear", on_click=clear, args=(form, *forget)
+                )
+    return entered(form) if submitted else None
+
+
+def changed(before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:
+    """Return the names of the findings in which two patients differ."""
+    return [name for name in BY_NAME if before.get(name) != after.get(name)]

@@ -1,0 +1,106 @@
+"""The panels of the Overview: verdict, figures, charts, refusals."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import charts, texts, widgets
+from dashboard.load import Overview, Window
+
+
+def verdict(seen: Overview, window: Window, *, ready: bool) -> None:
+    """Draw the page's one sentence, and when it was said."""
+    st.caption(f"Overview · {texts.APP} · {texts.seen_now(widgets.now())}")
+    sentence = texts.verdict(
+        n=seen.summary.n,
+        positive=seen.summary.n_positive,
+        source=seen.source,
+        period=window.words,
+        ready=ready,
+        refused=_refused(seen),
+        newest=widgets.when(seen.newest),
+    )
+    st.title(sentence, anchor=False)
+
+
+def _refused(seen: Overview) -> int:
+    return sum(row["count"] for row in seen.rejections)
+
+
+def stale(seen: Overview, window: Window) -> None:
+    """Draw the screen of a period in which nothing happened."""
+    newest = widgets.when(seen.newest)
+    widgets.calm(texts.stale_title(window.words), texts.stale(newest))
+
+
+def figures(seen: Overview) -> None:
+    """Draw the figures of the period, each with what it is made of."""
+    summary = seen.summary
+    with st.grid(4, min_column_width=210, gap="small"):
+        _figure(
+            "Predictions",
+            f"{summary.n:,}",
+            "the newest of more" if summary.truncated else texts.SOURCES[seen.source].lower(),
+        )
+        _figure(
+            "At or above the threshold",
+            texts.share(summary.n_positive, summary.n),
+            f"{summary.n_positive:,} of {summary.n:,}",
+        )
+        _figure(
+            "Time to answer",
+            texts.milliseconds(summary.latency_p50_ms),
+            f"19 of 20 within {texts.milliseconds(summary.latency_p95_ms)}",
+        )
+        _figure("Model", summary.model_versions[0], _model_detail(summary.model_versions))
+
+
+def _model_detail(versions: tuple[str, ...]) -> str:
+    others = len(versions) - 1
+    return f"and {texts.times(others, 'older version')}" if others else "the only version here"
+
+
+def _figure(label: str, value: str, detail: str) -> None:
+    st.metric(
+        label, value, detail, delta_color="off", delta_arrow="off", border=True, height="stretch"
+    )
+
+
+def over_time(seen: Overview, window: Window) -> None:
+    """Draw the period's predictions, the share at or above the threshold and the latency."""
+    with widgets.card("Predictions over time"):
+        widgets.chart(
+            charts.volume(seen.buckets),
+            f"{seen.summary.n} predictions {window.words}, by time",
+            300,
+            "volume",
+        )
+    halves = st.grid(2, min_column_width=420, gap="small")
+    with halves.cell(), widgets.card("Share at or above the threshold"):
+        widgets.chart(charts.share(seen.buckets), "Share over time in percent", 260, "share")
+    with halves.cell(), widgets.card("Time to answer"):
+        widgets.chart(
+            charts.latency(seen.buckets), "Milliseconds to answer over time", 260, "latency"
+        )
+
+
+def refusals(seen: Overview, window: Window) -> None:
+    """Draw the last refused requests: when, what was wrong, how often; never a value."""
+    with widgets.card("Refused requests"):
+        if not seen.rejections:
+            st.markdown(texts.no_refusals(window.words))
+            return
+        rows = seen.rejections[:10]
+        st.markdown(texts.refusals_note(_refused(seen), window.words, len(rows)))
+        st.table(
+            {
+                "When": [widgets.when(row["minute"]) for row in rows],
+                "What was wrong": [texts.refusal(row["field"], row["reason"]) for row in rows],
+                "Asked for": [texts.ROUTES.get(row["route"], row["route"]) for row in rows],
+                "Answer": [str(row["status"]) for row in rows],
+                "Times": [str(row["count"]) for row in rows],
+            },
+            border="horizontal",
+            hide_index=True,
+            alt="The last refused requests",
+        )

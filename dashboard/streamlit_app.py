@@ -1,0 +1,31 @@
+"""What Streamlit runs for every page: the frame, the navigation, then the chosen page."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import texts
+
+BRAND = Path(__file__).with_name("brand")
+WIDTH = 1240
+"""Pixels; wider lines are hard to read."""
+
+st.set_page_config(
+    page_title=texts.APP,
+    page_icon=str(BRAND / "icon.svg"),
+    layout="wide",
+    menu_items={"About": texts.ABOUT},
+)
+st.logo(str(BRAND / "logo.svg"), size="large")
+# No icons here: for an icon of a page the browser would fetch a picture from another host.
+page = st.navigation(
+    [
+        st.Page("app_pages/overview.py", title="Overview", default=True),
+        st.Page("app_pages/patient.py", title="Patient"),
+        st.Page("app_pages/predictions.py", title="Predictions"),
+    ],
+    position="top",
+)
+st.html(BRAND / "style.css")
+with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
+    page.run()

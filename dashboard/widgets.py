@@ -1,0 +1,94 @@
+"""Parts that more than one page shows: headings, calm screens, periods, times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from dashboard import charts, load, texts
+from db.engine import DatabaseUnavailable
+
+REFRESH_S = 30
+"""Seconds between two looks of a page that watches the service."""
+
+
+def heading(title: str, lead: str) -> None:
+    """Draw the page's one first-level heading and a line that says what the page is for."""
+    st.title(title, anchor=False)
+    st.markdown(f":gray[{lead}]")
+
+
+def calm(title: str, text: str) -> None:
+    """Draw the screen for what is missing or down: what it is, and what to do."""
+    with st.container(border=True, gap="small"):
+        st.header(title, anchor=False)
+        st.markdown(text)
+
+
+@contextmanager
+def reading_the_log(title: str = "") -> Iterator[None]:
+    """Show the calm screen instead of what the log cannot give, under a title if it needs one."""
+    try:
+        yield
+    except DatabaseUnavailable:
+        if title:
+            st.title(title, anchor=False)
+        calm(texts.LOG_DOWN_TITLE, texts.LOG_DOWN)
+
+
+def empty_log() -> None:
+    """Draw the screen of a log without rows, with the way to the first one."""
+    calm(texts.EMPTY_TITLE, texts.EMPTY)
+    st.page_link("app_pages/patient.py", label="Enter a patient")
+
+
+def zone() -> tzinfo:
+    """Return the time zone of the browser, or UTC when it does not say."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def now() -> datetime:
+    """Return the present in the viewer's zone."""
+    return datetime.now(zone())
+
+
+def when(moment: datetime) -> str:
+    """Write a time in the viewer's zone."""
+    return texts.at(moment.astimezone(zone()), now())
+
+
+def period(
+    default: str, *, every: bool = False, on_change: Callable[[], None] | None = None
+) -> str | None:
+    """Let the viewer choose a period, kept in the address; None = all times."""
+    options = [*load.WINDOWS, *(["all"] if every else [])]
+    chosen = st.segmented_control(
+        "Period",
+        options,
+        default=default,
+        required=True,
+        format_func=lambda key: load.WINDOWS[key].label if key in load.WINDOWS else "All",
+        key="period",
+        bind="query-params",
+        on_change=on_change or "rerun",
+    )
+    return None if chosen in (None, "all") else str(chosen)
+
+
+def chart(spec: charts.Spec, alt: str, height: int, key: str) -> None:
+    """Draw a chart with a name for screen readers."""
+    st.echarts_chart(spec, height=height, alt=alt, key=key, renderer="svg")
+
+
+def card(title: str) -> st.delta_generator.DeltaGenerator:
+    """Return a bordered box with a heading."""
+    box = st.container(border=True, height="stretch")
+    box.header(title, anchor=False)
+    return box
