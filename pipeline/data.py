@@ -154,6 +154,8 @@ def _split(text: str) -> tuple[list[str], list[list[str]], int]:
         rows = [row for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise DataError(f"not a CSV file: {error}") from error
+    if not rows:
+        raise DataError("the file has no cells")
     header = [cell.strip().lower() for cell in rows[0]]
     first_line = 2
     if all(cell in _MISSING or _NUMBER.fullmatch(cell) for cell in header):

@@ -46,7 +46,7 @@ class Model:
     """A scorecard that scores patients; made by `load` or `from_json`."""
 
     def __init__(self, text: str) -> None:
-        card = json.loads(text)
+        card = json.loads(text, parse_constant=_no_constant)
         if card["format"] != FORMAT or list(card["features"]) != list(NAMES):
             raise ValueError("another format or other features")
         self.scorecard = text
@@ -266,6 +266,10 @@ def _parameters(features: Mapping[str, Mapping[str, Any]]) -> tuple[Array, Array
     if not (scale > 0).all():
         raise ValueError("a scale is not positive")
     return np.array(coefficients, dtype=float), center, scale
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
 
 
 def _array(rows: pd.DataFrame | Array | Sequence[Row]) -> Array:

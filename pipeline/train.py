@@ -23,7 +23,7 @@ from pipeline.reference import coefficients, fit_reference
 from pipeline.schema import NAMES
 from pipeline.scorecard import build, standardise, write_bundle
 from pipeline.treatments import SEED, augmented
-from settings import Settings
+from settings import SettingsError, load_settings
 
 N_SETS = 400  # the ends of a 95 % interval then rest on 10 sets each
 MIN_PER_CLASS = 20  # five folds need some of either class
@@ -210,8 +210,8 @@ def main() -> int:
         "--full", action="store_true", help="challengers in all 10 repeats (about half a minute)"
     )
     arguments = parser.parse_args()
-    folder = arguments.model_dir or Settings().model_dir
     try:
+        folder = arguments.model_dir or load_settings().model_dir
         data = labelled(arguments.data, arguments.correct_label)
         _check_training(data)
         others = {path.name: labelled(path) for path in arguments.external}
@@ -219,7 +219,7 @@ def main() -> int:
         with threadpool_limits(1):
             model, evidence = train(data, others, arguments.full)
         write_bundle(folder, model.scorecard, evidence)
-    except (TrainError, ModelError, ArithmeticError, OSError) as error:
+    except (TrainError, ModelError, SettingsError, ArithmeticError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     _say(f"model {model.version} is in {folder}")

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import train
+from pipeline.design import Array
+from pipeline.evidence import external, study_challengers
+from pipeline.model import load
+from pipeline.train import Labelled, TrainError, labelled
+from tests.conftest import shared
+from tests.pipeline.conftest import SICK, WELL, C, Fitted, csv_file
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    return train.main()
+
+
+def evidence(model_dir: Path) -> dict:
+    return json.loads((model_dir / "evidence.json").read_text())
+
+
+def test_the_trained_folder_is_the_fit_of_the_committed_data(
+    model_dir: Path, fitted: Fitted
+) -> None:
+    assert evidence(model_dir)["treatments"]["table"][2]["c"] == C
+    assert load(model_dir).version == fitted.model.version
+
+
+def test_cross_validation_reaches_the_targets(model_dir: Path) -> None:
+    found = evidence(model_dir)["cross_validation"]
+    assert found["auc"]["mean"] >= 0.905
+    assert found["brier"]["mean"] <= 0.121
+
+
+def test_the_rules_choose_what_is_served(model_dir: Path) -> None:
+    found = evidence(model_dir)
+    assert found["treatments"]["chosen"] == found["treatments"]["served"]
+    assert found["challengers"]["champion"] == "logistic regression"
+    assert [row["model"] for row in found["challengers"]["table"]] == [
+        "logistic regression", "random forest", "gradient boosting",
+    ]  # fmt: skip
+    assert "--full" in found["challengers"]["note"]
+
+
+def test_hungarian_patients_reach_the_targets(fitted: Fitted) -> None:
+    other = labelled(shared("processed.hungarian.data"))
+    found = external(other.y, fitted.model.score(other.rows).probability, other.audit.missing)
+    assert found["n"] == 294
+    assert found["auc"] >= 0.885
+    assert found["brier"] <= 0.128
+    assert found["auc_interval"][0] < found["auc"] < found["auc_interval"][1]
+    assert found["missing"]["ca"] == 291
+
+
+def test_an_inverted_file_is_refused_and_names_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(shared("seed_data.csv"))
+    assert run(monkeypatch, "--data", data, "--model-dir", str(tmp_path)) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "--correct-label" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corrected_label_is_the_other_way_round() -> None:
+    path = shared("seed_data.csv")
+    corrected = labelled(path, correct_label=True)
+    # The file calls 165 of 303 ill; they are the healthy.
+    assert corrected.y.sum() == 138
+    assert corrected.corrected
+
+
+def test_a_right_label_is_not_turned_round(cleveland: Labelled) -> None:
+    with pytest.raises(TrainError, match="not inverted"):
+        labelled(train.HEART_CSV, correct_label=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([WELL, SICK], "cannot tell whether the label is inverted"),
+        ([WELL] * 6 + [SICK] * 6 + [WELL.replace("63,", "163,")], "outside the limits"),
+    ],
+)
+def test_a_file_that_fails_the_audit_is_refused(
+    tmp_path: Path, lines: list[str], reason: str
+) -> None:
+    with pytest.raises(TrainError, match=reason):
+        labelled(csv_file(tmp_path, *lines))
+
+
+def test_a_file_without_a_label_is_refused(tmp_path: Path) -> None:
+    header = ",".join(train.NAMES)
+    with pytest.raises(TrainError, match="has no label"):
+        labelled(csv_file(tmp_path, WELL.rsplit(",", 1)[0], header=header))
+
+
+def test_too_few_patients_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = csv_file(tmp_path, *[WELL] * 10, *[SICK] * 10)
+    assert run(monkeypatch, "--data", str(path), "--model-dir", str(tmp_path / "m")) == 1
+    assert "10 patients in the smaller class; 20 are needed" in capsys.readouterr().err
+
+
+def test_patients_without_a_label_are_left_out(tmp_path: Path) -> None:
+    path = csv_file(tmp_path, *[WELL] * 6, *[SICK] * 6, WELL[:-1])
+    assert len(labelled(path).y) == 12
+
+
+def test_the_same_rule_would_let_a_better_challenger_win(
+    cleveland: Labelled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recognise(patient: Array) -> float:
+        same = (cleveland.rows == patient) | np.isnan(patient) | np.isnan(cleveland.rows)
+        return float(cleveland.y[same.all(axis=1)].mean())
+
+    def oracle(rows: Array, y: Array) -> Callable[[Array], Array]:  # knows every patient
+        return lambda new: np.array([recognise(patient) for patient in new])
+
+    monkeypatch.setattr("pipeline.evidence.CHALLENGERS", {"oracle": oracle})
+    found = study_challengers(cleveland.rows, cleveland.y, C, full=False)
+    assert found["champion"] == "oracle"
