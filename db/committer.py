@@ -11,6 +11,7 @@ import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
@@ -101,6 +102,7 @@ class Committer:
         self._engine = engine
         self._settle = settle
         self._connection: Connection | None = None
+        self._file: int | None = None
         on_sqlite = engine.dialect.name == "sqlite"
         # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
         self._begin_sql = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
@@ -149,6 +151,8 @@ class Committer:
 
     def _begin(self) -> Connection:
         """Begin a transaction, on a new connection when the old one has died."""
+        if self._file != self._file_now():
+            self._discard()  # deleted or replaced: rows written to it now would never be seen
         if self._connection is not None:
             try:
                 self._connection.exec_driver_sql(self._begin_sql)
@@ -158,9 +162,16 @@ class Committer:
                 self._discard()
             else:
                 return self._connection
+        self._file = self._file_now()
         self._connection = self._engine.connect()
         self._connection.exec_driver_sql(self._begin_sql)
         return self._connection
+
+    def _file_now(self) -> int | None:
+        """Return what tells SQLite's file from another one in its place; None elsewhere."""
+        if self._engine.dialect.name != "sqlite":
+            return None
+        return Path(self._engine.url.database or "").stat().st_ino
 
     def _discard(self) -> None:
         if self._connection is not None:

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from time import monotonic
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -16,8 +17,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.tables import REVISION
-
-_T = TypeVar("_T")
 
 ANSWER_S = 10.0
 """Longest wait for one answer of a reader's query; the writer has a shorter one of its own."""
@@ -77,10 +76,13 @@ def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
     file = f"file:{quote(url.database or '')}?mode={mode}"
 
     def open_file() -> sqlite3.Connection:
+        deadline = monotonic() + answer_s
         connection = sqlite3.connect(file, uri=True, timeout=answer_s, check_same_thread=False)
         try:
             for pragma in () if read_only else _DURABLE:
                 connection.execute(pragma)
+            if read_only:  # SQLite has no statement timeout; a reader's connection asks one thing
+                connection.set_progress_handler(lambda: monotonic() > deadline, 10_000)
         except sqlite3.Error:
             connection.close()  # or its file stays open for as long as the error is looked at
             raise
@@ -165,6 +167,8 @@ def explain(engine: Engine, error: BaseException) -> str:
         path = Path(engine.url.database or "")
         if not path.exists():
             return f"There is no database {path}: run python -m db.migrate."
+        if reason == "interrupted":
+            return f"{_name(engine)} was asked for too much at once: choose a smaller window."
         return f"{_name(engine)} cannot be used: {reason}."
     return f"{_name(engine)} does not answer; is PostgreSQL running there? ({reason})"
 

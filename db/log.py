@@ -178,10 +178,14 @@ class Log:
     def _commit(self) -> None:
         """Body of the writing thread."""
         self._committer.run()
-        self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        self._tell_loop(self._ended.set_result, None)
 
     def _settle(self, entries: list[Entry]) -> None:
-        self._loop.call_soon_threadsafe(self._answer, entries)
+        self._tell_loop(self._answer, entries)
+
+    def _tell_loop(self, callback: Callable[[Any], None], argument: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback, argument)
 
     def _answer(self, entries: list[Entry]) -> None:
         for entry in entries:
@@ -216,7 +220,7 @@ class Log:
         next_cleaning = monotonic()
         while True:
             await asyncio.sleep(_FLUSH_S)
-            with suppress(LogUnavailable):
+            with suppress(LogUnavailable, RowRefused):
                 await self._flush_rejections()
                 if monotonic() >= next_cleaning:
                     next_cleaning = monotonic() + _CLEAN_S

@@ -10,6 +10,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from db.engine import DatabaseUnavailable, connect, session
@@ -43,7 +44,12 @@ def migrate(url: str, say: Callable[[str], None] = print) -> None:
         _make_file(Path(engine.url.database or ""))
     with session(engine) as connection:
         begin(connection)
-        command.upgrade(_config(connection, say), "head")
+        try:
+            command.upgrade(_config(connection, say), "head")
+        except CommandError as error:
+            raise DatabaseUnavailable(
+                f"The database was made by a newer program: {error}"
+            ) from None
         connection.exec_driver_sql("COMMIT")
     engine.dispose()
 

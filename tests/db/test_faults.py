@@ -19,6 +19,7 @@ import pytest
 
 from db.engine import connect, session
 from db.log import LogUnavailable
+from db.migrate import migrate
 from db.queries import Reader
 from db.tables import predictions
 from tests.db.faults import callers, loop_never_waits_longer_than
@@ -55,6 +56,21 @@ def test_a_locked_file_is_a_refusal_in_time_and_then_over(sqlite_url: str) -> No
         told.agrees_with(sqlite_url)
 
     asyncio.run(run())
+
+
+def test_a_deleted_file_is_a_refusal_and_a_new_one_is_written(sqlite_url: str) -> None:
+    async def run() -> None:
+        async with running_log(sqlite_url) as log:
+            await log.append([row()])
+            for file in file_of(sqlite_url).parent.glob("log.db*"):
+                file.unlink()
+            with pytest.raises(LogUnavailable, match=r"run python -m db\.migrate"):
+                await log.append([row()])
+            migrate(sqlite_url, lambda _: None)
+            await log.append([row()])
+
+    asyncio.run(run())
+    assert len(Reader(sqlite_url).page()[0]) == 1
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from db.engine import connect, session
+from db.engine import DatabaseUnavailable, check_revision, connect, session
 from db.migrate import MIGRATIONS, migrate
 from db.tables import REVISION, metadata
 from tests.postgres import Server
@@ -80,6 +80,23 @@ def test_of_two_migrations_at_once_one_does_the_work(database_url: str) -> None:
 
     assert [run.returncode for run in done] == [0, 0], done
     assert sorted(run.stdout for run in done) == ["", "0001  The first tables.\n"]
+
+
+def test_a_database_of_a_newer_program_is_left_alone(database_url: str) -> None:
+    migrate(database_url, lambda _: None)
+    with session(connect(database_url)) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseUnavailable, match="newer program"):
+        migrate(database_url, lambda _: None)
+    check_revision(connect(database_url))  # but served: old processes run during an upgrade
+
+
+def test_a_database_of_an_older_program_is_not_served(database_url: str) -> None:
+    migrate(database_url, lambda _: None)
+    with session(connect(database_url)) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+    with pytest.raises(DatabaseUnavailable, match=r"run python -m db\.migrate"):
+        check_revision(connect(database_url))
 
 
 def test_only_the_owner_can_read_a_new_file(tmp_path: Path) -> None:

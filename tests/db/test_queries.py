@@ -186,6 +186,15 @@ def test_rows_are_read_while_others_are_written(database_url: str) -> None:
     asyncio.run(run())
 
 
+def test_a_question_that_takes_too_long_is_given_up(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.queries.ANSWER_S", 0.0)
+    asyncio.run(store(sqlite_url, [row() for _ in range(10_000)]))
+    with pytest.raises(DatabaseUnavailable, match="choose a smaller window"):
+        Reader(sqlite_url).page(positive=True)
+
+
 def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -> None:
     reader = Reader(sqlite_url)
     with pytest.raises(DatabaseUnavailable, match=r"There is no database .*: run python -m db\."):
