@@ -203,10 +203,7 @@ class Committer:
         connection.exec_driver_sql("RELEASE SAVEPOINT entry")
 
     def _write_together(self, connection: Connection, entries: list[Entry]) -> None:
-        claimed = [(entry.claim, entry) for entry in entries if entry.claim]
-        # In the order of the keys: two processes that claim the same ones never wait in a circle.
-        for claim, entry in sorted(claimed, key=lambda pair: pair[0][:2]):
-            entry.result = _claim(connection, claim)
+        _claim_keys(connection, entries)
         rows = [row for entry in entries if entry.result is None for row in entry.rows]
         if rows:
             self._insert(connection, rows)
@@ -226,17 +223,25 @@ def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
     return None if found is None else Answer(bytes(found[0]), bytes(found[1]))
 
 
-def _claim(connection: Connection, claim: Claim) -> Answer | None:
-    """Take the key and return None, or return what its first holder answered."""
-    insert = upsert(connection, idempotency).on_conflict_do_nothing().returning(idempotency.c.key)
-    values = {**claim._asdict(), "created_at": _now()}
-    if connection.execute(insert, values).first():
-        return None
-    return find_answer(connection, claim.scope, claim.key)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _claim_keys(connection: Connection, entries: list[Entry]) -> None:
+    """Take the keys; who comes late, here or to another process, gets the first one's answer."""
+    claimed = [(entry.claim, entry) for entry in entries if entry.claim]
+    if not claimed:
+        return
+    first: dict[tuple[str, str], tuple[Claim, Entry]] = {}
+    for claim, entry in claimed:
+        first.setdefault((claim.scope, claim.key), (claim, entry))
+    now = {"created_at": datetime.now(UTC)}
+    # In the order of the keys: two processes that claim the same ones never wait in a circle.
+    values = [first[key][0]._asdict() | now for key in sorted(first)]
+    columns = idempotency.c
+    insert = upsert(connection, idempotency).on_conflict_do_nothing()
+    rows = connection.execute(insert.returning(columns.scope, columns.key), values)
+    taken = {(scope, key) for scope, key in rows}
+    for claim, entry in claimed:
+        key = claim.scope, claim.key
+        if key not in taken or first[key][1] is not entry:
+            entry.result = find_answer(connection, *key)
 
 
 def _fail(entries: list[Entry], error: LogUnavailable) -> None:
