@@ -120,12 +120,14 @@ def read(path: str | Path, coding: Coding | None = None) -> Patients:
 
 def _bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f"{path.name} is larger than {MAX_BYTES // 2**20} MiB")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # the size of a pipe is not known before
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
         raise DataError(f"{path.name} cannot be read: {reason}") from error
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{path.name} is larger than {MAX_BYTES // 2**20} MiB")
+    return content
 
 
 def _text(content: bytes) -> str:

@@ -26,7 +26,7 @@ import numpy as np
 
 from pipeline.design import COLUMNS, PARTS, Array, design
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row
-from pipeline.scores import Explanation, Scores, middle, sigmoid
+from pipeline.scores import Explanation, Scores, middle, sigmoid, sigmoid_of_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,10 +101,7 @@ class Model:
             raise ValueError("a category holds a code that the model has no points for") from None
         if z - z != 0.0:  # NaN or infinite: age or sex is not known, or a number is infinite
             raise ValueError("age or sex is not known, or a number is infinite")
-        if z >= 0:
-            return 1.0 / (1.0 + math.exp(-z))
-        odds = math.exp(z)
-        return odds / (1.0 + odds)
+        return sigmoid_of_one(z)
 
     def score(self, rows: pd.DataFrame | Array | Sequence[Row]) -> Scores:
         """Score many patients.
