@@ -45,6 +45,10 @@ class Client:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
 
+    def close(self) -> None:
+        """Close the connections that wait for the next call."""
+        self._http.close()
+
     def predict(self, patient: Mapping[str, Any], source: str) -> dict[str, Any]:
         """Score and log one patient; the answer comes with interval and explanation.
 

@@ -95,7 +95,11 @@ def overview(window: str) -> Overview | None:
         source=chosen,
         summary=reader().summary(since=since, until=until, source=chosen),
         buckets=reader().buckets(since=since, until=until, source=chosen, width_s=shown.width_s),
-        rejections=reader().rejections(since=since, limit=200),
+        rejections=[
+            row
+            for row in reader().rejections(since=since, limit=200)
+            if row["source"] not in ("what-if", "load-test")
+        ],
         newest=newest[0]["received_at"],
     )
 

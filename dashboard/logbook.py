@@ -233,8 +233,11 @@ def _outcome(row: Mapping[str, Any]) -> None:
                 format_func=texts.OUTCOMES.__getitem__,
                 default=row["outcome"],
                 required=row["outcome"] is not None,
+                key=f"found_{row['id']}",
             )
-            day = st.text_input("Day of the examination, if known", placeholder="2026-01-31")
+            day = st.text_input(
+                "Day of the examination, if known", placeholder="2026-01-31", key=f"day_{row['id']}"
+            )
             submitted = st.form_submit_button("Record", type="primary")
         recorded = submitted and _record(row["id"], found, day)
         outcome = found if recorded else row["outcome"]

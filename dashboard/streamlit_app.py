@@ -11,10 +11,7 @@ WIDTH = 1240
 """Pixels; wider lines are hard to read."""
 
 st.set_page_config(
-    page_title=texts.APP,
-    page_icon=str(BRAND / "icon.svg"),
-    layout="wide",
-    menu_items={"About": texts.ABOUT},
+    page_icon=str(BRAND / "icon.svg"), layout="wide", menu_items={"About": texts.ABOUT}
 )
 st.logo(str(BRAND / "logo.svg"), size="large")
 # No icons here: for an icon of a page the browser would fetch a picture from another host.
@@ -26,6 +23,7 @@ page = st.navigation(
     ],
     position="top",
 )
+st.set_page_config(page_title=f"{page.title} · {texts.APP}")
 st.html(BRAND / "style.css")
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     page.run()

@@ -290,7 +290,8 @@ def verdict(
     if n == 0:
         return f"{state}, but nothing is new {period}: the newest prediction is from {newest}."
     refusals = f"; {times(refused, 'request was', 'requests were')} refused" if refused else ""
-    above = f"{share(positive, n)} of them at or above the threshold"
+    part = share(positive, n) if n >= 20 else str(positive)  # of few, a percentage says too much
+    above = f"{part} of them at or above the threshold"
     return f"{state}: {whose(n, source)} {period}, {above}{refusals}."
 
 

@@ -1,0 +1,103 @@
+"""The pages run in process (AppTest) on a real log and, where they ask it, a real API."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+import uvicorn
+from streamlit.testing.v1 import AppTest
+
+from api.main import create_app
+from dashboard import load
+from db.ids import new_id
+from db.migrate import migrate
+from settings import Settings
+from tests.db.rows import row, running_log
+from tests.programs import ROOT, free_port
+
+SCRIPT = str(ROOT / "dashboard" / "streamlit_app.py")
+
+
+@pytest.fixture
+def log_url(tmp_path: Path) -> str:
+    """A migrated, empty log."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    return url
+
+
+@pytest.fixture
+def write(log_url: str) -> Callable[..., list[str]]:
+    """Write predictions to the log, `ago` before now; returns their ids."""
+
+    def write(n: int, ago: timedelta = timedelta(minutes=1), **values: Any) -> list[str]:
+        start = int((datetime.now(UTC) - ago).timestamp() * 1000)
+        rows = []
+        for i in range(n):
+            new = new_id(start + i)
+            at = datetime.fromtimestamp((start + i) / 1000, UTC)
+            rows.append(row(id=new, received_at=at, **values))
+
+        async def store() -> None:
+            async with running_log(log_url) as log:
+                await log.append(rows)
+
+        asyncio.run(store())
+        return [stored[0] for stored in rows]
+
+    return write
+
+
+@pytest.fixture
+def pages(log_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The dashboard on that log, with no API behind it; not run yet."""
+    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", log_url)
+    monkeypatch.setenv("CARDIOWATCH_API_URL", f"http://127.0.0.1:{free_port()}")
+    _forget()
+    yield AppTest.from_file(SCRIPT, default_timeout=30)
+    _forget()
+
+
+def _forget() -> None:
+    load.client().close()
+    load.reader().close()
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def served(
+    log_url: str, model_dir: Path, pages: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AppTest]:
+    """The dashboard with the real API and the real model behind it, over HTTP; not run yet."""
+    port = free_port()
+    monkeypatch.setenv("CARDIOWATCH_API_URL", f"http://127.0.0.1:{port}")
+    api = create_app(Settings(database_url=log_url, model_dir=model_dir, api_port=port))
+    server = uvicorn.Server(uvicorn.Config(api, port=port, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        deadline = time.monotonic() + 30
+        while not server.started:
+            assert thread.is_alive(), "the API ended at its start"
+            assert time.monotonic() < deadline, "the API did not start in 30 s"
+            time.sleep(0.01)
+        yield pages
+    finally:
+        load.client().close()  # or the server would wait for it
+        server.should_exit = True
+        thread.join(timeout=30)
+
+
+def shown(page: AppTest) -> str:
+    """Return everything that a page says, as one text."""
+    parts = [*page.title, *page.header, *page.markdown, *page.caption, *page.warning, *page.info]
+    return "\n".join([*(part.value for part in parts), *(w.proto.title for w in page.warning)])

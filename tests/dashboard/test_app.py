@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dashboard.app import WithoutMessages
+from db.migrate import migrate
+from tests.programs import ROOT, free_port, run, running, wait_for
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard as `python -m dashboard` serves it."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('log')}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    with running("-m", "dashboard", database_url=url, dashboard_port=port) as dashboard:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/_stcore/health", dashboard)
+        yield address
+
+
+def test_every_answer_keeps_other_sites_and_guesses_out(address: str) -> None:
+    headers = httpx.get(address, trust_env=False).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert not re.search(r"https?:|\*", policy), "no other host may be asked for anything"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "server" not in headers
+
+
+def test_scripts_are_sent_compressed(address: str) -> None:
+    page = httpx.get(address, trust_env=False).text
+    script = re.search(r'src="\./(static/js/index[^"]+)"', page)
+    assert script
+    answer = httpx.get(f"{address}/{script[1]}", trust_env=False)
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+def test_another_name_for_this_machine_opens_no_session(address: str) -> None:
+    upgrade = {
+        "Host": "evil.example", "Connection": "Upgrade", "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }  # fmt: skip
+    answer = httpx.get(f"{address}/_stcore/stream", headers=upgrade, trust_env=False)
+    assert answer.status_code == 403
+
+
+def test_the_error_of_a_page_is_logged_without_its_message() -> None:
+    try:
+        raise ValueError("chol is 5.2")
+    except ValueError as error:
+        record = logging.LogRecord(
+            "page", logging.ERROR, __file__, 1, "Uncaught: %s", (error,),
+            (type(error), error, error.__traceback__),
+        )  # fmt: skip
+    assert WithoutMessages().filter(record)
+    said = logging.Formatter().format(record)
+    assert "5.2" not in said
+    assert "error on a page: ValueError at" in said
+
+
+def test_pages_import_nothing_heavy(tmp_path: Path) -> None:
+    migrate(f"sqlite:///{tmp_path}/log.db", lambda _: None)
+    visit = """
+import importlib, sys
+from streamlit.testing.v1 import AppTest
+from dashboard import app
+for name in app._IMPORTED_BY_PAGES:
+    importlib.import_module(name)
+page = AppTest.from_file("dashboard/streamlit_app.py", default_timeout=30).run()
+for name in ("overview", "patient", "predictions"):
+    page.switch_page(f"app_pages/{name}.py").run()
+    assert not page.exception, page.exception
+heavy = ("sklearn", "scipy.stats", "shap", "fairlearn", "matplotlib")
+print("heavy:", [name for name in heavy if name in sys.modules])
+"""
+    ended = run("-c", visit, database_url=f"sqlite:///{tmp_path}/log.db")
+    assert ended.returncode == 0, ended.stderr
+    assert "heavy: []" in ended.stdout
+
+
+def test_pages_read_as_recipes() -> None:
+    for page in (ROOT / "dashboard" / "app_pages").glob("*.py"):
+        assert len(page.read_text().splitlines()) < 60, page.name
+
+
+def test_no_module_of_the_dashboard_hides_a_package() -> None:
+    """Streamlit puts the script's folder first on the path."""
+    import importlib.util
+
+    names = {path.stem for path in (ROOT / "dashboard").glob("*.py")} - {"__init__", "__main__"}
+    assert not {name for name in names if importlib.util.find_spec(name)}

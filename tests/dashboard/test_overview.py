@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboard.conftest import shown
+
+Write = Callable[..., list[str]]
+
+
+def verdict(page: AppTest) -> str:
+    assert not page.exception
+    return page.title[0].value
+
+
+def figures(page: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in page.metric}
+
+
+def test_an_empty_log_says_so_and_leads_to_the_first_patient(pages: AppTest) -> None:
+    pages.run()
+    assert verdict(pages) == "The service is not answering and has no predictions yet."
+    assert "No predictions yet" in shown(pages)
+    assert [link.value for link in pages.page_link] == ["Enter a patient"]
+    assert not pages.metric
+
+
+def test_one_live_prediction_is_counted_without_a_percentage(pages: AppTest, write: Write) -> None:
+    write(1, probability=0.75, prediction=1)
+    pages.run()
+    assert verdict(pages) == (
+        "The service is not answering: 1 live prediction in the last 24 hours, "
+        "1 of them at or above the threshold."
+    )
+
+
+def test_a_thousand_predictions_are_summarised(pages: AppTest, write: Write) -> None:
+    write(250, probability=0.75, prediction=1, latency_ms=2.0)
+    write(750, probability=0.25, prediction=0, latency_ms=2.0)
+    pages.run()
+    assert "1,000 live predictions in the last 24 hours, 25\u00a0% of them" in verdict(pages)
+    assert figures(pages) == {
+        "Predictions": "1,000",
+        "At or above the threshold": "25\u00a0%",
+        "Time to answer": "2\u00a0ms",
+        "Model": "0123456789ab",
+    }
+
+
+def test_synthetic_patients_are_never_taken_for_real_ones(pages: AppTest, write: Write) -> None:
+    write(100, source="synthetic")
+    pages.run()
+    assert "100 synthetic patients, not real ones, in the last 24 hours" in verdict(pages)
+
+
+def test_live_predictions_are_shown_alone_where_there_are_any(pages: AppTest, write: Write) -> None:
+    write(100, source="synthetic")
+    write(2, source="live")
+    write(5, source="what-if")
+    write(5, source="load-test")
+    pages.run()
+    assert "2 live predictions" in verdict(pages)
+
+
+def test_what_if_and_load_tests_alone_leave_the_overview_empty(
+    pages: AppTest, write: Write
+) -> None:
+    write(3, source="what-if")
+    write(3, source="load-test")
+    pages.run()
+    assert "no predictions yet" in verdict(pages)
+
+
+def test_a_stale_log_says_when_the_newest_prediction_was(pages: AppTest, write: Write) -> None:
+    write(1, ago=timedelta(days=3))
+    pages.run()
+    assert "nothing is new in the last 24 hours" in verdict(pages)
+    assert "Choose a longer period" in shown(pages)
+    assert not pages.metric
+
+
+def test_a_longer_period_shows_what_is_older(pages: AppTest, write: Write) -> None:
+    write(1, ago=timedelta(days=3))
+    pages.run()
+    pages.get_by_key("period").set_value("7d").run()
+    assert "1 live prediction in the last 7 days" in verdict(pages)
+
+
+def test_a_missing_database_has_its_own_calm_screen(pages: AppTest, tmp_path: Path) -> None:
+    (tmp_path / "log.db").unlink()
+    pages.run()
+    assert not pages.exception
+    assert "The log cannot be read" in shown(pages)
+
+
+def test_a_service_that_answers_is_said_to_answer(served: AppTest, write: Write) -> None:
+    served.run()
+    assert verdict(served) == "The service is answering and has no predictions yet."
+
+
+def test_refusals_are_counted_by_reason(pages: AppTest, write: Write, tmp_path: Path) -> None:
+    write(1)
+    with sqlite3.connect(tmp_path / "log.db") as log:
+        log.execute(
+            "INSERT INTO rejections (minute, route, status, field, reason, source, count) VALUES"
+            " (strftime('%Y-%m-%d %H:%M:00.000000'), '/predict', 422, 'chol', 'unit', 'live', 3)"
+        )
+    log.close()
+    pages.run()
+    assert "3 requests were refused" in verdict(pages)
+    table = pages.table[0].value
+    assert table["What was wrong"].tolist() == ["Serum cholesterol: looks like another unit"]
+    assert table["Times"].tolist() == ["3"]
