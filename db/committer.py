@@ -120,7 +120,7 @@ class Committer:
         except Exception as error:  # whatever it is, the thread must live and the callers hear it
             self._discard()
             entries = self._drain(first)
-            _fail([e for e in entries if e.take()], LogUnavailable(explain(self._engine, error)))
+            _fail([e for e in entries if e.take()], explain(self._engine, error))
             return entries
         # Only now: what times out while the database is being waited for is not stored later.
         entries = self._drain(first)
@@ -133,8 +133,7 @@ class Committer:
         except Exception as error:
             self._discard()
             unknown = committing and not _surely_rolled_back(error)
-            reason = explain(self._engine, error)
-            _fail(taken, LogUnavailable(reason, fate_unknown=unknown))
+            _fail(taken, explain(self._engine, error), fate_unknown=unknown)
         return entries
 
     def _drain(self, first: Entry) -> list[Entry]:
@@ -192,6 +191,7 @@ class Committer:
 
     def _write_alone(self, connection: Connection, entry: Entry) -> None:
         """Write one entry so that its refusal does not touch the others."""
+        entry.result = None  # what it found when all were written together has been rolled back
         connection.exec_driver_sql("SAVEPOINT entry")
         try:
             self._write_together(connection, [entry])
@@ -244,9 +244,9 @@ def _claim_keys(connection: Connection, entries: list[Entry]) -> None:
             entry.result = find_answer(connection, *key)
 
 
-def _fail(entries: list[Entry], error: LogUnavailable) -> None:
-    for entry in entries:
-        entry.error = error
+def _fail(entries: list[Entry], reason: str, *, fate_unknown: bool = False) -> None:
+    for entry in entries:  # each its own: an error that many callers raise collects their frames
+        entry.error = LogUnavailable(reason, fate_unknown=fate_unknown)
 
 
 def _is_refusal(error: Exception) -> bool:

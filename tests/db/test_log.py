@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from db.engine import DatabaseUnavailable, connect, session
-from db.ids import new_id, time_of
+from db.ids import time_of
 from db.log import Answer, Claim, Log, LogTaken, RowRefused
 from db.queries import Reader
 from db.records import forget_old_keys
@@ -157,6 +157,22 @@ def test_a_refused_row_leaves_its_key_free(database_url: str) -> None:
     asyncio.run(run())
 
 
+def test_a_key_passes_to_the_next_when_its_first_holder_is_refused(database_url: str) -> None:
+    async def run() -> None:
+        async with running_log(database_url) as log:
+            claim = Claim("s", "k", b"hash", b"answer")
+            refused, stored_ = await asyncio.gather(
+                log.append([row(age=0)], idempotency=claim),
+                log.append([row()], idempotency=claim),
+                return_exceptions=True,
+            )
+            assert isinstance(refused, RowRefused)
+            assert stored_ is None
+
+    asyncio.run(run())
+    assert stored(database_url) == 1
+
+
 def test_keys_are_forgotten_after_a_day(database_url: str) -> None:
     async def run() -> None:
         async with running_log(database_url) as log:
@@ -196,7 +212,7 @@ def test_the_newest_outcome_counts(database_url: str) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("id_", [new_id(), "no id", ""])
+@pytest.mark.parametrize("id_", ["0190163d-8694-739b-aea5-966c26f8ad91", "no id", ""])
 def test_an_unknown_prediction_has_no_outcome(database_url: str, id_: str) -> None:
     async def run() -> None:
         async with running_log(database_url) as log:
