@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no types
+from threadpoolctl import threadpool_limits
 
 from pipeline.audit import Audit, audit_patients
 from pipeline.data import HEART_CSV, DataError, Patients, read
