@@ -66,13 +66,15 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    write = _CELLS.get(type(value))
+    return value if write is None else write(value)
+
+
+_CELLS: dict[type, Callable[[Any], str]] = {
+    datetime: lambda time: time.isoformat().replace("+00:00", "Z"),
+    bool: lambda yes: "true" if yes else "false",
+    str: lambda text: f"'{text}" if text.startswith(_FORMULA) else text,
+}
 
 
 def _time(text: str) -> datetime:
