@@ -1,9 +1,9 @@
 """Blank cells of complete patients the way other hospitals lack them.
 
 The shares follow the counts of `?` (and of 0 for chol and trestbps) in UCI's processed files of the
-three other hospitals. The Hungarian ones were checked against the file; the others are as known from
-the literature and were not. They describe which examinations were done, not who was ill, and no label of
-another hospital is read anywhere before the model is final.
+three other hospitals. The Hungarian ones were checked against the file; the other two hospitals'
+are approximate, as remembered, and were not checked. They describe which examinations were done,
+not who was ill, and no label of another hospital is read anywhere before the model is final.
 """
 
 from __future__ import annotations
