@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 SOURCES := api dashboard db perf pipeline tests run.py settings.py
 LOCKS := requirements-api.txt requirements.txt requirements-dev.txt
 
-.PHONY: help run test train audit lint lock migrate clean
+.PHONY: help run test train audit lint lock bench soak migrate clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,17 @@ lint: $(VENV)/.dev ## format check, lint, types, architecture
 
 train: $(VENV)/.run ## train the model again (seconds, deterministic)
 	@$(PY) -m pipeline.train
+
+bench: $(VENV)/.run ## the load tests beside the baselines, on a scratch database (45 minutes)
+	@$(PY) -m perf.bench $(ARGS)
+
+soak: $(VENV)/.run ## 200 kills and 50 stops under load; POSTGRES_URL=... adds PostgreSQL
+	@$(PY) -m perf.crash --kills 200
+	@$(PY) -m perf.crash --kills 50 --signal TERM
+ifdef POSTGRES_URL
+	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
+	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"
+endif
 
 migrate: $(VENV)/.run ## create or update the database
 	@$(PY) -m db.migrate

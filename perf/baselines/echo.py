@@ -1,0 +1,15 @@
+"""The framework's floor: FastAPI reads a patient and sends it back; no model, no log."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from perf.baselines.patient import Patient
+
+app = FastAPI()
+
+
+@app.post("/predict")
+async def predict(patient: Patient) -> Patient:
+    """Send back what came."""
+    return patient

@@ -1,0 +1,100 @@
+"""A client that can keep up: raw connections with one request under way on each.
+
+httpx costs more per request than the service does, so it would measure itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+from perf.replay import bodies
+
+PATH = "/predict?source=load-test"
+
+
+def write_bodies(file: Path, patients: int = 1000, seed: int = 0) -> list[bytes]:
+    """Write synthetic patients as JSON lines, which predict.lua reads; return the lines."""
+    lines = [json.dumps(body, separators=(",", ":")) for body in bodies(patients, seed)]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [line.encode() for line in lines]
+
+
+def as_requests(lines: Iterable[bytes], path: str = PATH) -> list[bytes]:
+    """Return the bytes of a POST per body."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return [b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(b), b) for b in lines]
+
+
+class Connection(asyncio.Protocol):
+    """One keep-alive connection; tells its owner of each answer, and of its end.
+
+    Parameters
+    ----------
+    answered
+        Receives this connection, the status and the body.
+    lost
+        Receives this connection when the other side has closed it.
+    """
+
+    def __init__(
+        self, answered: Callable[[Connection, int, bytes], None], lost: Callable[[Connection], None]
+    ) -> None:
+        self.due = 0.0  # when the request under way ought to have been sent
+        self.waiting = False
+        self.ending = False  # the service said that it closes after this answer
+        self._answered = answered
+        self._lost = lost
+        self._received = b""
+
+    def send(self, request: bytes) -> None:
+        """Send a request; the one before must have been answered."""
+        self.waiting = True
+        self._transport.write(request)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on an answer when it is complete; all of ours announce their length."""
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        head = head.lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        if len(body) < length:
+            return
+        self._received = b""
+        self.waiting = False
+        self.ending = b"\r\nconnection: close" in head
+        self._answered(self, int(head[9:12]), body)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Tell the owner."""
+        self._lost(self)
+
+
+async def connect(
+    port: int,
+    number: int,
+    answered: Callable[[Connection, int, bytes], None],
+    lost: Callable[[Connection], None],
+) -> Sequence[Connection]:
+    """Open connections to a service on this machine."""
+    loop = asyncio.get_running_loop()
+    opened = []
+    for _ in range(number):
+        _, connection = await loop.create_connection(
+            lambda: Connection(answered, lost), "127.0.0.1", port
+        )
+        opened.append(connection)
+    return opened

@@ -1,0 +1,66 @@
+"""What the measurement was made on; without it a number of requests per second says nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from perf.servers import ROOT
+
+_PACKAGES = ("fastapi", "uvicorn", "uvloop", "pydantic", "msgspec", "sqlalchemy", "scikit-learn")
+
+
+def syncs_per_s(folder: Path, seconds: float = 0.5) -> float:
+    """Return how often a second the folder's disk makes 4 KiB durable, one after the other.
+
+    Durable commits are shared by requests because of this number; in a folder that is kept in
+    memory it is huge, and measurements of a log there say nothing.
+    """
+    page, done = b"\0" * 4096, 0
+    began = time.perf_counter()
+    with (folder / "sync").open("wb", buffering=0) as file:
+        while (elapsed := time.perf_counter() - began) < seconds:
+            file.write(page)
+            os.fsync(file.fileno())
+            done += 1
+    (folder / "sync").unlink()
+    return done / elapsed
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+def environment(folder: Path) -> dict[str, Any]:
+    """Describe machine, load, disk and versions; `load` above 0.7 means that others work here."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "syncs_per_s": round(syncs_per_s(folder)),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }

@@ -1,0 +1,179 @@
+"""Starts a service to be measured or killed, on chosen cores, and reads what it costs."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from db.queries import Reader
+
+ROOT = Path(__file__).resolve().parent.parent
+_PROC = Path("/proc")
+_START_S = 60.0
+"""Longest wait for an answer; importing scikit-learn alone takes seconds on a busy machine."""
+
+
+class ServerFailed(Exception):
+    """A service did not start or did not end as asked; one sentence says which."""
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """Return the cores for the service and for its clients; empty sets = wherever they run."""
+    if not hasattr(os, "sched_getaffinity"):
+        return set(), set()
+    *service, client = sorted(os.sched_getaffinity(0))
+    return (set(service), {client}) if service else (set(), set())
+
+
+@contextmanager
+def pinned(to: set[int]) -> Iterator[None]:
+    """Let what is started inside the block run on these cores only."""
+    if not to:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, to)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def refuse_others_rows(database: str) -> None:
+    """Raise ServerFailed when a database holds more than load tests: it is somebody's log."""
+    with closing(Reader(database)) as reader:
+        counts = reader.sources()
+    if any(count for source, count in counts.items() if source != "load-test"):
+        raise ServerFailed("the database holds predictions of its own; name an empty one")
+
+
+class Server:
+    """One running service, in a session of its own so that all its processes are found.
+
+    Parameters
+    ----------
+    arguments
+        What Python is to run; `{port}` in them is replaced.
+    health
+        Path that answers 200 when the service is ready.
+    on
+        Cores to run on; empty = any.
+    settings
+        The project's settings, as `database_url=...`.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], *, health: str, on: set[int], **settings: object
+    ) -> None:
+        self.port = free_port()
+        own = {f"CARDIOWATCH_{name.upper()}": str(value) for name, value in settings.items()}
+        environment = os.environ | own | {"CARDIOWATCH_API_PORT": str(self.port)}
+        command = [sys.executable, *(part.format(port=self.port) for part in arguments)]
+        began = time.monotonic()
+        with pinned(on):
+            self._process = subprocess.Popen(  # noqa: S603
+                command, cwd=ROOT, env=environment, start_new_session=True
+            )
+        try:
+            self._wait_for(health)
+        except BaseException:
+            self.kill()
+            raise
+        self.start_s = time.monotonic() - began
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL every process of the service at once, and wait."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask the service to end, as a cluster does; do not wait."""
+        self._process.terminate()
+
+    def exit_code(self, within_s: float = 40.0) -> int:
+        """Wait for the end and return the exit code.
+
+        Raises
+        ------
+        ServerFailed
+            It did not end in time.
+        """
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise ServerFailed(f"the service did not end within {within_s:g} s") from None
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU seconds of all its processes so far; None where there is no /proc."""
+        if not _PROC.exists():
+            return None
+        # Fields after the name: utime, stime and those of ended children, in clock ticks.
+        ticks = sum(int(field) for stat in self._stats() for field in stat[11:15])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self) -> float | None:
+        """Return the resident memory of all its processes, MB; None where there is no /proc."""
+        if not _PROC.exists():
+            return None
+        pages = sum(int(stat[21]) for stat in self._stats())
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def _stats(self) -> Iterator[list[str]]:
+        for folder in _PROC.glob("[0-9]*"):
+            with suppress(OSError):  # ended meanwhile
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._process.pid:  # its session
+                    yield fields
+
+    def settle(self, longest_s: float = 30.0) -> None:
+        """Wait until abandoned requests are worked off, so that they do not count as the next's."""
+        deadline = time.monotonic() + longest_s
+        before = self.cpu_s()
+        while before is not None and time.monotonic() < deadline:
+            time.sleep(0.25)
+            now = self.cpu_s()
+            if now is None or now - before <= 0.02:
+                return
+            before = now
+
+    def _wait_for(self, health: str) -> None:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise ServerFailed(f"a service ended with code {self._process.returncode}")
+            asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            with closing(asked), suppress(OSError, http.client.HTTPException):
+                asked.request("GET", health)
+                if asked.getresponse().status == 200:
+                    return
+            time.sleep(0.02)
+        raise ServerFailed(f"a service was not ready after {_START_S:g} s")
