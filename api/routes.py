@@ -172,9 +172,9 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", responses=doc.READY)
-def readyz(parts: Parts) -> Response:
+async def readyz(parts: Parts) -> Response:
     """Say whether a prediction would be answered now: model file, database and writer are asked."""
-    return reply(parts.check_ready())
+    return reply(await parts.check_ready())
 
 
 @router.get("/metrics", responses=doc.METRICS, response_class=Response)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable
 from typing import Any
 
 from api import metrics
@@ -14,7 +14,7 @@ from api.errors import FieldError, Problem
 from db.engine import DatabaseUnavailable
 from db.log import Log, LogUnavailable
 from db.queries import Reader
-from pipeline.model import Model, load
+from pipeline.model import Model, ModelError, load
 from settings import Settings
 
 logger = logging.getLogger("cardiowatch.api")
@@ -77,26 +77,24 @@ class Service:
             except (DatabaseUnavailable, LogUnavailable) as cause:
                 logger.warning("not ready: %s", cause)
 
-    def check_ready(self) -> dict[str, str]:
-        """Ask the model's files, the database and the writer (blocking).
+    async def check_ready(self) -> dict[str, str]:
+        """Ask the model's files, the database, and the writer for a real write.
 
         Raises
         ------
         Problem
             503, naming what does not answer.
         """
-        failed = [name for name, check in self._checks().items() if not _answers(name, check)]
-        if failed:
-            detail = f"Not ready: {', '.join(failed)} does not answer."
+        answers = {
+            "model": await _answers("model", asyncio.to_thread(load, self.model_dir)),
+            "database": await _answers("database", asyncio.to_thread(self.reader.ping)),
+            "log": self.started and await _answers("log", self.log.ping()),
+        }
+        silent = [name for name, answered in answers.items() if not answered]
+        if silent:
+            detail = f"Not ready: no answer from {', '.join(silent)}; the service's log says why."
             raise Problem(503, "not-ready", detail, headers={"Retry-After": "1"})
         return {"status": "ready", "model_version": self.model.version}
-
-    def _checks(self) -> dict[str, Callable[[], object]]:
-        return {
-            "model": lambda: load(self.model_dir),
-            "database": self.reader.ping,
-            "log": self.require_started,
-        }
 
     def require_started(self) -> None:
         """Raise the 503 while the log is not open, or its rows could not be explained later."""
@@ -116,11 +114,11 @@ class Service:
             )
 
 
-def _answers(name: str, check: Callable[[], object]) -> bool:
+async def _answers(name: str, question: Awaitable[object]) -> bool:
     try:
-        check()
-    except Exception as cause:
-        logger.warning("%s does not answer: %s", name, cause)
+        await question
+    except (ModelError, DatabaseUnavailable, LogUnavailable) as cause:
+        logger.warning("not ready: the %s does not answer: %s", name, cause)
         return False
     return True
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -59,19 +60,17 @@ def decoder(feature: Feature, coding: Coding) -> Mapping[bool | int | str, float
     return {word: float(code) for word, code in feature.codes.items()}
 
 
+@lru_cache
+def _encoder(name: str, coding: Coding) -> Mapping[float, bool | int | str] | None:
+    """Map each UCI code of a feature to how a coding writes it; None for plain numbers."""
+    table = decoder(BY_NAME[name], coding)
+    return None if table is None else {uci: wire for wire, uci in table.items() if uci is not None}
+
+
 def encode(feature: Feature, value: float | None, coding: Coding) -> bool | float | str | None:
     """Write a stored UCI value in a coding; None stays None, counts and codes become integers."""
-    if value is None:
-        return None
-    if feature.kind is Kind.NUMBER:
-        return value
-    if coding is Coding.KAGGLE and feature.name in KAGGLE_TO_UCI:
-        return next(c for c, uci in KAGGLE_TO_UCI[feature.name].items() if uci == value)
-    if coding is not Coding.LABELS or feature.kind is Kind.COUNT:
-        return int(value)
-    if feature.kind is Kind.BOOLEAN:
-        return bool(value)
-    return feature.words[int(value)]
+    table = _encoder(feature.name, coding)
+    return value if table is None or value is None else table[value]
 
 
 def encode_row(row: Mapping[str, Any], coding: Coding) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 
 TARGET = "disease"
@@ -74,7 +75,7 @@ class Feature:
         """The label with its unit, as "Cholesterol (mg/dl)"."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
-    @property
+    @cached_property
     def words(self) -> Mapping[int, str]:
         """UCI code -> word; empty for numbers."""
         return {code: word for word, code in self.codes.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from starlette.testclient import TestClient
 
 from api.documents import patient_schema
 from api.main import create_app
+from db.migrate import migrate
 from pipeline.codings import Coding
 from pipeline.schema import NAMES
 from settings import Settings
@@ -67,6 +70,46 @@ def test_a_database_that_is_not_migrated_is_alive_and_not_ready(
         assert reply.status_code == 503
         assert int(reply.headers["Retry-After"]) >= 1
         assert client.get("/predictions").status_code == 503
+
+
+def test_a_model_file_that_is_changed_is_alive_and_not_ready(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(model_dir, folder)
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    with TestClient(
+        create_app(Settings(database_url=url, model_dir=folder)), base_url="http://127.0.0.1"
+    ) as client:
+        scorecard = folder / "scorecard.json"
+        scorecard.write_bytes(scorecard.read_bytes().replace(b"0", b"1", 1))
+
+        reply = client.get("/readyz")
+
+        assert client.get("/healthz").status_code == 200
+    assert reply.status_code == 503
+    assert "model" in reply.json()["detail"]
+
+
+def test_a_log_that_cannot_be_written_is_alive_and_not_ready(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    settings = Settings(database_url=url, model_dir=model_dir, log_timeout_s=0.3)
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        holder = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+
+        locked = [client.get("/readyz"), client.post("/predict", json=PATIENT)]
+        holder.execute("ROLLBACK")
+        holder.close()
+        freed = [client.get("/readyz"), client.post("/predict", json=PATIENT)]
+
+    assert [reply.status_code for reply in locked] == [503, 503]
+    assert "log" in locked[0].json()["detail"]
+    assert [reply.status_code for reply in freed] == [200, 200]
 
 
 def test_the_schema_lists_the_thirteen_features_in_their_order(sqlite_client: TestClient) -> None:
