@@ -23,7 +23,8 @@ from typing import Any
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from perf.client import PATH, write_bodies
+from perf.bodies import write_bodies
+from perf.client import PATH
 from perf.machine import environment
 from perf.openloop import OpenLoop
 from perf.report import (
@@ -117,11 +118,11 @@ def measure(server: Server, name: str, scenario: Scenario, bodies: Path, round_:
     return Run(round_, name, scenario, result, cpu_us, server.memory_mb())
 
 
-def open_loop(server: Server, rate: float, seconds: float) -> OpenLoop:
+def open_loop(server: Server, rate: float, seconds: float, bodies: Path) -> OpenLoop:
     """Ask at a fixed rate, from a process of its own on the clients' core."""
     command = [
         sys.executable, "-m", "perf.openloop", "--port", str(server.port),
-        "--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}",
+        "--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}", "--bodies", str(bodies),
     ]  # fmt: skip
     server.settle()
     with pinned(cores()[1]):
@@ -180,8 +181,8 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack) -> dict[s
     top = min(ours, key=lambda summary: abs(summary.connections - 200)).ok_per_s
     seconds = min(scenarios[0].seconds, 15)
     fixed = [
-        (name, open_loop(servers[name], share * top, seconds))
-        for share in _SHARES
+        (name, open_loop(servers[name], share * top, seconds, bodies))
+        for share in (_SHARES[:1] if options.quick else _SHARES)
         for name in (OURS, ECHO)
     ]
     print(environment_line(found))

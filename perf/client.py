@@ -6,21 +6,10 @@ httpx costs more per request than the service does, so it would measure itself.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import cast
 
-from perf.replay import bodies
-
 PATH = "/predict?source=load-test"
-
-
-def write_bodies(file: Path, patients: int = 1000, seed: int = 0) -> list[bytes]:
-    """Write synthetic patients as JSON lines, which predict.lua reads; return the lines."""
-    lines = [json.dumps(body, separators=(",", ":")) for body in bodies(patients, seed)]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return [line.encode() for line in lines]
 
 
 def as_requests(lines: Iterable[bytes], path: str = PATH) -> list[bytes]:

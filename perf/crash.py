@@ -25,7 +25,8 @@ import uvloop
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.queries import Reader
-from perf.client import Connection, as_requests, connect, write_bodies
+from perf.bodies import write_bodies
+from perf.client import Connection, as_requests, connect
 from perf.servers import ROOT, Server, ServerFailed, refuse_others_rows
 from settings import SettingsError, load_settings
 
@@ -137,13 +138,15 @@ def one_kill(server: Server, database: str, load: Load, options: argparse.Namesp
     )  # fmt: skip
 
 
-def crash(database: str, options: argparse.Namespace, requests: Sequence[bytes]) -> Tally:
+def crash(
+    database: str, options: argparse.Namespace, requests: Sequence[bytes], *, service: str = "api"
+) -> Tally:
     """Start the service, load it, end it; as often as asked."""
     model_dir = load_settings().model_dir
     total = Tally()
     for number in range(1, options.kills + 1):
         with Server(
-            ("-m", "api"), health="/readyz", on=set(),
+            ("-m", service), health="/readyz", on=set(),
             model_dir=model_dir, database_url=database, api_workers=options.workers,
         ) as server:  # fmt: skip
             total.add(one_kill(server, database, Load(requests), options))

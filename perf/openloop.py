@@ -20,7 +20,7 @@ from time import perf_counter
 import numpy as np
 import uvloop
 
-from perf.client import Connection, as_requests, connect, write_bodies
+from perf.client import Connection, as_requests, connect
 
 _GRACE_S = 5.0
 """Whoever is not answered so long after the last request was due is counted as unanswered."""
@@ -122,16 +122,29 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="of the service, on 127.0.0.1")
     parser.add_argument("--rate", type=float, required=True, help="requests per second")
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument(
+        "--bodies",
+        type=Path,
+        metavar="FILE",
+        help="to send, one per line; default: synthetic patients",
+    )
     parser.add_argument("--connections", type=int, default=256, help="most requests under way")
     return parser.parse_args()
+
+
+def _lines(file: Path | None) -> list[bytes]:
+    if file is not None:
+        return file.read_bytes().splitlines()
+    from perf.bodies import write_bodies  # brings pandas, which the bench has loaded already
+
+    with tempfile.TemporaryDirectory() as folder:
+        return write_bodies(Path(folder) / "bodies.jsonl")
 
 
 def main() -> int:
     """Measure and print one JSON object; return 0 when every request was answered with 200."""
     options = _parse()
-    with tempfile.TemporaryDirectory() as folder:
-        requests = as_requests(write_bodies(Path(folder) / "bodies.jsonl"))
-    pacer = Pacer(requests, options.rate, options.seconds)
+    pacer = Pacer(as_requests(_lines(options.bodies)), options.rate, options.seconds)
     try:
         result = uvloop.run(pacer.run(options.port, options.connections))
     except OSError as error:

@@ -101,7 +101,7 @@ def parse(output: str) -> LoadTest:
             hasty_503=int(found["hasty_503"]),
             **in_ms,
         )
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableOutput(f"wrk's result line cannot be read: {error!r}") from error
 
 

@@ -1,0 +1,99 @@
+"""What was acknowledged outlives the service, and the program that says so can say otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from db.ids import new_id
+from db.log import Log
+from db.migrate import migrate
+from db.tables import PREDICTION_COLUMNS
+from perf.bodies import write_bodies
+from perf.client import as_requests
+from perf.crash import Tally, crash, failed
+from pipeline.schema import NAMES
+from tests.programs import run
+
+
+def test_nothing_acknowledged_is_missing_after_sigkill(model_dir: Path) -> None:
+    ended = run("-m", "perf.crash", "--kills", "2", model_dir=model_dir)
+
+    assert ended.returncode == 0, ended.stderr
+    assert " 0 of them missing" in ended.stdout
+
+
+def test_nor_with_several_workers_on_postgresql(model_dir: Path, postgres_url: str) -> None:
+    ended = run(
+        "-m", "perf.crash", "--kills", "2", "--workers", "2", "--database", postgres_url,
+        model_dir=model_dir,
+    )  # fmt: skip
+
+    assert ended.returncode == 0, ended.stderr
+    assert " 0 of them missing" in ended.stdout
+
+
+def test_on_sigterm_everything_accepted_is_answered(model_dir: Path) -> None:
+    ended = run("-m", "perf.crash", "--kills", "2", "--signal", "TERM", model_dir=model_dir)
+
+    assert ended.returncode == 0, ended.stderr
+    assert " 0 stored but not acknowledged, 0 refused" in ended.stdout
+
+
+def test_a_service_that_acknowledges_without_storing_is_found_out(
+    tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    options = argparse.Namespace(kills=1, signal="KILL", workers=1, connections=4)
+    requests = as_requests(write_bodies(tmp_path / "bodies.jsonl", patients=10))
+
+    tally = crash(url, options, requests, service="perf.baselines.no_log")
+
+    assert tally.acknowledged > 0
+    assert tally.missing == tally.acknowledged
+    assert failed(tally, "KILL")
+
+
+@pytest.mark.parametrize(
+    ("tally", "after_kill", "after_term"),
+    [
+        (Tally(acknowledged=9), False, False),
+        (Tally(acknowledged=9, missing=1), True, True),
+        (Tally(acknowledged=9, unanswered=1), False, True),
+        (Tally(acknowledged=9, refused=1), False, True),
+        (Tally(acknowledged=9, bad_exits=1), False, True),
+        (Tally(acknowledged=9, cut=1), False, False),
+        (Tally(), True, True),
+    ],
+)
+def test_a_kill_may_cut_requests_off_and_a_stop_may_not(
+    tally: Tally, after_kill: bool, after_term: bool
+) -> None:
+    assert (failed(tally, "KILL"), failed(tally, "TERM")) == (after_kill, after_term)
+
+
+async def _log_one_live_row(url: str) -> None:
+    row = dict.fromkeys(NAMES) | {
+        "id": new_id(), "source": "live", "age": 63, "sex": 1, "probability": 0.5,
+        "prediction": 1, "threshold": 0.5, "model_version": "v", "latency_ms": 1.0,
+    }  # fmt: skip
+    log = Log(url)
+    await log.start()
+    await log.append([tuple(row[name] for name in PREDICTION_COLUMNS)])
+    await log.stop()
+
+
+def test_a_log_that_somebody_uses_is_left_alone(tmp_path: Path, model_dir: Path) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    asyncio.run(_log_one_live_row(url))
+
+    ended = run("-m", "perf.crash", "--database", url, model_dir=model_dir)
+
+    assert ended.returncode == 1
+    assert "predictions of its own" in ended.stderr
