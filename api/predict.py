@@ -90,7 +90,9 @@ def answer(service: Service, row: Row, query: PredictQuery, started: float) -> t
     probability = model.probability(row)
     prediction = 1 if probability >= threshold else 0
     new = new_id()
-    missing = [name for name, value in zip(NAMES, row, strict=True) if value is None]
+    missing = (
+        [n for n, value in zip(NAMES, row, strict=True) if value is None] if None in row else []
+    )
     warnings = [Warned(*found) for found in (*unusual(row), *model.unseen(row))]
     reply = Answer(new, prediction, probability, threshold, model.version, missing, warnings)
     if query.explain:

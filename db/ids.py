@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import deque
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,12 +21,15 @@ _YEAR_10000_MS = 253_402_300_800_000  # datetime ends here, UUIDv7 some 900 year
 
 _last: tuple[int, str] = (-1, "")  # the time part of the newest id: thousands share a millisecond
 
+_tails: deque[str] = deque()  # random, each is used once: pop is atomic
+os.register_at_fork(after_in_child=_tails.clear)
+
 
 def new_id(now_ms: int | None = None) -> str:
     """Make an id for now, or for `now_ms` milliseconds since 1970 UTC.
 
     72 of its bits are random and come from the operating system, so neither a seeded generator nor
-    a forked process can repeat one.
+    a forked process can repeat one. Safe in several threads.
     """
     global _last
     ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
@@ -34,8 +38,18 @@ def new_id(now_ms: int | None = None) -> str:
         digits = f"{ms:012x}"
         prefix = f"{digits[:8]}-{digits[8:]}-7"
         _last = (ms, prefix)
-    tail = os.urandom(9).hex()
+    try:
+        tail = _tails.pop()
+    except IndexError:
+        tail = _refill()
     return f"{prefix}{tail[:3]}-8{tail[3:6]}-{tail[6:]}"
+
+
+def _refill() -> str:
+    """Fetch random tails for the next ids: asking for each one alone gives the processor away."""
+    drawn = os.urandom(9 * 256).hex()
+    _tails.extend(drawn[at : at + 18] for at in range(18, len(drawn), 18))
+    return drawn[:18]
 
 
 def is_id(text: str) -> bool:
