@@ -1,10 +1,10 @@
-"""Results -> chart specifications (Apache ECharts options as dictionaries), one function each.
+"""One patient's result -> chart specifications (Apache ECharts options), one function each.
 
 Blue = below the threshold, away from disease; orange = at or above it, toward disease. Safe for
 colour-blind readers, and never the only sign: position, sign and a label say the same.
 
-ECharts rather than Plotly: 96 ms against 156 ms from input to picture (p50, measured on a
-prototype), fewer bytes, and each chart can show its data as a table.
+Charts that answer an entry are ECharts: 96 ms against Plotly's 156 ms from input to picture (p50,
+measured on a prototype). What changes over time is Plotly, in `dashboard.over_time`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 import pandas as pd
 
 from dashboard import texts
-from db.queries import Bucket
 
 Spec = dict[str, Any]
 
@@ -253,79 +252,4 @@ def estimates(shown: Sequence[tuple[str, float, tuple[float, float]]], threshold
                 "markLine": _lines([mark], "dashed"),
             },
         ],
-    }
-
-
-def _over_time(buckets: Sequence[Bucket], **columns: list[Any]) -> Spec:
-    frame = pd.DataFrame({"time": [bucket.start for bucket in buckets], **columns})
-    return {
-        "animationDuration": 300,
-        "dataset": {"source": frame},
-        "grid": {"left": 8, "right": 16, "top": 44, "bottom": 8, "containLabel": True},
-        "legend": {"top": 0, "left": 0},
-        "tooltip": {"trigger": "axis"},
-        "xAxis": {"type": "time", "splitLine": {"show": False}},
-    }
-
-
-def volume(buckets: Sequence[Bucket]) -> Spec:
-    """Draw predictions over time, those at or above the threshold on top of the others."""
-    positive = [bucket.n_positive for bucket in buckets]
-    below = [bucket.n - bucket.n_positive for bucket in buckets]
-    names = ("Below the threshold", "At or above it")
-    bars = [
-        {
-            "type": "bar",
-            "name": name,
-            "stack": "predictions",
-            "barMaxWidth": 26,
-            "encode": {"x": "time", "y": name},
-            "itemStyle": {"color": color},
-        }
-        for name, color in zip(names, (BLUE, ORANGE), strict=True)
-    ]
-    spec = _over_time(buckets, **dict(zip(names, (below, positive), strict=True)))
-    return spec | {"yAxis": {"type": "value", "minInterval": 1}, "series": bars}
-
-
-def share(buckets: Sequence[Bucket]) -> Spec:
-    """Draw the share at or above the threshold; a bucket without predictions leaves a gap."""
-    name = "Share at or above the threshold"
-    shares = [100 * b.n_positive / b.n if b.n else None for b in buckets]
-    spec = _over_time(buckets, **{name: shares})
-    return spec | {
-        "tooltip": {"trigger": "axis", "valueFormatter": "%.0f %%"},
-        "yAxis": {
-            "type": "value", "min": 0, "max": 100, "axisLabel": {"formatter": "{value} %"}
-        },
-        "series": [_line(name, ORANGE)],
-    }  # fmt: skip
-
-
-def latency(buckets: Sequence[Bucket]) -> Spec:
-    """Draw how long answers took inside the service: the middle and the slowest twentieth."""
-    names = ("Half are faster than", "19 of 20 are faster than")
-    spec = _over_time(
-        buckets,
-        **{
-            names[0]: [b.latency_p50_ms for b in buckets],
-            names[1]: [b.latency_p95_ms for b in buckets],
-        },
-    )
-    return spec | {
-        "tooltip": {"trigger": "axis", "valueFormatter": "%.2f ms"},
-        "yAxis": {"type": "value", "axisLabel": {"formatter": "{value} ms"}},
-        "series": [_line(names[0], BLUE), _line(names[1], GREY)],
-    }
-
-
-def _line(name: str, color: str) -> Spec:
-    return {
-        "type": "line",
-        "name": name,
-        "encode": {"x": "time", "y": name},
-        "symbolSize": 7,
-        "lineStyle": {"width": 2, "color": color},
-        "itemStyle": {"color": color},
-        "connectNulls": False,
     }

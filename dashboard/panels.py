@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import charts, texts, widgets
+from dashboard import over_time, texts, widgets
 from dashboard.load import Overview, Window
 
 
@@ -48,7 +48,7 @@ def figures(seen: Overview) -> None:
             f"{summary.n_positive:,} of {summary.n:,}",
         )
         _figure(
-            "Time to answer",
+            "Time to estimate",
             texts.milliseconds(summary.latency_p50_ms),
             f"19 of 20 within {texts.milliseconds(summary.latency_p95_ms)}",
         )
@@ -66,22 +66,20 @@ def _figure(label: str, value: str, detail: str) -> None:
     )
 
 
-def over_time(seen: Overview, window: Window) -> None:
+def history(seen: Overview, window: Window) -> None:
     """Draw the period's predictions, the share at or above the threshold and the latency."""
+    zone, buckets = widgets.zone(), seen.buckets
     with widgets.card("Predictions over time"):
-        widgets.chart(
-            charts.volume(seen.buckets),
-            f"{seen.summary.n} predictions {window.words}, by time",
-            300,
-            "volume",
-        )
+        said = f"{seen.summary.n} predictions {window.words}, by time"
+        widgets.over_time(over_time.volume(buckets, zone), said, 300, "volume")
     halves = st.grid(2, min_column_width=420, gap="small")
     with halves.cell(), widgets.card("Share at or above the threshold"):
-        widgets.chart(charts.share(seen.buckets), "Share over time in percent", 260, "share")
-    with halves.cell(), widgets.card("Time to answer"):
-        widgets.chart(
-            charts.latency(seen.buckets), "Milliseconds to answer over time", 260, "latency"
-        )
+        said = "Share over time in percent"
+        widgets.over_time(over_time.share(buckets, zone), said, 260, "share")
+    with halves.cell(), widgets.card("Time to estimate"):
+        st.caption(texts.LATENCY_NOTE)
+        said = "Milliseconds from request to estimate, without the commit, over time"
+        widgets.over_time(over_time.latency(buckets, zone), said, 260, "latency")
 
 
 def refusals(seen: Overview, window: Window) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import charts, load, texts
@@ -85,6 +86,11 @@ def period(
 def chart(spec: charts.Spec, alt: str, height: int, key: str) -> None:
     """Draw a chart with a name for screen readers."""
     st.echarts_chart(spec, height=height, alt=alt, key=key, renderer="svg")
+
+
+def over_time(figure: go.Figure, alt: str, height: int, key: str) -> None:
+    """Draw a Plotly figure with a name for screen readers, without its toolbar."""
+    st.plotly_chart(figure, height=height, alt=alt, key=key, config={"displayModeBar": False})
 
 
 def card(title: str) -> st.delta_generator.DeltaGenerator:

@@ -26,7 +26,7 @@ def overview() -> None:
             panels.stale(seen, window)
         else:
             panels.figures(seen)
-            panels.over_time(seen, window)
+            panels.history(seen, window)
         panels.refusals(seen, window)
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from dashboard import charts
+from dashboard import charts, over_time
 from db.queries import Bucket
 
 EXPLANATION = {
@@ -50,14 +51,18 @@ def test_an_estimate_stands_in_its_range_and_shows_its_side_of_the_threshold() -
 
 
 def test_volume_splits_each_step_at_the_threshold() -> None:
-    frame = charts.volume(BUCKETS)["dataset"]["source"]
-    assert frame["Below the threshold"].tolist() == [3, 0]
-    assert frame["At or above it"].tolist() == [1, 0]
+    below, above = over_time.volume(BUCKETS, UTC).data
+    assert (below.name, list(below.y)) == ("Below the threshold", [3, 0])
+    assert (above.name, list(above.y)) == ("At or above it", [1, 0])
 
 
 def test_a_step_without_predictions_is_a_gap_not_a_zero() -> None:
-    share = charts.share(BUCKETS)["dataset"]["source"].iloc[:, 1]
-    assert share[0] == 25
-    assert share.isna().tolist() == [False, True]
-    middle = charts.latency(BUCKETS)["dataset"]["source"].iloc[:, 1]
-    assert middle.isna().tolist() == [False, True]
+    (share,) = over_time.share(BUCKETS, UTC).data
+    assert list(share.y) == [0.25, None]
+    middle, slowest = over_time.latency(BUCKETS, UTC).data
+    assert (list(middle.y), list(slowest.y)) == ([1.0, None], [2.0, None])
+
+
+def test_times_stand_on_the_viewers_clock() -> None:
+    below, _ = over_time.volume(BUCKETS, ZoneInfo("Europe/Berlin")).data
+    assert below.x[0] == datetime(2026, 3, 5, 1)

@@ -46,7 +46,7 @@ def test_a_thousand_predictions_are_summarised(pages: AppTest, write: Write) -> 
     assert figures(pages) == {
         "Predictions": "1,000",
         "At or above the threshold": "25\u00a0%",
-        "Time to answer": "2\u00a0ms",
+        "Time to estimate": "2\u00a0ms",
         "Model": "0123456789ab",
     }
 

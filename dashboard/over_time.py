@@ -1,0 +1,71 @@
+"""Buckets of predictions -> Plotly figures over time, one function each.
+
+Blue = below the threshold, orange = at or above it, as in `dashboard.charts`. A step without
+predictions is a gap, never a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+
+import plotly.graph_objects as go
+
+from dashboard.charts import BLUE, GREY, ORANGE
+from db.queries import Bucket
+
+
+def volume(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+    """Draw predictions over time, those at or above the threshold on top of the others."""
+    times = _times(buckets, zone)
+    below = [bucket.n - bucket.n_positive for bucket in buckets]
+    positive = [bucket.n_positive for bucket in buckets]
+    bars = [
+        go.Bar(name="Below the threshold", x=times, y=below, marker_color=BLUE),
+        go.Bar(name="At or above it", x=times, y=positive, marker_color=ORANGE),
+    ]
+    figure = _over_time(bars, "%{y:,}")
+    return figure.update_layout(barmode="stack", bargap=0.15).update_yaxes(rangemode="tozero")
+
+
+def share(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+    """Draw the share at or above the threshold, 0 to 100 %."""
+    times = _times(buckets, zone)
+    shares = [bucket.n_positive / bucket.n if bucket.n else None for bucket in buckets]
+    figure = _over_time([_line("At or above the threshold", times, shares, ORANGE)], "%{y:.0%}")
+    return figure.update_yaxes(range=[0, 1], tickformat=".0%")
+
+
+def latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+    """Draw the milliseconds inside the service: the middle and the slowest twentieth."""
+    times = _times(buckets, zone)
+    lines = [
+        _line("Half are faster than", times, [b.latency_p50_ms for b in buckets], BLUE),
+        _line("19 of 20 are faster than", times, [b.latency_p95_ms for b in buckets], GREY),
+    ]
+    figure = _over_time(lines, "%{y:.2f} ms")
+    return figure.update_yaxes(rangemode="tozero", ticksuffix=" ms")
+
+
+def _times(buckets: Sequence[Bucket], zone: tzinfo) -> list[datetime]:
+    """Return when the steps begin on the viewer's clock; Plotly draws a time without its zone."""
+    return [bucket.start.astimezone(zone).replace(tzinfo=None) for bucket in buckets]
+
+
+def _line(name: str, times: list[datetime], values: list[float | None], color: str) -> go.Scatter:
+    return go.Scatter(
+        name=name, x=times, y=values, mode="lines+markers", line_color=color, connectgaps=False
+    )
+
+
+def _over_time(traces: list[go.Bar] | list[go.Scatter], shown: str) -> go.Figure:
+    figure = go.Figure(traces)
+    figure.update_traces(hovertemplate=shown)
+    figure.update_layout(
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        hovermode="x unified",
+        dragmode=False,
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+    return figure.update_xaxes(type="date", showgrid=False)
