@@ -52,15 +52,15 @@ class Client:
     def predict(self, patient: Mapping[str, Any], source: str) -> dict[str, Any]:
         """Score and log one patient; the answer comes with interval and explanation.
 
-        A lost connection is tried once more under the same idempotency key, so that a patient is
-        not logged twice.
+        The idempotency key keeps a patient from being logged twice when the call is repeated.
         """
-        key = {"Idempotency-Key": str(uuid4())}
-        query = {"explain": "true", "source": source}
-        try:
-            return self._call("POST", "/predict", params=query, json=dict(patient), headers=key)
-        except ApiDown:
-            return self._call("POST", "/predict", params=query, json=dict(patient), headers=key)
+        return self._call(
+            "POST",
+            "/predict",
+            params={"explain": "true", "source": source},
+            json=dict(patient),
+            headers={"Idempotency-Key": str(uuid4())},
+        )
 
     def explanation(self, prediction_id: str) -> dict[str, Any]:
         """Return why a logged prediction came out as it did, from the model that made it."""
@@ -84,8 +84,12 @@ class Client:
         return True
 
     def _call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Call the API; a connection that broke is tried once more, as after its restart."""
         try:
-            answer = self._http.request(method, path, **kwargs)
+            try:
+                answer = self._http.request(method, path, **kwargs)
+            except (httpx.NetworkError, httpx.RemoteProtocolError):
+                answer = self._http.request(method, path, **kwargs)
             content = answer.json() if answer.content else {}
         except (httpx.HTTPError, ValueError):
             raise ApiDown from None

@@ -20,7 +20,7 @@ UNKNOWN = "not known"
 YES_NO: Mapping[str, bool] = MappingProxyType({"yes": True, "no": False})
 
 SECTIONS: Mapping[str, str] = MappingProxyType(
-    {"age": "Patient", "cp": "At rest", "thalach": "Exercise test", "ca": "Imaging"}
+    {"age": "Person", "cp": "At rest", "thalach": "Exercise test", "ca": "Imaging"}
 )
 """First feature of a section -> its heading."""
 

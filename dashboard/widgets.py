@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,6 +15,9 @@ from db.engine import DatabaseUnavailable
 
 REFRESH_S = 30
 """Seconds between two looks of a page that watches the service."""
+
+LOOK_S = 5
+"""Seconds between two looks for a log that could not be read."""
 
 
 def heading(title: str, lead: str) -> None:
@@ -39,6 +42,20 @@ def reading_the_log(title: str = "") -> Iterator[None]:
         if title:
             st.title(title, anchor=False)
         calm(texts.LOG_DOWN_TITLE, texts.LOG_DOWN)
+        _draw_again_when_the_log_is_back()
+
+
+@st.fragment(run_every=LOOK_S)
+def _draw_again_when_the_log_is_back() -> None:
+    # Not in the run that has just failed: a log that answers this and nothing else would keep the
+    # page running in a circle.
+    if not st.session_state.get("waiting_for_log"):
+        st.session_state["waiting_for_log"] = True
+        return
+    with suppress(DatabaseUnavailable):
+        load.reader().ping()
+        st.session_state["waiting_for_log"] = False
+        st.rerun()
 
 
 def empty_log() -> None:

@@ -40,11 +40,7 @@ def write(log_url: str) -> Callable[..., list[str]]:
 
     def write(n: int, ago: timedelta = timedelta(minutes=1), **values: Any) -> list[str]:
         start = int((datetime.now(UTC) - ago).timestamp() * 1000)
-        rows = []
-        for i in range(n):
-            new = new_id(start + i)
-            at = datetime.fromtimestamp((start + i) / 1000, UTC)
-            rows.append(row(id=new, received_at=at, **values))
+        rows = [row(id=new_id(start + i), **values) for i in range(n)]
 
         async def store() -> None:
             async with running_log(log_url) as log:

@@ -1,0 +1,219 @@
+"""Real Chromium on the real dashboard, API, log and model, each on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from db.migrate import migrate
+from pipeline.schema import BY_NAME, Kind
+from tests.programs import ROOT, environment, free_port, wait_for
+
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+SECONDS = 30
+"""A slow machine's longest wait for something to appear."""
+
+PATIENT = {
+    "age": 63, "sex": "male", "cp": "asymptomatic", "trestbps": 137.25, "chol": 233.5,
+    "fbs": True, "restecg": "normal", "thalach": 150, "exang": False, "oldpeak": 2.3,
+    "slope": "flat", "ca": 0, "thal": "reversible defect",
+}  # fmt: skip
+
+
+def chromium_path() -> str:
+    """Return where Chromium is; without it skip with the command that installs it, fail in CI."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    reason = "no Chromium: sudo apt-get install --no-install-recommends chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Program:
+    """One of the project's servers; what it prints is kept."""
+
+    def __init__(self, name: str, port: int, folder: Path, **settings: object) -> None:
+        self.name, self.url = name, f"http://127.0.0.1:{port}"
+        self._settings = settings | {f"{name}_port": port}
+        self._printed = folder / f"{name}.log"
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        with self._printed.open("a") as printed:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", self.name],
+                cwd=ROOT, env=environment(**self._settings), stdout=printed, stderr=printed,
+                text=True,
+            )  # fmt: skip
+        path = {"api": "/readyz", "dashboard": "/_stcore/health"}[self.name]
+        wait_for(self.url + path, self._process)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=40)
+            self._process = None
+
+    def printed(self) -> str:
+        return self._printed.read_text()
+
+
+@dataclass
+class House:
+    """The running product."""
+
+    api: Program
+    dashboard: Program
+    database_url: str
+
+    def predict(self, source: str = "synthetic", **changes: object) -> str:
+        """Send a patient to the API; return the prediction's id."""
+        answer = httpx.post(
+            f"{self.api.url}/predict",
+            params={"source": source},
+            json=PATIENT | changes,
+            trust_env=False,
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[House]:
+    """The product with 30 synthetic patients in its log."""
+    folder = tmp_path_factory.mktemp("house")
+    url = f"sqlite:///{folder}/log.db"
+    migrate(url, lambda _: None)
+    api = Program("api", free_port(), folder, database_url=url, model_dir=model_dir)
+    dashboard = Program("dashboard", free_port(), folder, database_url=url, api_url=api.url)
+    try:
+        api.start()
+        dashboard.start()
+        house = House(api, dashboard, url)
+        for age in range(40, 70):
+            house.predict(age=age)
+        yield house
+    finally:
+        dashboard.stop()
+        api.stop()
+
+
+class Recorder:
+    """Everything that a page asks for, and every complaint of the browser."""
+
+    def __init__(self, page: Page) -> None:
+        self.urls: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.urls.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._listen)
+
+    def _listen(self, message: object) -> None:
+        # A page of its own address looks for the server below that address first: two 404s.
+        if message.type == "error" and "/_stcore/" not in message.location["url"]:  # type: ignore[attr-defined]
+            self.complaints.append(message.text)  # type: ignore[attr-defined]
+
+    def foreign(self, *own: str) -> list[str]:
+        return [u for u in self.urls if not u.startswith((*own, "data:", "blob:"))]
+
+
+def new_context(browser: Browser, *, scheme: str = "light", width: int = 1440) -> BrowserContext:
+    """Return a visitor: a profile with its own cache, language and time zone."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        locale="en-GB",
+        timezone_id="Europe/Berlin",
+        accept_downloads=True,
+    )
+    context.set_default_timeout(SECONDS * 1000)
+    expect.set_options(timeout=SECONDS * 1000)
+    return context
+
+
+@pytest.fixture(scope="session")
+def visitors(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
+    """One visitor per colour scheme; their caches save loading the scripts for each test."""
+    contexts = {scheme: new_context(browser, scheme=scheme) for scheme in ("light", "dark")}
+    yield contexts
+    for context in contexts.values():
+        context.close()
+
+
+@pytest.fixture
+def recorder(page: Page) -> Recorder:
+    return page.recorder  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.fixture
+def page(
+    visitors: dict[str, BrowserContext], house: House, request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """A fresh page; at its end nothing foreign was asked for and nothing went wrong."""
+    page = visitors[getattr(request, "param", "light")].new_page()
+    page.recorder = recorder = Recorder(page)  # type: ignore[attr-defined]
+    yield page
+    page.close()
+    assert recorder.foreign(house.dashboard.url) == []
+    assert recorder.complaints == []
+
+
+def settled(page: Page) -> None:
+    """Wait until the page's script has ended and its charts are drawn."""
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector('[data-testid="stApp"]')
+            return app && app.dataset.testScriptState === 'notRunning'
+                && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]')
+                && [...document.querySelectorAll('[data-testid="stEChartsChart"]')]
+                    .every(chart => chart.querySelector('svg'))
+        }"""
+    )
+
+
+def enter(page: Page, patient: Mapping[str, object], within: str = "patient") -> None:
+    """Fill the form as a person does; what is not in `patient` stays as it is."""
+    for name, value in patient.items():
+        box, feature = page.locator(f".st-key-{within}_{name}"), BY_NAME[name]
+        word = (
+            {True: "yes", False: "no"}[bool(value)] if feature.kind is Kind.BOOLEAN else str(value)
+        )
+        if feature.kind is Kind.NUMBER:
+            box.get_by_role("spinbutton").fill(word)
+        elif feature.kind is Kind.CATEGORY and not feature.required:
+            box.get_by_role("combobox").fill(word)  # opens the list, too
+            page.get_by_role("option", name=word, exact=True).click()
+        else:
+            box.get_by_role("radio", name=word, exact=True).click()
+
+
+def estimate(page: Page, house: House, patient: Mapping[str, object]) -> None:
+    """Open the Patient page, enter a patient and wait for the estimate."""
+    page.goto(f"{house.dashboard.url}/patient")
+    enter(page, patient)
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.get_by_role("heading", name="Why")).to_be_visible()
+    settled(page)

@@ -1,0 +1,122 @@
+"""Take the pictures of the README from the running product: `python -m tests.browser.screenshots`.
+
+A day of synthetic patients, scored by the real model, is put into a log of its own; the pictures
+are what Chromium shows of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+
+from db.ids import new_id
+from db.migrate import migrate
+from pipeline.codings import Coding
+from pipeline.data import HEART_CSV, read
+from pipeline.model import load
+from pipeline.schema import Row
+from pipeline.synthetic import smoothed_bootstrap
+from tests.browser.conftest import (
+    FLAGS,
+    PATIENT,
+    House,
+    Program,
+    chromium_path,
+    estimate,
+    new_context,
+    settled,
+)
+from tests.db.rows import running_log
+from tests.programs import ROOT, free_port
+
+OUT = ROOT / "docs" / "img"
+SIZE = (1440, 1000)
+DAY_S = 24 * 3600
+MAX_BYTES = 150_000
+
+
+def day_of_patients(url: str, model_dir: Path, n: int = 400) -> None:
+    """Write patients of the last 24 hours, more by day than by night."""
+    model = load(model_dir)
+    real = read(HEART_CSV, Coding.UCI).features
+    rng = np.random.default_rng(0)
+    ages_s = np.sort(DAY_S * (0.5 + 0.5 * rng.beta(2, 2, n) - 0.48 * rng.random(n)))[::-1]
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    rows = []
+    for age_s, values in zip(ages_s, smoothed_bootstrap(real, n), strict=True):
+        row: Row = tuple(None if np.isnan(value) else float(value) for value in values)
+        probability, made = model.probability(row), new_id(now_ms - int(age_s * 1000))
+        took_ms = float(rng.lognormal(0.2, 0.4))
+        rows.append(
+            (made, "synthetic", *row, probability, int(probability >= 0.5), 0.5,
+             model.version, took_ms)
+        )  # fmt: skip
+
+    async def write() -> None:
+        async with running_log(url) as log:
+            await log.register_model(model.version, model.scorecard)
+            await log.append(rows)
+
+    asyncio.run(write())
+
+
+def take(page: Page, name: str) -> None:
+    """Save what the page shows as a picture small enough for a repository."""
+    settled(page)
+    page.evaluate("document.fonts.ready")
+    page.wait_for_timeout(1000)  # the charts' entry animation, 300 ms
+    picture = Image.open(io.BytesIO(page.screenshot()))
+    path = OUT / f"{name}.webp"
+    for quality in (90, 80, 70, 60):
+        picture.save(path, "WEBP", quality=quality, method=6)
+        if path.stat().st_size <= MAX_BYTES:
+            break
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    """Start the product in a temporary folder, take the three pictures, stop it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.browser.screenshots", description=__doc__
+    )
+    parser.add_argument("--model-dir", type=Path, default=Path("var/models"))
+    model_dir = parser.parse_args().model_dir
+    OUT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder, url = Path(name), f"sqlite:///{name}/log.db"
+        migrate(url, lambda _: None)
+        day_of_patients(url, model_dir)
+        api = Program("api", free_port(), folder, database_url=url, model_dir=model_dir.resolve())
+        dashboard = Program("dashboard", free_port(), folder, database_url=url, api_url=api.url)
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        try:
+            api.start()
+            dashboard.start()
+            page = new_context(browser).new_page()
+            page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
+            page.goto(dashboard.url)
+            expect(page.get_by_role("heading", name="Time to answer")).to_be_visible()
+            take(page, "overview")
+            page.goto(f"{dashboard.url}/predictions")
+            expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+            take(page, "predictions")
+            estimate(page, House(api, dashboard, url), PATIENT | {"trestbps": 140, "chol": 234})
+            page.set_viewport_size({"width": SIZE[0], "height": 1900})
+            page.mouse.move(0, 0)
+            take(page, "patient")
+        finally:
+            browser.close()
+            dashboard.stop()
+            api.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""axe-core finds nothing on any page, in any state, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import PATIENT, House, estimate, new_context, settled
+from tests.browser.test_pages import open_first_row
+
+AXE = next(
+    path.read_text()
+    for folder in (files("axe_playwright_python"),)
+    for path in folder.rglob("axe.min.js")  # type: ignore[attr-defined]
+)
+
+
+def overview(page: Page, house: House) -> None:
+    page.goto(house.dashboard.url)
+    expect(page.get_by_role("heading", name="Refused requests")).to_be_visible()
+
+
+def empty_form(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/patient")
+    expect(page.get_by_role("button", name="Estimate")).to_be_visible()
+
+
+def refused_form(page: Page, house: House) -> None:
+    empty_form(page, house)
+    page.get_by_role("button", name="Estimate").click()
+    expect(page.get_by_text("Age and Sex are needed for")).to_be_visible()
+
+
+def result_and_comparison(page: Page, house: House) -> None:
+    estimate(page, house, {**PATIENT, "age": 95})
+    page.get_by_text("What if a finding were different?").click()
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("heading", name="Compared")).to_be_visible()
+
+
+def log(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/predictions")
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+
+
+def drawer(page: Page, house: House) -> None:
+    log(page, house)
+    open_first_row(page)
+    expect(page.get_by_role("dialog").get_by_role("heading", name="Why")).to_be_visible()
+
+
+def nothing_found(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/predictions?source=Replay")
+    expect(page.get_by_role("heading", name="No prediction matches")).to_be_visible()
+
+
+STATES = (overview, empty_form, refused_form, result_and_comparison, log, drawer, nothing_found)
+
+
+@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_axe_finds_no_violation(
+    page: Page, house: House, state: Callable[[Page, House], None]
+) -> None:
+    state(page, house)
+    settled(page)
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run()")
+    assert found["passes"], "axe looked at nothing"
+    assert [
+        (rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found["violations"]
+    ] == []
+
+
+@pytest.mark.parametrize("width", [800, 1440])
+def test_no_page_is_wider_than_the_window(browser: Browser, house: House, width: int) -> None:
+    page = new_context(browser, width=width).new_page()
+    for state in (overview, result_and_comparison, log):
+        state(page, house)
+        settled(page)
+        overflow = page.evaluate(
+            """() => {
+                const main = document.querySelector('[data-testid="stMain"]')
+                return main.scrollWidth - main.clientWidth
+            }"""
+        )
+        assert overflow <= 0, state.__name__
+    page.context.close()
