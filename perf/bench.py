@@ -11,6 +11,7 @@ import argparse
 import json
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,7 @@ from pipeline.loadtest import LoadTest, UnreadableOutput, parse
 from settings import SettingsError, load_settings
 
 OURS = "Cardiowatch, durable"
+ON_POSTGRESQL = "Cardiowatch, durable, PostgreSQL"
 NO_LOG = "Cardiowatch without its log"
 SCENARIOS = (
     Scenario(32, 4, 15),
@@ -69,24 +71,21 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def start(
-    folder: Path, database: str, workers: int, model_dir: Path, quick: bool, stack: ExitStack
-) -> dict[str, Server]:
+def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[str, Server]:
     """Start all services, which wait idle for their turns."""
-    on = cores()[0]
-    scratch = f"sqlite:///{folder}/no-log.db"
-    for url in (database, scratch):
-        migrate(url, lambda _: None)
-    refuse_others_rows(database)
-    ours = {
-        OURS: (("-m", "api"), {"database_url": database, "api_workers": workers}),
-        NO_LOG: (("-m", "perf.baselines.no_log"), {"database_url": scratch, "api_workers": 1}),
-    }
+    ours = {OURS: ("api", f"sqlite:///{folder}/log.db", 1)}
+    if options.database:
+        ours[ON_POSTGRESQL] = ("api", options.database, options.workers)
+    ours[NO_LOG] = ("perf.baselines.no_log", f"sqlite:///{folder}/no-log.db", 1)
+    on, model_dir = cores()[0], load_settings().model_dir
     servers = {}
-    for name, (arguments, settings) in ours.items():
-        server = Server(arguments, health="/readyz", on=on, model_dir=model_dir, **settings)
+    for name, (module, database, workers) in ours.items():
+        migrate(database, lambda _: None)
+        refuse_others_rows(database)
+        settings = {"model_dir": model_dir, "database_url": database, "api_workers": workers}
+        server = Server(("-m", module), health="/readyz", on=on, **settings)
         servers[name] = stack.enter_context(server)
-    for name in [ECHO] if quick else list(_OTHERS):
+    for name in [ECHO] if options.quick else list(_OTHERS):
         server = Server(_OTHERS[name], health="/openapi.json", on=on)
         servers[name] = stack.enter_context(server)
     return servers
@@ -157,8 +156,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="seconds, to see that it works")
     parser.add_argument("--rounds", type=int, help="default: 3, with --quick 1")
     parser.add_argument("--seconds", type=float, help="of every scenario, instead of 15 to 60")
-    parser.add_argument("--database", metavar="URL", help="empty PostgreSQL; default: SQLite")
-    parser.add_argument("--workers", type=int, default=1, help="processes of our API")
+    parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL, measured as well")
+    parser.add_argument("--workers", type=int, default=1, help="processes of our API on it")
     parser.add_argument("--out", type=Path, default=ROOT / "perf" / "results", metavar="FOLDER")
     return parser.parse_args()
 
@@ -168,13 +167,10 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack) -> dict[s
     scenarios: tuple[Scenario, ...] = QUICK if options.quick else SCENARIOS
     if options.seconds:
         scenarios = tuple(replace(s, seconds=options.seconds) for s in scenarios)
-    database = options.database or f"sqlite:///{folder}/log.db"
     found = environment(folder)
     bodies = folder / "bodies.jsonl"
     write_bodies(bodies)
-    servers = start(
-        folder, database, options.workers, load_settings().model_dir, options.quick, stack
-    )
+    servers = start(folder, options, stack)
     rounds = options.rounds or (1 if options.quick else 3)
     summaries = summarise(run(servers, scenarios, rounds, bodies))
     ours = [summary for summary in summaries if summary.service == OURS]
@@ -188,8 +184,7 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack) -> dict[s
     print(environment_line(found))
     print(f"\n{closed_loop_table(summaries)}\n\n{open_loop_table(fixed)}")
     return {
-        "environment": {**found, "database": database.partition(":")[0],
-                        "workers": options.workers},
+        "environment": {**found, "workers_on_postgresql": options.workers},
         "start_s": {name: round(server.start_s, 2) for name, server in servers.items()},
         "closed_loop": [asdict(summary) for summary in summaries],
         "open_loop": [{"service": name, **asdict(result)} for name, result in fixed],
@@ -199,6 +194,7 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack) -> dict[s
 def main() -> int:
     """Measure; return 0 when everything was measured."""
     options = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     try:
         if shutil.which("wrk") is None:
             raise BenchFailed("wrk is missing: apt-get install wrk (macOS: brew install wrk)")
@@ -208,6 +204,8 @@ def main() -> int:
         (ROOT / "var").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder, ExitStack() as stack:
             results = bench(options, Path(folder), stack)
+    except KeyboardInterrupt:
+        return 1
     except (BenchFailed, ServerFailed, UnreadableOutput, SettingsError,
             DatabaseUnavailable) as error:  # fmt: skip
         print(f"The load test cannot run: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 import time
@@ -187,6 +188,7 @@ def _parse() -> argparse.Namespace:
 def main() -> int:
     """Kill; return 0 only when nothing acknowledged is missing."""
     options = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     try:
         (ROOT / "var").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
@@ -195,6 +197,8 @@ def main() -> int:
             refuse_others_rows(database)
             requests = as_requests(write_bodies(Path(folder) / "bodies.jsonl"))
             total = crash(database, options, requests)
+    except KeyboardInterrupt:
+        return 1
     except (ServerFailed, SettingsError, DatabaseUnavailable, OSError, TimeoutError) as error:
         print(f"The crash test cannot run: {error}", file=sys.stderr)
         return 1
