@@ -132,8 +132,9 @@ def closed_loop_table(summaries: Sequence[Summary]) -> str:
         connections, threads, seconds, timeout_s = shape
         rows = [
             (s.service, f"{s.ok_per_s:,.0f}", f"{s.low:,.0f}-{s.high:,.0f}",
-             _cell(s.ok_ratio, ".2f"), f"{s.p50_ms:.1f}", f"{s.p99_ms:.1f}",
-             _cell(s.p99_ratio, ".2f"), str(s.timeouts), str(s.failed - s.timeouts),
+             _cell(s.ok_ratio, ".2f"), _cell(s.p50_ms or None, ".1f"),
+             _cell(s.p99_ms or None, ".1f"),
+             _cell(s.p99_ratio or None, ".2f"), str(s.timeouts), str(s.failed - s.timeouts),
              str(s.refused), _cell(s.cpu_us, ",.0f"), _cell(s.cpu_ratio, ".2f"),
              _cell(s.memory_mb, ".0f"))
             for s in summaries
