@@ -14,6 +14,7 @@ from api.errors import FieldError, Problem
 from db.engine import DatabaseUnavailable
 from db.log import Log, LogUnavailable
 from db.queries import Reader
+from db.rollup import Roller
 from pipeline.model import Model, ModelError, load
 from settings import Settings
 
@@ -39,6 +40,7 @@ class Service:
             timeout_s=settings.log_timeout_s,
         )
         self.reader = Reader(settings.database_url)
+        self.roller = Roller(self.log, settings.database_url)
         self.started = False
         self._starting: asyncio.Task[None] | None = None
 
@@ -59,6 +61,7 @@ class Service:
         """Commit what is queued and let go of the database."""
         if self._starting is not None:
             self._starting.cancel()
+        await self.roller.stop()
         await self.log.stop()
         self.reader.close()
 
@@ -66,6 +69,7 @@ class Service:
         """Open the log, and put the scorecard beside the rows it will explain."""
         await self.log.start()
         await self.log.register_model(self.model.version, self.model.scorecard)
+        self.roller.start()
         self.started = True
 
     async def _keep_starting(self) -> None:

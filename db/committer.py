@@ -21,6 +21,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from db.engine import explain
 from db.inserts import Row, inserter, upsert
+from db.marks import Marks
 from db.tables import idempotency
 
 
@@ -107,6 +108,7 @@ class Committer:
         # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
         self._begin_sql = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
         self._insert = inserter(engine)
+        self._marks = Marks()
 
     def run(self) -> None:
         """Commit batch after batch until None comes through the queue."""
@@ -173,6 +175,7 @@ class Committer:
         return Path(self._engine.url.database or "").stat().st_ino
 
     def _discard(self) -> None:
+        self._marks.forget()
         if self._connection is not None:
             self._connection.invalidate()
             self._connection.close()
@@ -185,6 +188,7 @@ class Committer:
             if not _is_refusal(error):
                 raise
             connection.exec_driver_sql("ROLLBACK")
+            self._marks.forget()
             connection.exec_driver_sql(self._begin_sql)
             for entry in entries:
                 self._write_alone(connection, entry)
@@ -200,6 +204,7 @@ class Committer:
                 raise
             entry.error = RowRefused(_first_line(error))
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
+            self._marks.forget()
         connection.exec_driver_sql("RELEASE SAVEPOINT entry")
 
     def _write_together(self, connection: Connection, entries: list[Entry]) -> None:
@@ -207,6 +212,7 @@ class Committer:
         rows = [row for entry in entries if entry.result is None for row in entry.rows]
         if rows:
             self._insert(connection, rows)
+            self._marks.add(connection, rows)
         for entry in entries:
             if entry.work:
                 entry.result = entry.work(connection)

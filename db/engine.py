@@ -157,6 +157,23 @@ def session(engine: Engine) -> Iterator[Connection]:
         raise DatabaseUnavailable(explain(engine, error)) from error
 
 
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Lend a connection inside a write transaction, committed at the end; for programs.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When the database is missing, silent, locked, or not migrated; nothing is stored then.
+    """
+    with session(engine) as connection:
+        # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
+        on_sqlite = engine.dialect.name == "sqlite"
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if on_sqlite else "BEGIN")
+        yield connection
+        connection.exec_driver_sql("COMMIT")
+
+
 def explain(engine: Engine, error: BaseException) -> str:
     """Say in one sentence what is wrong with the database and what to do."""
     cause = getattr(error, "orig", None) or error

@@ -17,7 +17,9 @@ from datetime import UTC, datetime, timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_YEAR_10000_MS = 253_402_300_800_000  # datetime ends here, UUIDv7 some 900 years later
+YEAR_10000_MS = 253_402_300_800_000
+"""`datetime` ends here, UUIDv7 some 900 years later."""
+
 
 _last: tuple[int, str] = (-1, "")  # the time part of the newest id: thousands share a millisecond
 
@@ -54,7 +56,7 @@ def _refill() -> str:
 
 def is_id(text: str) -> bool:
     """Tell whether the text is an id as `new_id` writes it."""
-    return _UUID7.fullmatch(text) is not None and milliseconds(text) < _YEAR_10000_MS
+    return _UUID7.fullmatch(text) is not None and milliseconds(text) < YEAR_10000_MS
 
 
 def time_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
@@ -80,10 +82,25 @@ def first_id_at(t: datetime) -> str:
     ValueError
         When the time has no zone.
     """
+    return first_id_of(millisecond_from(t))
+
+
+def first_id_of(ms: int) -> str:
+    """Return the lowest id of a millisecond since 1970 UTC."""
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7000-8000-000000000000"
+
+
+def millisecond_from(t: datetime) -> int:
+    """Return the first millisecond at or after a time: ids have whole ones.
+
+    Raises
+    ------
+    ValueError
+        When the time has no zone.
+    """
     if t.tzinfo is None:
         raise ValueError("a time without a zone is ambiguous: give it one, as in ...Z or +01:00")
-    ms = max(0, -((_EPOCH - t) // _MILLISECOND))  # rounded up: ids have whole milliseconds
-    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7000-8000-000000000000"
+    return max(0, -((_EPOCH - t) // _MILLISECOND))
 
 
 def milliseconds(id: str) -> int:  # noqa: A002

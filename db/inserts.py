@@ -41,6 +41,18 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
     return sqlite.insert(table) if on_sqlite else postgresql.insert(table)
 
 
+def insert_tuples(connection: Connection, table: Table, rows: list[Row]) -> None:
+    """Insert rows of any table, their values in the order of its columns."""
+    into = f"{table.name} ({', '.join(table.columns.keys())})"
+    if connection.dialect.name == "sqlite":
+        values = ", ".join("?" * len(table.columns))
+        connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({values})", rows)  # noqa: S608
+        return
+    with connection.connection.cursor().copy(f"COPY {into} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
 def _insert_sqlite(connection: Connection, rows: list[Row]) -> None:
     connection.exec_driver_sql(_INSERT, [(*row, _received_at(row[0][:13])) for row in rows])
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -26,6 +26,8 @@ from db.records import forget_old_keys, insert_outcome, probe, remember_model
 from db.rejections import Rejections, add_rejections
 
 __all__ = ["Answer", "Claim", "Log", "LogTaken", "LogUnavailable", "RowRefused"]
+
+T = TypeVar("T")
 
 
 class LogTaken(Exception):
@@ -149,6 +151,15 @@ class Log:
             work=lambda c: insert_outcome(c, id, outcome, observed_at)
         )
         return recorded
+
+    async def execute(self, work: Callable[[Connection], T]) -> T:
+        """Run other writes in the writer's own transaction, so that they never wait for its lock.
+
+        The rows behind wait for them: keep them to a few milliseconds. They run again, after a
+        rollback, when another entry of the same transaction is refused.
+        """
+        result: T = await self._enqueue(work=work)
+        return result
 
     async def ping(self) -> None:
         """Really write to the database; raise LogUnavailable when that fails."""

@@ -5,18 +5,20 @@ Rows are plain dicts: UCI codes as integers, measurements as floats, None = not 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, Select, func, literal, select
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, func, literal, select
 
+from db.counts import Counts, count_window
 from db.engine import ANSWER_S, connect, session
-from db.ids import first_id_at, is_id, time_of
+from db.ids import YEAR_10000_MS, first_id_at, is_id, millisecond_from, time_of
 from db.summaries import Bucket, Summary, buckets_of, steps, summary_of
-from db.tables import SOURCES, models, outcomes, predictions, rejections
+from db.tables import SOURCES, load_tests, models, outcomes, predictions, rejections, reports
 
-__all__ = ["Bucket", "Reader", "Summary"]
+__all__ = ["Bucket", "Counts", "Reader", "Summary"]
 
 ROWS_MAX = 200_000
 """So many of the newest rows a summary reads; beyond, it says that it is truncated."""
@@ -166,6 +168,31 @@ class Reader:
         )
         return buckets_of(rows, since, until, width_s, truncated=len(rows) == ROWS_MAX)
 
+    def counts(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+        model_version: str | None = None,
+    ) -> Counts:
+        """Count how often each feature had each value, whatever the number of rows.
+
+        A window that begins and ends with a five-minute bucket reads at most `TAIL_MAX` rows; any
+        other reads those of the two buckets that it cuts.
+        """
+        start = millisecond_from(since) if since else 0
+        end = millisecond_from(until) if until else YEAR_10000_MS
+        owner = {"source": source, "model_version": model_version}
+        with session(self._engine) as connection:
+            on_sqlite = connection.dialect.name == "sqlite"
+            connection.exec_driver_sql(
+                "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+            )
+            counts = count_window(connection, start, end, owner)
+            connection.exec_driver_sql("ROLLBACK")
+        return counts
+
     def rejections(self, *, since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest counts of refused requests, one per minute and reason."""
         wanted = select(rejections).order_by(rejections.c.minute.desc()).limit(limit)
@@ -174,6 +201,18 @@ class Reader:
                 raise ValueError("a time without a zone is ambiguous")
             wanted = wanted.where(rejections.c.minute >= since.replace(second=0, microsecond=0))
         return self._rows(wanted)
+
+    def reports(self, *, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the newest reports: id, recorded_at, format, report (as data)."""
+        return self._results(reports, "report", limit)
+
+    def load_tests(self, *, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the newest load tests: id, recorded_at, kind, summary (as data)."""
+        return self._results(load_tests, "summary", limit)
+
+    def _results(self, table: Table, field: str, limit: int) -> list[dict[str, Any]]:
+        found = self._rows(select(table).order_by(table.c.id.desc()).limit(limit))
+        return [row | {field: json.loads(row[field])} for row in found]
 
     def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:
         with session(self._engine) as connection:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
@@ -31,7 +32,7 @@ from sqlalchemy.types import TypeEngine
 
 from pipeline.schema import FEATURES, Feature, Kind
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration; a database below it is refused with a sentence that says what to do."""
 
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
@@ -158,4 +159,46 @@ rejections = Table(
     Column("source", String(16), primary_key=True),
     Column("count", Integer, nullable=False),
     sqlite_with_rowid=False,
+)
+
+rollups = Table(
+    "rollups",
+    metadata,
+    # Feature before bucket: the history of one feature is read in one go, as a chart shows it.
+    Column("width_s", Integer, primary_key=True, autoincrement=False),
+    Column("feature", String(16), primary_key=True),
+    Column("bucket", BigInteger, primary_key=True, autoincrement=False),  # its first second of 1970
+    Column("source", String(16), primary_key=True),
+    Column("model_version", String(64), primary_key=True),
+    Column("value", SmallInteger, primary_key=True, autoincrement=False),  # whole `Feature.step`s
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+unrolled = Table(
+    "unrolled",
+    metadata,
+    # Buckets with rows that their rollup does not count yet; a new mark says that more have come.
+    Column("width_s", Integer, primary_key=True, autoincrement=False),
+    Column("bucket", BigInteger, primary_key=True, autoincrement=False),
+    Column("mark", ID, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("format", Integer, nullable=False),
+    Column("report", Text, nullable=False),
+)
+
+load_tests = Table(
+    "load_tests",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("summary", Text, nullable=False),
 )

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from math import floor
 from types import MappingProxyType
 
 TARGET = "disease"
@@ -79,6 +80,14 @@ class Feature:
     def words(self) -> Mapping[int, str]:
         """UCI code -> word; empty for numbers."""
         return {code: word for word, code in self.codes.items()}
+
+    def in_steps(self, value: float) -> int:
+        """Round a measurement to the grid, in whole `step`s; halves go up, everywhere alike."""
+        return floor(value / self.step + 0.5)
+
+    def from_steps(self, steps: int) -> float:
+        """Return the value of so many `step`s, the same float each time."""
+        return round(steps * self.step, 6)
 
     def describe(self, value: float | None) -> str:
         """Say a stored value in words with its unit; None or NaN is "not known"."""

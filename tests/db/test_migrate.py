@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 from db.engine import DatabaseUnavailable, check_revision, connect, session
+from db.ids import new_id
 from db.migrate import MIGRATIONS, migrate
-from db.tables import REVISION, metadata
+from db.tables import REVISION, load_tests, metadata, reports, rollups, unrolled
+from tests.db.rows import row, store
 from tests.postgres import Server
+
+LINES = [
+    "0001  The first tables.",
+    "0002  Counts per value and bucket of time, reports and load tests.",
+]
 
 
 def _constraints(url: str) -> dict[str, Any]:
@@ -64,7 +72,7 @@ def test_a_second_migration_has_nothing_to_do(database_url: str) -> None:
     second: list[str] = []
     migrate(database_url, first.append)
     migrate(database_url, second.append)
-    assert first == ["0001  The first tables."]
+    assert first == LINES
     assert second == []
 
 
@@ -79,7 +87,7 @@ def test_of_two_migrations_at_once_one_does_the_work(database_url: str) -> None:
         done = [run.result() for run in [pool.submit(run), pool.submit(run)]]
 
     assert [run.returncode for run in done] == [0, 0], done
-    assert sorted(run.stdout for run in done) == ["", "0001  The first tables.\n"]
+    assert sorted(run.stdout for run in done) == ["", "".join(f"{line}\n" for line in LINES)]
 
 
 def test_a_database_of_a_newer_program_is_left_alone(database_url: str) -> None:
@@ -97,6 +105,18 @@ def test_a_database_of_an_older_program_is_not_served(database_url: str) -> None
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(DatabaseUnavailable, match=r"run python -m db\.migrate"):
         check_revision(connect(database_url))
+
+
+def test_rows_from_before_the_rollups_wait_to_be_rolled_up(database_url: str) -> None:
+    asyncio.run(store(database_url, [row(id=new_id(ms)) for ms in (0, 1, 299_999, 900_000)]))
+    with session(connect(database_url)) as connection:
+        for table in (unrolled, rollups, reports, load_tests):
+            table.drop(connection)
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    migrate(database_url, lambda _: None)
+    with session(connect(database_url)) as connection:
+        marked = connection.execute(select(unrolled.c.width_s, unrolled.c.bucket)).all()
+    assert sorted(map(tuple, marked)) == [(300, 0), (300, 900)]
 
 
 def test_only_the_owner_can_read_a_new_file(tmp_path: Path) -> None:
