@@ -18,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api import openapi
 from api.bodies import HEADERS, Disconnected
+from api.drain import closing, drain_on_sigterm
 from api.errors import FieldError, Problem, bug, invalid
 from api.parameters import SENTENCES
 from api.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
@@ -49,12 +50,19 @@ class Gate:
         self.app = app
         self.service = service
         self._endpoints = {endpoint.route: endpoint for endpoint in endpoints}
+        self._ending = False
+
+    def begin_to_end(self) -> None:
+        """From now on ask callers to close their connections."""
+        self._ending = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403."""
         if scope["type"] != "http":
             await self.app(scope, receive, _in_one_line(send))
             return
+        if self._ending:
+            send = closing(send)
         scope[HEADERS] = headers = dict(scope["headers"])
         endpoint = self._endpoints.get(scope["path"])
         if not may_call(headers.get(b"host", b""), headers.get(b"origin")):
@@ -146,6 +154,7 @@ def create_app(settings: Settings | None = None) -> Gate:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.open()
+        drain_on_sigterm(gate.begin_to_end)
         try:
             yield
         finally:
@@ -170,7 +179,8 @@ def create_app(settings: Settings | None = None) -> Gate:
     app.add_exception_handler(DatabaseUnavailable, _on_no_database)
     app.add_exception_handler(Disconnected, _on_disconnect)
     app.add_exception_handler(Exception, _on_bug)
-    return Gate(app, service, endpoints)
+    gate = Gate(app, service, endpoints)
+    return gate
 
 
 def _add_documentation(app: FastAPI) -> None:
