@@ -36,22 +36,22 @@ def upgrade() -> None:
         sa.Column("model_version", sa.String(64), nullable=False),
         sa.Column("latency_ms", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", "received_at", name="pk_predictions"),
-        _check("source", "IN ('live', 'what-if', 'synthetic', 'replay', 'load-test')"),
+        _one_of("source", "live", "what-if", "synthetic", "replay", "load-test"),
         _check("age", "BETWEEN 18 AND 120"),
-        _check("sex", "IN (0, 1)"),
-        _check("cp", "IN (1, 2, 3, 4)"),
+        _one_of("sex", 0, 1),
+        _one_of("cp", 1, 2, 3, 4),
         _check("trestbps", "BETWEEN 50 AND 300"),
         _check("chol", "BETWEEN 30 AND 1000"),
-        _check("fbs", "IN (0, 1)"),
-        _check("restecg", "IN (0, 1, 2)"),
+        _one_of("fbs", 0, 1),
+        _one_of("restecg", 0, 1, 2),
         _check("thalach", "BETWEEN 30 AND 250"),
-        _check("exang", "IN (0, 1)"),
+        _one_of("exang", 0, 1),
         _check("oldpeak", "BETWEEN -5 AND 10"),
-        _check("slope", "IN (1, 2, 3)"),
-        _check("ca", "IN (0, 1, 2, 3)"),
-        _check("thal", "IN (3, 6, 7)"),
+        _one_of("slope", 1, 2, 3),
+        _one_of("ca", 0, 1, 2, 3),
+        _one_of("thal", 3, 6, 7),
         _check("probability", "BETWEEN 0 AND 1"),
-        _check("prediction", "IN (0, 1)"),
+        _one_of("prediction", 0, 1),
         _check("threshold", "BETWEEN 0 AND 1"),
         _check("latency_ms", ">= 0"),
         sqlite_with_rowid=False,
@@ -70,7 +70,7 @@ def upgrade() -> None:
             ["predictions.id", "predictions.received_at"],
             name="fk_outcomes_predictions",
         ),
-        sa.CheckConstraint("outcome IN (0, 1)", name=op.f("ck_outcomes_outcome")),
+        sa.CheckConstraint("outcome = 0 OR outcome = 1", name=op.f("ck_outcomes_outcome")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -105,6 +105,11 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
+
+
+def _one_of(column: str, *values: object) -> sa.CheckConstraint:
+    rule = " OR ".join(f"{column} = {value!r}" for value in values)
+    return sa.CheckConstraint(rule, name=op.f(f"ck_predictions_{column}"))
 
 
 def _check(column: str, rule: str) -> sa.CheckConstraint:
