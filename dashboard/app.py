@@ -26,8 +26,8 @@ from dashboard import texts
 SCRIPT = Path(__file__).with_name("streamlit_app.py")
 
 _IMPORTED_BY_PAGES = (
-    "httpx", "pandas", "pyarrow",
-    "dashboard.charts", "dashboard.client", "dashboard.form", "dashboard.load", "dashboard.widgets",
+    "httpx", "pandas", "plotly.graph_objects", "pyarrow",
+    "dashboard.client", "dashboard.form", "dashboard.logbook", "dashboard.panels",
     "db.export", "db.queries", "settings",
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from db.migrate import migrate
 from pipeline.schema import BY_NAME, Kind
@@ -140,11 +142,11 @@ class Recorder:
         return [u for u in self.urls if not u.startswith((*own, "data:", "blob:"))]
 
 
-def new_context(browser: Browser, *, scheme: str = "light", width: int = 1440) -> BrowserContext:
+def new_context(browser: Browser, *, width: int = 1440) -> BrowserContext:
     """Return a visitor: a profile with its own cache, language and time zone."""
     context = browser.new_context(
         viewport={"width": width, "height": 900},
-        color_scheme=scheme,  # type: ignore[arg-type]
+        color_scheme="light",
         locale="en-GB",
         timezone_id="Europe/Berlin",
         accept_downloads=True,
@@ -155,12 +157,11 @@ def new_context(browser: Browser, *, scheme: str = "light", width: int = 1440) -
 
 
 @pytest.fixture(scope="session")
-def visitors(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
-    """One visitor per colour scheme; their caches save loading the scripts for each test."""
-    contexts = {scheme: new_context(browser, scheme=scheme) for scheme in ("light", "dark")}
-    yield contexts
-    for context in contexts.values():
-        context.close()
+def visitor(browser: Browser) -> Iterator[BrowserContext]:
+    """One visitor for all tests: the cache saves loading the scripts for each."""
+    context = new_context(browser)
+    yield context
+    context.close()
 
 
 @pytest.fixture
@@ -169,11 +170,9 @@ def recorder(page: Page) -> Recorder:
 
 
 @pytest.fixture
-def page(
-    visitors: dict[str, BrowserContext], house: House, request: pytest.FixtureRequest
-) -> Iterator[Page]:
+def page(visitor: BrowserContext, house: House) -> Iterator[Page]:
     """A fresh page; at its end nothing foreign was asked for and nothing went wrong."""
-    page = visitors[getattr(request, "param", "light")].new_page()
+    page = visitor.new_page()
     page.recorder = recorder = Recorder(page)  # type: ignore[attr-defined]
     yield page
     page.close()
@@ -190,6 +189,8 @@ def settled(page: Page) -> None:
                 && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]')
                 && [...document.querySelectorAll('[data-testid="stEChartsChart"]')]
                     .every(chart => chart.querySelector('svg'))
+                && [...document.querySelectorAll('[data-testid="stPlotlyChart"]')]
+                    .every(chart => chart.querySelector('.main-svg'))
         }"""
     )
 
@@ -204,10 +205,21 @@ def enter(page: Page, patient: Mapping[str, object], within: str = "patient") ->
         if feature.kind is Kind.NUMBER:
             box.get_by_role("spinbutton").fill(word)
         elif feature.kind is Kind.CATEGORY and not feature.required:
-            box.get_by_role("combobox").fill(word)  # opens the list, too
-            page.get_by_role("option", name=word, exact=True).click()
+            _choose(page, box.get_by_role("combobox"), word)
         else:
             box.get_by_role("radio", name=word, exact=True).click()
+
+
+def _choose(page: Page, combobox: Locator, word: str) -> None:
+    """Open a list and choose; what moves on the page closes a list that has just been opened."""
+    option = page.get_by_role("option", name=word, exact=True)
+    for _ in range(5):
+        combobox.evaluate("box => box.scrollIntoView({block: 'center'})")
+        combobox.press("ArrowDown")
+        with contextlib.suppress(PlaywrightTimeout):
+            option.click(timeout=SECONDS * 1000 / 5)
+            return
+    raise AssertionError(f"{word} could not be chosen")
 
 
 def estimate(page: Page, house: House, patient: Mapping[str, object]) -> None:

@@ -103,7 +103,7 @@ def main() -> None:
             page = new_context(browser).new_page()
             page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
             page.goto(dashboard.url)
-            expect(page.get_by_role("heading", name="Time to answer")).to_be_visible()
+            expect(page.get_by_role("heading", name="Time to estimate")).to_be_visible()
             take(page, "overview")
             page.goto(f"{dashboard.url}/predictions")
             expect(page.get_by_test_id("stDataFrame")).to_be_visible()

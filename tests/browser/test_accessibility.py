@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -60,19 +61,34 @@ def nothing_found(page: Page, house: House) -> None:
 STATES = (overview, empty_form, refused_form, result_and_comparison, log, drawer, nothing_found)
 
 
-@pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_axe_finds_no_violation(
     page: Page, house: House, state: Callable[[Page, House], None]
 ) -> None:
     state(page, house)
-    settled(page)
     page.evaluate(AXE)
-    found = page.evaluate("axe.run()")
-    assert found["passes"], "axe looked at nothing"
-    assert [
-        (rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found["violations"]
-    ] == []
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        switch(page, scheme)
+        settled(page)
+        found = page.evaluate("axe.run()")
+        assert found["passes"], "axe looked at nothing"
+        assert [
+            (rule["id"], [node["html"][:200] for node in rule["nodes"]])
+            for rule in found["violations"]
+        ] == [], scheme
+
+
+def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
+    """Change the system's colour scheme, which the page follows, and wait until it has."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(
+        """scheme => {
+            const app = document.querySelector('[data-testid="stApp"]')
+            return getComputedStyle(app).colorScheme === scheme
+        }""",
+        arg=scheme,
+    )
 
 
 @pytest.mark.parametrize("width", [800, 1440])

@@ -30,8 +30,8 @@ def dashboard(folder: Path) -> Iterator[Program]:
 
 
 @pytest.fixture
-def page(visitors: dict[str, BrowserContext]) -> Iterator[Page]:
-    page = visitors["dark"].new_page()
+def page(visitor: BrowserContext) -> Iterator[Page]:
+    page = visitor.new_page()
     yield page
     page.close()
 
@@ -44,6 +44,8 @@ def test_without_a_database_there_is_a_calm_screen_then_an_empty_log(
     page.goto(dashboard.url + path)
     expect(page.get_by_role("heading", name="The log cannot be read")).to_be_visible()
     migrate(f"sqlite:///{folder}/log.db", lambda _: None)
-    expect(page.get_by_role("heading", name="No predictions yet")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="No predictions yet", exact=True)).to_be_visible(
+        timeout=60_000
+    )
     page.get_by_role("link", name="Enter a patient").click()
     expect(page.get_by_role("button", name="Estimate")).to_be_visible()

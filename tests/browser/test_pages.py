@@ -149,9 +149,9 @@ def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, house: Ho
 
 def test_pages_of_the_log_are_turned_over(page: Page, house: House) -> None:
     page.goto(f"{house.dashboard.url}/predictions")
-    page.get_by_role("button", name="Older").click()
+    page.get_by_role("button", name="Older", exact=True).click()
     page.wait_for_url("**/predictions?before=*")
-    page.get_by_role("button", name="Newest").click()
+    page.get_by_role("button", name="Newest", exact=True).click()
     page.wait_for_url("**/predictions")
 
 
