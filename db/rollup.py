@@ -38,6 +38,9 @@ COUNT_S = 300.0
 _WRITERS_S = 5.0
 """Longest wait for transactions that were under way; the next pass tries again."""
 
+_GIVE_WAY_S = 0.02
+"""Pause before each write inside the API: a backlog of thousands of buckets is not urgent."""
+
 _ADVISORY_LOCK = 0x726F6C6C  # "roll"; any number that no other program takes
 _NARROWER = {HOUR: FIVE_MINUTES, DAY: HOUR}
 _WIDER = {FIVE_MINUTES: HOUR, HOUR: DAY}
@@ -134,18 +137,16 @@ def _writers_are_through(read: Engine, write: Write) -> bool:
     SQLite has one writer at a time, so to have written is to have waited. On PostgreSQL every
     transaction below `pg_snapshot_xmin` has ended and is visible, if it was committed.
 
-    Source: PostgreSQL manual, 9.27.8, snapshot components.
+    Source: PostgreSQL manual, "Transaction ID and Snapshot Information Functions".
     """
     if read.dialect.name == "sqlite":
         write(lambda _: None)
         return True
-    oldest, next_one = (
-        text(f"SELECT pg_snapshot_{part}(pg_current_snapshot())::text::bigint")
-        for part in ("xmin", "xmax")
-    )
+    newest = text("SELECT pg_current_xact_id()::text::bigint")  # a new one, above all others
+    oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     deadline = time.monotonic() + _WRITERS_S
     with session(read) as connection:
-        begun = connection.scalar(next_one)
+        begun = connection.scalar(newest)
         while connection.scalar(oldest) < begun:
             if time.monotonic() > deadline:
                 return False
@@ -197,6 +198,7 @@ class Roller:
                     logger.warning("not rolled up: %s", cause)
 
     def _write(self, work: Callable[[Connection], Any]) -> Any:
+        self._stopped.wait(_GIVE_WAY_S)
         writing = asyncio.run_coroutine_threadsafe(self._log.execute(work), self._loop)
         return writing.result(COUNT_S)
 

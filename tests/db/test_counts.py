@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 import db.counts
+import db.rollup
 from db.counts import plan
 from db.engine import connect, session
 from db.ids import new_id
+from db.inserts import inserter
 from db.log import Log
 from db.marks import DAY, FIVE_MINUTES, HOUR
 from db.migrate import migrate
@@ -171,6 +173,20 @@ def test_a_row_that_comes_while_its_bucket_is_counted_is_not_forgotten(url: str)
     asyncio.run(run())
     roll_up(url)
     assert (counts(url).n, waiting(url)) == (2, 0)
+
+
+def test_a_bucket_waits_for_a_transaction_that_still_writes_to_it(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.rollup, "_WRITERS_S", 0.1)
+    asyncio.run(store(postgres_url, [at(NOON)]))
+    with session(connect(postgres_url)) as slow:
+        slow.exec_driver_sql("BEGIN")
+        inserter(slow.engine)(slow, [at(NOON)])
+        assert roll_up(postgres_url) == 0
+        slow.exec_driver_sql("COMMIT")
+    assert roll_up(postgres_url) == 3
+    assert counts(postgres_url).n == 2
 
 
 def test_a_pass_that_is_killed_leaves_nothing_half_done(url: str) -> None:
