@@ -126,7 +126,7 @@ def _columns() -> dict[str, Any]:
         "time": column.DatetimeColumn("Time", format="D MMM YYYY, HH:mm:ss", pinned=True),
         "source": column.TextColumn("Source"),
         "probability": column.ProgressColumn(
-            "Probability", format="%.0f %%", min_value=0, max_value=100
+            "Probability", format="%.1f %%", min_value=0, max_value=100
         ),
         "result": column.TextColumn("Against threshold"),
         "outcome": column.TextColumn("Found later"),

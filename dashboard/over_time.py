@@ -33,7 +33,7 @@ def share(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     times = _times(buckets, zone)
     shares = [bucket.n_positive / bucket.n if bucket.n else None for bucket in buckets]
     figure = _over_time([_line("At or above the threshold", times, shares, ORANGE)], "%{y:.0%}")
-    return figure.update_yaxes(range=[0, 1], tickformat=".0%")
+    return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
 
 
 def latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:

@@ -74,6 +74,7 @@ def history(seen: Overview, window: Window) -> None:
         widgets.over_time(over_time.volume(buckets, zone), said, 300, "volume")
     halves = st.grid(2, min_column_width=420, gap="small")
     with halves.cell(), widgets.card("Share at or above the threshold"):
+        st.caption(texts.SHARE_NOTE)
         said = "Share over time in percent"
         widgets.over_time(over_time.share(buckets, zone), said, 260, "share")
     with halves.cell(), widgets.card("Time to estimate"):

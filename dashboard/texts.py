@@ -350,6 +350,7 @@ NO_ESTIMATE = (
     "before it is shown."
 )
 
+SHARE_NOTE = "Where a step holds few predictions, its share says little."
 LATENCY_NOTE = "From the request to the estimate; writing the row comes after it."
 OVERVIEW_LEAD = "This page shows how the service is doing and what it has answered."
 API_DOWN_OVERVIEW = (

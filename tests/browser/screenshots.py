@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from db.ids import new_id
 from db.migrate import migrate
@@ -38,7 +38,7 @@ from tests.db.rows import running_log
 from tests.programs import ROOT, free_port
 
 OUT = ROOT / "docs" / "img"
-SIZE = (1440, 1000)
+WIDTH = 1440
 DAY_S = 24 * 3600
 MAX_BYTES = 150_000
 
@@ -68,8 +68,11 @@ def day_of_patients(url: str, model_dir: Path, n: int = 400) -> None:
     asyncio.run(write())
 
 
-def take(page: Page, name: str) -> None:
-    """Save what the page shows as a picture small enough for a repository."""
+def take(page: Page, name: str, *, height: int) -> None:
+    """Save what the page shows, from its top, as a picture small enough for a repository."""
+    page.set_viewport_size({"width": WIDTH, "height": height})
+    page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
+    page.mouse.move(0, 0)
     settled(page)
     page.evaluate("document.fonts.ready")
     page.wait_for_timeout(1000)  # the charts' entry animation, 300 ms
@@ -90,32 +93,37 @@ def main() -> None:
     parser.add_argument("--model-dir", type=Path, default=Path("var/models"))
     model_dir = parser.parse_args().model_dir
     OUT.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder, url = Path(name), f"sqlite:///{name}/log.db"
+    with tempfile.TemporaryDirectory() as name:
+        url = f"sqlite:///{name}/log.db"
         migrate(url, lambda _: None)
         day_of_patients(url, model_dir)
-        api = Program("api", free_port(), folder, database_url=url, model_dir=model_dir.resolve())
-        dashboard = Program("dashboard", free_port(), folder, database_url=url, api_url=api.url)
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        try:
-            api.start()
-            dashboard.start()
-            page = new_context(browser).new_page()
-            page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
-            page.goto(dashboard.url)
-            expect(page.get_by_role("heading", name="Time to estimate")).to_be_visible()
-            take(page, "overview")
-            page.goto(f"{dashboard.url}/predictions")
-            expect(page.get_by_test_id("stDataFrame")).to_be_visible()
-            take(page, "predictions")
-            estimate(page, House(api, dashboard, url), PATIENT | {"trestbps": 140, "chol": 234})
-            page.set_viewport_size({"width": SIZE[0], "height": 1900})
-            page.mouse.move(0, 0)
-            take(page, "patient")
-        finally:
-            browser.close()
-            dashboard.stop()
-            api.stop()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+            try:
+                take_all(browser, Path(name), url, model_dir)
+            finally:
+                browser.close()
+
+
+def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
+    """Take a picture of each page of the running product."""
+    api = Program("api", free_port(), folder, database_url=url, model_dir=model_dir.resolve())
+    dashboard = Program("dashboard", free_port(), folder, database_url=url, api_url=api.url)
+    try:
+        api.start()
+        dashboard.start()
+        page = new_context(browser).new_page()
+        page.goto(dashboard.url)
+        expect(page.get_by_role("heading", name="Time to estimate")).to_be_visible()
+        take(page, "overview", height=1440)
+        page.goto(f"{dashboard.url}/predictions")
+        expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+        take(page, "predictions", height=1060)
+        estimate(page, House(api, dashboard, url), PATIENT | {"trestbps": 140, "chol": 234})
+        take(page, "patient", height=2230)
+    finally:
+        dashboard.stop()
+        api.stop()
 
 
 if __name__ == "__main__":
