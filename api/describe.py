@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.model import Model
-
 from pipeline.codings import Coding, decoder
+from pipeline.model import Model
 from pipeline.schema import FEATURES, TARGET, Feature
 
 

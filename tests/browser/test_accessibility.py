@@ -7,9 +7,9 @@ from importlib.resources import files
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENT, House, estimate, new_context, settled
+from tests.browser.conftest import PATIENT, House, estimate, settled
 from tests.browser.test_pages import open_first_row
 
 AXE = next(
@@ -86,22 +86,19 @@ def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
         """scheme => {
             const app = document.querySelector('[data-testid="stApp"]')
             return getComputedStyle(app).colorScheme === scheme
+                && !document.getAnimations().some(change => change instanceof CSSTransition)
         }""",
         arg=scheme,
     )
 
 
-@pytest.mark.parametrize("width", [800, 1440])
-def test_no_page_is_wider_than_the_window(browser: Browser, house: House, width: int) -> None:
-    page = new_context(browser, width=width).new_page()
+def test_no_page_is_wider_than_its_window(page: Page, house: House) -> None:
     for state in (overview, result_and_comparison, log):
         state(page, house)
-        settled(page)
-        overflow = page.evaluate(
-            """() => {
-                const main = document.querySelector('[data-testid="stMain"]')
-                return main.scrollWidth - main.clientWidth
-            }"""
-        )
-        assert overflow <= 0, state.__name__
-    page.context.close()
+        for width in (800, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            settled(page)
+            overflow = page.get_by_test_id("stMain").evaluate(
+                "main => main.scrollWidth - main.clientWidth"
+            )
+            assert overflow <= 0, (state.__name__, width)
