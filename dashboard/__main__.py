@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 import uvicorn
 
 from dashboard.app import create_app
-from settings import Settings
+from settings import SettingsError, load_settings
 
 HOST = "127.0.0.1"
 """Loopback only: without keys the address is the only lock."""
@@ -17,7 +18,11 @@ def main() -> None:
     """Parse the command line and serve until stopped."""
     parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
     parser.add_argument("--port", type=int, help="default: CARDIOWATCH_DASHBOARD_PORT or 8501")
-    port = parser.parse_args().port or Settings().dashboard_port
+    chosen = parser.parse_args().port
+    try:
+        port = chosen or load_settings().dashboard_port
+    except SettingsError as error:
+        sys.exit(str(error))
     uvicorn.run(
         create_app(),
         host=HOST,

@@ -87,6 +87,13 @@ print("heavy:", [name for name in heavy if name in sys.modules])
     assert "heavy: []" in ended.stdout
 
 
+def test_a_wrong_setting_is_said_in_one_line() -> None:
+    ended = run("-m", "dashboard", dashboard_port="many")
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "CARDIOWATCH_DASHBOARD_PORT" in ended.stderr
+
+
 def test_pages_read_as_recipes() -> None:
     for page in (ROOT / "dashboard" / "app_pages").glob("*.py"):
         assert len(page.read_text().splitlines()) < 60, page.name
