@@ -45,7 +45,7 @@ def chromium_path() -> str:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium_path()
     with sync_playwright() as playwright:
@@ -103,7 +103,7 @@ class House:
         return str(answer.json()["id"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[House]:
     """The product with 30 synthetic patients in its log."""
     folder = tmp_path_factory.mktemp("house")
@@ -156,7 +156,7 @@ def new_context(browser: Browser, *, width: int = 1440) -> BrowserContext:
     return context
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def visitor(browser: Browser) -> Iterator[BrowserContext]:
     """One visitor for all tests: the cache saves loading the scripts for each."""
     context = new_context(browser)
