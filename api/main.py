@@ -22,6 +22,7 @@ from api.drain import closing, drain_on_sigterm
 from api.errors import FieldError, Problem, bug, invalid
 from api.parameters import SENTENCES
 from api.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
+from api.queries import BATCH, PREDICT
 from api.routes import router
 from api.security import may_call, refuse_caller
 from api.service import Service
@@ -166,8 +167,8 @@ def create_app(settings: Settings | None = None) -> Gate:
     )  # fmt: skip
     app.state.service = service
     endpoints = [
-        Endpoint(service, "/predict", score_one, limit=BODY_MAX),
-        Endpoint(service, "/predict/batch", score_batch, limit=BATCH_BODY_MAX),
+        Endpoint(service, "/predict", score_one, allowed=PREDICT, limit=BODY_MAX),
+        Endpoint(service, "/predict/batch", score_batch, allowed=BATCH, limit=BATCH_BODY_MAX),
     ]
     # The gate goes there directly; as routes they answer other methods with 405.
     app.router.routes += [Route(e.route, e, methods=["POST"]) for e in endpoints]

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from api import metrics
 from api.bodies import HEADERS, Disconnected, Headers, read_json_body
 from api.errors import FieldError, Problem, bug, invalid
-from api.queries import BATCH, PREDICT, PredictQuery, predict_query, source_of
+from api.queries import PredictQuery, predict_query, source_of
 from api.schemas import DECODERS, Row
 from api.service import Service, not_logged
 from db.ids import new_id
@@ -132,12 +132,14 @@ def score_batch(service: Service, query: PredictQuery, body: bytes, started: flo
 class Endpoint:
     """An ASGI endpoint that reads a request, scores it, logs it and only then replies."""
 
-    def __init__(self, service: Service, route: str, score: Score, *, limit: int) -> None:
+    def __init__(
+        self, service: Service, route: str, score: Score, *, allowed: frozenset[str], limit: int
+    ) -> None:
         self.service = service
         self.route = route
         self.score = score
         self.limit = limit
-        self.allowed = PREDICT if score is score_one else BATCH
+        self.allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
