@@ -151,9 +151,16 @@ def download(
 
 
 @st.cache_data(ttl=_FRESH_S)
-def ready() -> bool:
-    """Say whether the API would answer a prediction now."""
+def _ready() -> bool:
     return client().ready()
+
+
+def ready() -> bool:
+    """Say whether the API would answer a prediction now; a no is never kept for the next look."""
+    answer = _ready()
+    if not answer:
+        _ready.clear()
+    return answer
 
 
 @st.cache_data(ttl=60, max_entries=1)
