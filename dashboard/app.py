@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard import texts
+from dashboard.texts import general
 
 SCRIPT = Path(__file__).with_name("streamlit_app.py")
 
@@ -106,7 +106,7 @@ class WithoutMessages(logging.Filter):
 
 def show_error(_: Exception) -> bool:
     """Show the calm screen for an error that no page expected."""
-    st.error(texts.UNEXPECTED, title=texts.UNEXPECTED_TITLE)
+    st.error(general.UNEXPECTED, title=general.UNEXPECTED_TITLE)
     return True
 
 

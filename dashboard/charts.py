@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from dashboard import texts
+from dashboard.texts import findings, numbers
 
 Spec = dict[str, Any]
 
@@ -93,10 +93,10 @@ def _steps(base: float, contributions: Sequence[Mapping[str, Any]]) -> pd.DataFr
     rows, position = [], base
     for found in sorted(contributions, key=lambda c: -abs(c["contribution"])):
         size = found["contribution"]
-        written = texts.log_odds(size)
+        written = numbers.log_odds(size)
         rows.append(
             {
-                "finding": texts.finding(found["feature"], found["value"]),
+                "finding": findings.finding(found["feature"], found["value"]),
                 "from": position,
                 "away from disease": min(size, 0.0),
                 "toward disease": max(size, 0.0),
@@ -109,7 +109,7 @@ def _steps(base: float, contributions: Sequence[Mapping[str, Any]]) -> pd.DataFr
 
 
 def _chance(log_odds: float) -> str:
-    return texts.probability(1 / (1 + math.exp(-log_odds)))
+    return numbers.probability(1 / (1 + math.exp(-log_odds)))
 
 
 def _spacer(stack: str, x: str, y: str) -> Spec:
@@ -170,7 +170,7 @@ def _lines(marks: list[Spec], style: str) -> Spec:
 
 def hundred(probability: float) -> Spec:
     """Draw 100 people, as many of them orange as had disease among such patients."""
-    count = texts.of_hundred(probability)
+    count = numbers.of_hundred(probability)
     places = [[i % 20, i // 20] for i in range(100)]
 
     def people(name: str, chosen: list[list[int]], color: str, opacity: float) -> Spec:

@@ -8,9 +8,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, form, load, texts, widgets
+from dashboard import charts, form, load, widgets
 from dashboard.client import ApiDown, LogBusy, Refused
 from dashboard.form import Wire
+from dashboard.texts import findings, general, numbers
+from dashboard.texts import patient as texts
 from pipeline.schema import BY_NAME
 
 
@@ -50,9 +52,9 @@ def ask(name: str, sent: Mapping[str, Wire] | None, source: str) -> Estimate | N
     try:
         answer = load.client().predict(sent, source)
     except ApiDown:
-        widgets.calm(texts.API_DOWN_TITLE, texts.API_DOWN)
+        widgets.calm(general.API_DOWN_TITLE, general.API_DOWN)
     except LogBusy:
-        widgets.calm(texts.LOG_BUSY_TITLE, texts.LOG_BUSY)
+        widgets.calm(general.LOG_BUSY_TITLE, general.LOG_BUSY)
     except Refused as refusal:
         st.warning(texts.refused(refusal.errors), title="Not estimated")
     else:
@@ -68,9 +70,9 @@ def show(found: Estimate) -> None:
         _headline(found)
         st.warning(texts.NOT_FOR_DIAGNOSIS)
     with widgets.card("What the estimate rests on"):
-        st.markdown(texts.unknown(found.answer["missing"]))
+        st.markdown(findings.unknown(found.answer["missing"]))
         for warning in found.answer["warnings"]:
-            st.warning(texts.warning(warning["field"], warning["message"]))
+            st.warning(findings.warning(warning["field"], warning["message"]))
 
 
 def why(found: Estimate) -> None:
@@ -84,27 +86,28 @@ def _headline(found: Estimate) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.metric(
             "Probability",
-            texts.probability(found.probability),
+            numbers.probability(found.probability),
             label_visibility="collapsed",
             width="content",
         )
         st.markdown(
-            f"**{texts.probability(low)} to {texts.probability(high)}**  \n{texts.INTERVAL_LABEL}",
+            f"**{numbers.probability(low)} to {numbers.probability(high)}**  \n"
+            f"{texts.INTERVAL_LABEL}",
             width="stretch",
         )
     widgets.chart(
         charts.estimates(
             [("This patient", found.probability, found.interval)], found.answer["threshold"]
         ),
-        f"Estimate {texts.probability(found.probability)}, range {texts.probability(low)} to "
-        f"{texts.probability(high)}, on a scale from 0 to 100 %",
+        f"Estimate {numbers.probability(found.probability)}, range {numbers.probability(low)} to "
+        f"{numbers.probability(high)}, on a scale from 0 to 100 %",
         92,
         "estimate_range",
     )
     st.markdown(texts.natural_frequency(found.probability))
     widgets.chart(
         charts.hundred(found.probability),
-        f"{texts.of_hundred(found.probability)} of 100 people are marked as having had disease",
+        f"{numbers.of_hundred(found.probability)} of 100 people are marked as having had disease",
         190,
         "estimate_hundred",
     )
@@ -114,7 +117,7 @@ def _headline(found: Estimate) -> None:
 def reasons(explanation: Mapping[str, Any], key: str) -> None:
     """Draw three sentences and the waterfall behind them."""
     contributions = explanation["contributions"]
-    sentences = texts.reasons(contributions)
+    sentences = findings.reasons(contributions)
     st.markdown("\n".join(f"{i}. {sentence}" for i, sentence in enumerate(sentences, 1)))
     st.caption(texts.REASONS_NOTE)
     widgets.chart(
@@ -150,8 +153,8 @@ def _compare(original: Estimate, found: Estimate) -> None:
             ],
             found.answer["threshold"],
         ),
-        f"Original {texts.probability(original.probability)}, "
-        f"changed {texts.probability(found.probability)}",
+        f"Original {numbers.probability(original.probability)}, "
+        f"changed {numbers.probability(found.probability)}",
         150,
         "comparison_range",
     )
@@ -162,10 +165,10 @@ def _compare(original: Estimate, found: Estimate) -> None:
     st.table(
         {
             "Finding": [BY_NAME[name].label for name in names],
-            "Original": [texts.value_of(name, original.sent) for name in names],
-            "Changed": [texts.value_of(name, found.sent) for name in names],
-            "Weight, original": [texts.weight(name, original.answer) for name in names],
-            "Weight, changed": [texts.weight(name, found.answer) for name in names],
+            "Original": [findings.value_of(name, original.sent) for name in names],
+            "Changed": [findings.value_of(name, found.sent) for name in names],
+            "Weight, original": [findings.weight(name, original.answer) for name in names],
+            "Weight, changed": [findings.weight(name, found.answer) for name in names],
         },
         border="horizontal",
         hide_index=True,

@@ -13,9 +13,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import estimate, load, texts, widgets
+from dashboard import estimate, load, widgets
 from dashboard.client import ApiDown, LogBusy, Missing, Refused
 from dashboard.estimate import Estimate
+from dashboard.texts import findings, general, numbers, patient
+from dashboard.texts import predictions as texts
 from pipeline.codings import Coding, encode_row
 from pipeline.schema import FEATURES, NAMES
 
@@ -48,8 +50,8 @@ def filters() -> Filters:
         )
         source = st.selectbox(
             "Source",
-            ["all", *texts.SOURCES],
-            format_func=lambda name: texts.SOURCES.get(name, "All"),
+            ["all", *general.SOURCES],
+            format_func=lambda name: general.SOURCES.get(name, "All"),
             key="source",
             bind="query-params",
             on_change=_newest,
@@ -107,12 +109,12 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         cells = {
             "open": "Open",
             "time": row["received_at"].astimezone(zone).replace(tzinfo=None),
-            "source": texts.SOURCES[row["source"]],
+            "source": general.SOURCES[row["source"]],
             "probability": 100 * row["probability"],
             "result": texts.side(row["prediction"]),
             "outcome": texts.outcome(row["outcome"]),
         }
-        cells |= {f.title: texts.cell(f, row[f.name]) for f in FEATURES}
+        cells |= {f.title: findings.cell(f, row[f.name]) for f in FEATURES}
         shown.append(cells | {"model": row["model_version"]})
     return pd.DataFrame(shown)
 
@@ -191,9 +193,9 @@ def drawer(prediction_id: str) -> None:
         st.markdown(texts.logged(row, widgets.when(row["received_at"])))
         found = _explained(row)
         if found is None:
-            st.metric("Estimated probability of disease", texts.probability(row["probability"]))
-            st.warning(texts.NOT_FOR_DIAGNOSIS)
-            st.info(texts.NO_REASONS)
+            st.metric("Estimated probability of disease", numbers.probability(row["probability"]))
+            st.warning(patient.NOT_FOR_DIAGNOSIS)
+            st.info(patient.NO_REASONS)
         else:
             estimate.show(found)
         _outcome(row)
@@ -216,7 +218,7 @@ def _explained(row: Mapping[str, Any]) -> Estimate | None:
 def _patient(row: Mapping[str, Any]) -> None:
     with widgets.card("The patient as entered"):
         st.table(
-            {f.title: texts.value_words(f, row[f.name]) for f in FEATURES},
+            {f.title: findings.value_words(f, row[f.name]) for f in FEATURES},
             border="horizontal",
             alt="The thirteen findings of this patient",
         )
@@ -254,9 +256,9 @@ def _record(prediction_id: str, found: int | None, day: str) -> bool:
     except ValueError:
         st.warning(texts.NO_DAY)
     except Refused as refusal:
-        st.warning(texts.refused(refusal.errors))
+        st.warning(patient.refused(refusal.errors))
     except (ApiDown, LogBusy):
-        st.warning(texts.API_DOWN, title=texts.API_DOWN_TITLE)
+        st.warning(general.API_DOWN, title=general.API_DOWN_TITLE)
     except Missing:
         st.warning(texts.NOT_FOUND, title=texts.NOT_FOUND_TITLE)
     else:

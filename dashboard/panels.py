@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import over_time, texts, widgets
+from dashboard import over_time, widgets
 from dashboard.load import Overview, Window
+from dashboard.texts import general, numbers
+from dashboard.texts import overview as texts
 
 
 def verdict(seen: Overview, window: Window, *, ready: bool) -> None:
     """Draw the page's one sentence, and when it was said."""
-    st.caption(f"Overview · {texts.APP} · {texts.seen_now(widgets.now())}")
+    st.caption(f"Overview · {general.APP} · {texts.seen_now(widgets.now())}")
     sentence = texts.verdict(
         n=seen.summary.n,
         positive=seen.summary.n_positive,
@@ -40,24 +42,24 @@ def figures(seen: Overview) -> None:
         _figure(
             "Predictions",
             f"{summary.n:,}",
-            "the newest of more" if summary.truncated else texts.SOURCES[seen.source].lower(),
+            "the newest of more" if summary.truncated else general.SOURCES[seen.source].lower(),
         )
         _figure(
             "At or above the threshold",
-            texts.share(summary.n_positive, summary.n),
+            numbers.share(summary.n_positive, summary.n),
             f"{summary.n_positive:,} of {summary.n:,}",
         )
         _figure(
             "Time to estimate",
-            texts.milliseconds(summary.latency_p50_ms),
-            f"19 of 20 within {texts.milliseconds(summary.latency_p95_ms)}",
+            numbers.milliseconds(summary.latency_p50_ms),
+            f"19 of 20 within {numbers.milliseconds(summary.latency_p95_ms)}",
         )
         _figure("Model", summary.model_versions[0], _model_detail(summary.model_versions))
 
 
 def _model_detail(versions: tuple[str, ...]) -> str:
     others = len(versions) - 1
-    return f"and {texts.times(others, 'older version')}" if others else "the only version here"
+    return f"and {numbers.times(others, 'older version')}" if others else "the only version here"
 
 
 def _figure(label: str, value: str, detail: str) -> None:

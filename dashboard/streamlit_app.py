@@ -4,14 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import texts
+from dashboard.texts import general
 
 BRAND = Path(__file__).with_name("brand")
 WIDTH = 1240
 """Pixels; wider lines are hard to read."""
 
 st.set_page_config(
-    page_icon=str(BRAND / "icon.svg"), layout="wide", menu_items={"About": texts.ABOUT}
+    page_icon=str(BRAND / "icon.svg"), layout="wide", menu_items={"About": general.ABOUT}
 )
 st.logo(str(BRAND / "logo.svg"), size="large")
 # No icons here: for an icon of a page the browser would fetch a picture from another host.
@@ -23,7 +23,7 @@ page = st.navigation(
     ],
     position="top",
 )
-st.set_page_config(page_title=f"{page.title} · {texts.APP}")
+st.set_page_config(page_title=f"{page.title} · {general.APP}")
 st.html(BRAND / "style.css")
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     page.run()

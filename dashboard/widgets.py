@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import charts, load, texts
+from dashboard import charts, load
+from dashboard.texts import general, numbers
 from db.engine import DatabaseUnavailable
 
 REFRESH_S = 30
@@ -41,7 +42,7 @@ def reading_the_log(title: str = "") -> Iterator[None]:
     except DatabaseUnavailable:
         if title:
             st.title(title, anchor=False)
-        calm(texts.LOG_DOWN_TITLE, texts.LOG_DOWN)
+        calm(general.LOG_DOWN_TITLE, general.LOG_DOWN)
         _draw_again_when_the_log_is_back()
 
 
@@ -60,7 +61,7 @@ def _draw_again_when_the_log_is_back() -> None:
 
 def empty_log() -> None:
     """Draw the screen of a log without rows, with the way to the first one."""
-    calm(texts.EMPTY_TITLE, texts.EMPTY)
+    calm(general.EMPTY_TITLE, general.EMPTY)
     st.page_link("app_pages/patient.py", label="Enter a patient")
 
 
@@ -79,7 +80,7 @@ def now() -> datetime:
 
 def when(moment: datetime) -> str:
     """Write a time in the viewer's zone."""
-    return texts.at(moment.astimezone(zone()), now())
+    return numbers.at(moment.astimezone(zone()), now())
 
 
 def period(

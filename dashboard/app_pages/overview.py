@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from dashboard import load, panels, texts, widgets
+from dashboard import load, panels, widgets
+from dashboard.texts import general
+from dashboard.texts import overview as texts
 
 
 @st.fragment(run_every=widgets.REFRESH_S)
@@ -14,14 +16,14 @@ def overview() -> None:
         window, seen, ready = load.WINDOWS[chosen], load.overview(chosen), load.ready()
         with top:
             if seen is None:
-                widgets.heading(texts.no_rows(ready=ready), texts.OVERVIEW_LEAD)
+                widgets.heading(texts.no_rows(ready=ready), texts.LEAD)
             else:
                 panels.verdict(seen, window, ready=ready)
         if seen is None:
             widgets.empty_log()
             return
         if not ready:
-            widgets.calm(texts.API_DOWN_TITLE, texts.API_DOWN_OVERVIEW)
+            widgets.calm(general.API_DOWN_TITLE, texts.API_DOWN)
         if seen.summary.n == 0:
             panels.stale(seen, window)
         else:

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from dashboard import estimate, form, texts, widgets
+from dashboard import estimate, form, widgets
+from dashboard.texts import patient as texts
 
-widgets.heading("Patient", texts.PATIENT_LEAD)
+widgets.heading("Patient", texts.LEAD)
 
 with st.grid(2, min_column_width=460, gap="large") as halves:
     entry, result = halves.cell(), halves.cell()

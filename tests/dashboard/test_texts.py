@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from dashboard import texts
+from dashboard.texts import findings, numbers, overview, patient
 
-NB = texts.NBSP
+NB = numbers.NBSP
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(0.0004, f"under 1{NB}%"), (0.64, f"64{NB}%"), (0.996, f"over 99{NB}%")]
 )
 def test_a_probability_is_never_said_to_be_certain(value: float, said: str) -> None:
-    assert texts.probability(value) == said
+    assert numbers.probability(value) == said
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ def test_a_probability_is_never_said_to_be_certain(value: float, said: str) -> N
     [(0.02, "about 2 had"), (0.001, "fewer than 1 had"), (0.999, "more than 99 had")],
 )
 def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str) -> None:
-    assert said in texts.natural_frequency(value)
+    assert said in patient.natural_frequency(value)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +36,17 @@ def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str
 def test_a_reason_says_how_strongly_and_where_to_a_finding_points(
     contribution: float, said: str
 ) -> None:
-    assert texts.reason("thal", "normal", contribution) == f"“Thallium scan: normal” {said}."
+    assert findings.reason("thal", "normal", contribution) == f"“Thallium scan: normal” {said}."
 
 
 def test_a_reason_can_be_that_something_is_not_known() -> None:
-    assert texts.reason("thal", None, 0.2).startswith("That “thallium scan” is not known points")
+    assert findings.reason("thal", None, 0.2).startswith("That “thallium scan” is not known points")
 
 
 def test_the_three_weightiest_findings_are_the_reasons() -> None:
     sizes = {"age": 0.1, "sex": -0.9, "cp": 0.5, "ca": -0.2}
     found = [{"feature": f, "value": None, "contribution": c} for f, c in sizes.items()]
-    said = texts.reasons(found)
+    said = findings.reasons(found)
     assert [sentence.split("”")[0] for sentence in said] == [
         "That “sex",
         "That “chest pain",
@@ -54,13 +55,14 @@ def test_the_three_weightiest_findings_are_the_reasons() -> None:
 
 
 def test_nothing_claims_that_a_finding_brings_about_disease() -> None:
-    said = " ".join(value for value in vars(texts).values() if isinstance(value, str)).lower()
+    pages = Path(findings.__file__).parent.glob("*.py")
+    said = " ".join(page.read_text("utf-8") for page in pages).lower()
     for word in ("because of", "causes", "caused", "leads to", "due to", "reduces", "increases"):
         assert word not in said
 
 
 def test_unknown_findings_are_listed() -> None:
-    assert texts.unknown(["chol", "thal"]) == (
+    assert findings.unknown(["chol", "thal"]) == (
         "Not known (2 of 13): serum cholesterol and thallium scan."
     )
 
@@ -69,28 +71,28 @@ def test_unknown_findings_are_listed() -> None:
     ("value", "said"), [(0.526, "+0.53"), (-0.2, "−0.20"), (-0.001, "0.00"), (0.0, "0.00")]
 )
 def test_log_odds_carry_their_sign(value: float, said: str) -> None:
-    assert texts.log_odds(value) == said
+    assert numbers.log_odds(value) == said
 
 
 def test_a_refusal_names_field_and_reason_and_survives_an_unknown_reason() -> None:
-    assert texts.refusal("chol", "unit") == "Serum cholesterol: looks like another unit"
-    assert texts.refusal("", "log-unavailable") == "The service: the log could not be written"
-    assert texts.refusal("body", "some_new_reason") == "The request: some new reason"
+    assert overview.refusal("chol", "unit") == "Serum cholesterol: looks like another unit"
+    assert overview.refusal("", "log-unavailable") == "The service: the log could not be written"
+    assert overview.refusal("body", "some_new_reason") == "The request: some new reason"
 
 
 def test_a_time_of_today_is_an_hour_and_an_older_one_a_day() -> None:
     now = datetime(2026, 3, 5, 18, 0)
-    assert texts.at(datetime(2026, 3, 5, 9, 5), now) == "09:05 today"
-    assert texts.at(datetime(2026, 3, 4, 9, 5), now) == "4 Mar 2026, 09:05"
+    assert numbers.at(datetime(2026, 3, 5, 9, 5), now) == "09:05 today"
+    assert numbers.at(datetime(2026, 3, 4, 9, 5), now) == "4 Mar 2026, 09:05"
 
 
 def test_a_share_that_is_not_zero_is_not_called_zero() -> None:
-    assert texts.share(4, 12_689) == f"under 1{NB}%"
-    assert texts.share(0, 12_689) == f"0{NB}%"
+    assert numbers.share(4, 12_689) == f"under 1{NB}%"
+    assert numbers.share(0, 12_689) == f"0{NB}%"
 
 
 def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> None:
-    said = texts.verdict(
+    said = overview.verdict(
         n=1200, positive=300, source="live", period="in the last hour",
         ready=True, refused=1, newest="now",
     )  # fmt: skip

@@ -1,0 +1,62 @@
+"""Numbers, counts and times as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+NBSP = "\u00a0"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Write a share from 0 to 1 as a percentage."""
+    return f"{share * 100:.{digits}f}{NBSP}%"
+
+
+def share(part: int, whole: int) -> str:
+    """Write a share of a whole as a percentage, "under 1 %" rather than a 0 that is not one."""
+    return f"under 1{NBSP}%" if 0 < part < 0.005 * whole else percent(part / whole)
+
+
+def probability(value: float) -> str:
+    """Write a probability without ever claiming 0 % or 100 %."""
+    if value < 0.005:
+        return f"under 1{NBSP}%"
+    if value > 0.995:
+        return f"over 99{NBSP}%"
+    return percent(value)
+
+
+def of_hundred(value: float) -> int:
+    """Return how many of 100 such patients, 0 to 100."""
+    return round(value * 100)
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words as "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def log_odds(value: float) -> str:
+    """Write a contribution with its sign, a true minus, and no "-0.00"."""
+    written = f"{value:+.2f}".replace("-", "−")
+    return "0.00" if written[1:] == "0.00" else written
+
+
+def times(n: int, singular: str, plural: str | None = None) -> str:
+    """Write a count with its noun."""
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Write a duration in milliseconds with two significant digits."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}{NBSP}ms" if value >= 10 else f"{value:.2g}{NBSP}ms"
+
+
+def at(moment: datetime, now: datetime) -> str:
+    """Write a time for people: the hour today, otherwise the day too."""
+    if moment.date() == now.date():
+        return f"{moment:%H:%M} today"
+    return f"{moment.day} {moment:%b %Y, %H:%M}"
