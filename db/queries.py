@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, Select, Table, func, literal, select
+from sqlalchemy import Column, ColumnElement, Row, Select, func, literal, select
 
 from db.counts import Counts, count_window
 from db.engine import ANSWER_S, connect, session
 from db.ids import YEAR_10000_MS, first_id_at, is_id, millisecond_from, time_of
+from db.results import MONITORING
+from db.samples import SAMPLE_MAX, SampledRow, rows_with_outcome, sample_rows
 from db.summaries import Bucket, Summary, buckets_of, steps, summary_of
 from db.tables import SOURCES, load_tests, models, outcomes, predictions, rejections, reports
 
@@ -193,6 +195,65 @@ class Reader:
             connection.exec_driver_sql("ROLLBACK")
         return counts
 
+    def sample(
+        self,
+        *,
+        since: datetime,
+        until: datetime,
+        n: int,
+        source: str | None = None,
+        size: int = SAMPLE_MAX,
+        seed: int = 0,
+    ) -> list[SampledRow]:
+        """Draw at most `size` predictions of a window at random; all, when they are no more.
+
+        Parameters
+        ----------
+        since, until, source
+            As in `page`.
+        n
+            How many predictions that window has, as its `counts` say.
+        size
+            Up to `SAMPLE_MAX`.
+        seed
+            The same seed draws the same ones.
+        """
+        if not 1 <= size <= SAMPLE_MAX:
+            raise ValueError(f"size must be from 1 to {SAMPLE_MAX}")
+        window = millisecond_from(since), millisecond_from(until)
+        with session(self._engine) as connection:
+            return sample_rows(connection, window, source, n, size=size, seed=seed)
+
+    def with_outcome(
+        self, *, since: datetime, until: datetime, source: str, known_before: datetime
+    ) -> list[SampledRow]:
+        """Return the newest predictions of a window whose outcome was known before a time.
+
+        Returns
+        -------
+        list
+            At most `SAMPLE_MAX` rows as of `sample`, each with its outcome (0 or 1) at the end.
+        """
+        window = _window(since, until, source)
+        with session(self._engine) as connection:
+            return rows_with_outcome(connection, window, known_before, limit=SAMPLE_MAX)
+
+    def first_received_at(self, source: str) -> datetime | None:
+        """Return when the oldest prediction of a source was made; None = there is none."""
+        oldest = select(predictions.c.id).where(predictions.c.source == source)
+        rows = self._rows(oldest.order_by(predictions.c.id).limit(1))
+        return time_of(rows[0]["id"]) if rows else None
+
+    def rejection_counts(
+        self, *, since: datetime, until: datetime, source: str, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Count a window's refusals by field and reason, the most frequent first."""
+        c, number = rejections.c, func.sum(rejections.c.count).label("count")
+        wanted = select(c.field, c.reason, number).group_by(c.field, c.reason)
+        wanted = wanted.where(c.minute >= since, c.minute < until, c.source == source)
+        rows = self._rows(wanted.order_by(number.desc(), c.field, c.reason).limit(limit))
+        return [row | {"count": int(row["count"])} for row in rows]
+
     def rejections(self, *, since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest counts of refused requests, one per minute and reason."""
         wanted = select(rejections).order_by(rejections.c.minute.desc()).limit(limit)
@@ -202,16 +263,46 @@ class Reader:
             wanted = wanted.where(rejections.c.minute >= since.replace(second=0, microsecond=0))
         return self._rows(wanted)
 
-    def reports(self, *, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest reports: id, recorded_at, format, report (as data)."""
-        return self._results(reports, "report", limit)
+    def reports(self, *, kind: str = MONITORING, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the newest reports of a kind: id, recorded_at, format, report (as data)."""
+        columns = [reports.c[name] for name in ("id", "recorded_at", "format", "report")]
+        wanted = select(*columns).where(reports.c.kind == kind)
+        return self._results(wanted.order_by(reports.c.id.desc()).limit(limit), "report")
+
+    def passes(self, *, source: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the monitoring passes with the newest windows, without their reports.
+
+        Returns
+        -------
+        list of dict
+            id, recorded_at, source, since, until, status (green, amber, red), verdict.
+        """
+        c = reports.c
+        wanted = select(c.id, c.recorded_at, c.source, c.since, c.until, c.status, c.verdict)
+        wanted = wanted.where(c.kind == MONITORING, c.until.is_not(None))
+        if source is not None:
+            wanted = wanted.where(c.source == source)
+        return self._rows(wanted.order_by(c.until.desc(), c.id.desc()).limit(limit))
+
+    def has_pass(self, key: str) -> bool:
+        """Say whether a monitoring pass was made, by `db.results.pass_key`."""
+        wanted = select(reports.c.id).where(reports.c.kind == MONITORING, reports.c.key == key)
+        return bool(self._rows(wanted))
+
+    def report(self, id: str) -> dict[str, Any] | None:  # noqa: A002
+        """Return one report, as data; None when there is none of that id."""
+        if not is_id(id):
+            return None
+        rows = self._rows(select(reports.c.report).where(reports.c.id == id))
+        return json.loads(rows[0]["report"]) if rows else None
 
     def load_tests(self, *, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest load tests: id, recorded_at, kind, summary (as data)."""
-        return self._results(load_tests, "summary", limit)
+        wanted = select(load_tests).order_by(load_tests.c.id.desc()).limit(limit)
+        return self._results(wanted, "summary")
 
-    def _results(self, table: Table, field: str, limit: int) -> list[dict[str, Any]]:
-        found = self._rows(select(table).order_by(table.c.id.desc()).limit(limit))
+    def _results(self, wanted: Select[Any], field: str) -> list[dict[str, Any]]:
+        found = self._rows(wanted)
         return [row | {field: json.loads(row[field])} for row in found]
 
     def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:

@@ -32,11 +32,14 @@ from sqlalchemy.types import TypeEngine
 
 from pipeline.schema import FEATURES, Feature, Kind
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration; a database below it is refused with a sentence that says what to do."""
 
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
 """Who asked. Pages and the monitor read `live` unless another one is chosen."""
+
+READ_FIRST = ("live", "synthetic", "replay")
+"""What is read unless a source is chosen: the first that has rows."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -199,6 +202,16 @@ reports = Table(
     Column("recorded_at", UtcDateTime, nullable=False),
     Column("format", Integer, nullable=False),
     Column("report", Text, nullable=False),
+    Column("kind", String(32), nullable=False, server_default="monitoring"),
+    # Of monitoring passes, so that a history is read without their reports.
+    Column("key", String(200)),  # what makes two passes the same one; no other kind needs it
+    Column("source", String(16)),
+    Column("since", UtcDateTime),
+    Column("until", UtcDateTime),
+    Column("status", String(8)),
+    Column("verdict", Text),
+    Index("ix_reports_kind_key", "kind", "key", unique=True),
+    Index("ix_reports_kind_source_until", "kind", "source", "until"),
 )
 
 load_tests = Table(

@@ -24,6 +24,7 @@ from tests.postgres import Server
 LINES = [
     "0001  The first tables.",
     "0002  Counts per value and bucket of time, reports and load tests.",
+    "0003  Monitoring passes: one report per window, source and model, with its status beside it.",
 ]
 
 
