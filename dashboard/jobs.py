@@ -1,0 +1,187 @@
+"""Long work away from the pages: a few worker processes with progress, a result and a cancel.
+
+A job is a function of the project, named as `"package.module:function"`, which takes keyword
+arguments and `progress` (call it with the share done, 0 to 1) and returns what JSON can hold. It
+runs in a fresh `python -m dashboard.worker`: what it imports never enters the server, a cancel is
+the end of the process, and a worker whose server is gone ends by itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+WORKERS = 1
+"""Processes at once: one core computes, the others serve pages and predictions."""
+WAITING = 4
+"""Jobs that may wait for a worker; more are refused at once instead of after minutes."""
+LIMIT_S = 600.0
+"""Longest run of a job, several times what the longest one needs on a slow core."""
+COMMAND: tuple[str, ...] = (sys.executable, "-m", "dashboard.worker")
+
+_ROOT = Path(__file__).resolve().parent.parent
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class State(StrEnum):
+    """Where a job stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Busy(Exception):
+    """Too many jobs wait already; try again when one of them has ended."""
+
+
+class Job:
+    """One call of a function in a worker process; made by `Jobs.submit`."""
+
+    def __init__(self, function: str, arguments: dict[str, Any]) -> None:
+        self.function = function
+        self.state = State.WAITING
+        self.progress = 0.0
+        """Share done, 0 to 1, as the function last said."""
+        self.result: Any = None
+        """What the function returned, once `state` is DONE."""
+        self.error = ""
+        """Type and place of what went wrong, never a value; once `state` is FAILED."""
+        self._request = json.dumps({"function": function, "arguments": arguments})
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing about the job will change."""
+        return self._ended.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end; return whether it came."""
+        return self._ended.wait(seconds)
+
+    def cancel(self) -> None:
+        """End the job at once; what has ended stays as it is."""
+        self._end(State.CANCELLED)
+
+    def run(self, limit_s: float) -> None:
+        """Run to the end in a process of its own; called by the pool's thread."""
+        with self._lock:
+            if self.ended:  # cancelled while it waited
+                return
+            try:
+                self._process = _start()
+            except OSError as error:
+                self.error = f"no worker can be started: {error.strerror}"
+                self.state = State.FAILED
+                self._ended.set()
+                return
+            self.state = State.RUNNING
+        too_long = threading.Timer(limit_s, self._end, (State.FAILED, "the job took too long"))
+        too_long.daemon = True
+        too_long.start()
+        with self._process as process:
+            self._converse(process)
+            process.kill()  # it has said its last word or closed its mouth
+        too_long.cancel()
+        self._end(State.FAILED, f"the worker ended with code {process.returncode}")
+
+    def _converse(self, process: subprocess.Popen[str]) -> None:
+        """Send the request and listen until the result, an error or the end of the process."""
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes
+        try:
+            process.stdin.write(self._request + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            return
+        for line in process.stdout:
+            said = json.loads(line)
+            if "progress" in said:
+                self.progress = float(said["progress"])
+            elif "error" in said:
+                self._end(State.FAILED, said["error"])
+            else:
+                self.progress = 1.0
+                self._end(State.DONE, result=said["result"])
+            if self.ended:
+                return
+
+    def _end(self, state: State, error: str = "", result: Any = None) -> None:
+        with self._lock:
+            if self.ended:
+                return
+            self.state, self.error, self.result = state, error, result
+            self._ended.set()
+            if self._process is not None and state is not State.DONE:
+                self._process.kill()
+
+
+class Jobs:
+    """A pool of worker processes; jobs run in the order in which they came."""
+
+    def __init__(
+        self, workers: int = WORKERS, waiting: int = WAITING, limit_s: float = LIMIT_S
+    ) -> None:
+        self._queue: queue.Queue[Job] = queue.Queue(waiting)
+        self._limit_s = limit_s
+        self._workers = workers
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, function: str, **arguments: Any) -> Job:
+        """Queue a call of `function`.
+
+        Parameters
+        ----------
+        function
+            As `"pipeline.poisoning:run_job"`.
+        arguments
+            What JSON can hold.
+
+        Raises
+        ------
+        Busy
+            When as many jobs wait as may.
+        """
+        job = Job(function, arguments)
+        if not self._threads:  # no thread where no page asks for work
+            self._threads = [
+                threading.Thread(target=self._serve, name="jobs", daemon=True)
+                for _ in range(self._workers)
+            ]
+            for thread in self._threads:
+                thread.start()
+        try:
+            self._queue.put_nowait(job)
+        except queue.Full:
+            raise Busy("too many calculations are waiting; try again in a minute") from None
+        return job
+
+    def _serve(self) -> None:
+        while True:
+            self._queue.get().run(self._limit_s)
+
+
+def _start() -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 - our own module
+        COMMAND,
+        cwd=_ROOT,
+        env=os.environ | _ONE_THREAD,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+pool = Jobs()
+"""The one pool of this process."""

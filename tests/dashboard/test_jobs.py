@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dashboard import jobs, worker
+from dashboard.jobs import Busy, Job, Jobs, State
+from tests.programs import ROOT
+
+LONG = 60.0  # seconds within which even a loaded machine starts a process
+
+WORK = """
+import os, sys, time
+
+def double(number, progress):
+    print("a library that prints")
+    progress(0.5)
+    return {"twice": 2 * number, "process": os.getpid()}
+
+def wrong(progress):
+    raise ValueError("chol is 5.2")
+
+def forever(progress):
+    progress(0.25)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions to run, as a module that the worker finds beside the project's own."""
+    (tmp_path / "work.py").write_text(WORK)
+    starter = (
+        f"import sys, pipeline; sys.path[:0] = [{str(ROOT)!r}]; "
+        f"pipeline.__path__.append({str(tmp_path)!r}); from dashboard import worker; worker.main()"
+    )
+    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-c", starter))
+
+
+def reach(job: Job, state: State) -> None:
+    deadline = time.monotonic() + LONG
+    while job.state is not state or (state is State.RUNNING and not job.progress):
+        assert time.monotonic() < deadline, job.state
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_runs_in_another_process_and_returns_its_result() -> None:
+    job = Jobs().submit("pipeline.work:double", number=21)
+    assert job.wait(LONG)
+    assert (job.state, job.progress) == (State.DONE, 1.0)
+    assert job.result["twice"] == 42
+    assert job.result["process"] != os.getpid()
+
+
+@pytest.mark.usefixtures("work")
+def test_an_error_is_named_by_type_and_place_without_its_message() -> None:
+    job = Jobs().submit("pipeline.work:wrong")
+    assert job.wait(LONG)
+    assert (job.state, job.error) == (State.FAILED, "ValueError at work.py:10")
+
+
+@pytest.mark.usefixtures("work")
+def test_a_cancelled_job_ends_its_process_and_frees_the_worker() -> None:
+    pool = Jobs()
+    job = pool.submit("pipeline.work:forever")
+    reach(job, State.RUNNING)
+    assert job.progress == 0.25
+    job.cancel()
+    assert job.wait(LONG)
+    assert job.state is State.CANCELLED
+    following = pool.submit("pipeline.work:double", number=1)
+    assert following.wait(LONG)
+    assert following.state is State.DONE
+
+
+@pytest.mark.usefixtures("work")
+def test_more_jobs_than_may_wait_are_refused_and_a_waiting_one_can_be_cancelled() -> None:
+    pool = Jobs(workers=1, waiting=1)
+    running = pool.submit("pipeline.work:forever")
+    reach(running, State.RUNNING)
+    waiting = pool.submit("pipeline.work:double", number=1)
+    with pytest.raises(Busy, match="in a minute"):
+        pool.submit("pipeline.work:double", number=1)
+    waiting.cancel()
+    running.cancel()
+    assert running.wait(LONG)
+    assert (waiting.state, waiting.progress) == (State.CANCELLED, 0.0)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_that_takes_too_long_is_ended() -> None:
+    job = Jobs(limit_s=0.5).submit("pipeline.work:forever")
+    assert job.wait(LONG)
+    assert (job.state, job.error) == (State.FAILED, "the job took too long")
+
+
+@pytest.mark.usefixtures("work")
+def test_a_worker_whose_server_is_killed_ends_by_itself() -> None:
+    # The server is this process; a server that is gone closes its end of the pipe.
+    with subprocess.Popen(jobs.COMMAND, stdin=subprocess.PIPE, cwd=ROOT) as left_alone:
+        assert left_alone.stdin
+        left_alone.stdin.write(b'{"function": "pipeline.work:forever", "arguments": {}}\n')
+        left_alone.stdin.flush()
+        assert left_alone.poll() is None
+        left_alone.stdin.close()
+        assert left_alone.wait(LONG) == 1
+
+
+def test_only_functions_of_the_pipeline_can_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="not a function of the pipeline"):
+        worker.function("os:remove")
