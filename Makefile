@@ -30,6 +30,7 @@ train: $(VENV)/.run ## train the model again (seconds, deterministic)
 	@$(PY) -m pipeline.train
 
 bench: $(VENV)/.run ## the load tests beside the baselines, on a scratch database (45 minutes)
+	@$(PY) -m db.migrate
 	@$(PY) -m perf.bench $(ARGS)
 
 soak: $(VENV)/.run ## 200 kills and 50 stops under load; POSTGRES_URL=... adds PostgreSQL

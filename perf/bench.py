@@ -2,7 +2,8 @@
 
 Starts every service itself, ours on a scratch database, and runs wrk against one after the other in
 each scenario, round after round, so that whatever else the machine does hits all alike. Service and
-wrk run on different cores where there are two. Prints Markdown and keeps JSON in perf/results/.
+wrk run on different cores where there are two. Prints Markdown, keeps JSON in perf/results/ and
+the same in the configured database, where the dashboard finds it. Ctrl-C keeps what was measured.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
+from db.queries import Reader
+from db.results import add_load_test
 from perf.bodies import write_bodies
 from perf.client import PATH
 from perf.machine import environment
-from perf.openloop import OpenLoop
 from perf.report import (
-    ECHO,
     Run,
     Scenario,
     closed_loop_table,
@@ -38,12 +39,10 @@ from perf.report import (
     summarise,
 )
 from perf.servers import ROOT, Server, ServerFailed, cores, pinned, refuse_others_rows
+from pipeline.benchmark import ECHO, KIND, NO_LOG, ON_POSTGRESQL, OURS, Benchmark, OpenLoop
 from pipeline.loadtest import LoadTest, UnreadableOutput, parse
 from settings import SettingsError, load_settings
 
-OURS = "Cardiowatch, durable"
-ON_POSTGRESQL = "Cardiowatch, durable, PostgreSQL"
-NO_LOG = "Cardiowatch without its log"
 SCENARIOS = (
     Scenario(32, 4, 15),
     Scenario(200, 8, 60),
@@ -57,6 +56,22 @@ _SHARES = (0.3, 0.6)
 
 class BenchFailed(Exception):
     """Nothing can be measured; one sentence says why and what to do."""
+
+
+@dataclass
+class Found:
+    """What was measured so far; an interrupted run leaves this much."""
+
+    environment: dict[str, Any]
+    start_s: dict[str, float] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    open_loop: list[tuple[str, OpenLoop]] = field(default_factory=list)
+    complete: bool = False
+
+    def benchmark(self) -> Benchmark:
+        """Return medians and ratios, as they are kept."""
+        summaries = summarise(self.runs)
+        return Benchmark(self.environment, self.start_s, summaries, self.open_loop, self.complete)
 
 
 def _uvicorn(module: str) -> tuple[str, ...]:
@@ -132,12 +147,15 @@ def open_loop(server: Server, rate: float, seconds: float, bodies: Path) -> Open
 
 
 def run(
-    servers: Mapping[str, Server], scenarios: Sequence[Scenario], rounds: int, bodies: Path
-) -> list[Run]:
-    """Measure every service in every scenario, in turns."""
+    servers: Mapping[str, Server],
+    scenarios: Sequence[Scenario],
+    rounds: int,
+    bodies: Path,
+    runs: list[Run],
+) -> None:
+    """Measure every service in every scenario, in turns, and add each to `runs` at once."""
     for server in servers.values():
         wrk(server, Scenario(8, 1, 1), bodies)  # warm: nobody's first requests are measured
-    runs = []
     for round_ in range(1, rounds + 1):
         for scenario in scenarios:
             for name, server in servers.items():
@@ -148,7 +166,6 @@ def run(
                     f"{found.ok_per_s:,.0f} req/s, p99 {found.p99_ms:.1f} ms",
                     file=sys.stderr,
                 )
-    return runs
 
 
 def _parse() -> argparse.Namespace:
@@ -158,62 +175,89 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of every scenario, instead of 15 to 60")
     parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL, measured as well")
     parser.add_argument("--workers", type=int, default=1, help="processes of our API on it")
+    parser.add_argument("--no-store", action="store_true", help="keep nothing in the database")
     parser.add_argument("--out", type=Path, default=ROOT / "perf" / "results", metavar="FOLDER")
     return parser.parse_args()
 
 
-def bench(options: argparse.Namespace, folder: Path, stack: ExitStack) -> dict[str, Any]:
-    """Measure everything and return what is kept."""
+def bench(options: argparse.Namespace, folder: Path, stack: ExitStack, found: Found) -> None:
+    """Measure everything; what is found is in `found` as soon as it is."""
     scenarios: tuple[Scenario, ...] = QUICK if options.quick else SCENARIOS
     if options.seconds:
         scenarios = tuple(replace(s, seconds=options.seconds) for s in scenarios)
-    found = environment(folder)
     bodies = folder / "bodies.jsonl"
     write_bodies(bodies)
     servers = start(folder, options, stack)
-    rounds = options.rounds or (1 if options.quick else 3)
-    summaries = summarise(run(servers, scenarios, rounds, bodies))
-    ours = [summary for summary in summaries if summary.service == OURS]
-    top = min(ours, key=lambda summary: abs(summary.connections - 200)).ok_per_s
+    found.start_s |= {name: round(server.start_s, 2) for name, server in servers.items()}
+    run(servers, scenarios, options.rounds or (1 if options.quick else 3), bodies, found.runs)
+    top = found.benchmark().nearest(OURS)
+    assert top is not None  # noqa: S101 - ours is always among the services
     seconds = min(scenarios[0].seconds, 15)
-    fixed = [
-        (name, open_loop(servers[name], share * top, seconds, bodies))
-        for share in (_SHARES[:1] if options.quick else _SHARES)
-        for name in (OURS, ECHO)
-    ]
-    print(environment_line(found))
-    print(f"\n{closed_loop_table(summaries)}\n\n{open_loop_table(fixed)}")
-    return {
-        "environment": {**found, "workers_on_postgresql": options.workers},
-        "start_s": {name: round(server.start_s, 2) for name, server in servers.items()},
-        "closed_loop": [asdict(summary) for summary in summaries],
-        "open_loop": [{"service": name, **asdict(result)} for name, result in fixed],
-    }  # fmt: skip
+    for share in _SHARES[:1] if options.quick else _SHARES:
+        for name in (OURS, ECHO):
+            result = open_loop(servers[name], share * top.ok_per_s, seconds, bodies)
+            found.open_loop.append((name, result))
+    found.complete = True
+
+
+def ready_to_store(options: argparse.Namespace) -> str | None:
+    """Return the database for the summary, asked before and not after an hour; None = nowhere."""
+    if options.no_store:
+        return None
+    url = load_settings().database_url
+    reader = Reader(url)
+    try:
+        reader.load_tests(limit=1)
+    except DatabaseUnavailable as error:
+        raise BenchFailed(f"{error} With --no-store it runs without a database.") from error
+    finally:
+        reader.close()
+    return url
+
+
+def keep(found: Found, out: Path, database: str | None) -> None:
+    """Print what was measured and keep it as a file and in the database; nothing if nothing was."""
+    result = found.benchmark()
+    if not result.closed_loop:
+        return
+    print(environment_line(found.environment))
+    print(f"\n{closed_loop_table(result.closed_loop)}\n\n{open_loop_table(result.open_loop)}")
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
+    file.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+    print(f"\nKept in {file}", file=sys.stderr)
+    if database is not None:
+        add_load_test(database, KIND, result.to_dict())
+        print("and in the database, for the page Load tests", file=sys.stderr)
 
 
 def main() -> int:
-    """Measure; return 0 when everything was measured."""
+    """Measure; return 0 when everything was measured and kept."""
     options = _parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     try:
         if shutil.which("wrk") is None:
             raise BenchFailed("wrk is missing: apt-get install wrk (macOS: brew install wrk)")
+        database = ready_to_store(options)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65536), most))  # 2,000 connections
         # Beside the log of every day, not in a folder that the system may keep in memory.
         (ROOT / "var").mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder, ExitStack() as stack:
-            results = bench(options, Path(folder), stack)
+        with tempfile.TemporaryDirectory(dir=ROOT / "var") as name:
+            folder = Path(name)
+            found = Found(environment(folder))
+            found.environment["workers_on_postgresql"] = options.workers
+            try:
+                with ExitStack() as stack:
+                    bench(options, folder, stack, found)
+            finally:
+                keep(found, options.out, database)
     except KeyboardInterrupt:
         return 1
     except (BenchFailed, ServerFailed, UnreadableOutput, SettingsError,
             DatabaseUnavailable) as error:  # fmt: skip
         print(f"The load test cannot run: {error}", file=sys.stderr)
         return 1
-    options.out.mkdir(parents=True, exist_ok=True)
-    kept = options.out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(f"\nKept in {kept}", file=sys.stderr)
     return 0
 
 

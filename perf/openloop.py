@@ -13,7 +13,7 @@ import json
 import sys
 import tempfile
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
@@ -21,29 +21,10 @@ import numpy as np
 import uvloop
 
 from perf.client import Connection, as_requests, connect
+from pipeline.benchmark import OpenLoop
 
 _GRACE_S = 5.0
 """Whoever is not answered so long after the last request was due is counted as unanswered."""
-
-
-@dataclass(frozen=True)
-class OpenLoop:
-    """Latencies in ms from when each request was due; `late_*` is the client's own delay in them.
-
-    `rate` and `achieved` are requests per second: asked for, and answered with 200.
-    """
-
-    rate: float
-    achieved: float
-    seconds: float
-    ok: int
-    failed: int
-    unanswered: int
-    p50_ms: float
-    p99_ms: float
-    p999_ms: float
-    max_ms: float
-    late_p99_ms: float
 
 
 class Pacer:
@@ -107,12 +88,14 @@ class Pacer:
 
     def _result(self, elapsed: float) -> OpenLoop:
         ok = len(self._latencies)
-        times = np.array(self._latencies or [np.nan]) * 1000
-        p50, p99, p999 = np.percentile(times, [50, 99, 99.9])
+        times = np.array(self._latencies) * 1000
+        p50, p99, p999, longest = (
+            np.percentile(times, [50, 99, 99.9, 100]).tolist() if ok else (None,) * 4
+        )
         return OpenLoop(
             rate=self._rate, achieved=ok / elapsed, seconds=elapsed,
             ok=ok, failed=self._failed, unanswered=self._total - ok - self._failed,
-            p50_ms=float(p50), p99_ms=float(p99), p999_ms=float(p999), max_ms=float(times.max()),
+            p50_ms=p50, p99_ms=p99, p999_ms=p999, max_ms=longest,
             late_p99_ms=float(np.percentile(self._late, 99)) * 1000,
         )  # fmt: skip
 

@@ -7,11 +7,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from perf.openloop import OpenLoop
+from pipeline.benchmark import ECHO, OpenLoop, Summary
 from pipeline.loadtest import LoadTest, median_ratio
-
-ECHO = "FastAPI echo"
-"""The baseline that ratios are taken against: the framework's floor."""
 
 
 @dataclass(frozen=True)
@@ -36,38 +33,6 @@ class Run:
     memory_mb: float | None
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Medians over the rounds; ratios to the echo are medians of the ratios within each round.
-
-    `timeouts`, `failed` and `refused` are the sums over all rounds; `failed` holds the timeouts.
-    `low` and `high` are the slowest and the fastest round, requests per second.
-    """
-
-    service: str
-    connections: int
-    threads: int
-    seconds: float
-    timeout_s: int
-    rounds: int
-    ok_per_s: float
-    low: float
-    high: float
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    p999_ms: float
-    max_ms: float
-    timeouts: int
-    failed: int
-    refused: int
-    cpu_us: float | None
-    memory_mb: float | None
-    ok_ratio: float | None
-    p99_ratio: float | None
-    cpu_ratio: float | None
-
-
 def summarise(runs: Sequence[Run]) -> list[Summary]:
     """Return one summary per scenario and service, in the order of the runs."""
     order = dict.fromkeys((run.scenario, run.service) for run in runs)
@@ -78,15 +43,15 @@ def _summary(runs: Sequence[Run], scenario: Scenario, service: str) -> Summary:
     def of(name: str) -> list[Run]:
         return [run for run in runs if run.scenario == scenario and run.service == name]
 
-    ours, echo = of(service), of(ECHO)
+    ours, echo = of(service), {run.round: run for run in of(ECHO)}
 
     def middle(value: Callable[[Run], float]) -> float:
         return median(value(run) for run in ours)
 
     def ratio(value: Callable[[Run], float]) -> float | None:
-        if len(echo) != len(ours):
-            return None
-        return median_ratio([value(run) for run in ours], [value(run) for run in echo])
+        # By round: an interrupted run leaves a round in which not every service had its turn.
+        pairs = [(value(run), value(echo[run.round])) for run in ours if run.round in echo]
+        return median_ratio([a for a, _ in pairs], [b for _, b in pairs])
 
     speeds = [run.result.ok_per_s for run in ours]
     return Summary(
@@ -153,8 +118,9 @@ def open_loop_table(results: Iterable[tuple[str, OpenLoop]]) -> str:
     head = ("service", "asked req/s", "answered", "p50 ms", "p99 ms", "p99.9 ms", "max ms",
             "failed", "unanswered", "client late p99 ms")  # fmt: skip
     rows = [
-        (service, f"{r.rate:,.0f}", f"{r.achieved:,.0f}", f"{r.p50_ms:.1f}", f"{r.p99_ms:.1f}",
-         f"{r.p999_ms:.1f}", f"{r.max_ms:.1f}", str(r.failed), str(r.unanswered),
+        (service, f"{r.rate:,.0f}", f"{r.achieved:,.0f}", _cell(r.p50_ms, ".1f"),
+         _cell(r.p99_ms, ".1f"), _cell(r.p999_ms, ".1f"), _cell(r.max_ms, ".1f"),
+         str(r.failed), str(r.unanswered),
          f"{r.late_p99_ms:.1f}")
         for service, r in results
     ]  # fmt: skip

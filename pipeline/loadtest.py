@@ -22,15 +22,31 @@ class UnreadableOutput(ValueError):
 
 
 @dataclass(frozen=True)
-class LoadTest:
-    """One run of wrk; latencies in ms over all answers, zero answers = zero latency.
+class Measured:
+    """Latencies in ms over all answers, zero answers = zero latency; and what was not waited for.
+
+    Attributes
+    ----------
+    timeouts
+        Answers that took longer than wrk's timeout; they are in no percentile.
+    """
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    timeouts: int
+
+
+@dataclass(frozen=True)
+class LoadTest(Measured):
+    """One run of wrk.
 
     Attributes
     ----------
     answered
         Answers by HTTP status.
-    timeouts
-        Answers that took longer than wrk's timeout.
     socket_errors
         Connections that failed, and reads and writes that did.
     hasty_503
@@ -39,12 +55,6 @@ class LoadTest:
 
     seconds: float
     answered: Mapping[int, int]
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    p999_ms: float
-    max_ms: float
-    timeouts: int
     socket_errors: int
     hasty_503: int
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import run
+from db.migrate import migrate
+from db.queries import Reader
+from pipeline.benchmark import from_dict
+from tests.programs import run, running
 
 
 @pytest.fixture
@@ -21,11 +24,21 @@ def wrk() -> None:
         pytest.skip(reason)
 
 
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/kept.db"
+    migrate(url, lambda _: None)
+    return url
+
+
 @pytest.mark.usefixtures("wrk")
 def test_a_quick_run_measures_ours_beside_the_echo_without_an_error(
-    tmp_path: Path, model_dir: Path
+    tmp_path: Path, model_dir: Path, database_url: str
 ) -> None:
-    ended = run("-m", "perf.bench", "--quick", "--out", str(tmp_path), model_dir=model_dir)
+    ended = run(
+        "-m", "perf.bench", "--quick", "--out", str(tmp_path), model_dir=model_dir,
+        database_url=database_url,
+    )  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr
     results = json.loads(next(tmp_path.glob("*.json")).read_text())
@@ -37,6 +50,44 @@ def test_a_quick_run_measures_ours_beside_the_echo_without_an_error(
     assert all(summary["failed"] == 0 for summary in summaries.values())
     assert {result["failed"] for result in results["open_loop"]} == {0}
     assert "| Cardiowatch, durable |" in ended.stdout
+    reader = Reader(database_url)
+    (kept,), rows = reader.load_tests(), reader.sources()
+    reader.close()
+    assert kept["summary"] == results
+    assert from_dict(kept["summary"]).complete
+    assert not any(rows.values()), "only the summary reaches the configured database"
+
+
+@pytest.mark.usefixtures("wrk")
+def test_an_interrupted_run_keeps_what_was_measured(
+    tmp_path: Path, model_dir: Path, database_url: str
+) -> None:
+    settings = {"model_dir": model_dir, "database_url": database_url}
+    with running(
+        "-m", "perf.bench", "--quick", "--rounds", "99", "--out", str(tmp_path), **settings
+    ) as bench:
+        assert bench.stdout is not None
+        next(line for line in bench.stdout if line.startswith("round 1 of 99"))
+
+    assert bench.returncode == 1
+    reader = Reader(database_url)
+    kept = from_dict(reader.load_tests()[0]["summary"])
+    reader.close()
+    assert not kept.complete
+    assert kept.closed_loop[0].service == "Cardiowatch, durable"
+
+
+@pytest.mark.usefixtures("wrk")
+def test_a_database_that_cannot_keep_it_is_named_before_anything_is_measured(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    missing = f"sqlite:///{tmp_path}/none.db"
+    ended = run("-m", "perf.bench", "--quick", model_dir=model_dir, database_url=missing)
+
+    assert ended.returncode == 1
+    assert "python -m db.migrate" in ended.stderr
+    assert "--no-store" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_without_wrk_it_names_the_command_that_installs_it(

@@ -7,7 +7,8 @@ import json
 from collections.abc import Awaitable, Callable
 
 from perf.client import Connection, as_requests
-from perf.openloop import OpenLoop, Pacer
+from perf.openloop import Pacer
+from pipeline.benchmark import OpenLoop
 
 REQUESTS = as_requests([json.dumps({"age": age}).encode() for age in (50, 60)])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from perf.openloop import OpenLoop
-from perf.report import ECHO, Run, Scenario, closed_loop_table, open_loop_table, summarise
+from perf.report import Run, Scenario, closed_loop_table, open_loop_table, summarise
+from pipeline.benchmark import ECHO, OpenLoop
 from pipeline.loadtest import LoadTest
 
 SCENARIO = Scenario(200, 8, 10)
@@ -47,6 +47,13 @@ def test_failures_are_summed_not_averaged_away(runs: list[Run]) -> None:
     ours = summarise(runs)[0]
 
     assert (ours.timeouts, ours.failed) == (3, 3)
+
+
+def test_a_round_that_was_cut_off_before_the_echo_is_in_no_ratio(runs: list[Run]) -> None:
+    ours = summarise(runs[:-1])[0]
+
+    assert ours.rounds == 3
+    assert ours.ok_ratio == 2.5  # of 2 and 3
 
 
 def test_without_the_echo_there_are_no_ratios(runs: list[Run]) -> None:
