@@ -53,6 +53,11 @@ lock: $(VENV)/.dev ## write the hash-locked requirements anew from pyproject.tom
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    pyproject.toml "$$@" --output-file $$file || exit 1; \
 	done
+	@for peer in mlserver litserve bentoml; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    perf/peers/$$peer.in --output-file perf/peers/$$peer.txt || exit 1; \
+	done
 
 clean: ## remove the environment; the data in var/ stay
 	rm -rf $(VENV)

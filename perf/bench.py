@@ -97,7 +97,9 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
     for name, (module, database, workers) in ours.items():
         migrate(database, lambda _: None)
         refuse_others_rows(database)
-        settings = {"model_dir": model_dir, "database_url": database, "api_workers": workers}
+        settings: dict[str, Any] = {
+            "model_dir": model_dir, "database_url": database, "api_workers": workers,
+        }  # fmt: skip
         server = Server(("-m", module), health="/readyz", on=on, **settings)
         servers[name] = stack.enter_context(server)
     for name in [ECHO] if options.quick else list(_OTHERS):

@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -75,22 +75,39 @@ class Server:
         Path that answers 200 when the service is ready.
     on
         Cores to run on; empty = any.
+    python
+        Whose Python runs it; default: this one.
+    log
+        File for what it prints; default: where we print.
+    variables
+        Further environment variables.
     settings
         The project's settings, as `database_url=...`.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, health: str, on: set[int], **settings: object
+        self,
+        arguments: Sequence[str],
+        *,
+        health: str,
+        on: set[int],
+        python: Path | None = None,
+        log: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+        **settings: object,
     ) -> None:
         self.port = free_port()
         own = {f"CARDIOWATCH_{name.upper()}": str(value) for name, value in settings.items()}
-        environment = os.environ | own | {"CARDIOWATCH_API_PORT": str(self.port)}
-        command = [sys.executable, *(part.format(port=self.port) for part in arguments)]
+        own["CARDIOWATCH_API_PORT"] = str(self.port)
+        environment = os.environ | own | dict(variables or {})
+        command = [str(python or sys.executable), *(a.format(port=self.port) for a in arguments)]
         began = time.monotonic()
-        with pinned(on):
+        with pinned(on), ExitStack() as stack:
+            output = stack.enter_context(log.open("wb")) if log else None
             self._process = subprocess.Popen(  # noqa: S603
-                command, cwd=ROOT, env=environment, start_new_session=True
-            )
+                command, cwd=ROOT, env=environment, start_new_session=True,
+                stdout=output, stderr=output,
+            )  # fmt: skip
         try:
             self._wait_for(health)
         except BaseException:
