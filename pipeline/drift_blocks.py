@@ -1,0 +1,196 @@
+"""Every statistic as sums over the window: what is tested, and how a sum becomes evidence.
+
+Each statistic is a function of sums of columns over the patients of the window. One matrix product
+then gives every statistic for every relabelling, and the same relabellings serve all of them, so
+that their dependence is kept. Whatever is computed here looks at the pooled patients only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from pipeline.drift_exact import (
+    anderson_darling_cuts,
+    anderson_darling_null,
+    excess_log_p,
+    pearson_null,
+    three_moments,
+)
+from pipeline.drift_tables import Array
+from pipeline.schema import FEATURES, NAMES, Feature
+
+VALUES, MISSING, TAILS, PAIRS, TOGETHER = "values", "missing", "tails", "pairs", "together"
+WEIGHTS = {VALUES: 0.50, MISSING: 0.10, TAILS: 0.15, PAIRS: 0.20, TOGETHER: 0.05}
+"""Share of the alarm budget of each kind of evidence, split evenly inside."""
+
+TAIL_SHARES = (0.03, 0.1)
+"""A tail is as many pooled patients as these shares of the window: a fault of 3 %, of 10 %."""
+_TAIL_LEAST = 3  # patients; fewer cannot be told from chance
+_RIDGE = 1.0
+
+
+Sums = NDArray[np.floating]
+"""Sums over the window, shape (b, c); single precision when there are many."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns to be summed over the window, and the evidence that their sums are."""
+
+    family: str
+    names: tuple[tuple[str, ...], ...]
+    """What each hypothesis is about: a feature, a pair, or everything."""
+    columns: Array
+    """Shape (n, c)."""
+    evidence: Callable[[Sums], Array]
+    """Sums of shape (b, c) -> -log p of shape (b, number of hypotheses)."""
+
+
+def blocks(pooled: Array, n: int, families: Collection[str] = tuple(WEIGHTS)) -> Iterator[Block]:
+    """Say what is to be summed.
+
+    Parameters
+    ----------
+    pooled
+        Patients of both sides in steps, shape (total, 13), NaN = not known.
+    n
+        How many of them are the window.
+    families
+        Which kinds of evidence are wanted.
+    """
+    if {VALUES, MISSING, TAILS} & set(families):
+        yield from _single(pooled, n)
+    scores = np.column_stack([ranks(pooled[:, i]) for i in range(len(FEATURES))])
+    varied = [i for i in range(len(FEATURES)) if scores[:, i].any()]
+    if PAIRS in families and len(varied) > 1:
+        yield _pairs(scores, varied, n)
+    if TOGETHER in families and varied:
+        yield _together(pooled, scores, n)
+
+
+def _single(pooled: Array, n: int) -> Iterator[Block]:
+    known = ~np.isnan(pooled)
+    for i, feature in enumerate(FEATURES):
+        column, total = pooled[known[:, i], i], int(known[:, i].sum())
+        if total > 1 and column.min() < column.max():
+            yield _values(feature, pooled[:, i], n)
+        if 0 < total < len(pooled):
+            yield _counted(MISSING, feature, ~known[:, i], n, two_sided=True)
+        if feature.is_numeric:
+            for tail in _tails(pooled[:, i], n):
+                yield _counted(TAILS, feature, tail, n, two_sided=False)
+
+
+def _values(feature: Feature, column: Array, n: int) -> Block:
+    """Anderson-Darling for numbers, Pearson for categories, over the known values."""
+    known = ~np.isnan(column)
+    steps, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
+    total = len(inverse)
+    columns = np.zeros((len(column), 1))
+    if feature.is_numeric:
+        cuts, weights = anderson_darling_cuts(counts)
+        h = np.cumsum(counts)[cuts] / total
+        columns = np.zeros((len(column), len(cuts) + 1))
+        columns[known, 1:] = ((inverse[:, None] <= cuts) - h) * np.sqrt(weights)
+        null = anderson_darling_null(h, weights, total)
+    else:
+        p = counts / total
+        columns = np.zeros((len(column), len(steps) + 1))
+        columns[known, 1:] = ((inverse[:, None] == np.arange(len(steps))) - p) / np.sqrt(p)
+        null = pearson_null(counts, n * total / len(column))
+    columns[:, 0] = known
+
+    def evidence(sums: Sums) -> Array:
+        drawn = sums[:, 0].astype(float)
+        both = np.maximum(drawn * (total - drawn), 1.0)
+        squared = np.einsum("bc,bc->b", sums[:, 1:], sums[:, 1:])
+        return null.log_p(squared * total / both)[:, None]
+
+    return Block(VALUES, ((feature.name,),), columns, evidence)
+
+
+def _counted(family: str, feature: Feature, marked: Array, n: int, *, two_sided: bool) -> Block:
+    """Patients with something, missing or extreme: exactly hypergeometric."""
+    table = excess_log_p(int(marked.sum()), len(marked), n, two_sided=two_sided, mid=True)
+
+    def evidence(sums: Sums) -> Array:
+        return np.asarray(table[np.rint(sums).astype(np.int64)])
+
+    return Block(family, ((feature.name,),), marked[:, None].astype(float), evidence)
+
+
+def _tails(column: Array, n: int) -> Iterator[Array]:
+    """Mark the lowest and the highest patients, no more than the share, never a part of a tie."""
+    total = int((~np.isnan(column)).sum())
+    for sign in (1.0, -1.0):
+        ordered = np.sort(sign * column[~np.isnan(column)])
+        previous = 0
+        for share in TAIL_SHARES:
+            size = min(int(np.ceil(share * n)), total // 10)
+            if size < _TAIL_LEAST:
+                continue
+            marked = sign * column < ordered[size]
+            count = int(marked.sum())
+            if count >= _TAIL_LEAST and count != previous:
+                previous = count
+                yield marked
+
+
+def ranks(column: Array) -> Array:
+    """Mid-ranks, standardised; a value that is not known is in the middle."""
+    known = ~np.isnan(column)
+    ranks = np.zeros(len(column))
+    if known.any():
+        _, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
+        middle = np.cumsum(counts) - (counts - 1) / 2
+        ranks[known] = middle[inverse] - (known.sum() + 1) / 2
+    spread = ranks.std()
+    return np.asarray(ranks / spread) if spread > 0 else ranks
+
+
+def _standardised(columns: Array, n: int) -> Array:
+    """Scale columns so that their sums over a random window have mean 0 and variance 1."""
+    total = len(columns)
+    columns = columns - columns.mean(axis=0)
+    variance = n * (total - n) / (total * (total - 1)) * (columns**2).sum(axis=0)
+    scale = np.where(variance > 1e-12, np.maximum(variance, 1e-12), np.inf) ** 0.5
+    return np.asarray(columns / scale)
+
+
+def _pairs(scores: Array, varied: list[int], n: int) -> Block:
+    """Products of standardised ranks: do high values of one go with high values of the other."""
+    pairs = list(combinations(varied, 2))
+    products = _standardised(np.column_stack([scores[:, a] * scores[:, b] for a, b in pairs]), n)
+    names = tuple((NAMES[a], NAMES[b]) for a, b in pairs)
+
+    def evidence(sums: Sums) -> Array:
+        return np.asarray(-np.log(2) - special.log_ndtr(-np.abs(sums.astype(float))))
+
+    return Block(PAIRS, names, products, evidence)
+
+
+def _together(pooled: Array, scores: Array, n: int) -> Block:
+    """All features at once: a ridge-weighted Hotelling statistic of ranks and levels."""
+    columns = [scores]
+    for i, feature in enumerate(FEATURES):
+        if not feature.is_numeric:
+            levels = np.unique(pooled[~np.isnan(pooled[:, i]), i])
+            columns.append((pooled[:, i, None] == levels[1:]).astype(float))
+    z = _standardised(np.hstack(columns), n)
+    total = len(z)
+    values, vectors = np.linalg.eigh(np.cov(z, rowvar=False) * n * (total - n) / total)
+    values = np.maximum(values, 0.0)
+    projected = z @ vectors / np.sqrt(values + _RIDGE)
+    weights = values / (values + _RIDGE)
+    null = three_moments(weights.sum(), 2 * (weights**2).sum(), 8 * (weights**3).sum())
+
+    def evidence(sums: Sums) -> Array:
+        return null.log_p(np.einsum("bc,bc->b", sums, sums))[:, None]
+
+    return Block(TOGETHER, ((),), projected, evidence)
