@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.isotonic import IsotonicRegression
 
 from pipeline.challengers import CHALLENGERS, LOGISTIC
 from pipeline.design import Array
@@ -64,6 +65,7 @@ def study_treatments(rows: Array, y: Array) -> tuple[dict[str, Any], float]:
         "chosen": chosen,
         "served": SERVED,
         "cross_validation": _complete(served),
+        "confidence": _confidence(served),
     }
     return evidence, c
 
@@ -159,6 +161,15 @@ def _complete(predictions: Predictions) -> dict[str, Any]:
     found["reliability"] = [
         {**b, "n": b["n"] / (len(per_fold) / FOLDS)} for b in pooled.reliability
     ]
+    return dict(_rounded(found))
+
+
+def _confidence(predictions: Predictions) -> dict[str, Any]:
+    """Fit how often patients with a probability had the disease, out of fold, in all scenarios."""
+    p = np.concatenate([p.ravel() for _, p in predictions.folds])
+    y = np.concatenate([np.tile(y, len(p)) for y, p in predictions.folds])
+    curve = IsotonicRegression(y_min=0.0, y_max=1.0).fit(p, y)
+    found = {"probability": curve.X_thresholds_.tolist(), "disease": curve.y_thresholds_.tolist()}
     return dict(_rounded(found))
 
 

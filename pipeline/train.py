@@ -154,6 +154,7 @@ def train(data: Labelled, others: dict[str, Labelled], full: bool) -> tuple[Mode
             "label_corrected": data.corrected,
         },
         "cross_validation": treatments.pop("cross_validation"),
+        "confidence": treatments.pop("confidence"),
         "treatments": treatments,
         "challengers": challengers,
         "external": [

@@ -1,0 +1,263 @@
+"""Can the values of a window be what they claim? Rules with fixed limits, no tests.
+
+Whether a share has *changed* is drift's question, with its alarms under control. Here stands what
+is wrong whatever came before: a finding that nobody sends any more, one that is always the same, a
+value or a code that cannot be, one patient again and again, requests that are refused. numpy and
+pandas only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.schema import FEATURES, NAMES, Feature, Kind, unusual, usual_range
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+MIN_N = 30
+"""With fewer patients a constant or an absent finding may be chance: 0.5 ** 30 is one in 10**9."""
+ABSENT = 0.95
+"""Share not known from which a finding counts as not sent any more."""
+RUN = 5
+"""So many patients in a row with the same thirteen values are one patient sent again: with a
+measurement or two on a scale of a hundred values, even two are rare."""
+UNUSUAL = 0.10
+"""Share of unusual values of one finding; 2 % or less in the training data."""
+REFUSED = 0.05
+"""Share of requests that were refused for their content."""
+
+
+@dataclass(frozen=True)
+class FeatureQuality:
+    """What the values of one feature look like; shares from 0 to 1, of known values."""
+
+    name: str
+    n_known: int
+    missing: float
+    """Share not known."""
+    missing_reference: float | None
+    unusual: float
+    """Share outside the usual range: accepted with a warning."""
+    impossible: int
+    """Values outside the plausible limits or codes that do not exist."""
+    unseen: tuple[float, ...]
+    """Codes that exist but that the reference has not."""
+    distinct: int
+    """Different known values."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, in a sentence."""
+
+    field: str
+    kind: str
+    """absent, constant, impossible, unseen, unusual, repeated or refused."""
+    serious: bool
+    """True when answers are likely to be wrong, false when it should be looked at."""
+    sentence: str
+
+
+@dataclass(frozen=True)
+class DataQuality:
+    """The quality of the values of one window."""
+
+    n: int
+    enough_data: bool
+    """False below `MIN_N`; then only what cannot be at all is a problem."""
+    features: Mapping[str, FeatureQuality]
+    warned: float | None
+    """Share of patients with at least one unusual value; None without patients."""
+    repeats: int | None
+    """Patients with the very values of the one before; None when the rows are a sample."""
+    longest_run: int | None
+    """Most patients in a row with the same values."""
+    n_refused: int
+    refusals: tuple[Mapping[str, Any], ...]
+    """field, reason and count, the most frequent first."""
+    problems: tuple[Problem, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can carry; no NaN among them."""
+        plain = asdict(self)
+        plain["features"] = dict(plain["features"])
+        for feature in plain["features"].values():
+            feature["unseen"] = list(feature["unseen"])
+        plain["refusals"] = [dict(refusal) for refusal in self.refusals]
+        plain["problems"] = list(plain["problems"])
+        return plain
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per feature, in the order of the schema."""
+        import pandas as pd  # only who asks for a frame pays for it
+
+        return pd.DataFrame([asdict(feature) for feature in self.features.values()])
+
+
+def assess(
+    rows: ArrayLike | pd.DataFrame,
+    *,
+    reference: ArrayLike | pd.DataFrame | None = None,
+    in_order: bool = True,
+    refusals: Sequence[Mapping[str, Any]] = (),
+    n_asked: int | None = None,
+) -> DataQuality:
+    """Look for what is wrong with the values of a window.
+
+    Parameters
+    ----------
+    rows
+        Patients in the order in which they came, UCI codes, NaN = not known, shape (n, 13).
+    reference
+        The same for the training data: which codes it has, and how much it misses.
+    in_order
+        False when `rows` are a random sample: then repeats are not looked for.
+    refusals
+        Counts of refused requests: `field`, `reason`, `count`.
+    n_asked
+        Requests that were answered in the window, when `rows` are a sample of them.
+    """
+    values = as_array(rows)
+    known = None if reference is None else as_array(reference)
+    features = {
+        feature.name: _feature(feature, i, values, known) for i, feature in enumerate(FEATURES)
+    }
+    enough = len(values) >= MIN_N
+    runs = _runs(values) if in_order and len(values) else None
+    refused = sum(int(refusal["count"]) for refusal in refusals)
+    problems = [found for f in features.values() for found in _problems(f, known, enough)]
+    problems += _run_problem(runs) + _refusal_problem(refused, n_asked or len(values), refusals)
+    return DataQuality(
+        n=len(values),
+        enough_data=enough,
+        features=features,
+        warned=_warned(values) if len(values) else None,
+        repeats=None if runs is None else int((runs - 1).sum()),
+        longest_run=None if runs is None else int(runs.max()),
+        n_refused=refused,
+        refusals=tuple(dict(refusal) for refusal in refusals),
+        problems=tuple(sorted(problems, key=lambda problem: not problem.serious)),
+    )
+
+
+def as_array(rows: ArrayLike | pd.DataFrame) -> Array:
+    """Return patients as an array of shape (n, 13); None and infinite values become NaN."""
+    if hasattr(rows, "loc"):
+        rows = rows.loc[:, list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
+    return np.array(rows, dtype=float).reshape(-1, len(NAMES))
+
+
+def _feature(feature: Feature, i: int, values: Array, reference: Array | None) -> FeatureQuality:
+    column = values[:, i]
+    known = column[~np.isnan(column)]
+    seen = None if reference is None else reference[:, i]
+    possible = _possible(feature, known)
+    unseen: list[float] = []
+    if seen is not None and feature.kind is not Kind.NUMBER:
+        unseen = sorted(set(known[possible].tolist()) - set(seen[~np.isnan(seen)].tolist()))
+    return FeatureQuality(
+        name=feature.name,
+        n_known=len(known),
+        missing=_share(np.isnan(column)),
+        missing_reference=None if seen is None else _share(np.isnan(seen)),
+        unusual=_share(_unusual(feature, known, values[~np.isnan(column), 0])),
+        impossible=int((~possible).sum()),
+        unseen=tuple(unseen),
+        distinct=len(np.unique(known)),
+    )
+
+
+def _share(which: NDArray[np.bool_]) -> float:
+    return float(which.mean()) if len(which) else 0.0
+
+
+def _possible(feature: Feature, known: Array) -> NDArray[np.bool_]:
+    if feature.kind is Kind.NUMBER:
+        return np.asarray((known >= feature.low) & (known <= feature.high))
+    codes = list(feature.codes.values()) or range(int(feature.low), int(feature.high) + 1)
+    return np.isin(known, list(codes))
+
+
+def _unusual(feature: Feature, known: Array, age: Array) -> NDArray[np.bool_]:
+    if not feature.is_numeric:
+        return np.zeros(len(known), dtype=bool)
+    found = np.zeros(len(known), dtype=bool)
+    for some in np.unique(age[~np.isnan(age)]):  # the usual range of a heart rate falls with age
+        low, high = usual_range(feature, float(some))
+        of_age = age == some
+        found |= of_age & (known < low) if low is not None else False
+        found |= of_age & (known > high) if high is not None else False
+    return found
+
+
+def _warned(values: Array) -> float:
+    rows = ([None if v != v else v for v in row] for row in values.tolist())
+    return sum(bool(unusual(row)) for row in rows) / len(values)
+
+
+def _runs(values: Array) -> NDArray[np.int64]:
+    """Return the lengths of the stretches of equal rows."""
+    comparable = np.nan_to_num(values, nan=-99.0)
+    changed = np.any(comparable[1:] != comparable[:-1], axis=1)
+    starts = np.flatnonzero(np.concatenate([[True], changed, [True]]))
+    return np.diff(starts)
+
+
+def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> list[Problem]:
+    label = next(feature.label for feature in FEATURES if feature.name == found.name)
+    problems = []
+    if found.impossible:
+        sentence = f"{label} has {found.impossible:,} values that cannot be."
+        problems.append(Problem(found.name, "impossible", True, sentence))
+    if found.unseen:
+        codes = ", ".join(f"{code:g}" for code in found.unseen)
+        sentence = f"{label} has codes that the training data has not: {codes}."
+        problems.append(Problem(found.name, "unseen", False, sentence))
+    if not enough:
+        return problems
+    if found.missing >= ABSENT and (found.missing_reference or 0.0) < ABSENT:
+        sentence = f"{label} is not known for {found.missing:.0%} of the patients."
+        problems.append(Problem(found.name, "absent", True, sentence))
+    elif found.distinct == 1 and found.n_known >= MIN_N and _varies(found.name, reference):
+        sentence = f"{label} has the same value for all {found.n_known:,} patients."
+        problems.append(Problem(found.name, "constant", True, sentence))
+    if found.unusual >= UNUSUAL and found.n_known >= MIN_N:
+        sentence = f"{label} is unusual for {found.unusual:.0%} of the patients."
+        problems.append(Problem(found.name, "unusual", False, sentence))
+    return problems
+
+
+def _varies(name: str, reference: Array | None) -> bool:
+    if reference is None:
+        return True
+    column = reference[:, NAMES.index(name)]
+    return len(np.unique(column[~np.isnan(column)])) > 1
+
+
+def _run_problem(runs: NDArray[np.int64] | None) -> list[Problem]:
+    if runs is None or runs.max() < RUN:
+        return []
+    sentence = f"The same patient came {int(runs.max()):,} times in a row."
+    return [Problem("", "repeated", False, sentence)]
+
+
+def _refusal_problem(
+    refused: int, answered: int, refusals: Sequence[Mapping[str, Any]]
+) -> list[Problem]:
+    share = refused / (refused + answered) if refused else 0.0
+    if share < REFUSED:
+        return []
+    most = max(refusals, key=lambda refusal: int(refusal["count"]))
+    sentence = (
+        f"{share:.0%} of the requests were refused, most for {most['field'] or 'the service'} "
+        f"({str(most['reason']).replace('_', ' ')})."
+    )
+    return [Problem(str(most["field"]), "refused", False, sentence)]
