@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from pathlib import Path
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
     """What can be set, as `CARDIOWATCH_<NAME>`; the table in docs/settings.md derives from this."""
 
-    model_config = SettingsConfigDict(env_prefix="CARDIOWATCH_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CARDIOWATCH_", env_ignore_empty=True, frozen=True)
 
     database_url: str = Field(
         "sqlite:///var/cardiowatch.db",
@@ -27,6 +29,16 @@ class Settings(BaseSettings):
         "",
         description="Where the dashboard and the replay find the API; "
         "default: http://127.0.0.1 and API_PORT.",
+    )
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Key with which the dashboard and the replay call the API."
+    )
+    keys_file: Path | None = Field(
+        None, description="Hashed API keys; without it the API answers its own machine alone."
+    )
+    dashboard_host: str = Field("127.0.0.1", description="Address on which the dashboard listens.")
+    dashboard_behind_proxy: bool = Field(
+        False, description="Something in front of the dashboard decides who may see it."
     )
     dashboard_port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
     threshold: float = Field(
@@ -44,6 +56,21 @@ class Settings(BaseSettings):
     def _api_url_follows_port(cls, values: dict[str, object]) -> dict[str, object]:
         values.setdefault("api_url", f"http://127.0.0.1:{values.get('api_port', 8000)}")
         return values
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host name or address means this machine."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def in_kubernetes() -> bool:
+    """Say whether this process runs in a pod, where a SQLite file would be one pod's own."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 class SettingsError(ValueError):

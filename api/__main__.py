@@ -10,10 +10,10 @@ import tempfile
 
 import uvicorn
 
-from api.security import is_loopback
+from api.keyring import KeysError, read
 from db.engine import DatabaseUnavailable
 from pipeline.model import ModelError, load
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, in_kubernetes, is_loopback, load_settings
 
 KEEP_ALIVE_S = 620
 """Google's load balancer keeps a backend connection for 600 s; ours must outlive it."""
@@ -28,10 +28,16 @@ def _parse() -> argparse.Namespace:
 
 
 def _refusal_to_start(settings: Settings) -> str | None:
-    if not is_loopback(settings.api_host):
+    if settings.keys_file is None and not is_loopback(settings.api_host):
         return (
             f"CARDIOWATCH_API_HOST is {settings.api_host}: without API keys the service "
-            "listens on loopback only; set it to 127.0.0.1"
+            "listens on loopback only; set it to 127.0.0.1, or make keys with "
+            "python -m api.keys and set CARDIOWATCH_KEYS_FILE"
+        )
+    if in_kubernetes() and settings.database_url.startswith("sqlite"):
+        return (
+            "In Kubernetes a SQLite log would be one pod's own and end with it: "
+            "set CARDIOWATCH_DATABASE_URL to PostgreSQL"
         )
     if settings.api_workers > 1 and settings.database_url.startswith("sqlite"):
         return (
@@ -56,9 +62,11 @@ def main() -> int:
             from db.migrate import migrate
 
             migrate(settings.database_url)
-        # Loaded here once so that a missing or changed model is one line, not a worker's traceback.
+        # Read here once so that what is missing or wrong is one line, not a worker's traceback.
         load(settings.model_dir)
-    except (SettingsError, ModelError, DatabaseUnavailable) as error:
+        if settings.keys_file is not None:
+            read(settings.keys_file)
+    except (SettingsError, ModelError, KeysError, DatabaseUnavailable) as error:
         return _say(str(error))
     return _serve(settings)
 

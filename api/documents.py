@@ -112,7 +112,8 @@ OUTCOME_ROW: Json = {
 }
 
 _MEANING = {
-    403: "The Host or Origin is not this machine (no API keys are set)",
+    401: "No API key, or one that is not known",
+    403: "The key lacks the role; or, where no keys are set, Host or Origin is not this machine",
     404: "There is no such thing",
     405: "The method is not allowed here",
     409: "The idempotency key was used with another request",
@@ -171,12 +172,12 @@ OUTCOME_BODY: Json = {
 }
 
 _STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
-LOG: Replies = ok(_PAGE) | problems(403, 422, 503)
+LOG: Replies = ok(_PAGE) | problems(401, 403, 422, 503)
 LOG[200]["content"] |= _STREAMS
-ROW: Replies = ok(ref("LoggedPrediction")) | problems(403, 404, 422, 503)
-EXPLANATION: Replies = ok(_EXPLAINED) | problems(403, 404, 422, 503)
-OUTCOME: Replies = ok(ref("Outcome")) | problems(403, 404, 413, 415, 422, 503)
-STATIC: Replies = ok(_OBJECT) | problems(403, 422)
+ROW: Replies = ok(ref("LoggedPrediction")) | problems(401, 403, 404, 422, 503)
+EXPLANATION: Replies = ok(_EXPLAINED) | problems(401, 403, 404, 422, 503)
+OUTCOME: Replies = ok(ref("Outcome")) | problems(401, 403, 404, 413, 415, 422, 503)
+STATIC: Replies = ok(_OBJECT) | problems(401, 403, 422)
 HEALTH: Replies = ok(_OBJECT) | problems(403)
 READY: Replies = ok(_OBJECT) | problems(403, 503)
 METRICS: Replies = problems(403)

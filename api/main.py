@@ -24,7 +24,7 @@ from api.parameters import SENTENCES
 from api.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
 from api.queries import BATCH, PREDICT
 from api.routes import router
-from api.security import may_call, refuse_caller
+from api.security import KEY_ID, admit
 from api.service import Service
 from db.engine import DatabaseUnavailable
 from db.ids import new_id
@@ -41,10 +41,10 @@ _ABOUT = (
 
 
 class Gate:
-    """The ASGI application: lets in callers of this machine and sends them the shortest way.
+    """The ASGI application: lets callers in and sends them the shortest way.
 
-    Because no API keys are set, only loopback names are let in. What predicts goes straight to its
-    endpoint; FastAPI's own middleware would take as long as the prediction.
+    What predicts goes straight to its endpoint; FastAPI's own middleware would take as long as the
+    prediction.
     """
 
     def __init__(self, app: FastAPI, service: Service, endpoints: Sequence[Endpoint]) -> None:
@@ -66,9 +66,13 @@ class Gate:
             send = closing(send)
         scope[HEADERS] = headers = dict(scope["headers"])
         endpoint = self._endpoints.get(scope["path"])
-        if not may_call(headers.get(b"host", b""), headers.get(b"origin")):
-            await refuse_caller().response(new_id())(scope, receive, send)
-        elif endpoint is not None and scope["method"] == "POST":
+        try:
+            scope[KEY_ID] = admit(self.service.keys, scope["method"], scope["path"], headers)
+        except Problem as refusal:
+            self.service.count_refusal("gate", "live", refusal)
+            await refusal.response(new_id())(scope, receive, send)
+            return
+        if endpoint is not None and scope["method"] == "POST":
             await endpoint(scope, receive, send)
         else:
             await self.app(scope, receive, send)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from api.documents import OUTCOME_ROW, PROBLEM, Json, ok, patient_schema, problems, ref, row_schema
 from api.predict import Answer
 from api.schemas import BATCH_MAX
+from api.security import KEYLESS
 from db.tables import SOURCES
 from pipeline.codings import Coding
 
@@ -40,7 +41,7 @@ _KEY = {
 
 def _operation(summary: str, parameters: list[Json], body: Json, reply: Json) -> Json:
     statuses = {**ok(reply, "Answered, and the row is committed"),
-                **problems(403, 409, 413, 415, 422, 503)}  # fmt: skip
+                **problems(401, 403, 409, 413, 415, 422, 503)}  # fmt: skip
     return {
         "tags": ["predict"],
         "summary": summary,
@@ -106,6 +107,10 @@ def document(app: FastAPI) -> Json:
             "Outcome": OUTCOME_ROW,
         }
         components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
+        made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         made["paths"] = _plain_paths() | made["paths"]
+        for path, calls in made["paths"].items():
+            for call in calls.values():  # {}: where no keys are set, and for the probes
+                call["security"] = [{}] if path in KEYLESS else [{"key": []}, {}]
         app.openapi_schema = made
     return app.openapi_schema

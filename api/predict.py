@@ -21,6 +21,7 @@ from api.bodies import HEADERS, Disconnected, Headers, read_json_body
 from api.errors import FieldError, Problem, bug, invalid
 from api.queries import PredictQuery, predict_query, source_of
 from api.schemas import DECODERS, Row
+from api.security import KEY_ID
 from api.service import Service, not_logged
 from db.ids import new_id
 from db.log import Answer as Remembered
@@ -150,7 +151,7 @@ class Endpoint:
             query = predict_query(query_string, self.allowed)
             body = await read_json_body(headers, receive, self.limit)
             self.service.require_started()
-            once = Once.of(headers, query_string, body)
+            once = Once.of(headers, query_string, body, f"{self.route} {scope[KEY_ID]}")
             reply = await self._logged(query, body, started, once)
         except Problem as problem:
             source = source_of(query_string)
@@ -170,11 +171,11 @@ class Endpoint:
         """Return the reply, its rows committed; a retry gets the first reply and adds no row."""
         log = self.service.log
         try:
-            earlier = await log.find_idempotent(self.route, once.key) if once else None
+            earlier = await log.find_idempotent(once.scope, once.key) if once else None
             if once and earlier:
                 return once.first_answer(earlier)
             scored = self.score(self.service, query, body, started)
-            claim = once.claim(self.route, scored.reply) if once else None
+            claim = once.claim(scored.reply) if once else None
             earlier = await log.append(scored.rows, idempotency=claim)
             if once and earlier:  # the same key, committed meanwhile by another request
                 return once.first_answer(earlier)
@@ -185,13 +186,17 @@ class Endpoint:
 
 
 class Once(NamedTuple):
-    """An idempotency key and the fingerprint of the request it came with."""
+    """An idempotency key and the fingerprint of the request it came with.
 
+    `scope` is route and API key: no caller is given another one's answer.
+    """
+
+    scope: str
     key: str
     fingerprint: bytes
 
     @classmethod
-    def of(cls, headers: Headers, query_string: bytes, body: bytes) -> Once | None:
+    def of(cls, headers: Headers, query_string: bytes, body: bytes, scope: str) -> Once | None:
         """Read the `Idempotency-Key` header: 1 to 255 printable ASCII characters.
 
         Raises
@@ -206,11 +211,11 @@ class Once(NamedTuple):
             message = f"Idempotency-Key takes 1 to {_KEY_MAX} printable ASCII characters, no spaces"
             raise invalid([FieldError("body", message, "idempotency_key")])
         fingerprint = hashlib.sha256(query_string + b"\0" + body).digest()
-        return cls(key.decode("ascii"), fingerprint)
+        return cls(scope, key.decode("ascii"), fingerprint)
 
-    def claim(self, route: str, reply: bytes) -> Claim:
+    def claim(self, reply: bytes) -> Claim:
         """Return what the log is to remember together with the rows."""
-        return Claim(route, self.key, self.fingerprint, reply)
+        return Claim(self.scope, self.key, self.fingerprint, reply)
 
     def first_answer(self, earlier: Remembered) -> bytes:
         """Return the remembered reply, or refuse the key's reuse with another request (409)."""

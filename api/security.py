@@ -1,22 +1,22 @@
-"""Who may call: without keys only this machine's own programs and pages, by loopback names."""
+"""Who may call: with keys their holders, each within its roles; without, this machine alone."""
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from api.errors import Problem
+from api.keyring import Keyring, KeysError
+from settings import is_loopback
 
+KEYLESS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Probes and Prometheus hold no key; these say nothing of a patient."""
 
-def is_loopback(host: str) -> bool:
-    """Say whether a host name or address means this machine."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+KEY_ID = "cardiowatch.key"
+"""Where the gate leaves the id of the caller's key in the ASGI scope; "" without keys."""
+
+_BEARER = b"bearer "
 
 
 def _host_of(netloc: str) -> str:
@@ -41,11 +41,60 @@ def may_call(host: bytes, origin: bytes | None) -> bool:
     return scheme in ("http", "https") and is_loopback(_host_of(netloc))
 
 
-def refuse_caller() -> Problem:
-    """Return the 403 for a foreign `Host` or `Origin`."""
+def role_needed(method: str, path: str) -> str | None:
+    """Return the role that a call needs; None = any key will do.
+
+    A test holds this against every call of the OpenAPI document.
+    """
+    if path in ("/predict", "/predict/batch"):
+        return "predict"
+    if path == "/predictions" or path.startswith("/predictions/"):
+        return "outcome" if method == "PUT" else "read"
+    return None
+
+
+def admit(keys: Keyring | None, method: str, path: str, headers: Mapping[bytes, bytes]) -> str:
+    """Let a caller in and return the id of its key ("" without keys).
+
+    Raises
+    ------
+    Problem
+        401 without a key that is known, 403 when it lacks the role; 403 for a foreign `Host` or
+        `Origin` where there are no keys; 503 when the keys cannot be read.
+    """
+    if keys is None:
+        if not may_call(headers.get(b"host", b""), headers.get(b"origin")):
+            raise _not_local()
+        return ""
+    if path in KEYLESS:
+        return ""
+    sent = headers.get(b"authorization", b"")
+    try:
+        key = keys.find(sent[len(_BEARER) :]) if sent[: len(_BEARER)].lower() == _BEARER else None
+    except KeysError:
+        raise _keys_unreadable() from None
+    if key is None:
+        raise _no_key()
+    role = role_needed(method, path)
+    if not key.may(role):
+        raise Problem(403, "role", f"This key lacks the role {role}.")
+    return key.id
+
+
+def _not_local() -> Problem:
     return Problem(
         403,
         "not-local",
         "Without API keys this service answers only programs and pages of its own machine: "
         "call it as 127.0.0.1 or localhost, not through another name or another site's page.",
     )
+
+
+def _no_key() -> Problem:
+    detail = "Send a key that is known: Authorization: Bearer <key>; python -m api.keys makes them."
+    return Problem(401, "no-key", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _keys_unreadable() -> Problem:
+    detail = "The keys cannot be read now, so nobody can be let in; the service's log says why."
+    return Problem(503, "no-keys", detail, headers={"Retry-After": "1"})

@@ -11,6 +11,7 @@ from typing import Any
 
 from api import metrics
 from api.errors import FieldError, Problem
+from api.keyring import Keyring, KeysError
 from db.engine import DatabaseUnavailable
 from db.log import Log, LogUnavailable
 from db.queries import Reader
@@ -34,6 +35,7 @@ class Service:
             (settings.model_dir / "evidence.json").read_text("utf-8")
         )
         self.threshold = settings.threshold
+        self.keys = Keyring(settings.keys_file) if settings.keys_file else None
         self.log = Log(
             settings.database_url,
             queue_max=settings.log_queue_max,
@@ -82,7 +84,7 @@ class Service:
                 logger.warning("not ready: %s", cause)
 
     async def check_ready(self) -> dict[str, str]:
-        """Ask the model's files, the database, and the writer for a real write.
+        """Ask the model's files, the keys, the database, and the writer for a real write.
 
         Raises
         ------
@@ -90,6 +92,7 @@ class Service:
             503, naming what does not answer.
         """
         answers = {
+            "keys": self.keys is None or await _answers("keys", asyncio.to_thread(self.keys.check)),
             "model": await _answers("model", asyncio.to_thread(load, self.model_dir)),
             "database": await _answers("database", asyncio.to_thread(self.reader.ping)),
             "log": self.started and await _answers("log", self.log.ping()),
@@ -121,7 +124,7 @@ class Service:
 async def _answers(name: str, question: Awaitable[object]) -> bool:
     try:
         await question
-    except (ModelError, DatabaseUnavailable, LogUnavailable) as cause:
+    except (ModelError, KeysError, DatabaseUnavailable, LogUnavailable) as cause:
         logger.warning("not ready: the %s does not answer: %s", name, cause)
         return False
     return True

@@ -8,10 +8,17 @@ import sys
 import uvicorn
 
 from dashboard.app import create_app
-from settings import SettingsError, load_settings
+from settings import Settings, SettingsError, is_loopback, load_settings
 
-HOST = "127.0.0.1"
-"""Loopback only: without keys the address is the only lock."""
+
+def _refusal_to_start(settings: Settings) -> str | None:
+    if settings.dashboard_behind_proxy or is_loopback(settings.dashboard_host):
+        return None
+    return (
+        f"CARDIOWATCH_DASHBOARD_HOST is {settings.dashboard_host}: the dashboard asks for no "
+        "login and so listens on loopback only; set it to 127.0.0.1, or put a proxy in front that "
+        "decides who may see it and set CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
+    )
 
 
 def main() -> None:
@@ -20,13 +27,16 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="default: CARDIOWATCH_DASHBOARD_PORT or 8501")
     chosen = parser.parse_args().port
     try:
-        port = chosen or load_settings().dashboard_port
+        settings = load_settings()
     except SettingsError as error:
         sys.exit(str(error))
+    refusal = _refusal_to_start(settings)
+    if refusal is not None:
+        sys.exit(refusal)
     uvicorn.run(
         create_app(),
-        host=HOST,
-        port=port,
+        host=settings.dashboard_host,
+        port=chosen or settings.dashboard_port,
         access_log=False,
         server_header=False,
         log_level="warning",

@@ -40,10 +40,13 @@ class Client:
     ----------
     url : str
         Its base address.
+    key : str
+        The API key to call it with; "" = none, on one machine.
     """
 
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False)
+    def __init__(self, url: str, key: str = "") -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers)
 
     def close(self) -> None:
         """Close the connections that wait for the next call."""

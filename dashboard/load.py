@@ -62,7 +62,8 @@ class Overview:
 @st.cache_resource
 def client() -> Client:
     """Return the one HTTP client of this process."""
-    return Client(load_settings().api_url)
+    settings = load_settings()
+    return Client(settings.api_url, settings.api_key.get_secret_value())
 
 
 @st.cache_resource

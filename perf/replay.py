@@ -98,9 +98,11 @@ def main() -> int:
     """Replay; return 0 only when every patient was answered."""
     options = _parse()
     try:
-        url = options.url or load_settings().api_url
+        settings = load_settings()
+        url, key = options.url or settings.api_url, settings.api_key.get_secret_value()
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         # Not through the proxy that the environment may name: the service is on this machine.
-        with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers) as client:
             records = []
             asked = bodies(options.patients, options.seed)
             for record in replay(client, asked, options.source):
