@@ -54,6 +54,15 @@ _SHARES = (0.3, 0.6)
 """Fixed rates of the open-loop check, as shares of what c=200 reached."""
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A running service, the bodies that it takes, and where."""
+
+    server: Server
+    bodies: Path
+    path: str = PATH
+
+
 class BenchFailed(Exception):
     """Nothing can be measured; one sentence says why and what to do."""
 
@@ -66,12 +75,15 @@ class Found:
     start_s: dict[str, float] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     open_loop: list[tuple[str, OpenLoop]] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
     complete: bool = False
 
     def benchmark(self) -> Benchmark:
         """Return medians and ratios, as they are kept."""
         summaries = summarise(self.runs)
-        return Benchmark(self.environment, self.start_s, summaries, self.open_loop, self.complete)
+        return Benchmark(
+            self.environment, self.start_s, summaries, self.open_loop, self.complete, self.missing
+        )
 
 
 def _uvicorn(module: str) -> tuple[str, ...]:
@@ -108,12 +120,36 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
     return servers
 
 
-def wrk(server: Server, scenario: Scenario, bodies: Path) -> LoadTest:
+def start_peers(
+    folder: Path, patients: Sequence[bytes], stack: ExitStack, missing: dict[str, str]
+) -> dict[str, Asked]:
+    """Start the model servers of others; who cannot be measured is in `missing` with the reason."""
+    from perf.peers.services import PEERS, PeerFailed  # brings scikit-learn
+
+    asked = {}
+    for peer in PEERS:
+        print(f"starting {peer.name}", file=sys.stderr)
+        bodies = folder / f"{peer.name}.jsonl"
+        peer.write_bodies(patients, bodies)
+        try:
+            server = stack.enter_context(peer.start(cores()[0]))
+        except PeerFailed as error:
+            missing[peer.name] = str(error)
+            continue
+        asked[peer.name] = Asked(server, bodies, peer.path)
+        if not wrk(asked[peer.name], Scenario(8, 1, 1)).ok:
+            server.kill()
+            del asked[peer.name]
+            missing[peer.name] = "answers no patient with 200"
+    return asked
+
+
+def wrk(asked: Asked, scenario: Scenario) -> LoadTest:
     """Run wrk once."""
     command = [
         "wrk", f"-t{scenario.threads}", f"-c{scenario.connections}", f"-d{scenario.seconds:g}s",
         f"--timeout={scenario.timeout_s}s", "--script", str(ROOT / "perf" / "predict.lua"),
-        f"http://127.0.0.1:{server.port}{PATH}", "--", str(bodies),
+        f"http://127.0.0.1:{asked.server.port}{asked.path}", "--", str(asked.bodies),
     ]  # fmt: skip
     with pinned(cores()[1]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
@@ -122,11 +158,12 @@ def wrk(server: Server, scenario: Scenario, bodies: Path) -> LoadTest:
     return parse(done.stdout)
 
 
-def measure(server: Server, name: str, scenario: Scenario, bodies: Path, round_: int) -> Run:
+def measure(asked: Asked, name: str, scenario: Scenario, round_: int) -> Run:
     """Run wrk once and read what it cost the service."""
+    server = asked.server
     server.settle()
     before = server.cpu_s()
-    result = wrk(server, scenario, bodies)
+    result = wrk(asked, scenario)
     after = server.cpu_s()
     answers = sum(result.answered.values())
     known = before is not None and after is not None and answers
@@ -149,19 +186,15 @@ def open_loop(server: Server, rate: float, seconds: float, bodies: Path) -> Open
 
 
 def run(
-    servers: Mapping[str, Server],
-    scenarios: Sequence[Scenario],
-    rounds: int,
-    bodies: Path,
-    runs: list[Run],
+    services: Mapping[str, Asked], scenarios: Sequence[Scenario], rounds: int, runs: list[Run]
 ) -> None:
     """Measure every service in every scenario, in turns, and add each to `runs` at once."""
-    for server in servers.values():
-        wrk(server, Scenario(8, 1, 1), bodies)  # warm: nobody's first requests are measured
+    for asked in services.values():
+        wrk(asked, Scenario(8, 1, 1))  # warm: nobody's first requests are measured
     for round_ in range(1, rounds + 1):
         for scenario in scenarios:
-            for name, server in servers.items():
-                runs.append(measure(server, name, scenario, bodies, round_))
+            for name, asked in services.items():
+                runs.append(measure(asked, name, scenario, round_))
                 found = runs[-1].result
                 print(
                     f"round {round_} of {rounds}, c={scenario.connections}: {name} "
@@ -177,6 +210,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of every scenario, instead of 15 to 60")
     parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL, measured as well")
     parser.add_argument("--workers", type=int, default=1, help="processes of our API on it")
+    parser.add_argument("--peers", action="store_true", help="MLServer, LitServe and BentoML, too")
     parser.add_argument("--no-store", action="store_true", help="keep nothing in the database")
     parser.add_argument("--out", type=Path, default=ROOT / "perf" / "results", metavar="FOLDER")
     return parser.parse_args()
@@ -188,10 +222,13 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack, found: Fo
     if options.seconds:
         scenarios = tuple(replace(s, seconds=options.seconds) for s in scenarios)
     bodies = folder / "bodies.jsonl"
-    write_bodies(bodies)
+    patients = write_bodies(bodies)
     servers = start(folder, options, stack)
-    found.start_s |= {name: round(server.start_s, 2) for name, server in servers.items()}
-    run(servers, scenarios, options.rounds or (1 if options.quick else 3), bodies, found.runs)
+    services = {name: Asked(server, bodies) for name, server in servers.items()}
+    if options.peers:
+        services |= start_peers(folder, patients, stack, found.missing)
+    found.start_s |= {name: round(one.server.start_s, 2) for name, one in services.items()}
+    run(services, scenarios, options.rounds or (1 if options.quick else 3), found.runs)
     top = found.benchmark().nearest(OURS)
     assert top is not None  # noqa: S101 - ours is always among the services
     seconds = min(scenarios[0].seconds, 15)
@@ -223,7 +260,8 @@ def keep(found: Found, out: Path, database: str | None) -> None:
     if not result.closed_loop:
         return
     print(environment_line(found.environment))
-    print(f"\n{closed_loop_table(result.closed_loop)}\n\n{open_loop_table(result.open_loop)}")
+    print(f"\n{closed_loop_table(result.closed_loop, result.missing)}")
+    print(f"\n{open_loop_table(result.open_loop)}")
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -87,15 +87,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
-def closed_loop_table(summaries: Sequence[Summary]) -> str:
-    """Return one Markdown table per scenario."""
+def closed_loop_table(summaries: Sequence[Summary], missing: Mapping[str, str]) -> str:
+    """Return one Markdown table per scenario; who is missing has a row that says why."""
     head = ("service", "req/s", "lowest-highest", "x echo", "p50 ms", "p99 ms", "p99 / echo's",
             "timeouts", "other failures", "503", "CPU us/req", "CPU / echo's", "MB")  # fmt: skip
     parts = []
     shapes = dict.fromkeys((s.connections, s.threads, s.seconds, s.timeout_s) for s in summaries)
     for shape in shapes:
         connections, threads, seconds, timeout_s = shape
-        rows = [
+        rows: list[Sequence[str]] = [
             (s.service, f"{s.ok_per_s:,.0f}", f"{s.low:,.0f}-{s.high:,.0f}",
              _cell(s.ok_ratio, ".2f"), _cell(s.p50_ms or None, ".1f"),
              _cell(s.p99_ms or None, ".1f"),
@@ -105,6 +105,8 @@ def closed_loop_table(summaries: Sequence[Summary]) -> str:
             for s in summaries
             if (s.connections, s.threads, s.seconds, s.timeout_s) == shape
         ]  # fmt: skip
+        for service, reason in missing.items():
+            rows.append((service, f"not measured: {reason}", *["-"] * (len(head) - 2)))
         title = (
             f"**c={connections}, t={threads}, {seconds:g} s, timeout {timeout_s} s**, "
             f"median of {summaries[0].rounds}"

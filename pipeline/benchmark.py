@@ -7,7 +7,7 @@ a new number; a field that is only added has a default here, so that older runs 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
 from pipeline.loadtest import Measured
@@ -88,6 +88,8 @@ class Benchmark:
         Service -> seconds from its start to its first answer.
     open_loop
         (service, result) per fixed rate.
+    missing
+        Service -> why it could not be measured, in one sentence.
     """
 
     environment: Mapping[str, Any]
@@ -95,6 +97,7 @@ class Benchmark:
     closed_loop: Sequence[Summary]
     open_loop: Sequence[tuple[str, OpenLoop]]
     complete: bool = True
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, connections: int) -> list[Summary]:
         """Return what was measured with so many connections."""
@@ -119,6 +122,7 @@ class Benchmark:
             "start_s": dict(self.start_s),
             "closed_loop": [asdict(summary) for summary in self.closed_loop],
             "open_loop": [{"service": name, **asdict(result)} for name, result in self.open_loop],
+            "missing": dict(self.missing),
         }
 
 
@@ -139,6 +143,7 @@ def from_dict(kept: Mapping[str, Any]) -> Benchmark:
             closed_loop=[_of(Summary, summary) for summary in kept["closed_loop"]],
             open_loop=[(one["service"], _of(OpenLoop, one)) for one in kept["open_loop"]],
             complete=kept["complete"],
+            missing=kept.get("missing", {}),
         )
     except (KeyError, TypeError) as error:
         raise UnreadableBenchmark(f"a field is missing: {error!r}") from error
@@ -148,5 +153,5 @@ _T = TypeVar("_T", Summary, OpenLoop)
 
 
 def _of(kind: type[_T], values: Mapping[str, Any]) -> _T:
-    names = {field.name for field in fields(kind)}
+    names = {one.name for one in fields(kind)}
     return kind(**{name: value for name, value in values.items() if name in names})
