@@ -22,9 +22,9 @@ from db.log import LogUnavailable
 from db.migrate import migrate
 from db.queries import Reader
 from db.tables import predictions
+from perf.postgres import Cluster
 from tests.db.faults import callers, loop_never_waits_longer_than
 from tests.db.rows import row, running_log
-from tests.postgres import Server
 
 TIMEOUT_S = 0.5
 IN_TIME_S = TIMEOUT_S + 0.3  # shared machines are slow to wake up
@@ -165,7 +165,7 @@ def test_a_call_larger_than_the_queue_passes_when_nothing_waits(sqlite_url: str)
     asyncio.run(run())
 
 
-def test_a_stopped_server_is_a_refusal_in_time_and_then_over(mortal_server: Server) -> None:
+def test_a_stopped_server_is_a_refusal_in_time_and_then_over(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
 
     async def run() -> None:
@@ -188,7 +188,7 @@ def test_a_stopped_server_is_a_refusal_in_time_and_then_over(mortal_server: Serv
     asyncio.run(run())
 
 
-def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Server) -> None:
+def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
 
     async def run() -> None:
@@ -211,7 +211,7 @@ def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Serve
     asyncio.run(run())
 
 
-def test_a_log_whose_server_is_frozen_still_stops(mortal_server: Server) -> None:
+def test_a_log_whose_server_is_frozen_still_stops(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
 
     async def run() -> float:

@@ -18,8 +18,8 @@ from db.engine import DatabaseUnavailable, check_revision, connect, session
 from db.ids import new_id
 from db.migrate import MIGRATIONS, migrate
 from db.tables import REVISION, load_tests, metadata, reports, rollups, unrolled
+from perf.postgres import Cluster
 from tests.db.rows import row, store
-from tests.postgres import Server
 
 LINES = [
     "0001  The first tables.",
@@ -55,7 +55,7 @@ def test_keys_and_checks_are_those_of_the_tables_too(
     if database_url.startswith("sqlite"):
         declared = f"sqlite:///{tmp_path}/declared.db"
     else:
-        server: Server = request.getfixturevalue("postgres_server")
+        server: Cluster = request.getfixturevalue("postgres_server")
         declared = server.url(server.new_database())
     metadata.create_all(connect(declared, create=True))
 

@@ -16,8 +16,8 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.queries import Reader
 from db.tables import models
+from perf.postgres import Cluster
 from tests.db.rows import row, running_log, store
-from tests.postgres import Server
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -221,7 +221,7 @@ def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
 
 
 def test_a_frozen_server_does_not_hold_a_reader(
-    mortal_server: Server, monkeypatch: pytest.MonkeyPatch
+    mortal_server: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.queries.ANSWER_S", 0.5)
     url = mortal_server.url(mortal_server.new_database())

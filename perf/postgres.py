@@ -1,0 +1,154 @@
+"""A throwaway PostgreSQL cluster, to be stopped, frozen, cut off and filled."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+_number = count(1)
+
+
+class PostgresMissing(Exception):
+    """The server's programs are not installed; the message names the command that does it."""
+
+
+class Cluster:
+    """A PostgreSQL server in a folder of its own, reached through its socket there.
+
+    Needs the server's programs (Debian: apt-get install postgresql).
+
+    Parameters
+    ----------
+    folder
+        To put the cluster in, with a short path (a socket's holds about 100 characters) that every
+        user may pass; default: a new temporary one.
+    settings
+        Further settings of the server, as `fsync=off`.
+    wrapper
+        Command to run the server's programs in, as `("ip", "netns", "exec", "name")`.
+
+    Raises
+    ------
+    PostgresMissing
+        The server's programs are not installed.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, settings: Sequence[str] = (), wrapper: Sequence[str] = ()
+    ) -> None:
+        self._programs = _programs()
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="pg"))
+        self._settings = ["listen_addresses=''", "shared_buffers=32MB", *settings]
+        self._wrapper = wrapper
+        self._user = _not_root()
+        if self._user:
+            shutil.chown(self.folder, self._user)
+        self._run(
+            "initdb", "-D", self._data, "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync"
+        )
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        if self._user:
+            # Not Popen's `user`: the wrapper may need root.
+            group = pwd.getpwnam(self._user).pw_gid
+            drop = ("setpriv", f"--reuid={self._user}", f"--regid={group}", "--clear-groups")
+            command = [*drop, *command]
+        done = subprocess.run(  # noqa: S603
+            [*self._wrapper, *command], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}")
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = " ".join([f"-k {self.folder}", *(f"-c {setting}" for setting in self._settings)])
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", self._data, "-l", log, "-o", options, "-w", "start")
+
+    def stop(self) -> None:
+        """Stop the server at once, as a crash would."""
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+
+    @property
+    def running(self) -> bool:
+        """Whether the server's main process lives."""
+        try:
+            os.kill(self._main(), 0)
+        except (OSError, ValueError, IndexError):
+            return False
+        return True
+
+    def freeze(self) -> None:
+        """Stop every process of the server where it stands, as a frozen machine would."""
+        os.kill(self._main(), signal.SIGSTOP)  # first: it must not start another one meanwhile
+        for process in self._processes():
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let every process go on."""
+        for process in self._processes():
+            os.kill(process, signal.SIGCONT)
+
+    def _main(self) -> int:
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def _processes(self) -> list[int]:
+        main = self._main()
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return [main, *map(int, children)]
+
+    def allow(self, addresses: str) -> None:
+        """Let callers from these addresses in, as `198.18.0.0/24`; before the start."""
+        with (self.folder / "data" / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {addresses} trust\n")
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of a database, through the socket."""
+        return f"postgresql+psycopg://test@/{database}?host={self.folder}"
+
+    def new_database(self) -> str:
+        """Make an empty database and return its name."""
+        name = f"test_{next(_number)}"
+        self._run("createdb", "-h", str(self.folder), "-U", "test", "-T", "template0", name)
+        return name
+
+    def drop(self, database: str) -> None:
+        """Drop a database, whoever uses it."""
+        self._run("dropdb", "-h", str(self.folder), "-U", "test", "--force", database)
+
+    def remove(self) -> None:
+        """Stop the server and delete everything."""
+        if self.running:
+            self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _not_root() -> str | None:
+    """Return the user who runs the server: it refuses to run as root."""
+    if os.getuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _programs() -> Path:
+    """Find the server's programs, which Debian does not put on the path."""
+    found = shutil.which("initdb")
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name))
+    if found:
+        folders.append(Path(found).resolve().parent)
+    if not folders:
+        raise PostgresMissing("PostgreSQL's server is missing: apt-get install postgresql")
+    return folders[-1]
