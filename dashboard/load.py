@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ import streamlit as st
 from dashboard.client import ApiDown, Client, LogBusy, Missing, Refused
 from db.export import csv_lines, jsonl_lines
 from db.queries import Bucket, Reader, Summary
+from pipeline.benchmark import KIND, Benchmark, UnreadableBenchmark, from_dict
 from pipeline.codings import Coding, encode_row
 from settings import load_settings
 
@@ -162,6 +164,17 @@ def ready() -> bool:
     if not answer:
         _ready.clear()
     return answer
+
+
+@st.cache_data(ttl=_FRESH_S, max_entries=1)
+def load_tests() -> tuple[list[tuple[datetime, Benchmark]], int]:
+    """Return the newest runs of `perf.bench`, newest first, and how many could not be read."""
+    kept = [row for row in reader().load_tests(limit=100) if row["kind"] == KIND]
+    runs = []
+    for row in kept:
+        with suppress(UnreadableBenchmark):
+            runs.append((row["recorded_at"], from_dict(row["summary"])))
+    return runs, len(kept) - len(runs)
 
 
 @st.cache_data(ttl=60, max_entries=1)
