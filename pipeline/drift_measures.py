@@ -16,7 +16,7 @@ from pipeline.drift_tables import Array, Table
 
 _PSI_BINS = 10  # deciles of the reference, the usual choice
 _PSI_PRIOR = 0.5  # added to each bin's count, so that an empty bin is not an infinite distance
-CUTS = 64  # points at which Anderson-Darling looks; more change nothing that can be seen
+CUTS = 40  # points at which Anderson-Darling looks; more change nothing that can be seen
 
 
 class Test(NamedTuple):

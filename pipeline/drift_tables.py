@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
@@ -47,7 +48,7 @@ class Table:
         """Known values in the reference and in the window."""
         return int(self.reference.sum()), int(self.current.sum())
 
-    @property
+    @cached_property
     def values(self) -> Array:
         """The different values in the feature's unit."""
         return np.array([self.feature.from_steps(int(step)) for step in self.steps])
