@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import signal
 import subprocess
@@ -38,7 +37,15 @@ from perf.report import (
     open_loop_table,
     summarise,
 )
-from perf.servers import ROOT, Server, ServerFailed, cores, pinned, refuse_others_rows
+from perf.servers import (
+    ROOT,
+    Server,
+    ServerFailed,
+    allow_connections,
+    cores,
+    pinned,
+    refuse_others_rows,
+)
 from pipeline.benchmark import ECHO, KIND, NO_LOG, ON_POSTGRESQL, OURS, Benchmark, OpenLoop
 from pipeline.loadtest import LoadTest, UnreadableOutput, parse
 from settings import SettingsError, load_settings
@@ -279,8 +286,7 @@ def main() -> int:
         if shutil.which("wrk") is None:
             raise BenchFailed("wrk is missing: apt-get install wrk (macOS: brew install wrk)")
         database = ready_to_store(options)
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65536), most))  # 2,000 connections
+        allow_connections()  # 2,000 at once
         # Beside the log of every day, not in a folder that the system may keep in memory.
         (ROOT / "var").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as name:

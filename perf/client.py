@@ -35,6 +35,7 @@ class Connection(asyncio.Protocol):
         self.due = 0.0  # when the request under way ought to have been sent
         self.waiting = False
         self.ending = False  # the service said that it closes after this answer
+        self.head = b""  # of the last answer, in lower case
         self._answered = answered
         self._lost = lost
         self._received = b""
@@ -63,6 +64,7 @@ class Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self._received = b""
+        self.head = head
         self.waiting = False
         self.ending = b"\r\nconnection: close" in head
         self._answered(self, int(head[9:12]), body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -46,6 +47,12 @@ def pinned(to: set[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def allow_connections(number: int = 65536) -> None:
+    """Let this process and those it starts open so many connections, as far as the system does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, number), most))
 
 
 def free_port() -> int:
@@ -131,6 +138,11 @@ class Server:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    @property
+    def process_id(self) -> int:
+        """The service's first process."""
+        return self._process.pid
 
     def terminate(self) -> None:
         """Ask the service to end, as a cluster does; do not wait."""

@@ -1,0 +1,227 @@
+"""What can break under the service, each with a database of its own that is really broken."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.engine import connect, transaction
+from perf.network import Namespaces, Proxy
+from perf.postgres import Cluster
+
+
+class NotPossible(Exception):
+    """Nothing can be broken in that way here; one sentence says why."""
+
+
+@dataclass(frozen=True)
+class Breakable:
+    """A database that can be broken and mended.
+
+    Attributes
+    ----------
+    url
+        Of the database, not migrated yet.
+    break_
+        Breaks it; receives the process id of the service. Returns when it is broken.
+    mend
+        Returns when the database could be used again.
+    how
+        Broken by what, in a few words.
+    """
+
+    url: str
+    break_: Callable[[int], object]
+    mend: Callable[[], object]
+    how: str
+
+
+@contextmanager
+def locked() -> Iterator[Breakable]:
+    """SQLite, and another process that holds its write lock."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/log.db"
+        held = ExitStack()
+        yield Breakable(
+            url,
+            lambda _: held.enter_context(transaction(connect(url))),
+            held.close,
+            "another process holds `BEGIN IMMEDIATE`",
+        )
+
+
+@contextmanager
+def full_sqlite() -> Iterator[Breakable]:
+    """SQLite on a disk that another program fills; without root, files that may not grow."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        url = f"sqlite:///{folder}/log.db"
+        if os.getuid() == 0:
+            ballast = Ballast(stack.enter_context(_small_disk(Path(folder), "16m")))
+            yield Breakable(url, lambda _: ballast.fill(), ballast.remove, "16 MB tmpfs, filled")
+        elif hasattr(resource, "prlimit"):
+            limited: list[int] = []
+
+            def limit(process: int) -> None:
+                limited.append(process)
+                size = Path(f"{folder}/log.db-wal").stat().st_size
+                resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+            def lift() -> None:
+                unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+                resource.prlimit(limited[0], resource.RLIMIT_FSIZE, unlimited)
+
+            yield Breakable(url, limit, lift, "RLIMIT_FSIZE: files may not grow")
+        else:
+            raise NotPossible("needs root (a small file system) or Linux (prlimit)")
+
+
+@contextmanager
+def _cluster(cluster: Cluster) -> Iterator[Cluster]:
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@contextmanager
+def stopped() -> Iterator[Breakable]:
+    """PostgreSQL, stopped at once and started again."""
+    with _cluster(Cluster()) as cluster:
+        url = cluster.url(cluster.new_database())
+        yield Breakable(url, lambda _: cluster.stop(), cluster.start, "`pg_ctl -m immediate stop`")
+
+
+@contextmanager
+def frozen() -> Iterator[Breakable]:
+    """PostgreSQL, every process of it stopped where it stands."""
+    with _cluster(Cluster()) as cluster:
+        url = cluster.url(cluster.new_database())
+        try:
+            yield Breakable(
+                url, lambda _: cluster.freeze(), cluster.thaw, "SIGSTOP to all its processes"
+            )
+        finally:
+            cluster.thaw()  # or it could not be stopped
+
+
+@contextmanager
+def cut_off() -> Iterator[Breakable]:
+    """PostgreSQL behind a router that drops all; without root, behind a proxy that stands still."""
+    if os.getuid() != 0:
+        with _cluster(Cluster()) as cluster, ExitStack() as stack:
+            proxy = Proxy(cluster.folder / ".s.PGSQL.5432")
+            stack.callback(proxy.remove)
+            url = f"postgresql+psycopg://test@127.0.0.1:{proxy.port}/{cluster.new_database()}"
+            yield Breakable(url, lambda _: proxy.cut(), proxy.mend, "a proxy forwards nothing")
+        return
+    with ExitStack() as stack:
+        try:
+            net = Namespaces()
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NotPossible(f"no network namespaces here: {error}") from None
+        stack.callback(net.remove)
+        new = Cluster(settings=[f"listen_addresses={net.address}"], wrapper=net.wrapper)
+        new.allow(net.callers)
+        cluster = stack.enter_context(_cluster(new))
+        url = f"postgresql+psycopg://test@{net.address}/{cluster.new_database()}"
+        yield Breakable(
+            url, lambda _: net.cut(), net.mend, "a router drops every packet, both ways"
+        )
+
+
+@contextmanager
+def full_postgresql() -> Iterator[Breakable]:
+    """PostgreSQL on a disk that another program fills; started again when that has killed it."""
+    if os.getuid() != 0:
+        raise NotPossible("needs root (a small file system)")
+    with tempfile.TemporaryDirectory(prefix="pg") as name, ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o755)
+        disk = folder / "disk"
+        disk.mkdir()
+        stack.enter_context(_small_disk(disk, "160m"))
+        sizes = ("max_wal_size=48MB", "min_wal_size=32MB")
+        cluster = stack.enter_context(_cluster(Cluster(disk, sizes)))
+        ballast = Ballast(disk)
+
+        def mend() -> None:
+            ballast.remove()
+            if not cluster.running:
+                cluster.start()
+
+        url = cluster.url(cluster.new_database())
+        yield Breakable(url, lambda _: ballast.fill(), mend, "160 MB tmpfs, filled")
+
+
+@contextmanager
+def _small_disk(folder: Path, size: str) -> Iterator[Path]:
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise NotPossible(f"no small file system can be mounted: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)  # noqa: S603, S607
+
+
+class Ballast:
+    """Takes all the room of a disk, again and again: a database gives some back when it fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "ballast"
+        self._end = threading.Event()
+        self._full = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def fill(self) -> None:
+        """Return when the disk is full; it is kept so."""
+        self._thread.start()
+        self._full.wait()
+
+    def remove(self) -> None:
+        """Give all room back."""
+        self._end.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._file.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        with self._file.open("ab", 0) as file:
+            while not self._end.is_set():
+                for size in (1 << 20, 4096):
+                    with suppress(OSError):
+                        while file.write(bytes(size)):
+                            pass
+                self._full.set()
+                self._end.wait(0.01)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that breaks: its name on the command line and in the table, and for how long."""
+
+    name: str
+    title: str
+    seconds: float
+    prepared: Callable[[], AbstractContextManager[Breakable]]
+
+
+ON_SQLITE = (
+    Fault("locked", "SQLite: database locked", 10, locked),
+    Fault("full-sqlite", "SQLite: disk full", 10, full_sqlite),
+)
+ON_POSTGRESQL = (
+    Fault("stopped", "PostgreSQL: stopped", 10, stopped),
+    Fault("frozen", "PostgreSQL: frozen", 10, frozen),
+    Fault("cut-off", "PostgreSQL: cut off", 60, cut_off),
+    Fault("full-postgresql", "PostgreSQL: disk full", 10, full_postgresql),
+)

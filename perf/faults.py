@@ -1,0 +1,230 @@
+"""Breaks the database under a steady load and says what the callers were told.
+
+Each fault has a database and a service of its own, started and removed here. A request's time
+counts from when it was due. Promised: every refusal is a 503 with `Retry-After` within 2 s,
+`/healthz` stays 200 and `/readyz` does not, predictions are back within 5 s after the repair,
+every acknowledged row is stored and none that was refused as not stored. Exits with 1 when one of
+the last two, or the kind of a refusal, was broken; times depend on the machine and are only shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+
+import uvloop
+
+from db.engine import DatabaseUnavailable
+from db.migrate import migrate
+from db.queries import Reader
+from perf.breakages import ON_POSTGRESQL, ON_SQLITE, Breakable, Fault, NotPossible
+from perf.postgres import PostgresMissing
+from perf.servers import ROOT, Server, ServerFailed, allow_connections
+from perf.steady import Steady, number_of, numbers
+from settings import SettingsError, load_settings
+
+RATE = 300
+"""Requests a second: far below what the service can do, so that only the fault makes them wait."""
+
+_BEFORE_S, _AFTER_S = 2.0, 3.0
+_RECOVER_S = 30.0
+"""Longest wait for the first prediction after the repair."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of the requests of one fault; times in seconds.
+
+    Attributes
+    ----------
+    acknowledged, not_stored, unknown
+        Answered with 200; with 503, "nothing was logged"; with 503, "may or may not be in the log".
+    wrong
+        Any other answer, and none at all.
+    longest_s
+        Longest time to a 503.
+    health_failed
+        Questions for /healthz not answered with 200.
+    ready_during
+        Questions for /readyz answered with 200, asked after the first request that was refused and
+        answered before the repair.
+    recovered_s
+        From the repair to the first 200; None = not within half a minute.
+    missing
+        Acknowledged and not stored.
+    stored_though_refused
+        Stored though the answer said that nothing was.
+    """
+
+    title: str
+    how: str
+    seconds: float
+    acknowledged: int
+    not_stored: int
+    unknown: int
+    wrong: int
+    longest_s: float
+    health_failed: int
+    health_longest_s: float
+    ready_during: int
+    ready_asked: int
+    recovered_s: float | None
+    missing: int
+    stored_though_refused: int
+
+    @property
+    def broken(self) -> bool:
+        """Whether a promise was broken that does not depend on the machine's speed."""
+        return bool(
+            self.missing or self.stored_though_refused or self.wrong or self.health_failed
+            or self.recovered_s is None or not self.acknowledged
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Struck:
+    """What was seen from outside, and when the database was broken and mended again."""
+
+    seen: Steady
+    broken: float
+    mended: float
+
+
+async def _strike(server: Server, breakable: Breakable, seconds: float, rate: float) -> Struck:
+    seen, end = Steady(server.port, rate), asyncio.Event()
+    asking = asyncio.create_task(seen.run(end))
+    await asyncio.sleep(_BEFORE_S)
+    await asyncio.to_thread(breakable.break_, server.process_id)
+    broken = monotonic()
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(breakable.mend)
+    mended = monotonic()
+    while seen.first("stored", mended) is None and monotonic() < mended + _RECOVER_S:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(_AFTER_S)
+    end.set()
+    await asking
+    return Struck(seen, broken, mended)
+
+
+def strike(fault: Fault, rate: float) -> Result:
+    """Start a service, break its database, mend it, and compare what was told with the log.
+
+    Raises
+    ------
+    NotPossible
+        The fault cannot be brought about here.
+    """
+    with fault.prepared() as breakable:
+        migrate(breakable.url, lambda _: None)
+        with Server(
+            ("-m", "api"), health="/readyz", on=set(), log=_log_of(fault),
+            model_dir=load_settings().model_dir, database_url=breakable.url,
+        ) as server:  # fmt: skip
+            struck = uvloop.run(_strike(server, breakable, fault.seconds, rate))
+        with closing(Reader(breakable.url)) as reader:
+            stored = {number_of(row) for row in reader.stream(source="load-test")}
+    return _result(fault, breakable, struck, stored)
+
+
+def _log_of(fault: Fault) -> Path:
+    folder = ROOT / "var" / "faults"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{fault.name}.log"
+
+
+def _result(fault: Fault, breakable: Breakable, struck: Struck, stored: set[int]) -> Result:
+    seen = struck.seen
+    acknowledged = numbers(seen.answers, "stored")
+    not_stored = numbers(seen.answers, "not stored")
+    unknown = numbers(seen.answers, "unknown")
+    refusals = [a for a in seen.answers if a.said in ("not stored", "unknown")]
+    first = min((a.due for a in refusals), default=struck.mended)
+    back = seen.first("stored", struck.mended)
+    health = [probe for probe in seen.probes if probe.path == "/healthz"]
+    ready = [
+        probe for probe in seen.probes
+        if probe.path == "/readyz" and probe.asked >= first and probe.at <= struck.mended
+    ]  # fmt: skip
+    return Result(
+        fault.title, breakable.how, fault.seconds,
+        acknowledged=len(acknowledged), not_stored=len(not_stored), unknown=len(unknown),
+        wrong=seen.sent - len(acknowledged) - len(not_stored) - len(unknown),
+        longest_s=max((a.at - a.due for a in refusals), default=0.0),
+        health_failed=sum(probe.status != 200 for probe in health),
+        health_longest_s=max(probe.at - probe.asked for probe in health),
+        ready_during=sum(probe.status == 200 for probe in ready), ready_asked=len(ready),
+        recovered_s=None if back is None else back - struck.mended,
+        missing=len(acknowledged - stored),
+        stored_though_refused=len(not_stored & stored),
+    )  # fmt: skip
+
+
+def table(rows: Sequence[Result | tuple[str, str]]) -> str:
+    """Return the Markdown table; a fault that could not be brought about has its reason."""
+    head = ("fault", "how", "s", "200", "503 not stored", "503 fate unknown", "other answers",
+            "longest to a 503, s", "/healthz not 200 (longest, s)", "/readyz 200 meanwhile",
+            "back after, s", "missing", "stored though refused")  # fmt: skip
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
+    for row in rows:
+        cells = (*row, *["-"] * (len(head) - 2)) if isinstance(row, tuple) else _cells(row)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cells(r: Result) -> tuple[str, ...]:
+    back = "not within 30" if r.recovered_s is None else f"{r.recovered_s:.2f}"
+    return (
+        r.title, r.how, f"{r.seconds:g}", f"{r.acknowledged:,}", f"{r.not_stored:,}",
+        f"{r.unknown:,}", str(r.wrong), f"{r.longest_s:.2f}",
+        f"{r.health_failed} ({r.health_longest_s:.2f})", f"{r.ready_during} of {r.ready_asked}",
+        back, str(r.missing), str(r.stored_though_refused),
+    )  # fmt: skip
+
+
+def _parse() -> argparse.Namespace:
+    known = {fault.name: fault for fault in ON_SQLITE + ON_POSTGRESQL}
+    parser = argparse.ArgumentParser(prog="python -m perf.faults", description=__doc__)
+    parser.add_argument("--fault", action="append", choices=known, help="only this; repeatable")
+    parser.add_argument("--rate", type=float, default=RATE, help="requests a second (300)")
+    parser.add_argument("--quick", action="store_true", help="each fault lasts 3 s")
+    options = parser.parse_args()
+    options.faults = [known[name] for name in options.fault or known]
+    if options.quick:
+        options.faults = [replace(fault, seconds=3) for fault in options.faults]
+    return options
+
+
+def main() -> int:
+    """Break what can be broken; return 0 when all promises were kept."""
+    options = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends and mends what was started, too
+    rows: list[Result | tuple[str, str]] = []
+    try:
+        allow_connections()
+        for number, fault in enumerate(options.faults, 1):
+            print(f"{number} of {len(options.faults)}: {fault.title}", file=sys.stderr)
+            try:
+                rows.append(strike(fault, options.rate))
+            except (NotPossible, PostgresMissing) as reason:
+                rows.append((fault.title, f"not tried: {reason}"))
+    except KeyboardInterrupt:
+        return 1
+    except (ServerFailed, SettingsError, DatabaseUnavailable, OSError, RuntimeError) as error:
+        print(f"The faults cannot be tried: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if rows:
+            print(table(rows))
+    return 1 if any(isinstance(row, Result) and row.broken for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

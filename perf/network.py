@@ -1,0 +1,121 @@
+"""A network between service and database that can be cut: nothing arrives, nothing is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+
+class Namespaces:
+    """Two network namespaces: a router, and behind it a place for the database. Needs root.
+
+    A router that stops forwarding drops what passes in both directions, silently: neither side's
+    kernel is told. The addresses are of 198.18.0.0/15, set aside for such tests (RFC 2544).
+    """
+
+    def __init__(self) -> None:
+        tag = f"cw{os.getpid()}"
+        self._router, self._inner = f"{tag}r", f"{tag}d"
+        net = f"198.18.{os.getpid() % 256}"
+        self.address = f"{net}.6"
+        self.callers = f"{net}.0/24"
+        self.wrapper = ("ip", "netns", "exec", self._inner)
+        router = ("ip", "-n", self._router)
+        inner = ("ip", "-n", self._inner)
+        try:
+            _run("ip", "netns", "add", self._router)
+            _run("ip", "netns", "add", self._inner)
+            near, far = (f"{tag}a", f"{tag}b"), (f"{tag}c", f"{tag}d")
+            _run("ip", "link", "add", near[0], "type", "veth",
+                 "peer", near[1], "netns", self._router)  # fmt: skip
+            _run(*router, "link", "add", far[0], "type", "veth",
+                 "peer", far[1], "netns", self._inner)  # fmt: skip
+            ends = (
+                (("ip",), near[0], 1),
+                (router, near[1], 2),
+                (router, far[0], 5),
+                (inner, far[1], 6),
+            )
+            for where, device, host in ends:
+                _run(*where, "address", "add", f"{net}.{host}/30", "dev", device)
+                _run(*where, "link", "set", device, "up")
+            _run("ip", "route", "add", f"{net}.4/30", "via", f"{net}.2")
+            _run(*inner, "route", "add", "default", "via", f"{net}.5")
+            self.mend()
+        except BaseException:
+            self.remove()
+            raise
+
+    def cut(self) -> None:
+        """Drop everything from now on."""
+        self._forward("0")
+
+    def mend(self) -> None:
+        """Forward again."""
+        self._forward("1")
+
+    def _forward(self, value: str) -> None:
+        switch = f"echo {value} > /proc/sys/net/ipv4/ip_forward"
+        _run("ip", "netns", "exec", self._router, "sh", "-c", switch)
+
+    def remove(self) -> None:
+        """Delete the namespaces; their links and routes go with them."""
+        for name in (self._inner, self._router):
+            with suppress(subprocess.CalledProcessError):
+                _run("ip", "netns", "delete", name)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+
+
+class Proxy:
+    """A way to a Unix socket that can stop forwarding without closing: for who is not root.
+
+    Kinder than a real cut: new connections are still accepted, by the proxy.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._loop = asyncio.new_event_loop()
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        started = asyncio.run_coroutine_threadsafe(self._listen(), self._loop)
+        self.port = started.result(10)
+
+    def cut(self) -> None:
+        """Forward nothing from now on."""
+        self._loop.call_soon_threadsafe(self._passing.clear)
+
+    def mend(self) -> None:
+        """Forward again, what waited first."""
+        self._loop.call_soon_threadsafe(self._passing.set)
+
+    def remove(self) -> None:
+        """Stop listening."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+    async def _listen(self) -> int:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._passing.wait()
+        inner_reader, inner_writer = await asyncio.open_unix_connection(self._socket)
+        await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                await self._passing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()

@@ -1,0 +1,167 @@
+"""A steady load in which every request can be told apart, and what each was told.
+
+Each patient has measurements of its own, so that the log shows afterwards which of them are stored,
+also of those whose answer held no id. The service's health is asked beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from perf.client import Connection, as_requests, connect
+
+CONNECTIONS = 1000
+"""More than can wait at once: 500 requests a second that wait 2 s each."""
+
+_PROBE_S = 0.25
+_GIVE_UP_S = 10.0
+"""Whoever is not answered so long after the load ended has not been answered."""
+
+_PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang": False}
+_TRESTBPS, _CHOL, _THALACH = range(100, 200), range(150, 550), range(100, 180)
+
+
+def body(number: int) -> bytes:
+    """Return the request of a patient whose measurements are his number (below 3.2 million)."""
+    rest, thalach = divmod(number, len(_THALACH))
+    trestbps, chol = divmod(rest, len(_CHOL))
+    values = {
+        "trestbps": _TRESTBPS[trestbps], "chol": _CHOL[chol], "thalach": _THALACH[thalach],
+    }  # fmt: skip
+    return json.dumps(_PATIENT | values).encode()
+
+
+def number_of(row: Mapping[str, Any]) -> int:
+    """Return the number that `body` wrote into a stored row."""
+    rest = _TRESTBPS.index(int(row["trestbps"])) * len(_CHOL) + _CHOL.index(int(row["chol"]))
+    return rest * len(_THALACH) + _THALACH.index(int(row["thalach"]))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one request was told, and when; times are of `time.monotonic`, from when it was due.
+
+    `said` is "stored", "not stored" or "unknown" (honest refusals, 503 with `Retry-After`), or what
+    went wrong: another status, no `Retry-After`, a broken connection.
+    """
+
+    number: int
+    due: float
+    at: float
+    said: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question for /healthz or /readyz; status 0 = no answer."""
+
+    path: str
+    asked: float
+    at: float
+    status: int
+
+
+@dataclass
+class Steady:
+    """Asks at a fixed rate until told to end.
+
+    Parameters
+    ----------
+    port
+        Of the service, on this machine.
+    rate
+        Requests a second.
+    """
+
+    port: int
+    rate: float
+    answers: list[Answer] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    sent: int = 0
+    _free: deque[Connection] = field(default_factory=deque)
+    _due: deque[tuple[int, float]] = field(default_factory=deque)
+    _asked: dict[Connection, tuple[int, float]] = field(default_factory=dict)
+
+    async def run(self, end: asyncio.Event) -> None:
+        """Ask until `end` is set and everything is answered, or given up."""
+        opened = await connect(self.port, CONNECTIONS, self._on_answer, self._on_loss)
+        self._free.extend(opened)
+        probing = [asyncio.create_task(self._probe(path)) for path in ("/healthz", "/readyz")]
+        began = monotonic()
+        while not end.is_set():
+            while began + self.sent / self.rate <= monotonic():
+                self._due.append((self.sent, began + self.sent / self.rate))
+                self.sent += 1
+            self._send()
+            await asyncio.sleep(0.001)
+        deadline = monotonic() + _GIVE_UP_S
+        while (self._asked or self._due) and monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        for task in probing:
+            task.cancel()
+        for connection in opened:
+            connection.close()
+
+    def first(self, said: str, after: float) -> float | None:
+        """Return when the first such answer came after a moment; None = not yet."""
+        return next((a.at for a in self.answers if a.said == said and a.at >= after), None)
+
+    def _send(self) -> None:
+        while self._due and self._free:
+            connection = self._free.popleft()
+            self._asked[connection] = self._due.popleft()
+            connection.send(as_requests([body(self._asked[connection][0])])[0])
+
+    def _on_answer(self, connection: Connection, status: int, text: bytes) -> None:
+        number, due = self._asked.pop(connection)
+        said = _said(status, connection.head, text)
+        self.answers.append(Answer(number, due, monotonic(), said))
+        self._free.append(connection)
+        self._send()
+
+    def _on_loss(self, connection: Connection) -> None:
+        if connection in self._asked:
+            number, due = self._asked.pop(connection)
+            self.answers.append(Answer(number, due, monotonic(), "connection lost"))
+        elif connection in self._free:
+            self._free.remove(connection)
+
+    async def _probe(self, path: str) -> None:
+        while True:
+            asked = monotonic()
+            try:
+                status = await asyncio.wait_for(_get(self.port, path), _GIVE_UP_S)
+            except (OSError, TimeoutError, ValueError):
+                status = 0
+            self.probes.append(Probe(path, asked, monotonic(), status))
+            await asyncio.sleep(_PROBE_S)
+
+
+def _said(status: int, head: bytes, text: bytes) -> str:
+    if status == 200:
+        return "stored"
+    if status != 503:
+        return f"status {status}"
+    if b"\r\nretry-after:" not in head:
+        return "503 without Retry-After"
+    return "unknown" if b"log-fate-unknown" in text else "not stored"
+
+
+async def _get(port: int, path: str) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % path.encode())
+        return int((await reader.readline())[9:12])
+    finally:
+        writer.close()
+
+
+def numbers(answers: Iterable[Answer], said: str) -> set[int]:
+    """Return the requests that were told so."""
+    return {answer.number for answer in answers if answer.said == said}
