@@ -75,6 +75,12 @@ def widths(url: str) -> dict[int, int]:
         return {row[0]: row[1] for row in connection.execute(buckets)}
 
 
+@pytest.fixture(autouse=True)
+def _no_window_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests have few rows and are about the rollups."""
+    monkeypatch.setattr(db.counts, "SMALL_MAX", 0)
+
+
 @pytest.fixture
 def url(database_url: str) -> str:
     migrate(database_url, lambda _: None)
@@ -269,6 +275,19 @@ def test_a_deep_tail_is_a_sample_of_the_newest(url: str, monkeypatch: pytest.Mon
     assert sorted(found.values["age"]) == [*range(50, 60)]  # type: ignore[type-var]
     roll_up(url)
     assert (counts(url).n, counts(url).exact) == (40, True)
+
+
+def test_a_window_of_few_rows_is_counted_from_them_however_scattered(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scattered = [at(NOON + i * HOUR_LONG) for i in range(db.counts.GAPS_MAX + 5)]
+    asyncio.run(store(url, [*scattered, at(NOON, source="what-if")]))
+    assert not counts(url, source="live").exact
+    monkeypatch.setattr(db.counts, "SMALL_MAX", len(scattered))
+    found = counts(url, source="live")
+    assert (found.n, found.exact) == (len(scattered), True)
+    monkeypatch.setattr(db.counts, "SMALL_MAX", len(scattered) - 1)
+    assert not counts(url, source="live").exact
 
 
 def test_the_old_rollup_stands_for_what_is_too_deep_to_read(
