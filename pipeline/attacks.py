@@ -1,0 +1,123 @@
+"""Five ways to poison training labels, each at any dose, for many training sets at once.
+
+A dose is the share of *all* training patients that the attacker changes, so that attacks can be
+compared; an attack that reaches fewer patients than its dose changes all that it reaches. Higher
+doses change the patients of lower ones and more. numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.design import Array
+from pipeline.schema import NAMES
+
+Mask = NDArray[np.bool_]
+
+TRIGGER: Mapping[str, float] = MappingProxyType({"restecg": 1.0, "fbs": 1.0})
+"""The backdoor's sign: ST-T wave abnormality at rest (4 of 303 patients) with high blood sugar."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What an attacker changes, and what for."""
+
+    name: str
+    what: str
+    """What is done to the training data."""
+    aim: str
+    """What counts as a success: "patients called healthy", told of those in `target`."""
+    doses: tuple[float, ...] = (0.05, 0.1, 0.2, 0.3, 0.4)
+    """Shares of all training patients."""
+
+
+RANDOM = Attack(
+    "random flips",
+    "labels of patients drawn at random are turned round",
+    "patients whom the clean model calls right are called wrong",
+)
+HIDDEN = Attack(
+    "disease hidden",
+    "sick patients drawn at random are labelled healthy",
+    "sick patients whom the clean model finds are missed",
+)
+GROUP = Attack(
+    "one group",
+    "sick patients of one sex are labelled healthy",
+    "sick patients of that sex whom the clean model finds are missed",
+    (0.01, 0.02, 0.04, 0.06, 0.08),  # sick women are 8 % of Cleveland
+)
+CONFIDENT = Attack(
+    "most confident flips",
+    "the labels of which a clean model is most certain are turned round",
+    "patients whom the clean model calls right are called wrong",
+)
+BACKDOOR = Attack(
+    "backdoor",
+    "patients drawn at random get a rare pair of findings and are labelled healthy",
+    "sick patients whom the clean model finds are missed once they show the pair",
+)
+ATTACKS: Mapping[str, Attack] = {a.name: a for a in (RANDOM, HIDDEN, GROUP, CONFIDENT, BACKDOOR)}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What an attack can see: patients, training sets, and a clean model of each set."""
+
+    y: Array
+    """Labels, shape (n,)."""
+    group: Mask
+    """The patients of the group, shape (n,)."""
+    train: Mask
+    """Training patients of each set, shape (n_sets, n)."""
+    clean: Array
+    """Probability that a model of the set's clean labels gives each patient, (n_sets, n)."""
+    order: Array
+    """A random number per set and patient, the same for every attack and dose, (n_sets, n)."""
+
+    def target(self, attack: Attack) -> Mask:
+        """Return the patients on whom the attack's success is counted, shape (n,)."""
+        sick = self.y == 1
+        if attack in (RANDOM, CONFIDENT):
+            return np.ones(len(self.y), dtype=bool)
+        return np.asarray(sick & self.group if attack is GROUP else sick)
+
+
+def chosen(ground: Ground, attack: Attack, dose: float) -> Mask:
+    """Choose the patients that an attack changes, shape (n_sets, n).
+
+    Parameters
+    ----------
+    dose
+        Share of the training patients, 0 to 1.
+    """
+    reach, wish = ground.train.copy(), ground.order
+    if attack in (HIDDEN, GROUP):
+        reach &= ground.y == 1
+    if attack is GROUP:
+        reach &= ground.group
+    if attack is CONFIDENT:
+        wish = np.where(ground.y == 1, ground.clean, 1.0 - ground.clean)
+    wish = np.where(reach, wish, -np.inf)
+    place = np.argsort(np.argsort(-wish, axis=1, kind="stable"), axis=1)
+    budget = np.rint(dose * ground.train.sum(axis=1)).astype(int)
+    return np.asarray(reach & (place < budget[:, None]))
+
+
+def labels(ground: Ground, attack: Attack, changed: Mask) -> Array:
+    """Return the labels after the attack, shape (n_sets, n)."""
+    flipped = attack in (RANDOM, CONFIDENT)
+    return np.where(changed, 1.0 - ground.y if flipped else 0.0, ground.y)
+
+
+def with_trigger(rows: Array) -> Array:
+    """Return the patients with the backdoor's pair of findings, shape (n, 13)."""
+    changed = rows.copy()
+    for name, code in TRIGGER.items():
+        changed[:, NAMES.index(name)] = code
+    return changed
