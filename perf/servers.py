@@ -176,12 +176,19 @@ class Server:
         pages = sum(int(stat[21]) for stat in self._stats())
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    def processes(self) -> list[int]:
+        """Return the ids of all its processes; needs /proc."""
+        return [process for process, _ in self._all()]
+
     def _stats(self) -> Iterator[list[str]]:
+        return (fields for _, fields in self._all())
+
+    def _all(self) -> Iterator[tuple[int, list[str]]]:
         for folder in _PROC.glob("[0-9]*"):
             with suppress(OSError):  # ended meanwhile
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 if int(fields[3]) == self._process.pid:  # its session
-                    yield fields
+                    yield int(folder.name), fields
 
     def settle(self, longest_s: float = 30.0) -> None:
         """Wait until abandoned requests are worked off, so that they do not count as the next's."""

@@ -1,0 +1,226 @@
+"""Memory over a million requests, and the time from start to ready.
+
+Starts the service on a scratch database, asks until so many requests are answered, and reads what
+every process holds: RSS, and PSS, which shares out what several processes have in common. Then
+starts it again and again and waits for `/readyz`. Promised: at most 120 MB a worker, and flat.
+Exits with 1 when that is not so; the time to ready depends on the machine and is only shown. Linux
+only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from db.engine import DatabaseUnavailable
+from db.migrate import migrate
+from perf.bodies import write_bodies
+from perf.client import Connection, as_requests, connect
+from perf.postgres import Cluster, PostgresMissing
+from perf.servers import ROOT, Server, ServerFailed
+from settings import SettingsError, load_settings
+
+MOST_MB = 120.0
+FLAT_MB = 5.0
+"""May be added between the first tenth of the requests and the last."""
+
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the processes of the service hold after so many requests, MB, largest RSS first."""
+
+    requests: int
+    rss_mb: Sequence[float]
+    pss_mb: Sequence[float]
+
+
+@dataclass
+class Bounded:
+    """Connections that ask again as soon as they are answered, up to a number of requests."""
+
+    requests: Sequence[bytes]
+    limit: int
+    sent: int = 0
+    answered: int = 0
+    refused: int = 0
+    lost: int = 0
+    _done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, port: int, connections: int) -> None:
+        """Ask until `limit` requests are answered."""
+        opened = await connect(port, connections, self._on_answer, self._on_loss)
+        for connection in opened:
+            self._ask(connection)
+        await self._done.wait()
+        for connection in opened:
+            connection.close()
+
+    def _ask(self, connection: Connection) -> None:
+        if self.sent < self.limit:
+            self.sent += 1
+            connection.send(self.requests[self.sent % len(self.requests)])
+
+    def _on_answer(self, connection: Connection, status: int, _body: bytes) -> None:
+        self.refused += status != 200
+        self._count()
+        self._ask(connection)
+
+    def _on_loss(self, connection: Connection) -> None:
+        if connection.waiting:
+            self.lost += 1
+            self._count()
+
+    def _count(self) -> None:
+        self.answered += 1
+        if self.answered == self.limit:
+            self._done.set()
+
+
+def sample(server: Server, requests: int) -> Sample:
+    """Read what every process of a service holds."""
+    held = []
+    for process in server.processes():
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
+        kb = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+        held.append((kb["Rss"] * 1024 / 1e6, kb["Pss"] * 1024 / 1e6))
+    held.sort(reverse=True)
+    return Sample(requests, [rss for rss, _ in held], [pss for _, pss in held])
+
+
+def over_requests(server: Server, bodies: Sequence[bytes], total: int) -> Iterator[Sample]:
+    """Ask and yield a sample before the first request and at each step.
+
+    Raises
+    ------
+    ServerFailed
+        A request was not answered with 200.
+    """
+    yield sample(server, 0)
+    done = 0
+    for until in [round(share * total) for share in _STEPS]:
+        load = Bounded(bodies, until - done)
+        uvloop.run(load.run(server.port, 64))
+        if load.refused or load.lost:
+            raise ServerFailed(f"{load.refused} requests were refused and {load.lost} cut off")
+        done = until
+        yield sample(server, done)
+
+
+def growth_mb(samples: Sequence[Sample]) -> float:
+    """Return what the largest process added between a tenth of the requests and all of them."""
+    total = samples[-1].requests
+    early = next(s for s in samples if s.requests >= 0.1 * total)
+    return samples[-1].rss_mb[0] - early.rss_mb[0]
+
+
+def slope_mb(samples: Sequence[Sample]) -> float:
+    """Return MB a million requests: the straight line through the samples from a tenth on."""
+    late = [s for s in samples if s.requests >= 0.1 * samples[-1].requests]
+    x, y = [s.requests / 1e6 for s in late], [s.rss_mb[0] for s in late]
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def line(found: Sample) -> str:
+    """Return a row of the Markdown table."""
+    return (
+        f"| {found.requests:,} | {found.rss_mb[0]:.1f} | {found.pss_mb[0]:.1f} "
+        f"| {len(found.rss_mb)} | {sum(found.pss_mb):.1f} |"
+    )
+
+
+@contextmanager
+def database(workers: int) -> Iterator[str]:
+    """Lend a scratch database: SQLite for one worker, PostgreSQL of our own for several."""
+    if workers == 1:
+        with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
+            yield f"sqlite:///{folder}/log.db"
+        return
+    cluster = Cluster()
+    try:
+        cluster.start()
+        yield cluster.url(cluster.new_database())
+    finally:
+        cluster.remove()
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m perf.memory", description=__doc__)
+    parser.add_argument("--requests", type=int, default=1_000_000, metavar="N")
+    parser.add_argument("--workers", type=int, default=1, help="more than one: on PostgreSQL")
+    parser.add_argument("--starts", type=int, default=10, help="0 = do not time the start")
+    options = parser.parse_args()
+    if options.requests < 100:
+        parser.error("--requests takes a number from 100")
+    return options
+
+
+def measure(options: argparse.Namespace) -> list[str]:
+    """Measure, print, and return the promises that were not kept."""
+    broken = []
+    with database(options.workers) as url, tempfile.TemporaryDirectory() as folder:
+        migrate(url, lambda _: None)
+        bodies = as_requests(write_bodies(Path(folder) / "bodies.jsonl"))
+        service: dict[str, Any] = {
+            "health": "/readyz", "on": set(), "model_dir": load_settings().model_dir,
+            "database_url": url, "api_workers": options.workers,
+        }  # fmt: skip
+        samples = []
+        with Server(("-m", "api"), **service) as server:
+            print(
+                "| requests | largest process, RSS MB | its PSS MB | processes | PSS of all, MB |"
+            )
+            print("|---:|---:|---:|---:|---:|", flush=True)
+            for found in over_requests(server, bodies, options.requests):
+                samples.append(found)
+                print(line(found), flush=True)
+        starts, cpu = [], []
+        for _ in range(options.starts):
+            with Server(("-m", "api"), **service) as server:
+                starts.append(server.start_s)
+                cpu.append(server.cpu_s() or 0.0)
+    added, most = growth_mb(samples), max(found.rss_mb[0] for found in samples)
+    print(f"\nFrom a tenth of the requests to all: {added:+.1f} MB, {slope_mb(samples):+.2f} MB a "
+          f"million requests; at most {most:.1f} MB.")  # fmt: skip
+    if starts:
+        print(f"Ready after {median(starts):.2f} s, median of {len(starts)} "
+              f"({min(starts):.2f}-{max(starts):.2f}), after {median(cpu):.2f} s of CPU.")  # fmt: skip
+    if most > MOST_MB:
+        broken.append(f"{most:.1f} MB is more than {MOST_MB:g}")
+    if added > FLAT_MB:
+        broken.append(f"{added:.1f} MB were added, more than {FLAT_MB:g}")
+    return broken
+
+
+def main() -> int:
+    """Measure; return 0 when the memory is small and flat."""
+    options = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    try:
+        (ROOT / "var").mkdir(exist_ok=True)
+        broken = measure(options)
+    except KeyboardInterrupt:
+        return 1
+    except (ServerFailed, SettingsError, DatabaseUnavailable, PostgresMissing, OSError) as error:
+        print(f"The memory cannot be measured: {error}", file=sys.stderr)
+        return 1
+    for promise in broken:
+        print(f"Broken: {promise}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
