@@ -22,16 +22,21 @@ from pipeline.treatments import SCENARIOS, SEED, Predict
 LOGISTIC = "logistic regression"
 
 
-def fit_forest(rows: Array, y: Array) -> Predict:
+def forest(rows: Array, y: Array) -> RandomForestClassifier:
     """Fit 200 trees with at least 5 patients in a leaf."""
-    forest = RandomForestClassifier(n_estimators=200, min_samples_leaf=5, random_state=SEED)
-    forest.fit(rows, y)
-    return lambda new: np.asarray(forest.predict_proba(new)[:, 1])
+    trees = RandomForestClassifier(n_estimators=200, min_samples_leaf=5, random_state=SEED)
+    return trees.fit(rows, y)
 
 
-def fit_boosting(rows: Array, y: Array) -> Predict:
+def fit_forest(rows: Array, y: Array) -> Predict:
+    """Return what the forest predicts."""
+    trees = forest(rows, y)
+    return lambda new: np.asarray(trees.predict_proba(new)[:, 1])
+
+
+def boosting(rows: Array, y: Array) -> HistGradientBoostingClassifier:
     """Fit 100 boosted trees of 4 leaves; categories are split as sets of levels."""
-    boosting = HistGradientBoostingClassifier(
+    trees = HistGradientBoostingClassifier(
         max_iter=100,
         learning_rate=0.05,
         max_leaf_nodes=4,
@@ -41,8 +46,13 @@ def fit_boosting(rows: Array, y: Array) -> Predict:
         early_stopping=False,
         random_state=SEED,
     )
-    boosting.fit(*_copies(rows, y))
-    return lambda new: np.asarray(boosting.predict_proba(new)[:, 1])
+    return trees.fit(*_copies(rows, y))
+
+
+def fit_boosting(rows: Array, y: Array) -> Predict:
+    """Return what the boosting predicts."""
+    trees = boosting(rows, y)
+    return lambda new: np.asarray(trees.predict_proba(new)[:, 1])
 
 
 CHALLENGERS: Mapping[str, Callable[[Array, Array], Predict]] = {

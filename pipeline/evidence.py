@@ -10,6 +10,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from pipeline.challengers import CHALLENGERS, LOGISTIC
 from pipeline.design import Array
+from pipeline.evidence_fairness import out_of_fold, study_fairness
 from pipeline.measures import auc, quality
 from pipeline.treatments import (
     FOLDS,
@@ -66,6 +67,7 @@ def study_treatments(rows: Array, y: Array) -> tuple[dict[str, Any], float]:
         "served": SERVED,
         "cross_validation": _complete(served),
         "confidence": _confidence(served),
+        "fairness": study_fairness(rows, y, out_of_fold(Folds(rows, y), served)),
     }
     return evidence, c
 

@@ -143,6 +143,10 @@ def train(data: Labelled, others: dict[str, Labelled], full: bool) -> tuple[Mode
     for chosen, served in ((treatments["chosen"], SERVED), (challengers["champion"], "logistic")):
         if not chosen.startswith(served):
             _say(f"note: on these data the rule prefers {chosen}; the scorecard is served")
+    _say("explaining the challengers with shap")
+    from pipeline.evidence_explanations import study_explanations  # shap takes 3 s to import
+
+    explanations = study_explanations(data.rows, data.y, model)
     evidence = {
         "version": model.version,
         "data": {
@@ -155,6 +159,8 @@ def train(data: Labelled, others: dict[str, Labelled], full: bool) -> tuple[Mode
         },
         "cross_validation": treatments.pop("cross_validation"),
         "confidence": treatments.pop("confidence"),
+        "fairness": treatments.pop("fairness"),
+        "explanations": explanations,
         "treatments": treatments,
         "challengers": challengers,
         "external": [

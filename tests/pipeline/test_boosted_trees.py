@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shap
+
+from pipeline.boosted_trees import as_numeric, columns
+from pipeline.challengers import boosting
+from pipeline.train import Labelled
+from tests.pipeline.conftest import masked
+
+
+def test_the_values_of_the_boosting_add_up_to_its_log_odds(cleveland: Labelled) -> None:
+    trees = boosting(cleveland.rows, cleveland.y)
+    patients = np.vstack([cleveland.rows, masked(cleveland.rows, 100)])
+    seen = columns(trees, patients)
+    explainer = shap.TreeExplainer(as_numeric(trees), shap.maskers.Independent(seen[:50]))
+    values = explainer.shap_values(seen, check_additivity=False)
+    assert values.sum(axis=1) + explainer.expected_value == pytest.approx(
+        trees.decision_function(patients), abs=1e-6
+    )
