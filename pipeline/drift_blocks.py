@@ -22,17 +22,24 @@ from pipeline.drift_exact import (
     pearson_null,
     three_moments,
 )
-from pipeline.drift_tables import Array
+from pipeline.drift_tables import Array, Integers
 from pipeline.schema import FEATURES, NAMES, Feature
 
-VALUES, MISSING, TAILS, PAIRS, TOGETHER = "values", "missing", "tails", "pairs", "together"
-WEIGHTS = {VALUES: 0.50, MISSING: 0.10, TAILS: 0.15, PAIRS: 0.20, TOGETHER: 0.05}
+VALUES, MISSING, TAILS, PAIRS, TOGETHER, GIVEN = (
+    "values",
+    "missing",
+    "tails",
+    "pairs",
+    "together",
+    "given the others",
+)
+WEIGHTS = {VALUES: 0.50, MISSING: 0.10, TAILS: 0.15, PAIRS: 0.15, TOGETHER: 0.05, GIVEN: 0.05}
 """Share of the alarm budget of each kind of evidence, split evenly inside."""
 
 TAIL_SHARES = (0.03, 0.1)
 """A tail is as many pooled patients as these shares of the window: a fault of 3 %, of 10 %."""
 _TAIL_LEAST = 3  # patients; fewer cannot be told from chance
-_RIDGE = 1.0
+RIDGE = 0.05
 
 
 Sums = NDArray[np.floating]
@@ -71,7 +78,7 @@ def blocks(pooled: Array, n: int, families: Collection[str] = tuple(WEIGHTS)) ->
     if PAIRS in families and len(varied) > 1:
         yield _pairs(scores, varied, n)
     if TOGETHER in families and varied:
-        yield _together(pooled, scores, n)
+        yield from _together(pooled, n)
 
 
 def _single(pooled: Array, n: int) -> Iterator[Block]:
@@ -175,22 +182,53 @@ def _pairs(scores: Array, varied: list[int], n: int) -> Block:
     return Block(PAIRS, names, products, evidence)
 
 
-def _together(pooled: Array, scores: Array, n: int) -> Block:
-    """All features at once: a ridge-weighted Hotelling statistic of ranks and levels."""
-    columns = [scores]
-    for i, feature in enumerate(FEATURES):
-        if not feature.is_numeric:
-            levels = np.unique(pooled[~np.isnan(pooled[:, i]), i])
-            columns.append((pooled[:, i, None] == levels[1:]).astype(float))
-    z = _standardised(np.hstack(columns), n)
+def _together(pooled: Array, n: int) -> Iterator[Block]:
+    """All features at once, and each one given the others.
+
+    The first is Hotelling's statistic of ranks and levels. The second is what a feature adds to
+    it: a fault in one column breaks its relations to the others, which makes it easier to see
+    than in the column alone.
+    """
+    z, owner = _design(pooled, n)
     total = len(z)
-    values, vectors = np.linalg.eigh(np.cov(z, rowvar=False) * n * (total - n) / total)
-    values = np.maximum(values, 0.0)
-    projected = z @ vectors / np.sqrt(values + _RIDGE)
-    weights = values / (values + _RIDGE)
-    null = three_moments(weights.sum(), 2 * (weights**2).sum(), 8 * (weights**3).sum())
+    correlations = z.T @ z * (n * (total - n) / (total * (total - 1)))
+    precision = np.linalg.inv(correlations + RIDGE * np.eye(len(correlations)))
+    whitened = z @ np.linalg.cholesky(precision)
+    yield _squares(TOGETHER, (), whitened, n)
+    adjusted = z @ precision
+    for i in np.unique(owner):
+        of = np.flatnonzero(owner == i)
+        root = np.linalg.cholesky(np.linalg.inv(precision[np.ix_(of, of)]))
+        yield _squares(GIVEN, (NAMES[i],), adjusted[:, of] @ root, n)
+
+
+def _design(pooled: Array, n: int) -> tuple[Array, Integers]:
+    """Return ranks of numbers and levels of the others, standardised, and whose they are."""
+    columns, owner = [], []
+    for i, feature in enumerate(FEATURES):
+        found = ranks(pooled[:, i])[:, None]
+        if not feature.is_numeric:
+            levels, counts = np.unique(pooled[~np.isnan(pooled[:, i]), i], return_counts=True)
+            usual = levels != levels[counts.argmax()] if len(levels) else []
+            found = (pooled[:, i, None] == levels[usual]).astype(float)
+        found = found[:, found.std(axis=0) > 0]
+        columns.append(found)
+        owner += [i] * found.shape[1]
+    return _standardised(np.hstack(columns), n), np.array(owner)
+
+
+def _squares(family: str, names: tuple[str, ...], columns: Array, n: int) -> Block:
+    """Take the sum of the squares of sums that are normal in the limit."""
+    total = len(columns)
+    covariance = columns.T @ columns * (n * (total - n) / (total * (total - 1)))
+    squared = covariance @ covariance
+    null = three_moments(
+        float(np.trace(covariance)),
+        2 * float(np.trace(squared)),
+        8 * float((squared * covariance).sum()),
+    )
 
     def evidence(sums: Sums) -> Array:
         return null.log_p(np.einsum("bc,bc->b", sums, sums))[:, None]
 
-    return Block(TOGETHER, ((),), projected, evidence)
+    return Block(family, (names,), columns, evidence)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from pipeline.drift_blocks import (
+    GIVEN,
     MISSING,
     PAIRS,
     TAIL_SHARES,
@@ -61,16 +62,12 @@ def counted_test(
     for family, *_ in claims:
         sizes_of[family] = sizes_of.get(family, 0) + 1
     used = sum(WEIGHTS[family] for family in sizes_of) or 1.0
-    hypotheses = tuple(
-        Hypothesis(family, names, WEIGHTS[family] / used / sizes_of[family])
-        for family, names, *_ in claims
-    )
-    weights = np.array([h.weight for h in hypotheses])
+    hypotheses = tuple(Hypothesis(family, names) for family, names, *_ in claims)
+    weights = np.array([WEIGHTS[h.family] / used / sizes_of[h.family] for h in hypotheses])
     p = np.array([claim[2] for claim in claims])
     adjusted = _holm(p, weights) if len(p) else p
-    return Tested(
-        hypotheses, adjusted, float(adjusted.min(initial=1.0)), float(-np.log(alpha)), draws
-    )
+    level = alpha * WEIGHTS[VALUES] / used / max(sizes_of.get(VALUES, 1), 1)
+    return Tested(hypotheses, adjusted, float(adjusted.min(initial=1.0)), level, draws)
 
 
 def _holm(p: Array, weights: Array) -> Array:
@@ -137,10 +134,10 @@ def _of_samples(
     claims: list[Claim] = []
     draws = permutations_for(alpha)
     random = np.random.default_rng(seed)
-    for part in blocks(pooled, n, families=(PAIRS, TOGETHER)):
+    for part in blocks(pooled, n, families=(PAIRS, TOGETHER, GIVEN)):
         observed = part.evidence(part.columns[len(reference) :].sum(axis=0)[None, :])[0]
-        if part.family == TOGETHER:
-            claims += [(TOGETHER, (), float(np.exp(-observed[0])), 1.0)]
+        if part.family != PAIRS:
+            claims.append((part.family, part.names[0], float(np.exp(-observed[0])), 1.0))
             continue
         p = _normal_max(part, observed, n, draws, random)
         # The family's p-values are adjusted inside it; its whole weight stands behind each.

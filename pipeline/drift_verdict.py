@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from pipeline.drift_blocks import MISSING, PAIRS, TAILS, TOGETHER, VALUES, WEIGHTS, ranks
+from pipeline.drift_blocks import GIVEN, MISSING, PAIRS, TAILS, TOGETHER, VALUES, WEIGHTS, ranks
 from pipeline.drift_measures import classical_test, distance
 from pipeline.drift_permute import Tested
 from pipeline.drift_result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
@@ -59,7 +59,7 @@ def verdict(
     drift = alarm and (named or max(sizes) <= ROWS_MAX)
     enough = tested is not None
     said = Verdict.NOT_ENOUGH if not enough else Verdict.DRIFT if drift else Verdict.NONE_SEEN
-    detectable = _detectable(tested, sizes, alpha)
+    detectable = _detectable(tested, sizes)
     return DriftResult(
         verdict=said,
         drift=drift,
@@ -86,7 +86,8 @@ def _feature(
     p_values: dict[str, float] = {}
     if tested is not None:
         for hypothesis, p in zip(tested.hypotheses, tested.p_adjusted, strict=True):
-            if hypothesis.names == (name,):
+            # What a feature adds to the others points at it, but may be the others' doing.
+            if hypothesis.names == (name,) and hypothesis.family != GIVEN:
                 p_values[hypothesis.family] = min(float(p), p_values.get(hypothesis.family, 1.0))
     missing = tuple(lost / max(size, 1) for lost, size in zip(table.missing, sizes, strict=True))
     unit = unit_error(table)
@@ -153,21 +154,19 @@ def _families(
         of = [i for i, h in enumerate(tested.hypotheses) if h.family == name]
         if not of:
             continue
-        sampled = name in (PAIRS, TOGETHER) and rows is not None
+        sampled = name in (PAIRS, TOGETHER, GIVEN) and rows is not None
         m, n = (len(side) for side in rows) if sampled and rows else sizes
         found.append(Family(name, weight, float(tested.p_adjusted[of].min()), m, n))
     return tuple(found)
 
 
-def _detectable(tested: Tested | None, sizes: tuple[int, int], alpha: float) -> float | None:
+def _detectable(tested: Tested | None, sizes: tuple[int, int]) -> float | None:
     """Shift of one number's mean, in SDs, whose evidence crosses the limit in 80 % of windows."""
     if tested is None:
         return None
-    weights = [h.weight for h in tested.hypotheses if h.family == VALUES]
-    if not weights:
+    if not any(h.family == VALUES for h in tested.hypotheses):
         return None
-    level = min(alpha, float(np.exp(-(tested.critical - np.log(max(weights))))))
-    z = float(-special.ndtri(level / 2)) + _POWER_80
+    z = float(-special.ndtri(tested.level / 2)) + _POWER_80
     return float(z * ((1 / sizes[0] + 1 / sizes[1]) / _EFFICIENCY) ** 0.5)
 
 
