@@ -60,14 +60,20 @@ def per_second(of: Sequence[Summary]) -> go.Figure:
             "arrayminus": [*(s.ok_per_s - s.low for s in of), 0],
             "color": GREY,
         },
-        text=[*(_speed(s) for s in of), f"{low:,} and {high:,}"],
-        textposition="outside",
-        cliponaxis=False,
         hovertemplate="%{y}: %{x:,.0f} a second<extra></extra>",
     )
+    words = go.Scatter(  # beside the whisker, not across it
+        x=[*(s.high for s in of), high],
+        y=names,
+        mode="text",
+        text=[*(f"  {_speed(s)}" for s in of), f"  {low:,} and {high:,}"],
+        textposition="middle right",
+        cliponaxis=False,
+        hoverinfo="skip",
+    )
     top = max([*(s.high for s in of), high])
-    figure = _horizontal(go.Figure(bars))
-    return figure.update_xaxes(range=[0, 1.45 * top], title="answers a second")
+    figure = _horizontal(go.Figure([bars, words])).update_layout(showlegend=False)
+    return figure.update_xaxes(range=[0, 1.45 * top], title="answers a second", tickformat=",")
 
 
 def _speed(s: Summary) -> str:
@@ -98,17 +104,18 @@ def _spans(
     """Draw one line per row through its percentiles in ms; what is 0 was never answered."""
     figure = go.Figure()
     for label, shade, values in rows:
-        known = [(n, v) for n, v in zip(names, values, strict=True) if v]
+        marks = zip(names, values, _SHAPES[: len(names)], strict=True)
+        known = [(name, value, shape) for name, value, shape in marks if value]
         figure.add_scatter(
-            x=[v for _, v in known],
+            x=[value for _, value, _ in known],
             y=[label] * len(known),
             mode="lines+markers+text",
             line={"color": shade, "width": 3},
-            marker={"color": shade, "size": 11, "symbol": _SHAPES[: len(known)]},
-            text=[*[""] * (len(known) - 1), *(milliseconds(v) for _, v in known[-1:])],
+            marker={"color": shade, "size": 11, "symbol": [s for *_, s in known]},
+            text=[*[""] * (len(known) - 1), *(milliseconds(v) for _, v, _ in known[-1:])],
             textposition="middle right",
             cliponaxis=False,
-            customdata=[name for name, _ in known],
+            customdata=[name for name, *_ in known],
             hovertemplate=f"{label}: %{{customdata}} within %{{x:,.3g}} ms<extra></extra>",
             showlegend=False,
         )

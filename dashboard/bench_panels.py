@@ -163,12 +163,15 @@ def table(made: datetime, run: Benchmark) -> None:
 
 
 def _columns() -> dict[str, Any]:
-    two = ("ok_ratio", "p99_ratio", "cpu_ratio")
     return {
-        words: st.column_config.NumberColumn(format="%.2f" if name in two else "localized")
+        words: st.column_config.NumberColumn(format=_digits(name))
         for name, words in texts.COLUMNS.items()
         if name != "service"
     }
+
+
+def _digits(field: str) -> str:
+    return "%.2f" if field.endswith("_ratio") else "%.1f" if field.endswith("_ms") else "%.0f"
 
 
 def nothing(*, unreadable: bool) -> None:

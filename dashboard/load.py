@@ -41,6 +41,9 @@ class Window:
     width_s: int
 
 
+Stretch = tuple[datetime, datetime]
+"""From, and before; with their zones."""
+
 WINDOWS = {
     "1h": Window("Hour", "in the last hour", timedelta(hours=1), 60),
     "24h": Window("24 hours", "in the last 24 hours", timedelta(hours=24), 1800),
@@ -113,16 +116,19 @@ def _step_after(moment: datetime, width_s: int) -> datetime:
 
 @st.cache_data(ttl=_FRESH_S, max_entries=200)
 def page(
-    window: str | None, chosen: str | None, positive: bool | None, cursor: str | None
+    window: str | Stretch | None, chosen: str | None, positive: bool | None, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Read one page of the log, newest first, and the cursor of the next."""
+    since, until = _stretch(window)
     return reader().page(
-        since=_since(window), source=chosen, positive=positive, limit=PAGE_ROWS, cursor=cursor
+        since=since, until=until, source=chosen, positive=positive, limit=PAGE_ROWS, cursor=cursor
     )
 
 
-def _since(window: str | None) -> datetime | None:
-    return datetime.now(UTC) - WINDOWS[window].length if window else None
+def _stretch(window: str | Stretch | None) -> tuple[datetime | None, datetime | None]:
+    if window is None or not isinstance(window, str):
+        return window or (None, None)
+    return datetime.now(UTC) - WINDOWS[window].length, None
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=200)
@@ -133,7 +139,7 @@ def prediction(prediction_id: str) -> dict[str, Any] | None:
 
 
 def download(
-    form: str, window: str | None, chosen: str | None, positive: bool | None
+    form: str, window: str | Stretch | None, chosen: str | None, positive: bool | None
 ) -> Callable[[], bytes]:
     """Return a function that writes the newest `DOWNLOAD_MAX` rows of a selection as csv or jsonl.
 
@@ -142,10 +148,10 @@ def download(
     lines: Callable[[Iterable[dict[str, Any]], Coding], Iterator[str]] = (
         csv_lines if form == "csv" else jsonl_lines
     )
-    since, log = _since(window), reader()
+    (since, until), log = _stretch(window), reader()
 
     def write() -> bytes:
-        rows = log.stream(since=since, source=chosen)
+        rows = log.stream(since=since, until=until, source=chosen)
         wanted = (r for r in rows if positive is None or bool(r["prediction"]) is positive)
         text = "".join(lines(itertools.islice(wanted, DOWNLOAD_MAX), Coding.LABELS))
         return text.encode()

@@ -23,13 +23,15 @@ from pipeline.schema import FEATURES, NAMES
 
 _RESULTS = {"all": "All", "above": "At or above", "below": "Below"}
 _BEFORE, _ID = "before", "id"
+_SINCE, _UNTIL = "since", "until"
+"""A stretch of time that another page links to; it takes the place of the period."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which part of the log is shown; None = all."""
+    """Which part of the log is shown; None = all. `period` is a key of `WINDOWS` or a stretch."""
 
-    period: str | None
+    period: str | load.Stretch | None
     source: str | None
     positive: bool | None
 
@@ -37,7 +39,8 @@ class Filters:
 def filters() -> Filters:
     """Draw the filters; they start a new reading at the newest row."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        period = widgets.period("all", every=True, on_change=_newest)
+        stretch = _linked()
+        period = stretch or widgets.period("all", every=True, on_change=_newest)
         result = st.segmented_control(
             "Compared with the threshold",
             list(_RESULTS),
@@ -57,11 +60,34 @@ def filters() -> Filters:
             on_change=_newest,
             width=180,
         )
+    if stretch is not None:
+        _say(stretch)
     return Filters(
         period=period,
         source=None if source == "all" else source,
         positive={"above": True, "below": False}.get(str(result)),
     )
+
+
+def _linked() -> load.Stretch | None:
+    """Return the stretch of time in the address; None when there is none that can be read."""
+    try:
+        since, until = (datetime.fromisoformat(st.query_params[name]) for name in (_SINCE, _UNTIL))
+    except (KeyError, ValueError):
+        return None
+    return (since, until) if since.tzinfo and until.tzinfo else None
+
+
+def _say(stretch: load.Stretch) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(texts.stretch(*map(widgets.when, stretch)))
+        st.button("All times", on_click=_all_times)
+
+
+def _all_times() -> None:
+    for name in (_SINCE, _UNTIL):
+        st.query_params.pop(name, None)
+    _newest()
 
 
 def _newest() -> None:

@@ -21,6 +21,11 @@ NO_DAY = "The day is not readable; write it as 2026-01-31, or leave it empty."
 RECORDED = "Recorded. An earlier entry stays in the log; the newest counts."
 
 
+def stretch(since: str, until: str) -> str:
+    """Say which stretch of time is shown."""
+    return f"Only predictions from {since} to {until}."
+
+
 def side(prediction: int) -> str:
     """Say on which side of the threshold a prediction lies."""
     return "at or above" if prediction else "below"

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENT, House, estimate, settled
 from tests.browser.test_pages import open_first_row
+from tests.dashboard.benchmarks import benchmark, store
 
 AXE = next(
     path.read_text()
@@ -58,7 +59,29 @@ def nothing_found(page: Page, house: House) -> None:
     expect(page.get_by_role("heading", name="No prediction matches")).to_be_visible()
 
 
-STATES = (overview, empty_form, refused_form, result_and_comparison, log, drawer, nothing_found)
+def no_load_test(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/load-tests")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+
+
+def load_tests(page: Page, house: House) -> None:
+    for _ in range(2):
+        store(house.database_url, benchmark())
+    page.goto(f"{house.dashboard.url}/load-tests")
+    heading = page.get_by_role("heading", name="Times the echo's answers")
+    for _ in range(5):  # what was read a moment ago is shown for 5 s
+        settled(page)
+        if heading.count():
+            break
+        page.wait_for_timeout(2000)
+        page.reload()
+    expect(heading).to_be_visible()
+
+
+STATES = (
+    overview, empty_form, refused_form, result_and_comparison, log, drawer, nothing_found,
+    no_load_test, load_tests,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
@@ -93,7 +116,7 @@ def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
 
 
 def test_no_page_is_wider_than_its_window(page: Page, house: House) -> None:
-    for state in (overview, result_and_comparison, log):
+    for state in (overview, result_and_comparison, log, load_tests):
         state(page, house)
         for width in (800, 1440):
             page.set_viewport_size({"width": width, "height": 900})

@@ -40,10 +40,10 @@ def test_the_overview_begins_with_its_verdict(page: Page, house: House) -> None:
 
 def test_the_bar_on_top_leads_to_every_page(page: Page, house: House) -> None:
     page.goto(house.dashboard.url)
-    for name in ("Patient", "Predictions", "Overview"):
+    for name in ("Patient", "Predictions", "Load tests", "Overview"):
         page.get_by_role("link", name=name, exact=True).click()
         expect(page).to_have_title(f"{name} · Cardiowatch")
-    assert page.get_by_role("banner").get_by_role("link").count() in (3, 4)  # with the logo
+    assert page.get_by_role("banner").get_by_role("link").count() in (4, 5)  # with the logo
 
 
 def test_a_patient_entered_in_the_browser_is_found_in_the_log(

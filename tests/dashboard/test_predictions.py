@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,23 @@ def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Wr
     rows = list(csv.DictReader(io.StringIO(load.download("csv", None, "live", True)().decode())))
     assert [row["id"] for row in rows] == above[::-1]
     assert {row["cp"] for row in rows} == {"typical angina"}
+
+
+def test_a_link_to_a_stretch_of_time_shows_it_alone(pages: AppTest, write: Write) -> None:
+    write(3, ago=timedelta(days=5))
+    write(2, ago=timedelta(days=2))
+    now = datetime.now(UTC)
+    pages.query_params["since"] = (now - timedelta(days=6)).isoformat()
+    pages.query_params["until"] = (now - timedelta(days=4)).isoformat()
+    page = open_log(pages)
+    assert len(table(page)) == 3
+    assert "Only predictions from" in shown(page)
+    press(page, "All times")
+    assert len(table(page)) == 5
+
+
+def test_a_stretch_that_cannot_be_read_is_no_stretch(pages: AppTest, write: Write) -> None:
+    write(2)
+    pages.query_params["since"] = "yesterday"
+    pages.query_params["until"] = "2026-01-01"
+    assert len(table(open_log(pages))) == 2
