@@ -24,6 +24,9 @@ logger = logging.getLogger("cardiowatch.api")
 _RETRY_S = 1.0
 """Pause between two attempts to reach a database that is not there yet."""
 
+_READY_S = 2.0
+"""Longest wait for the database's part of /readyz, which is asked every few seconds."""
+
 
 class Service:
     """The parts that the routes put together, and their start and end."""
@@ -43,6 +46,9 @@ class Service:
         )
         self.reader = Reader(settings.database_url)
         self.roller = Roller(self.log, settings.database_url)
+        # A database that is silent is given up soon, or it would seem so long after it is back.
+        self._probe = Reader(settings.database_url, answer_s=_READY_S)
+        self._asking: asyncio.Task[None] | None = None
         self.started = False
         self._starting: asyncio.Task[None] | None = None
 
@@ -66,6 +72,7 @@ class Service:
         await self.roller.stop()
         await self.log.stop()
         self.reader.close()
+        self._probe.close()
 
     async def _start(self) -> None:
         """Open the log, and put the scorecard beside the rows it will explain."""
@@ -91,17 +98,31 @@ class Service:
         Problem
             503, naming what does not answer.
         """
-        answers = {
-            "keys": self.keys is None or await _answers("keys", asyncio.to_thread(self.keys.check)),
-            "model": await _answers("model", asyncio.to_thread(load, self.model_dir)),
-            "database": await _answers("database", asyncio.to_thread(self.reader.ping)),
-            "log": self.started and await _answers("log", self.log.ping()),
+        questions: dict[str, Awaitable[object]] = {
+            "model": asyncio.to_thread(load, self.model_dir),
+            "database": self._ask_database(),
+            "log": self._ask_log(),
         }
-        silent = [name for name, answered in answers.items() if not answered]
+        if self.keys is not None:
+            questions["keys"] = asyncio.to_thread(self.keys.check)
+        answers = await asyncio.gather(*(_answers(name, q) for name, q in questions.items()))
+        silent = [name for name, answered in zip(questions, answers, strict=True) if not answered]
         if silent:
             detail = f"Not ready: no answer from {', '.join(silent)}; the service's log says why."
             raise Problem(503, "not-ready", detail, headers={"Retry-After": "1"})
         return {"status": "ready", "model_version": self.model.version}
+
+    async def _ask_database(self) -> None:
+        """Ask as a reader does; while an earlier question waits for its answer, wait with it."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(asyncio.to_thread(self._probe.ping))
+            self._asking.add_done_callback(_seen)
+        await asyncio.wait_for(asyncio.shield(self._asking), _READY_S)
+
+    async def _ask_log(self) -> None:
+        if not self.started:
+            raise LogUnavailable("the database has not answered yet")
+        await self.log.ping()
 
     def require_started(self) -> None:
         """Raise the 503 while the log is not open, or its rows could not be explained later."""
@@ -121,9 +142,18 @@ class Service:
             )
 
 
+def _seen(asked: asyncio.Task[None]) -> None:
+    """Take note of how a question ended for which nobody waits any more."""
+    if not asked.cancelled():
+        asked.exception()
+
+
 async def _answers(name: str, question: Awaitable[object]) -> bool:
     try:
         await question
+    except TimeoutError:
+        logger.warning("not ready: the %s did not answer within %g s", name, _READY_S)
+        return False
     except (ModelError, KeysError, DatabaseUnavailable, LogUnavailable) as cause:
         logger.warning("not ready: the %s does not answer: %s", name, cause)
         return False

@@ -42,10 +42,12 @@ class Reader:
     ----------
     url
         SQLAlchemy URL; nothing is opened before the first question.
+    answer_s
+        Seconds after which a question that is not answered fails.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = connect(url, read_only=True, answer_s=ANSWER_S)
+    def __init__(self, url: str, *, answer_s: float = ANSWER_S) -> None:
+        self._engine = connect(url, read_only=True, answer_s=answer_s)
 
     def close(self) -> None:
         """Close the connections that wait for the next question."""

@@ -55,8 +55,9 @@ class Result:
     ready_during
         Questions for /readyz answered with 200, asked after the first request that was refused and
         answered before the repair.
-    recovered_s
-        From the repair to the first 200; None = not within half a minute.
+    recovered_s, ready_s
+        From the repair to the first 200 of /predict, and of a /readyz asked after it; None = not
+        within half a minute.
     missing
         Acknowledged and not stored.
     stored_though_refused
@@ -76,6 +77,7 @@ class Result:
     ready_during: int
     ready_asked: int
     recovered_s: float | None
+    ready_s: float | None
     missing: int
     stored_though_refused: int
 
@@ -84,7 +86,7 @@ class Result:
         """Whether a promise was broken that does not depend on the machine's speed."""
         return bool(
             self.missing or self.stored_though_refused or self.wrong or self.health_failed
-            or self.recovered_s is None or not self.acknowledged
+            or self.recovered_s is None or self.ready_s is None or not self.acknowledged
         )  # fmt: skip
 
 
@@ -106,7 +108,9 @@ async def _strike(server: Server, breakable: Breakable, seconds: float, rate: fl
     await asyncio.sleep(seconds)
     await asyncio.to_thread(breakable.mend)
     mended = monotonic()
-    while seen.first("stored", mended) is None and monotonic() < mended + _RECOVER_S:
+    while monotonic() < mended + _RECOVER_S:
+        if seen.first("stored", mended) and seen.first_ready(mended):
+            break
         await asyncio.sleep(0.05)
     await asyncio.sleep(_AFTER_S)
     end.set()
@@ -148,6 +152,7 @@ def _result(fault: Fault, breakable: Breakable, struck: Struck, stored: set[int]
     refusals = [a for a in seen.answers if a.said in ("not stored", "unknown")]
     first = min((a.due for a in refusals), default=struck.mended)
     back = seen.first("stored", struck.mended)
+    ready_at = seen.first_ready(struck.mended)
     health = [probe for probe in seen.probes if probe.path == "/healthz"]
     ready = [
         probe for probe in seen.probes
@@ -162,6 +167,7 @@ def _result(fault: Fault, breakable: Breakable, struck: Struck, stored: set[int]
         health_longest_s=max(probe.at - probe.asked for probe in health),
         ready_during=sum(probe.status == 200 for probe in ready), ready_asked=len(ready),
         recovered_s=None if back is None else back - struck.mended,
+        ready_s=None if ready_at is None else ready_at - struck.mended,
         missing=len(acknowledged - stored),
         stored_though_refused=len(not_stored & stored),
     )  # fmt: skip
@@ -171,7 +177,7 @@ def table(rows: Sequence[Result | tuple[str, str]]) -> str:
     """Return the Markdown table; a fault that could not be brought about has its reason."""
     head = ("fault", "how", "s", "200", "503 not stored", "503 fate unknown", "other answers",
             "longest to a 503, s", "/healthz not 200 (longest, s)", "/readyz 200 meanwhile",
-            "back after, s", "missing", "stored though refused")  # fmt: skip
+            "back after, s", "ready after, s", "missing", "stored though refused")  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
     for row in rows:
         cells = (*row, *["-"] * (len(head) - 2)) if isinstance(row, tuple) else _cells(row)
@@ -180,12 +186,15 @@ def table(rows: Sequence[Result | tuple[str, str]]) -> str:
 
 
 def _cells(r: Result) -> tuple[str, ...]:
-    back = "not within 30" if r.recovered_s is None else f"{r.recovered_s:.2f}"
+    back, ready_again = (
+        "not within 30" if seconds is None else f"{seconds:.2f}"
+        for seconds in (r.recovered_s, r.ready_s)
+    )
     return (
         r.title, r.how, f"{r.seconds:g}", f"{r.acknowledged:,}", f"{r.not_stored:,}",
         f"{r.unknown:,}", str(r.wrong), f"{r.longest_s:.2f}",
         f"{r.health_failed} ({r.health_longest_s:.2f})", f"{r.ready_during} of {r.ready_asked}",
-        back, str(r.missing), str(r.stored_though_refused),
+        back, ready_again, str(r.missing), str(r.stored_though_refused),
     )  # fmt: skip
 
 

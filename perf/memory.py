@@ -197,7 +197,7 @@ def measure(options: argparse.Namespace) -> list[str]:
           f"million requests; at most {most:.1f} MB.")  # fmt: skip
     if starts:
         print(f"Ready after {median(starts):.2f} s, median of {len(starts)} "
-              f"({min(starts):.2f}-{max(starts):.2f}), after {median(cpu):.2f} s of CPU.")  # fmt: skip
+              f"({min(starts):.2f}-{max(starts):.2f}), {median(cpu):.2f} s of CPU.")  # fmt: skip
     if most > MOST_MB:
         broken.append(f"{most:.1f} MB is more than {MOST_MB:g}")
     if added > FLAT_MB:

@@ -112,6 +112,11 @@ class Steady:
         """Return when the first such answer came after a moment; None = not yet."""
         return next((a.at for a in self.answers if a.said == said and a.at >= after), None)
 
+    def first_ready(self, after: float) -> float | None:
+        """Return when the first /readyz that was asked after a moment was answered with 200."""
+        ready = (p for p in self.probes if p.path == "/readyz" and p.status == 200)
+        return next((p.at for p in ready if p.asked >= after), None)
+
     def _send(self) -> None:
         while self._due and self._free:
             connection = self._free.popleft()
