@@ -19,6 +19,8 @@ from pipeline.design import Array, design
 from pipeline.evidence import SERVED, external, study_challengers, study_treatments
 from pipeline.fit import bootstrap
 from pipeline.model import Model, ModelError, from_json
+from pipeline.poisoning import MAX_SEEDS, SEEDS
+from pipeline.poisoning import run as poison
 from pipeline.reference import coefficients, fit_reference
 from pipeline.schema import NAMES
 from pipeline.scorecard import build, standardise, write_bundle
@@ -122,7 +124,9 @@ def fit(data: Labelled, c: float) -> Model:
     return model
 
 
-def train(data: Labelled, others: dict[str, Labelled], full: bool) -> tuple[Model, dict[str, Any]]:
+def train(
+    data: Labelled, others: dict[str, Labelled], full: bool, seeds: int = SEEDS
+) -> tuple[Model, dict[str, Any]]:
     """Choose C, fit, measure; return the model and its evidence.
 
     Parameters
@@ -133,6 +137,8 @@ def train(data: Labelled, others: dict[str, Labelled], full: bool) -> tuple[Mode
         Patients of other hospitals by file name; never seen by the fit.
     full
         Measure the challengers in all repeats.
+    seeds
+        Draws of the poisoning grid.
     """
     _say("comparing treatments of missing values (10 x 5-fold)")
     treatments, c = study_treatments(data.rows, data.y)
@@ -147,6 +153,8 @@ def train(data: Labelled, others: dict[str, Labelled], full: bool) -> tuple[Mode
     from pipeline.evidence_explanations import study_explanations  # shap takes 3 s to import
 
     explanations = study_explanations(data.rows, data.y, model)
+    _say(f"poisoning the labels: 5 attacks, 3 defences, {seeds} seeds")
+    poisoned = poison(data.rows, data.y, seeds=seeds, c=c, progress=_bar)
     evidence = {
         "version": model.version,
         "data": {
@@ -161,6 +169,7 @@ def train(data: Labelled, others: dict[str, Labelled], full: bool) -> tuple[Mode
         "confidence": treatments.pop("confidence"),
         "fairness": treatments.pop("fairness"),
         "explanations": explanations,
+        "poisoning": poisoned.to_dict(),
         "treatments": treatments,
         "challengers": challengers,
         "external": [
@@ -193,6 +202,13 @@ def _say(text: str) -> None:
     print(f"train: {time.perf_counter() - _started:5.1f} s  {text}", file=sys.stderr, flush=True)
 
 
+def _bar(done: float) -> None:
+    """Draw how far long work is, where somebody looks."""
+    if sys.stderr.isatty():
+        end = "\r" if done < 1 else "\r\033[K"
+        print(f"train: [{'#' * round(30 * done):30}] {done:4.0%}", end=end, file=sys.stderr)
+
+
 def main() -> int:
     """Run the training from the command line."""
     parser = argparse.ArgumentParser(
@@ -216,6 +232,14 @@ def main() -> int:
     parser.add_argument(
         "--full", action="store_true", help="challengers in all 10 repeats (about half a minute)"
     )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=SEEDS,
+        choices=range(2, MAX_SEEDS + 1),
+        metavar="N",
+        help=f"draws of the poisoning grid (default {SEEDS})",
+    )
     arguments = parser.parse_args()
     try:
         folder = arguments.model_dir or load_settings().model_dir
@@ -224,7 +248,7 @@ def main() -> int:
         others = {path.name: labelled(path) for path in arguments.external}
         # One thread: matrices this small only wait for each other, and sums keep their order.
         with threadpool_limits(1):
-            model, evidence = train(data, others, arguments.full)
+            model, evidence = train(data, others, arguments.full, arguments.seeds)
         write_bundle(folder, model.scorecard, evidence)
     except (TrainError, ModelError, SettingsError, ArithmeticError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
