@@ -178,6 +178,7 @@ async def readyz(parts: Parts) -> Response:
 
 
 @router.get("/metrics", responses=doc.METRICS, response_class=Response)
-def prometheus() -> Response:
-    """Expose the counters to Prometheus."""
-    return Response(metrics.render(), headers={"Content-Type": metrics.CONTENT_TYPE})
+def prometheus(parts: Parts) -> Response:
+    """Expose the counters, and the gauges of the newest monitoring pass, to Prometheus."""
+    text = metrics.render() + parts.last_pass.render()
+    return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})

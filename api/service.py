@@ -10,8 +10,10 @@ from collections.abc import Awaitable
 from typing import Any
 
 from api import metrics
+from api.crowd import Crowd
 from api.errors import FieldError, Problem
 from api.keyring import Keyring, KeysError
+from api.monitoring import LastPass
 from db.engine import DatabaseUnavailable
 from db.log import Log, LogUnavailable
 from db.queries import Reader
@@ -44,7 +46,9 @@ class Service:
             queue_max=settings.log_queue_max,
             timeout_s=settings.log_timeout_s,
         )
+        self.crowd = Crowd(patience_s=settings.log_timeout_s / 4)
         self.reader = Reader(settings.database_url)
+        self.last_pass = LastPass(self.reader)
         self.roller = Roller(self.log, settings.database_url)
         # A database that is silent is given up soon, or it would seem so long after it is back.
         self._probe = Reader(settings.database_url, answer_s=_READY_S)
@@ -71,6 +75,7 @@ class Service:
             self._starting.cancel()
         await self.roller.stop()
         await self.log.stop()
+        self.last_pass.close()
         self.reader.close()
         self._probe.close()
 

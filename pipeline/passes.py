@@ -116,6 +116,7 @@ def look(
     status, verdict = watch.status_of(findings)
     before, now, error = risk_change(trained.probability, week.probability)
     report = {
+        "format": FORMAT,
         "source": source,
         "model_version": model.version,
         "since": since.isoformat(),

@@ -1,0 +1,163 @@
+"""Gauges of the newest monitoring pass, read from the database when Prometheus asks.
+
+Every worker reads the same report, so the gauges are the same whichever of them answers. A database
+that is silent or gone costs a scrape at most `WAIT_S`; the counters are shown whatever happens.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily as Gauge
+from prometheus_client.registry import Collector
+
+from db.engine import DatabaseUnavailable
+from db.queries import Reader
+
+logger = logging.getLogger("cardiowatch.api")
+
+FORMAT = 1
+"""Of the reports that are understood here."""
+FRESH_S = 5.0
+"""Between two looks at the database, however often Prometheus asks."""
+WAIT_S = 1.0
+"""Longest wait for a look; the gauges of the one before are shown meanwhile."""
+STATUSES = ("green", "amber", "red")
+
+Newest = tuple[datetime, Mapping[str, Any]]
+"""When a pass was recorded, and its report."""
+
+
+class LastPass(Collector):
+    """Collects the gauges of the newest pass; `render` writes them as text."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._thread = ThreadPoolExecutor(1, "last-pass")
+        self._lock = Lock()
+        self._looking: Future[Newest | None] | None = None
+        self._looked_at = -FRESH_S
+        self._newest: Newest | None = None
+        self._readable = 1.0
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def close(self) -> None:
+        """Let go of the thread; a look that is under way is left alone."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def render(self) -> bytes:
+        """Return the text exposition; nothing that goes wrong here reaches the caller."""
+        try:
+            self._refresh()
+            return generate_latest(self._registry)
+        except Exception:  # a report of another make; the counters matter more
+            logger.warning("the newest monitoring report cannot be shown", exc_info=True)
+            return b""
+
+    def collect(self) -> Iterator[Gauge]:
+        """Yield the gauges of the newest pass, if there is one."""
+        yield Gauge(
+            "monitoring_readable", "1 when the last look at the reports succeeded.", self._readable
+        )
+        if self._newest is None:
+            return
+        recorded_at, report = self._newest
+        age = (datetime.now(UTC) - recorded_at).total_seconds()
+        yield Gauge("monitoring_pass_age_seconds", "Seconds since the newest pass.", age)
+        if report.get("format") == FORMAT:
+            yield from _gauges(report)
+
+    def _refresh(self) -> None:
+        """Look again when the last look is old; wait a little for it."""
+        with self._lock:
+            if self._looking is None and time.monotonic() - self._looked_at >= FRESH_S:
+                self._looking = self._thread.submit(_newest, self._reader)
+            looking = self._looking
+        if looking is None:
+            return
+        try:
+            self._newest, self._readable = looking.result(WAIT_S), 1.0
+        except Late:
+            self._readable = 0.0
+            return  # the next scrape finds it ready, or waits again
+        except DatabaseUnavailable as cause:
+            self._readable = 0.0
+            logger.warning("the monitoring reports cannot be read: %s", cause)
+        with self._lock:
+            if self._looking is looking:
+                self._looking, self._looked_at = None, time.monotonic()
+
+
+def _newest(reader: Reader) -> Newest | None:
+    passes = reader.passes(limit=1)
+    if not passes:
+        return None
+    report = reader.report(passes[0]["id"]) or {}
+    return passes[0]["recorded_at"], report
+
+
+def _gauges(report: Mapping[str, Any]) -> Iterator[Gauge]:
+    source = str(report["source"])
+    until = datetime.fromisoformat(report["until"]).timestamp()
+    yield _one("monitoring_window_end_seconds", "End of the window, since 1970.", source, until)
+    yield _one("monitoring_predictions", "Predictions in the window.", source, report["n"])
+    status = Gauge(
+        "monitoring_status", "1 for the status of the pass.", labels=("source", "status")
+    )
+    for name in STATUSES:
+        status.add_metric((source, name), float(report["status"] == name))
+    yield status
+    yield from _drift(source, report["drift"])
+    yield _fairness(source, report["fairness"])
+    accuracy = report["accuracy"]
+    for name, words in (("estimated", "Estimated without outcomes"), ("true", "Measured")):
+        found = accuracy[name]
+        if found is not None and found["accuracy"] is not None:
+            yield _one(f"accuracy_{name}", f"{words}, 0 to 1.", source, found["accuracy"])
+
+
+def _one(name: str, words: str, source: str, value: float) -> Gauge:
+    gauge = Gauge(name, words, labels=("source",))
+    gauge.add_metric((source,), float(value))
+    return gauge
+
+
+def _drift(source: str, drift: Mapping[str, Any]) -> Iterator[Gauge]:
+    flag = Gauge("drift_detected", "1 when the patients have changed.", labels=("source", "window"))
+    overall = Gauge("drift_p_value", "Over everything together.", labels=("source", "window"))
+    each = Gauge(
+        "drift_feature_p_value",
+        "Family-wise adjusted, by feature.",
+        labels=("source", "window", "feature"),
+    )
+    for window, result in drift.items():
+        flag.add_metric((source, window), float(result["drift"]))
+        overall.add_metric((source, window), result["p_value"])
+        for name, feature in result["features"].items():
+            each.add_metric((source, window, name), feature["p_adjusted"])
+    yield flag
+    yield overall
+    yield each
+
+
+def _fairness(source: str, fairness: Mapping[str, Any]) -> Gauge:
+    """Yield the signed gaps: selection rates of all, error rates where outcomes are known."""
+    labels = ("source", "grouping", "group", "against", "metric")
+    gauge = Gauge("fairness_gap", "Rate of a group minus that of another, -1 to 1.", labels=labels)
+    for part, of_outcomes in (("rates", False), ("errors", True)):
+        for name, grouping in fairness[part]["groupings"].items():
+            for gap in grouping["gaps"]:
+                is_rate = gap["metric"] == "selection_rate"
+                if gap["difference"] is not None and is_rate is not of_outcomes:
+                    key = (source, name, gap["group"], gap["against"], gap["metric"])
+                    gauge.add_metric(key, gap["difference"])
+    return gauge
