@@ -7,7 +7,7 @@ PY := $(VENV)/bin/python
 SOURCES := api dashboard db perf pipeline tests run.py settings.py
 LOCKS := requirements-api.txt requirements.txt requirements-dev.txt
 
-.PHONY: help run test train audit lint lock bench soak migrate clean
+.PHONY: help run test up test-deploy train audit lint lock bench soak migrate clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,12 @@ ifdef POSTGRES_URL
 	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
 	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"
 endif
+
+up: ## write the secrets once, build the images, start the compose stack
+	@./up.sh
+
+test-deploy: $(VENV)/.dev ## build the images and run the compose stack in a real engine (10 minutes)
+	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
 
 migrate: $(VENV)/.run ## create or update the database
 	@$(PY) -m db.migrate

@@ -1,0 +1,18 @@
+#!/bin/sh
+# up.sh: write the secrets of the compose stack once (.env and var/keys), then start it.
+set -eu
+umask 077
+python=${PYTHON:-python3}
+
+command -v docker >/dev/null 2>&1 || { echo "Docker is missing: https://docs.docker.com/engine/install" >&2; exit 1; }
+if [ ! -e .env ]; then
+    mkdir -p var && mkdir -p -m 755 var/keys # the container's user reads the hashes there
+    key=$("$python" -m api.keys --file var/keys/keys.json create --name dashboard \
+        --roles predict,read,outcome 2>/dev/null)
+    password=$("$python" -c 'import secrets; print(secrets.token_hex(32))')
+    # Written whole or not at all: an interrupted run must not leave half a file.
+    printf 'POSTGRES_PASSWORD=%s\nCARDIOWATCH_API_KEY=%s\n' "$password" "$key" >.env.part
+    mv .env.part .env
+    echo "New secrets are in .env; more API keys: python -m api.keys --file var/keys/keys.json create" >&2
+fi
+exec docker compose up --detach --wait "$@"
