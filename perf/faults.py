@@ -118,7 +118,7 @@ async def _strike(server: Server, breakable: Breakable, seconds: float, rate: fl
     return Struck(seen, broken, mended)
 
 
-def strike(fault: Fault, rate: float) -> Result:
+def strike(fault: Fault, rate: float, *, service: str = "api") -> Result:
     """Start a service, break its database, mend it, and compare what was told with the log.
 
     Raises
@@ -129,7 +129,7 @@ def strike(fault: Fault, rate: float) -> Result:
     with fault.prepared() as breakable:
         migrate(breakable.url, lambda _: None)
         with Server(
-            ("-m", "api"), health="/readyz", on=set(), log=_log_of(fault),
+            ("-m", service), health="/readyz", on=set(), log=_log_of(fault),
             model_dir=load_settings().model_dir, database_url=breakable.url,
         ) as server:  # fmt: skip
             struck = uvloop.run(_strike(server, breakable, fault.seconds, rate))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
@@ -81,13 +82,10 @@ class Proxy:
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
-        self._loop = asyncio.new_event_loop()
-        self._passing = asyncio.Event()
-        self._passing.set()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        listening: Future[int] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listening)))
         self._thread.start()
-        started = asyncio.run_coroutine_threadsafe(self._listen(), self._loop)
-        self.port = started.result(10)
+        self.port = listening.result()
 
     def cut(self) -> None:
         """Forward nothing from now on."""
@@ -98,19 +96,28 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._passing.set)
 
     def remove(self) -> None:
-        """Stop listening."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        """Close every connection and stop listening."""
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()
 
-    async def _listen(self) -> int:
+    async def _serve(self, listening: Future[int]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._end, self._passing = asyncio.Event(), asyncio.Event()
+        self._passing.set()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port: int = server.sockets[0].getsockname()[1]
-        return port
+        listening.set_result(server.sockets[0].getsockname()[1])
+        await self._end.wait()
+        server.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._passing.wait()
         inner_reader, inner_writer = await asyncio.open_unix_connection(self._socket)
-        await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
+        try:
+            await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
+        except asyncio.CancelledError:
+            pass  # removed; a stream's own callback would report it as an error
+        finally:
+            inner_writer.close()
+            writer.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

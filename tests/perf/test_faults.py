@@ -1,0 +1,147 @@
+"""What the callers are told while the database is broken, and that a broken promise is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from perf.breakages import Breakable, Fault
+from perf.faults import Result, strike, table
+from perf.network import Proxy
+from perf.steady import Steady, _said, body, number_of
+from tests.programs import run
+
+KEPT = Result(
+    "SQLite: database locked", "held", 3, acknowledged=9, not_stored=2, unknown=1, wrong=0,
+    longest_s=2.04, health_failed=0, health_longest_s=0.01, ready_during=0, ready_asked=4,
+    recovered_s=0.5, ready_s=0.75, missing=0, stored_though_refused=0,
+)  # fmt: skip
+
+
+def test_a_locked_database_is_honest_refusals_and_then_over(model_dir: Path) -> None:
+    ended = run("-m", "perf.faults", "--quick", "--fault", "locked", model_dir=model_dir)
+
+    assert ended.returncode == 0, ended.stderr
+    row = ended.stdout.splitlines()[-1].split(" | ")
+    assert row[0] == "| SQLite: database locked"
+    assert int(row[3].replace(",", "")) > 0
+    assert int(row[4].replace(",", "")) > 0
+    assert row[-2:] == ["0", "0 |"]
+
+
+@contextmanager
+def _healthy() -> Iterator[Breakable]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Breakable(f"sqlite:///{folder}/log.db", lambda _: None, lambda: None, "not at all")
+
+
+def test_a_service_that_acknowledges_without_storing_is_found_out(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
+
+    found = strike(Fault("none", "none", 0, _healthy), 50, service="perf.baselines.no_log")
+
+    assert found.acknowledged > 0
+    assert found.missing == found.acknowledged
+    assert found.broken
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"missing": 1}, {"stored_though_refused": 1}, {"wrong": 1}, {"health_failed": 1},
+        {"recovered_s": None}, {"ready_s": None}, {"acknowledged": 0},
+    ],
+)  # fmt: skip
+def test_each_broken_promise_is_a_failure(change: dict[str, int | None]) -> None:
+    assert not KEPT.broken
+    assert replace(KEPT, **change).broken  # type: ignore[arg-type]
+
+
+def test_the_table_shows_what_was_told_and_why_something_was_not_tried() -> None:
+    lines = table([KEPT, ("PostgreSQL: disk full", "not tried: needs root")]).splitlines()
+
+    assert lines[2] == (
+        "| SQLite: database locked | held | 3 | 9 | 2 | 1 | 0 | 2.04 | 0 (0.01) | 0 of 4 "
+        "| 0.50 | 0.75 | 0 | 0 |"
+    )
+    assert lines[3].startswith("| PostgreSQL: disk full | not tried: needs root | - |")
+
+
+@pytest.mark.parametrize("number", [0, 79, 80, 31_999, 32_000, 3_199_999])
+def test_a_stored_row_tells_which_request_it_was(number: int) -> None:
+    assert number_of(json.loads(body(number))) == number
+
+
+def test_the_measurements_count_up_from_the_lowest() -> None:
+    # 80 values of thalach, then 400 of chol, then trestbps.
+    assert json.loads(body(81))["thalach"] == 101
+    assert json.loads(body(81))["chol"] == 151
+    assert json.loads(body(32_000))["trestbps"] == 101
+
+
+@pytest.mark.parametrize(
+    ("status", "head", "text", "said"),
+    [
+        (200, b"", b"", "stored"),
+        (503, b"\r\nretry-after: 1", b"log-unavailable", "not stored"),
+        (503, b"\r\nretry-after: 1", b"log-fate-unknown", "unknown"),
+        (503, b"", b"log-unavailable", "503 without Retry-After"),
+        (500, b"", b"", "status 500"),
+    ],
+)
+def test_an_answer_is_read_as_what_it_promises(
+    status: int, head: bytes, text: bytes, said: str
+) -> None:
+    assert _said(status, head, text) == said
+
+
+def test_a_cut_proxy_forwards_nothing_and_closes_nothing(tmp_path: Path) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(10):
+            writer.write(data)
+        writer.close()
+
+    async def go() -> None:
+        server = await asyncio.start_unix_server(echo, tmp_path / "socket")
+        proxy = Proxy(tmp_path / "socket")
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        writer.write(b"one")
+        assert await reader.readexactly(3) == b"one"
+        proxy.cut()
+        writer.write(b"two")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.3)
+        proxy.mend()
+        assert await reader.readexactly(3) == b"two"
+        writer.close()
+        await writer.wait_closed()
+        await asyncio.to_thread(proxy.remove)
+        server.close()
+        await asyncio.sleep(0.1)  # for the echoes to see their end
+
+    asyncio.run(go())
+
+
+def test_a_service_that_is_gone_is_a_probe_without_an_answer() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        seen = Steady(taken.getsockname()[1], 1)
+
+        async def go() -> None:
+            probing = asyncio.create_task(seen._probe("/healthz"))
+            while not seen.probes:
+                await asyncio.sleep(0.01)
+            probing.cancel()
+
+        asyncio.run(go())
+    assert [probe.status for probe in seen.probes] == [0]
