@@ -20,6 +20,7 @@ page = st.navigation(
         st.Page("app_pages/overview.py", title="Overview", default=True),
         st.Page("app_pages/patient.py", title="Patient"),
         st.Page("app_pages/predictions.py", title="Predictions"),
+        st.Page("app_pages/drift.py", title="Drift"),
         st.Page("app_pages/load_tests.py", title="Load tests", url_path="load-tests"),
     ],
     position="top",

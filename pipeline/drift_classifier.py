@@ -143,6 +143,17 @@ def classify(
     )
 
 
+def run_job(
+    reference: list[list[float | None]],
+    current: list[list[float | None]],
+    permutations: int,
+    progress: Callable[[float], None],
+) -> dict[str, Any]:
+    """Run `classify` in a worker process of the dashboard; None = not known."""
+    sides = [np.array(rows, dtype=float).reshape(-1, len(NAMES)) for rows in (reference, current)]
+    return classify(*sides, permutations=permutations, progress=progress).to_dict()
+
+
 def cross_validated_auc(x: Array, y: Array, seed: int) -> float:
     """Return the mean AUC over five stratified folds.
 
