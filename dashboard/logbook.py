@@ -87,6 +87,7 @@ def _say(stretch: load.Stretch) -> None:
 def _all_times() -> None:
     for name in (_SINCE, _UNTIL):
         st.query_params.pop(name, None)
+    st.session_state["period"] = "all"  # not the one that another page had
     _newest()
 
 
