@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from pipeline.drift_blocks import (
-    GIVEN,
+    DIGITS,
     MISSING,
     PAIRS,
     TAIL_SHARES,
@@ -17,6 +17,7 @@ from pipeline.drift_blocks import (
     VALUES,
     WEIGHTS,
     Block,
+    Hypothesis,
     blocks,
 )
 from pipeline.drift_exact import (
@@ -25,12 +26,13 @@ from pipeline.drift_exact import (
     excess_log_p,
     pearson_null,
 )
-from pipeline.drift_measures import pearson
-from pipeline.drift_permute import Hypothesis, Tested, permutations_for
+from pipeline.drift_measures import TENS, pearson
+from pipeline.drift_permute import Tested, permutations_for
 from pipeline.drift_tables import Array, Table
+from pipeline.schema import Kind
 
-Claim = tuple[str, tuple[str, ...], float, float]
-"""Family, names, p-value, share of the family's weight."""
+Claim = tuple[str, tuple[str, ...], float]
+"""Family, names, p-value."""
 
 
 def counted_test(
@@ -85,14 +87,20 @@ def _of_one(table: Table, sizes: tuple[int, int]) -> Iterator[Claim]:
     m, n = table.known
     pooled = table.reference + table.current
     if m and n and len(pooled) > 1:
-        yield VALUES, name, _values_p(table), 1.0
+        yield VALUES, name, _values_p(table)
     if sum(table.missing) and m + n:
         total = sum(sizes)
         log_p = excess_log_p(sum(table.missing), total, sizes[1], two_sided=True, mid=False)
-        yield MISSING, name, float(np.exp(-log_p[table.missing[1]])), 1.0
+        yield MISSING, name, float(np.exp(-log_p[table.missing[1]]))
     if table.feature.is_numeric and m and n:
         for p in _tail_ps(table, sizes):
-            yield TAILS, name, p, 1.0
+            yield TAILS, name, p
+    whole = table.steps % TENS == 0
+    if table.feature.kind is Kind.NUMBER and 0 < pooled[whole].sum() < m + n:
+        log_p = excess_log_p(
+            int(pooled[whole].sum()), sum(sizes), sizes[1], two_sided=True, mid=False
+        )
+        yield DIGITS, name, float(np.exp(-log_p[int(table.current[whole].sum())]))
 
 
 def _values_p(table: Table) -> float:
@@ -129,21 +137,20 @@ def _tail_ps(table: Table, sizes: tuple[int, int]) -> Iterator[float]:
 def _of_samples(
     reference: Array, current: Array, alpha: float, seed: int
 ) -> tuple[list[Claim], int]:
-    """Test pairs and everything together; sums over thousands of patients are normal."""
+    """Test what several features are together; sums over thousands of patients are normal."""
     pooled, n = np.vstack([reference, current]), len(current)
-    claims: list[Claim] = []
     draws = permutations_for(alpha)
     random = np.random.default_rng(seed)
-    for part in blocks(pooled, n, families=(PAIRS, TOGETHER, GIVEN)):
+    claims: list[Claim] = []
+    for part in blocks(pooled, n, families=(PAIRS, TOGETHER)):
         observed = part.evidence(part.columns[len(reference) :].sum(axis=0)[None, :])[0]
-        if part.family != PAIRS:
-            claims.append((part.family, part.names[0], float(np.exp(-observed[0])), 1.0))
-            continue
-        p = _normal_max(part, observed, n, draws, random)
-        # The family's p-values are adjusted inside it; its whole weight stands behind each.
+        pairs = np.array([h.family == PAIRS for h in part.hypotheses])
+        p = np.exp(-observed)
+        if pairs.any():
+            # Adjusted inside the family, whose whole weight then stands behind each.
+            p[pairs] = _normal_max(part, observed[pairs], n, draws, random) / pairs.sum()
         claims += [
-            (PAIRS, names, min(1.0, float(value) / len(p)), 1.0)
-            for names, value in zip(part.names, p, strict=True)
+            (h.family, h.names, float(value)) for h, value in zip(part.hypotheses, p, strict=True)
         ]
     return claims, draws
 

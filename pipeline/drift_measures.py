@@ -16,6 +16,8 @@ from pipeline.drift_tables import Array, Table
 
 _PSI_BINS = 10  # deciles of the reference, the usual choice
 _PSI_PRIOR = 0.5  # added to each bin's count, so that an empty bin is not an infinite distance
+TENS = 10
+"""Steps of a scale to which people round: 10 mm Hg, 1 mm."""
 CUTS = 40  # points at which Anderson-Darling looks; more change nothing that can be seen
 
 
@@ -66,6 +68,14 @@ def classical_test(table: Table) -> Test:
         table.current.astype(float), (table.current + table.reference).astype(float)
     )
     return Test(name, statistic, float(special.chdtrc(len(table.steps) - 1, statistic)))
+
+
+def in_tens(table: Table) -> tuple[float, float]:
+    """Return the shares of known values that are whole tens of steps, before and now."""
+    whole = table.steps % TENS == 0
+    sides = ((table.reference, table.known[0]), (table.current, table.known[1]))
+    before, now = (float(counts[whole].sum()) / max(n, 1) for counts, n in sides)
+    return before, now
 
 
 def pearson(current: Array, pooled: Array) -> float:

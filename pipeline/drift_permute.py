@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drift_blocks import VALUES, WEIGHTS, Block, blocks
+from pipeline.drift_blocks import VALUES, WEIGHTS, Block, Hypothesis, blocks
 from pipeline.drift_tables import Array
 
 BATCH = 999
@@ -16,15 +16,6 @@ BATCH = 999
 _TIE = 1e-5  # evidence that differs by less, in -log p, is equal: sums are in single precision
 _CALIBRATED_AT = 0.05  # enough relabellings lie beyond; from there evidence falls as exp(-x)
 _HOPELESS = 20  # times alpha: a p-value so large after the first batch does not come down
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """Something that may have changed."""
-
-    family: str
-    names: tuple[str, ...]
-    """A feature, a pair, or nothing for all together."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ def permutation_test(reference: Array, current: Array, alpha: float, seed: int) 
     parts = list(blocks(pooled, n))
     if not parts:  # nothing varies: both sides are the same constants
         return Tested((), np.ones(0), 1.0, alpha, 0)
-    hypotheses = tuple(Hypothesis(part.family, names) for part in parts for names in part.names)
+    hypotheses = tuple(h for part in parts for h in part.hypotheses)
     evidence = _relabelled(parts, pooled, n, alpha, seed)
     offsets = _offsets(hypotheses, evidence)
     scores = evidence + offsets
@@ -87,7 +78,7 @@ def _relabelled(parts: list[Block], pooled: Array, n: int, alpha: float, seed: i
     observed[0, -n:] = 1
     found = [_evidence(parts, observed @ columns)]
     wanted, random = permutations_for(alpha), np.random.default_rng(seed)
-    hypotheses = [Hypothesis(part.family, names) for part in parts for names in part.names]
+    hypotheses = [h for part in parts for h in part.hypotheses]
     done = 0
     while done < wanted:
         labels = _labels(random, len(pooled), n, min(BATCH, wanted - done))

@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from pipeline.drift_blocks import GIVEN, MISSING, PAIRS, TAILS, TOGETHER, VALUES, WEIGHTS, ranks
-from pipeline.drift_measures import classical_test, distance
+from pipeline.drift_blocks import (
+    ALONE,
+    DIGITS,
+    GIVEN,
+    MISSING,
+    PAIRS,
+    RELATIONS,
+    TAILS,
+    VALUES,
+    WEIGHTS,
+    ranks,
+)
+from pipeline.drift_measures import classical_test, distance, in_tens
 from pipeline.drift_permute import Tested
 from pipeline.drift_result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
 from pipeline.drift_tables import Array, Table
@@ -19,9 +30,10 @@ N_MIN = 30
 ROWS_MAX = 5_000
 """Patients a side up to which everything is tested on rows; also the size of a sample."""
 
-LEAST_EFFECT = {VALUES: 0.1, MISSING: 0.02, TAILS: 0.005, PAIRS: 0.1}
+LEAST_EFFECT = {VALUES: 0.1, MISSING: 0.02, DIGITS: 0.1, PAIRS: 0.1}
 """Smaller changes are not called drift however certain they are: a tenth of an SD (numbers) or of
-the patients (levels: see `LEAST_SHARE`), shares of patients, a rank correlation."""
+the patients (levels: see `LEAST_SHARE`), shares of patients, a rank correlation. The values of a
+tail are far out by themselves."""
 LEAST_SHARE = 0.03
 
 _POWER_80 = 0.8416  # 80 % point of the normal distribution
@@ -66,7 +78,7 @@ def verdict(
         enough_data=enough,
         p_value=tested.p_value if tested else 1.0,
         alpha=alpha,
-        reason=_reason(said, features, pairs, sizes, detectable),
+        reason=_reason(said, features, pairs, _strange(tested, alpha), sizes, detectable),
         detectable_shift=detectable,
         n_reference=sizes[0],
         n_current=sizes[1],
@@ -86,16 +98,17 @@ def _feature(
     p_values: dict[str, float] = {}
     if tested is not None:
         for hypothesis, p in zip(tested.hypotheses, tested.p_adjusted, strict=True):
-            # What a feature adds to the others points at it, but may be the others' doing.
-            if hypothesis.names == (name,) and hypothesis.family != GIVEN:
+            # Relations to the others point at a feature, but may be the others' doing.
+            if hypothesis.names == (name,) and hypothesis.family in ALONE:
                 p_values[hypothesis.family] = min(float(p), p_values.get(hypothesis.family, 1.0))
     missing = tuple(lost / max(size, 1) for lost, size in zip(table.missing, sizes, strict=True))
-    unit = unit_error(table)
+    unit, tens = unit_error(table), in_tens(table)
     least = LEAST_EFFECT[VALUES] if table.feature.is_numeric else LEAST_SHARE
     matters = {
         VALUES: apart.effect >= least,
         MISSING: abs(missing[1] - missing[0]) >= LEAST_EFFECT[MISSING],
         TAILS: True,
+        DIGITS: abs(tens[1] - tens[0]) >= LEAST_EFFECT[DIGITS],
     }
     found = {f: p for f, p in p_values.items() if alarm and p <= alpha and matters[f]}
     reason = of_feature(table, apart, sizes, unit, found)
@@ -154,10 +167,22 @@ def _families(
         of = [i for i, h in enumerate(tested.hypotheses) if h.family == name]
         if not of:
             continue
-        sampled = name in (PAIRS, TOGETHER, GIVEN) and rows is not None
+        sampled = name not in ALONE and rows is not None
         m, n = (len(side) for side in rows) if sampled and rows else sizes
         found.append(Family(name, weight, float(tested.p_adjusted[of].min()), m, n))
     return tuple(found)
+
+
+def _strange(tested: Tested | None, alpha: float) -> str | None:
+    """Name the feature whose relations to the others are the strangest, if any is certain."""
+    if tested is None:
+        return None
+    found = [
+        (float(p), h.names[0])
+        for h, p in zip(tested.hypotheses, tested.p_adjusted, strict=True)
+        if h.family in (RELATIONS, GIVEN) and p <= alpha
+    ]
+    return min(found)[1] if found else None
 
 
 def _detectable(tested: Tested | None, sizes: tuple[int, int]) -> float | None:
@@ -174,6 +199,7 @@ def _reason(
     verdict: Verdict,
     features: dict[str, FeatureDrift],
     pairs: tuple[PairDrift, ...],
+    strange: str | None,
     sizes: tuple[int, int],
     detectable: float | None,
 ) -> str:
@@ -190,6 +216,8 @@ def _reason(
         first = min(drifted, key=lambda f: (f.p_adjusted, -f.effect))
         more = f"; {len(drifted) - 1} more" if len(drifted) > 1 else ""
         return f"Drift: {first.name} ({first.reason}){more}."
+    if strange is not None:
+        return f"Drift: how {strange} goes with the other findings changed."
     changed = [p for p in pairs if p.drift]
     if changed:
         p = changed[0]

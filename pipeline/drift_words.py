@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.drift_blocks import MISSING, TAILS, VALUES
-from pipeline.drift_measures import Distance
+from pipeline.drift_blocks import DIGITS, MISSING, TAILS, VALUES
+from pipeline.drift_measures import Distance, in_tens
 from pipeline.drift_result import UnitError
 from pipeline.drift_tables import Table
 
@@ -65,6 +65,9 @@ def of_feature(
         said.append(of_tail(unit))
     if VALUES in found and (unit is None or TAILS not in found):
         said.append(of_values(table, distance))
+    if DIGITS in found and len(found) == 1:
+        before, now = in_tens(table)
+        said.append(f"rounded to tens in {percent(now)} instead of {percent(before)}")
     if MISSING in found:
         said.append(of_missing(table, sizes))
     return "; ".join(said)

@@ -21,7 +21,8 @@ def smoothed_bootstrap(
 
     Each draw is a whole real patient, so that codes, missing values and their relations stay; its
     measurements are then moved by a normal kernel with the measurements' own covariance, shrunk
-    towards the mean so that means and covariances are kept.
+    towards the mean so that means and covariances are kept. Where the real one was read to ten
+    steps (blood pressure to 10 mm Hg), so is the drawn one: more than half of those pressures were.
 
     Parameters
     ----------
@@ -42,7 +43,8 @@ def smoothed_bootstrap(
     """
     real = np.asarray(rows, dtype=float)
     random = np.random.default_rng(seed)
-    drawn = real[random.integers(len(real), size=n)].copy()
+    whole = real[random.integers(len(real), size=n)]
+    drawn = whole.copy()
     measured = real[:, _NUMBERS]
     complete = measured[~np.isnan(measured).any(axis=1)]
     mean = np.nanmean(measured, axis=0)
@@ -52,6 +54,18 @@ def smoothed_bootstrap(
     for index in _NUMBERS:
         feature = FEATURES[index]
         low = 0.0 if feature.usual_low == 0 else feature.low
-        steps = np.round(drawn[:, index] / feature.step)
+        steps = _as_read(drawn[:, index] / feature.step, whole[:, index] / feature.step)
         drawn[:, index] = np.clip(np.round(steps * feature.step, 6), low, feature.high)
     return drawn
+
+
+def _as_read(
+    drawn: npt.NDArray[np.float64], real: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Round to whole steps: to tens of them exactly where the real measurement was one."""
+    steps = np.round(drawn)
+    beside = steps + np.where(drawn < steps, -1, 1)
+    in_tens = np.round(real) % 10 == 0
+    return np.asarray(
+        np.where(in_tens, 10 * np.round(drawn / 10), np.where(steps % 10 == 0, beside, steps))
+    )
