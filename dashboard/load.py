@@ -27,6 +27,9 @@ DOWNLOAD_MAX = 100_000
 
 PAGE_ROWS = 20
 
+PASSES = 60
+"""Monitoring passes that are shown, two months of days."""
+
 _FRESH_S = 5.0
 """Seconds for which what was read from the log is shown again."""
 
@@ -108,6 +111,13 @@ def overview(window: str) -> Overview | None:
         ],
         newest=newest[0]["received_at"],
     )
+
+
+@st.cache_data(ttl=_FRESH_S)
+def passes() -> list[dict[str, Any]]:
+    """Return the monitoring passes of the source that pages read, newest window first."""
+    chosen = source()
+    return reader().passes(source=chosen, limit=PASSES) if chosen else []
 
 
 def _step_after(moment: datetime, width_s: int) -> datetime:

@@ -6,13 +6,17 @@ predictions is a gap, never a zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
+from typing import Any
 
 import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY, ORANGE
 from db.queries import Bucket
+
+STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
+"""At least 3:1 on the background of either theme."""
 
 
 def volume(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
@@ -47,9 +51,40 @@ def latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     return figure.update_yaxes(rangemode="tozero", ticksuffix=" ms")
 
 
+def statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
+    """Draw one bar per monitoring pass: the higher, the worse, so that no colour is needed."""
+    traces = []
+    for height, (name, color) in enumerate(STATUS_COLORS.items(), 1):
+        chosen = [found for found in passes if found["status"] == name]
+        traces.append(
+            go.Bar(
+                name=name.capitalize(),
+                x=[_local(found["since"], zone) for found in chosen],
+                y=[height] * len(chosen),
+                width=[0.8 * _ms(found) for found in chosen],
+                offset=0,
+                marker_color=color,
+                customdata=[found["verdict"] for found in chosen],
+            )
+        )
+    figure = _over_time(traces, "%{customdata}")
+    return figure.update_yaxes(
+        range=[0, 3.2], tickvals=[1, 2, 3], ticktext=["green", "amber", "red"], showgrid=False
+    )
+
+
+def _ms(found: Mapping[str, Any]) -> float:
+    return float((found["until"] - found["since"]).total_seconds() * 1000)
+
+
+def _local(moment: datetime, zone: tzinfo) -> datetime:
+    """Return a time on the viewer's clock; Plotly draws a time without its zone."""
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
 def _times(buckets: Sequence[Bucket], zone: tzinfo) -> list[datetime]:
     """Return when the steps begin on the viewer's clock; Plotly draws a time without its zone."""
-    return [bucket.start.astimezone(zone).replace(tzinfo=None) for bucket in buckets]
+    return [_local(bucket.start, zone) for bucket in buckets]
 
 
 def _line(name: str, times: list[datetime], values: list[float | None], color: str) -> go.Scatter:

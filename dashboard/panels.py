@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import streamlit as st
 
-from dashboard import over_time, widgets
+from dashboard import load, over_time, widgets
 from dashboard.load import Overview, Window
 from dashboard.texts import general, numbers
 from dashboard.texts import overview as texts
+
+_LATE = timedelta(days=2)
+"""A window that ended so long ago has been missed at least once."""
 
 
 def verdict(seen: Overview, window: Window, *, ready: bool) -> None:
@@ -27,6 +32,26 @@ def verdict(seen: Overview, window: Window, *, ready: bool) -> None:
 
 def _refused(seen: Overview) -> int:
     return sum(row["count"] for row in seen.rejections)
+
+
+def watch(seen: Overview) -> None:
+    """Draw what the newest monitoring pass said, and the passes before it as a strip."""
+    passes = load.passes()
+    with widgets.card(texts.WATCH_TITLE):
+        if not passes:
+            st.markdown(texts.NOT_WATCHED)
+            return
+        newest = passes[0]
+        st.markdown(f"{texts.status(newest['status'])} {newest['verdict']}")
+        window = numbers.stretch(newest["since"], newest["until"], widgets.zone())
+        late = widgets.now() - newest["until"] > _LATE
+        recorded = widgets.when(newest["recorded_at"])
+        st.caption(f"{texts.watched(window, recorded, late=late)} {texts.of_whom(seen.source)}")
+        if len(passes) > 1:
+            said = texts.strip([found["status"] for found in passes])
+            widgets.over_time(over_time.statuses(passes, widgets.zone()), said, 190, "passes")
+        if newest["status"] != "green":
+            st.page_link("app_pages/drift.py", label=texts.LOOK_CLOSER)
 
 
 def stale(seen: Overview, window: Window) -> None:

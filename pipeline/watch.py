@@ -90,7 +90,8 @@ def of_drift(windows: Iterable[tuple[str, DriftResult]]) -> list[Finding]:
 
 
 def _named(result: DriftResult) -> str:
-    names = [BY_NAME[name].label.lower() for name in result.drifted]
+    labels = [BY_NAME[name].label for name in result.drifted]
+    names = [a if a[1].isupper() else a[0].lower() + a[1:] for a in labels]  # ST stays ST
     if not names:
         return "how findings go together" if any(p.drift for p in result.pairs) else "overall"
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -24,6 +24,7 @@ def overview() -> None:
             return
         if not ready:
             widgets.calm(general.API_DOWN_TITLE, texts.API_DOWN)
+        panels.watch(seen)
         if seen.summary.n == 0:
             panels.stale(seen, window)
         else:

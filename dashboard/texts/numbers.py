@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, time, timedelta, tzinfo
 
 NBSP = "\u00a0"
 
@@ -60,3 +60,11 @@ def at(moment: datetime, now: datetime) -> str:
     if moment.date() == now.date():
         return f"{moment:%H:%M} today"
     return f"{moment.day} {moment:%b %Y, %H:%M}"
+
+
+def stretch(since: datetime, until: datetime, zone: tzinfo) -> str:
+    """Write a stretch of time: "of 23 Nov 2026", or from when to when."""
+    start, end = since.astimezone(zone), until.astimezone(zone)
+    if until - since == timedelta(days=1) and start.time() == time.min:
+        return f"of {start.day} {start:%b %Y}"
+    return f"from {start.day} {start:%b %Y, %H:%M} to {end.day} {end:%b %Y, %H:%M}"

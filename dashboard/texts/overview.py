@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from dashboard.texts.general import whose
+from dashboard.texts.general import SOURCES, whose
 from dashboard.texts.numbers import share, times
 from pipeline.schema import BY_NAME
 
@@ -107,4 +107,47 @@ def no_rows(*, ready: bool) -> str:
         "The service is answering and has no predictions yet."
         if ready
         else "The service is not answering and has no predictions yet."
+    )
+
+
+WATCH_TITLE = "Has anything changed?"
+NOT_WATCHED = (
+    "No monitoring pass yet: run `make monitor` once a day. It looks for drift, broken values, "
+    "unequal treatment and wrong answers."
+)
+_STATUS: Mapping[str, tuple[str, str]] = {
+    "green": ("●", "Green"),
+    "amber": ("▲", "Amber"),
+    "red": ("■", "Red"),
+}
+"""Each with a shape of its own: the colour is never the only sign."""
+
+
+def status(found: str) -> str:
+    """Write a status with its shape, coloured."""
+    shape, word = _STATUS[found]
+    color = {"green": "green", "amber": "orange", "red": "red"}[found]
+    return f":{color}[**{shape} {word}**]"
+
+
+def watched(window: str, recorded: str, *, late: bool) -> str:
+    """Say which window a pass looked at, and when it was made."""
+    due = " It is more than two days old: is `make monitor` still run every day?" if late else ""
+    return f"Predictions {window}, looked at {recorded}.{due}"
+
+
+def strip(statuses: Sequence[str]) -> str:
+    """Say in words what the strip of passes shows."""
+    counts = [(statuses.count(name), word.lower()) for name, (_, word) in _STATUS.items()]
+    told = ", ".join(f"{count} {word}" for count, word in counts if count)
+    return f"The last {times(len(statuses), 'pass', 'passes')}: {told}"
+
+
+LOOK_CLOSER = "Look closer: what has changed, and since when"
+
+
+def of_whom(source: str) -> str:
+    """Say whose predictions were looked at when they are not those of live patients."""
+    return (
+        "" if source == "live" else f"They are {SOURCES[source].lower()} patients, not live ones."
     )
