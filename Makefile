@@ -33,7 +33,7 @@ bench: $(VENV)/.run ## the load tests beside the baselines, on a scratch databas
 	@$(PY) -m db.migrate
 	@$(PY) -m perf.bench $(ARGS)
 
-soak: $(VENV)/.run ## 200 kills and 50 stops under load; POSTGRES_URL=... adds PostgreSQL
+soak: $(VENV)/.run ## 200 kills and 50 stops under load, faults, memory; POSTGRES_URL=... kills it there too
 	@$(PY) -m perf.crash --kills 200
 	@$(PY) -m perf.crash --kills 50 --signal TERM
 ifdef POSTGRES_URL
@@ -46,6 +46,8 @@ up: ## write the secrets once, build the images, start the compose stack
 
 test-deploy: $(VENV)/.dev ## build the images and run the compose stack in a real engine (10 minutes)
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
+	@$(PY) -m perf.faults
+	@$(PY) -m perf.memory
 
 migrate: $(VENV)/.run ## create or update the database
 	@$(PY) -m db.migrate
