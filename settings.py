@@ -37,6 +37,13 @@ class Settings(BaseSettings):
         None, description="Hashed API keys; without it the API answers its own machine alone."
     )
     dashboard_host: str = Field("127.0.0.1", description="Address on which the dashboard listens.")
+    dashboard_names: str = Field(
+        "127.0.0.1,localhost,[::1]",
+        description="Host names, separated by commas, under which the dashboard is opened.",
+    )
+    cookie_secret_file: Path | None = Field(
+        None, description="File with the secret that signs cookies, the same for every dashboard."
+    )
     dashboard_behind_proxy: bool = Field(
         False, description="Something in front of the dashboard decides who may see it."
     )

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 import uvicorn
+from streamlit import config
 
 from dashboard.app import create_app
 from settings import Settings, SettingsError, is_loopback, load_settings
@@ -21,6 +22,15 @@ def _refusal_to_start(settings: Settings) -> str | None:
     )
 
 
+def _tell_streamlit(settings: Settings) -> None:
+    """Set what depends on the place; it reads its own variables only in `streamlit run`."""
+    config.get_config_options()  # .streamlit/config.toml first, or it would win
+    config.set_option("server.allowedHosts", settings.dashboard_names.split(","))
+    if settings.cookie_secret_file is not None:
+        secret = settings.cookie_secret_file.read_text("utf-8").strip()
+        config.set_option("server.cookieSecret", secret)
+
+
 def main() -> None:
     """Parse the command line and serve until stopped."""
     parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
@@ -33,6 +43,10 @@ def main() -> None:
     refusal = _refusal_to_start(settings)
     if refusal is not None:
         sys.exit(refusal)
+    try:
+        _tell_streamlit(settings)
+    except OSError as error:
+        sys.exit(f"CARDIOWATCH_COOKIE_SECRET_FILE cannot be read: {error.strerror}")
     uvicorn.run(
         create_app(),
         host=settings.dashboard_host,

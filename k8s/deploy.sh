@@ -1,0 +1,56 @@
+#!/bin/sh
+# deploy.sh local|gke [--dry-run]: put this version on the cluster that kubectl points to.
+#
+# --dry-run prints what would be applied and touches nothing. gke takes from the environment:
+#   PROJECT_ID REGION CLOUD_SQL_INSTANCE API_HOST DASHBOARD_HOST IAP_CLIENT_ID
+#   API_DIGEST DASHBOARD_DIGEST (64 hex digits, without "sha256:", as the build prints them)
+# The secrets must exist; docs/operations.md says how they are made, once.
+set -eu
+cd "$(dirname "$0")"
+
+fail() { echo "$1" >&2; exit 1; }
+usage() { fail "usage: deploy.sh local|gke [--dry-run]"; }
+
+overlay=${1:-}
+case $overlay in local | gke) ;; *) usage ;; esac
+case ${2:-} in "" | --dry-run) ;; *) usage ;; esac
+dry=${2:-}
+command -v kubectl >/dev/null 2>&1 || fail "kubectl is missing: https://kubernetes.io/docs/tasks/tools"
+
+fill() { # fill in NAME by $NAME; refuse what would break the YAML or is missing
+    for name in PROJECT_ID REGION CLOUD_SQL_INSTANCE API_HOST DASHBOARD_HOST IAP_CLIENT_ID \
+        API_DIGEST DASHBOARD_DIGEST; do
+        eval "value=\${$name:-}"
+        [ -n "$value" ] || fail "$name is not set; see the head of k8s/deploy.sh"
+        case $value in *[!A-Za-z0-9._-]*) fail "$name holds a character that no such name has" ;; esac
+    done
+    for digest in "$API_DIGEST" "$DASHBOARD_DIGEST"; do
+        [ "${#digest}" = 64 ] || fail "a digest has 64 hex digits, without sha256:"
+    done
+    zeros=$(printf '%064d' 0)
+    ones=$(echo "$zeros" | tr 0 1)
+    # DASHBOARD_HOST and API_HOST also end the names of settings (CARDIOWATCH_API_HOST): whole words.
+    sed -e "s/sha256:$zeros/sha256:$API_DIGEST/" -e "s/sha256:$ones/sha256:$DASHBOARD_DIGEST/" \
+        -e "s/\bPROJECT_ID\b/$PROJECT_ID/g" -e "s/\bREGION\b/$REGION/g" \
+        -e "s/\bCLOUD_SQL_INSTANCE\b/$CLOUD_SQL_INSTANCE/g" -e "s/\bAPI_HOST\b/$API_HOST/g" \
+        -e "s/\bDASHBOARD_HOST\b/$DASHBOARD_HOST/g" -e "s/\bIAP_CLIENT_ID\b/$IAP_CLIENT_ID/g"
+}
+
+rendered=$(kubectl kustomize "overlays/$overlay")
+[ "$overlay" = local ] || rendered=$(printf '%s\n' "$rendered" | fill)
+if [ -n "$dry" ]; then
+    printf '%s\n' "$rendered"
+    exit
+fi
+
+namespace=cardiowatch
+for secret in cardiowatch-database cardiowatch-keys cardiowatch-dashboard; do
+    kubectl get secret "$secret" --namespace "$namespace" >/dev/null 2>&1 ||
+        fail "the secret $secret is missing in $namespace: docs/operations.md, First deployment"
+done
+# A Job's template cannot change; the one before has done its work.
+kubectl delete job cardiowatch-migrate --namespace "$namespace" --ignore-not-found
+printf '%s\n' "$rendered" | kubectl apply -f -
+kubectl wait --for=condition=complete job/cardiowatch-migrate --namespace "$namespace" --timeout=3600s
+kubectl rollout status deployment/cardiowatch-api --namespace "$namespace" --timeout=300s
+kubectl rollout status deployment/cardiowatch-dashboard --namespace "$namespace" --timeout=300s
