@@ -4,10 +4,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := api dashboard db perf pipeline tests run.py settings.py
+SOURCES := api dashboard db perf pipeline tests demo.py run.py settings.py
 LOCKS := requirements-api.txt requirements.txt requirements-dev.txt
 
-.PHONY: help run test up test-deploy train audit lint lock bench soak migrate clean
+.PHONY: help run test up test-deploy train audit lint lock bench monitor demo soak migrate clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,12 @@ lint: $(VENV)/.dev ## format check, lint, types, architecture
 train: $(VENV)/.run ## train the model again (seconds, deterministic)
 	@$(PY) -m pipeline.train
 
+monitor: $(VENV)/.run ## look over the log for every day that has ended; run it once a day
+	@$(PY) -m pipeline.monitor $(ARGS)
+
+demo: $(VENV)/.run ## both servers over a history of sixty days that drifts, in var/demo.db
+	@exec $(PY) demo.py
+
 bench: $(VENV)/.run ## the load tests beside the baselines, on a scratch database (45 minutes)
 	@$(PY) -m db.migrate
 	@$(PY) -m perf.bench $(ARGS)
@@ -40,14 +46,14 @@ ifdef POSTGRES_URL
 	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
 	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"
 endif
+	@$(PY) -m perf.faults
+	@$(PY) -m perf.memory
 
 up: ## write the secrets once, build the images, start the compose stack
 	@./up.sh
 
 test-deploy: $(VENV)/.dev ## build the images and run the compose stack in a real engine (10 minutes)
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
-	@$(PY) -m perf.faults
-	@$(PY) -m perf.memory
 
 migrate: $(VENV)/.run ## create or update the database
 	@$(PY) -m db.migrate

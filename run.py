@@ -106,12 +106,17 @@ def _log_is_empty(settings: Settings) -> bool:
         return not reader.page(limit=1)[0]
 
 
+def train_if_none(settings: Settings) -> None:
+    """Train the model if there is none."""
+    if not (settings.model_dir / "SHA256SUMS").exists():
+        _call("-m", "pipeline.train")
+
+
 def run(settings: Settings, house: House, say: Callable[[str], None]) -> None:
     """Set up what is missing, start both servers, and wait until told to stop."""
     _require_free(settings.api_port, "CARDIOWATCH_API_PORT")
     _require_free(settings.dashboard_port, "CARDIOWATCH_DASHBOARD_PORT")
-    if not (settings.model_dir / "SHA256SUMS").exists():
-        _call("-m", "pipeline.train")
+    train_if_none(settings)
     migrate(settings.database_url, say)
     house.start("api", f"{settings.api_url}/readyz")
     if _log_is_empty(settings):

@@ -170,7 +170,7 @@ async def write(url: str, model: Model, end: datetime, seed: int = 0) -> int:
         await log.execute(lambda connection: add_rejections(connection, refused))
     finally:
         await log.stop()
-    add_report(url, story(end), version=FORMAT, kind=SOURCE)
+    add_report(url, story(end, model.version), version=FORMAT, kind=SOURCE)
     return len(stored)
 
 
@@ -216,12 +216,13 @@ def _refusals(end: datetime, random: np.random.Generator) -> Counter[Refusal]:
     return counts
 
 
-def story(end: datetime) -> dict[str, Any]:
+def story(end: datetime, model_version: str) -> dict[str, Any]:
     """Say what was done since when, for the page that shows what the detectors made of it."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight - DAYS * _DAY
     return {
         "source": SOURCE,
+        "model_version": model_version,
         "since": first.isoformat(),
         "until": end.isoformat(),
         "changes": [

@@ -2,17 +2,20 @@
 
 `python -m perf.replay --patients 100` draws patients from a smoothed bootstrap of the Cleveland
 data, posts each to /predict with the source `synthetic`, and writes requests, replies and
-latencies as JSONL and CSV.
+latencies as JSONL and CSV. `python -m perf.replay --history` writes sixty past days, with outcomes
+and three things that go wrong, straight into the log (`perf.history`); `make demo` shows them.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import csv
 import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,13 @@ from typing import Any
 import httpx
 import numpy as np
 
+from db.engine import DatabaseUnavailable
+from db.log import LogTaken, LogUnavailable
+from db.queries import Reader
+from perf import history
 from pipeline.codings import Coding, encode
 from pipeline.data import HEART_CSV, DataError, read
+from pipeline.model import ModelError, load
 from pipeline.schema import FEATURES, NAMES
 from pipeline.synthetic import smoothed_bootstrap
 from settings import SettingsError, load_settings
@@ -88,10 +96,34 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--source", default="synthetic", choices=["synthetic", "load-test"])
     parser.add_argument("--url", help="of the API; default: CARDIOWATCH_API_URL")
     parser.add_argument("--out", type=Path, default=Path("var/replay"), help="of the records")
+    parser.add_argument(
+        "--history", action="store_true", help="write sixty past days into the log instead"
+    )
     options = parser.parse_args()
     if options.patients < 1:
         parser.error("--patients takes a number from 1")
     return options
+
+
+def _write_history(seed: int) -> int:
+    """Write the history into the log of the settings, unless it has one; return the exit code."""
+    try:
+        settings = load_settings()
+        with closing(Reader(settings.database_url)) as reader:
+            if reader.sources()[history.SOURCE]:
+                print("The log has replayed patients already.", file=sys.stderr)
+                return 1
+        model, now = load(settings.model_dir), datetime.now(UTC)
+        number = asyncio.run(history.write(settings.database_url, model, now, seed))
+    except (
+        DatabaseUnavailable, LogTaken, LogUnavailable, ModelError, SettingsError, DataError
+    ) as error:  # fmt: skip
+        print(f"The history could not be written: {error}", file=sys.stderr)
+        return 1
+    print(f"{number:,} patients of {history.DAYS} days and today are in the log")
+    for change in history.story(now, model.version)["changes"]:
+        print(f"{change['since'][:10]} to {change['until'][:10]}  {change['title']}")
+    return 0
 
 
 def main() -> int:
