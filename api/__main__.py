@@ -83,6 +83,7 @@ def _serve(settings: Settings) -> int:
     uvicorn.run(
         "api.main:create_app",
         factory=True,
+        loop="api.doors:Loop",
         host=settings.api_host,
         port=settings.api_port,
         workers=settings.api_workers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -160,6 +161,8 @@ def create_app(settings: Settings | None = None) -> Gate:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.open()
         drain_on_sigterm(gate.begin_to_end)
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not looked through again and again
         try:
             yield
         finally:

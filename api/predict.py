@@ -147,7 +147,9 @@ class Endpoint:
         started = perf_counter()
         query_string = scope["query_string"]
         headers: Headers = scope[HEADERS]
+        crowd, place = self.service.crowd, None
         try:
+            place = await crowd.enter(started)
             query = predict_query(query_string, self.allowed)
             body = await read_json_body(headers, receive, self.limit)
             self.service.require_started()
@@ -164,6 +166,9 @@ class Endpoint:
         else:
             await _send_json(send, reply)
             metrics.LATENCY.observe(perf_counter() - started)
+        finally:
+            if place is not None:
+                crowd.leave(place)
 
     async def _logged(
         self, query: PredictQuery, body: bytes, started: float, once: Once | None

@@ -28,6 +28,7 @@ _REASONS: Mapping[str, str] = {
     "batch_size": "too many or no patients in a batch",
     "log-unavailable": "the log could not be written",
     "log-fate-unknown": "the log did not confirm in time",
+    "busy": "too many requests were waiting",
 }
 _FIELDS: Mapping[str, str] = {"body": "The request", "query": "The address", "": "The service"}
 
