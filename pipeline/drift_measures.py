@@ -16,6 +16,7 @@ from pipeline.drift_tables import Array, Table
 
 _PSI_BINS = 10  # deciles of the reference, the usual choice
 _PSI_PRIOR = 0.5  # added to each bin's count, so that an empty bin is not an infinite distance
+_TAIL = 0.025
 TENS = 10
 """Steps of a scale to which people round: 10 mm Hg, 1 mm."""
 CUTS = 40  # points at which Anderson-Darling looks; more change nothing that can be seen
@@ -76,6 +77,19 @@ def in_tens(table: Table) -> tuple[float, float]:
     sides = ((table.reference, table.known[0]), (table.current, table.known[1]))
     before, now = (float(counts[whole].sum()) / max(n, 1) for counts, n in sides)
     return before, now
+
+
+def tail_excess(table: Table) -> float:
+    """Return by how much a tail's share grew, the tail being the reference's outermost 2.5 %."""
+    m, n = table.known
+    if m == 0 or n == 0:
+        return 0.0
+    excess = []
+    for step in (1, -1):
+        before, now = np.cumsum(table.reference[::step]) / m, np.cumsum(table.current[::step]) / n
+        inside = before <= _TAIL
+        excess.append(float((now[inside] - before[inside]).max(initial=0.0)))
+    return max(excess)
 
 
 def pearson(current: Array, pooled: Array) -> float:

@@ -17,7 +17,7 @@ from pipeline.drift_blocks import (
     WEIGHTS,
     ranks,
 )
-from pipeline.drift_measures import classical_test, distance, in_tens
+from pipeline.drift_measures import classical_test, distance, in_tens, tail_excess
 from pipeline.drift_permute import Tested
 from pipeline.drift_result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
 from pipeline.drift_tables import Array, Table
@@ -30,10 +30,10 @@ N_MIN = 30
 ROWS_MAX = 5_000
 """Patients a side up to which everything is tested on rows; also the size of a sample."""
 
-LEAST_EFFECT = {VALUES: 0.1, MISSING: 0.02, DIGITS: 0.1, PAIRS: 0.1}
+LEAST_EFFECT = {VALUES: 0.1, MISSING: 0.02, TAILS: 0.02, DIGITS: 0.1, PAIRS: 0.1}
 """Smaller changes are not called drift however certain they are: a tenth of an SD (numbers) or of
-the patients (levels: see `LEAST_SHARE`), shares of patients, a rank correlation. The values of a
-tail are far out by themselves."""
+the patients (levels: see `LEAST_SHARE`), shares of patients, a rank correlation. Values that
+look like another unit always matter."""
 LEAST_SHARE = 0.03
 
 _POWER_80 = 0.8416  # 80 % point of the normal distribution
@@ -107,7 +107,7 @@ def _feature(
     matters = {
         VALUES: apart.effect >= least,
         MISSING: abs(missing[1] - missing[0]) >= LEAST_EFFECT[MISSING],
-        TAILS: True,
+        TAILS: unit is not None or tail_excess(table) >= LEAST_EFFECT[TAILS],
         DIGITS: abs(tens[1] - tens[0]) >= LEAST_EFFECT[DIGITS],
     }
     found = {f: p for f, p in p_values.items() if alarm and p <= alpha and matters[f]}
