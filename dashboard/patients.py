@@ -1,0 +1,133 @@
+"""The patients whom Fairness and Explanations speak of: those of training, and the newest logged.
+
+Of the training patients the model card holds no rows, only what these pages need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard import load
+from pipeline.assessment import Assessment
+from pipeline.design import Array
+from pipeline.explain import Overall, ValueCounts, count, overall
+from pipeline.fairness import assess
+from pipeline.groups import AGE, CROSSED, SEX, groups_of
+from pipeline.model import Model, ModelError, from_json
+from pipeline.schema import NAMES
+
+NEWEST = 1_000
+"""Logged predictions that are read: what one query returns."""
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """Patients with their groups, what was predicted and what was found."""
+
+    y: Array
+    """1 = disease, 0 = none, NaN = not known."""
+    prediction: Array
+    probability: Array
+    groups: Mapping[str, NDArray[np.object_]]
+    source: str | None
+    """Where logged ones come from; None = training."""
+
+
+@st.cache_data(ttl=load._FRESH_S, max_entries=4)
+def newest(n: int = NEWEST) -> tuple[str | None, list[dict[str, Any]]]:
+    """Read the newest predictions of the source that pages read, and which source it is."""
+    source = load.source()
+    if source is None:
+        return None, []
+    rows, _ = load.reader().page(source=source, limit=n)
+    return source, rows
+
+
+def logged() -> Assessed | None:
+    """Return the newest logged patients; None = an empty log."""
+    source, rows = newest()
+    if source is None:
+        return None
+    return Assessed(
+        y=np.array([row["outcome"] for row in rows], dtype=float),
+        prediction=np.array([row["prediction"] for row in rows], dtype=float),
+        probability=np.array([row["probability"] for row in rows], dtype=float),
+        groups=groups_of(matrix(rows)),
+        source=source,
+    )
+
+
+def training() -> Assessed | None:
+    """Return the training patients with their out-of-fold predictions; None = no model card."""
+    card = load.model()
+    found = card and card["evidence"].get("fairness")
+    if not found:
+        return None
+    y, p, crossed = [], [], []
+    for group, parts in found["patients"].items():
+        for outcome, name in ((1.0, "disease"), (0.0, "no disease")):
+            p += parts[name]
+            y += [outcome] * len(parts[name])
+            crossed += [group] * len(parts[name])
+    split = [group.split(", ") for group in crossed]
+    probability = np.array(p)
+    return Assessed(
+        y=np.array(y),
+        prediction=(probability >= found["threshold"]).astype(float),
+        probability=probability,
+        groups={
+            SEX: np.array([sex for sex, _ in split], dtype=object),
+            AGE: np.array([age for _, age in split], dtype=object),
+            CROSSED: np.array(crossed, dtype=object),
+        },
+        source=None,
+    )
+
+
+def assessment(of: Assessed, attribute: str) -> Assessment:
+    """Assess the patients by one attribute."""
+    groups = {attribute: of.groups[attribute]}
+    return assess(of.y, of.prediction, groups, probability=of.probability)
+
+
+def matrix(rows: Sequence[Mapping[str, Any]]) -> Array:
+    """Return logged rows as UCI codes, shape (n, 13), NaN = not known."""
+    return np.array([[row[name] for name in NAMES] for row in rows], dtype=float).reshape(-1, 13)
+
+
+@st.cache_resource(max_entries=20)
+def scorecard(version: str) -> Model | None:
+    """Return a model version from the log's own table; None = it is not there."""
+    text = load.reader().model(version)
+    try:
+        return from_json(text) if text else None
+    except ModelError:
+        return None
+
+
+def model_in_use() -> Model | None:
+    """Return the scorecard that explains: the service's, else that of the newest prediction."""
+    card, (_, rows) = load.model(), newest()
+    version = card["version"] if card else rows[0]["model_version"] if rows else None
+    return scorecard(version) if version else None
+
+
+def going_by(model: Model) -> tuple[Overall | None, Overall | None]:
+    """Explain the training patients and the newest logged ones, by the same model."""
+    card, (_, rows) = load.model(), newest()
+    written = card and card["evidence"].get("explanations")
+    fitted = overall(model, _counts(written["counts"])) if written else None
+    return fitted, overall(model, count(matrix(rows))) if rows else None
+
+
+def _counts(written: Mapping[str, Mapping[str, int]]) -> ValueCounts:
+    return {
+        name: {None if key == "not known" else float(key): n for key, n in values.items()}
+        for name, values in written.items()
+    }

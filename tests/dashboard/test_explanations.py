@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pipeline.model import Model, load
+from tests.dashboard.conftest import shown
+from tests.db.rows import running_log
+
+Write = Callable[..., list[str]]
+PAGE = "app_pages/explanations.py"
+
+
+@pytest.fixture
+def model(model_dir: Path) -> Model:
+    return load(model_dir)
+
+
+@pytest.fixture
+def known(log_url: str, model: Model) -> str:
+    """The version of a model whose scorecard the log holds, as after the API's first start."""
+
+    async def register() -> None:
+        async with running_log(log_url) as log:
+            await log.register_model(model.version, model.scorecard)
+
+    asyncio.run(register())
+    return model.version
+
+
+def visit(page: AppTest) -> str:
+    page.run()
+    page.switch_page(PAGE).run()
+    assert not page.exception
+    return page.title[0].value
+
+
+def test_an_empty_log_without_a_service_has_nothing_to_explain(pages: AppTest) -> None:
+    assert visit(pages) == "There is nothing to explain yet."
+    assert [link.value for link in pages.page_link] == ["Enter a patient"]
+
+
+def test_one_prediction_is_explained_without_the_service(
+    pages: AppTest, write: Write, known: str
+) -> None:
+    (id_,) = write(1, model_version=known)
+    assert visit(pages).startswith("The model goes mostly by ")
+    assert "the newest 1 live prediction" in shown(pages)
+    assert "The training patients are not shown" in shown(pages)
+    assert pages.table[-1].value["Id"].tolist() == [id_]
+
+
+def test_a_thousand_predictions_of_one_kind_are_seen_to_differ_from_training(
+    served: AppTest, write: Write, known: str
+) -> None:
+    write(1000, model_version=known, thal=None)
+    said = visit(served)
+    assert said.startswith("The model goes mostly by chest pain")
+    assert "for the logged patients" in said
+    assert "303 training patients beside the newest 1,000 live predictions" in shown(served)
+    assert {"Training", "Logged"} <= set(served.table[0].value.columns)
+
+
+def test_predictions_at_or_above_the_threshold_come_first_with_five_findings(
+    pages: AppTest, write: Write, known: str
+) -> None:
+    (positive,) = write(1, model_version=known, probability=0.75, prediction=1)
+    write(20, model_version=known, probability=0.25, prediction=0)
+    visit(pages)
+    table = pages.table[-1].value
+    assert table["Id"][0] == positive
+    assert len(table) == 10
+    assert table["Strongest findings"][0].count(";") == 4
+
+
+def test_a_version_that_the_log_does_not_hold_is_said(pages: AppTest, write: Write) -> None:
+    write(1)
+    visit(pages)
+    assert "The model is not at hand" in shown(pages)
+
+
+@pytest.mark.parametrize("picture", ["swarm", "one"])
+def test_every_picture_can_be_chosen(served: AppTest, picture: str) -> None:
+    visit(served)
+    served.get_by_key("picture").set_value(picture).run()
+    assert not served.exception
+    assert ("teal = low" in shown(served)) == (picture == "swarm")
+    assert ("Random forest" in shown(served)) == (picture == "one")
+
+
+def test_the_other_models_are_ranked_beside_the_one_in_service(served: AppTest) -> None:
+    visit(served)
+    ranks = served.table[1].value
+    assert ranks["This model"].tolist() == [str(i) for i in range(1, 14)]
+    assert sorted(ranks["Random forest"], key=int) == [str(i) for i in range(1, 14)]
