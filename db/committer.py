@@ -15,11 +15,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
-import psycopg
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
-from db.engine import explain
+from db.engine import driver, explain
 from db.inserts import Row, inserter, upsert
 from db.marks import Marks
 from db.tables import idempotency
@@ -108,6 +107,7 @@ class Committer:
         # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
         self._begin_sql = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
         self._insert = inserter(engine)
+        self._driver = driver(engine)
         self._marks = Marks()
 
     def run(self) -> None:
@@ -185,7 +185,7 @@ class Committer:
         try:
             self._write_together(connection, entries)
         except Exception as error:
-            if not _is_refusal(error):
+            if not self._is_refusal(error):
                 raise
             connection.exec_driver_sql("ROLLBACK")
             self._marks.forget()
@@ -200,12 +200,19 @@ class Committer:
         try:
             self._write_together(connection, [entry])
         except Exception as error:
-            if not _is_refusal(error):
+            if not self._is_refusal(error):
                 raise
             entry.error = RowRefused(_first_line(error))
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
             self._marks.forget()
         connection.exec_driver_sql("RELEASE SAVEPOINT entry")
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Tell an entry that the tables do not accept from a database that cannot write."""
+        by_driver = self._driver.IntegrityError, self._driver.DataError
+        return isinstance(error, (*_REFUSALS, *by_driver)) or (
+            isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+        )
 
     def _write_together(self, connection: Connection, entries: list[Entry]) -> None:
         _claim_keys(connection, entries)
@@ -216,6 +223,9 @@ class Committer:
         for entry in entries:
             if entry.work:
                 entry.result = entry.work(connection)
+
+
+_REFUSALS = (IntegrityError, DataError, TypeError, ValueError, LookupError, ArithmeticError)
 
 
 def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
@@ -253,19 +263,6 @@ def _claim_keys(connection: Connection, entries: list[Entry]) -> None:
 def _fail(entries: list[Entry], reason: str, *, fate_unknown: bool = False) -> None:
     for entry in entries:  # each its own: an error that many callers raise collects their frames
         entry.error = LogUnavailable(reason, fate_unknown=fate_unknown)
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Tell an entry that the tables do not accept from a database that cannot write."""
-    return isinstance(error, _REFUSALS) or (
-        isinstance(error, StatementError) and not isinstance(error, DBAPIError)
-    )
-
-
-_REFUSALS = (
-    *(IntegrityError, DataError, psycopg.IntegrityError, psycopg.DataError),
-    *(TypeError, ValueError, LookupError, ArithmeticError),
-)
 
 
 def _surely_rolled_back(error: Exception) -> bool:

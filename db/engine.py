@@ -10,7 +10,6 @@ from time import monotonic
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -99,24 +98,12 @@ def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
     )
 
 
-class _Connection(psycopg.Connection[Any]):
-    """A connection that stops waiting: a frozen server does not honour its own timeouts."""
-
-    answer_s = ANSWER_S
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        try:
-            return super().wait(gen, interval, timeout or self.answer_s)
-        except psycopg.errors._WaitTimeout:
-            self.pgconn.finish()
-            message = f"no answer from PostgreSQL within {self.answer_s:g} s"
-            raise psycopg.OperationalError(message) from None
-
-
 _POOL = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "pool_timeout": ANSWER_S}
 
 
 def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
+    from db.postgresql import open_connection  # psycopg: 10 MB that SQLite does not need
+
     options = f"-c statement_timeout={int(answer_s * 1000)} -c timezone=UTC"
     if read_only:
         options += " -c default_transaction_read_only=on"
@@ -130,15 +117,18 @@ def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
     )
 
     @event.listens_for(engine, "do_connect")
-    def open_connection(_dialect: Any, _record: Any, _args: Any, params: Any) -> psycopg.Connection:
-        connection = _Connection.connect(**params)
-        connection.answer_s = answer_s
-        return connection
+    def connect_in_time(_dialect: Any, _record: Any, _args: Any, params: Any) -> Any:
+        return open_connection(answer_s, **params)
 
     return engine
 
 
 _NO_TABLE = ("42P01", "42703")  # PostgreSQL's codes for an unknown table and an unknown column
+
+
+def driver(engine: Engine) -> Any:
+    """Return the driver's module; its own errors arrive where SQLAlchemy does not stand between."""
+    return engine.dialect.dbapi
 
 
 @contextmanager
@@ -153,7 +143,7 @@ def session(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except (DBAPIError, PoolTimeout, psycopg.Error) as error:
+    except (DBAPIError, PoolTimeout, driver(engine).Error) as error:
         raise DatabaseUnavailable(explain(engine, error)) from error
 
 

@@ -27,7 +27,9 @@ KEPT = Result(
 
 
 def test_a_locked_database_is_honest_refusals_and_then_over(model_dir: Path) -> None:
-    ended = run("-m", "perf.faults", "--quick", "--fault", "locked", model_dir=model_dir)
+    ended = run(
+        "-m", "perf.faults", "--quick", "--fault", "locked", model_dir=model_dir, timeout=180
+    )
 
     assert ended.returncode == 0, ended.stderr
     row = ended.stdout.splitlines()[-1].split(" | ")

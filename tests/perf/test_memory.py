@@ -28,9 +28,24 @@ def test_the_slope_is_in_mb_a_million_requests() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_short_run_shows_the_memory_at_each_step(model_dir: Path) -> None:
-    ended = run("-m", "perf.memory", "--requests", "1000", "--starts", "0", model_dir=model_dir)
+    ended = run(
+        "-m", "perf.memory", "--requests", "200", "--starts", "0",
+        model_dir=model_dir, timeout=180,
+    )  # fmt: skip
 
     assert ended.returncode in (0, 1), ended.stderr  # a cold service is not flat yet
-    rows = [line for line in ended.stdout.splitlines() if line.startswith("| 1,000 |")]
+    rows = [line for line in ended.stdout.splitlines() if line.startswith("| 200 |")]
     assert len(rows) == 1
     assert 30 < float(rows[0].split("|")[2]) < 300  # a Python service, in MB
+
+
+def test_on_sqlite_the_driver_of_postgresql_is_not_in_memory(tmp_path: Path) -> None:
+    look = (
+        "import sys, api.main; from db.log import Log; Log(sys.argv[1]); "
+        "print('psycopg' in sys.modules)"
+    )
+
+    on_sqlite = run("-c", look, f"sqlite:///{tmp_path}/log.db")
+    on_postgresql = run("-c", look, "postgresql+psycopg://nobody@127.0.0.1/none")
+
+    assert (on_sqlite.stdout, on_postgresql.stdout) == ("False\n", "True\n")

@@ -1,0 +1,34 @@
+"""Connections to PostgreSQL that stop waiting; imported only where PostgreSQL is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from db.engine import ANSWER_S
+
+
+class TimedConnection(psycopg.Connection[Any]):
+    """A connection that waits so long and no longer: a frozen server keeps no timeout of its own.
+
+    `answer_s` is the longest wait for one answer, in seconds.
+    """
+
+    answer_s = ANSWER_S
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for an answer; close the connection when there is none in time."""
+        try:
+            return super().wait(gen, interval, timeout or self.answer_s)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            message = f"no answer from PostgreSQL within {self.answer_s:g} s"
+            raise psycopg.OperationalError(message) from None
+
+
+def open_connection(answer_s: float, **parameters: Any) -> TimedConnection:
+    """Connect; see TimedConnection."""
+    connection = TimedConnection.connect(**parameters)
+    connection.answer_s = answer_s
+    return connection
