@@ -78,9 +78,30 @@ def load_tests(page: Page, house: House) -> None:
     expect(heading).to_be_visible()
 
 
+def drift(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/drift")
+    expect(page.get_by_role("heading", name="One finding")).to_be_visible()
+
+
+def explanations(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/explanations")
+    expect(page.get_by_role("heading", name="Single predictions")).to_be_visible()
+
+
+def one_finding(page: Page, house: House) -> None:
+    explanations(page, house)
+    page.get_by_role("radio", name="One finding").click()
+    expect(page.get_by_text("Gradient boosting (shap")).to_be_visible()
+
+
+def fairness(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/fairness")
+    expect(page.get_by_role("heading", name="All numbers")).to_be_visible()
+
+
 STATES = (
     overview, empty_form, refused_form, result_and_comparison, log, drawer, nothing_found,
-    no_load_test, load_tests,
+    no_load_test, load_tests, drift, explanations, one_finding, fairness,
 )  # fmt: skip
 
 
@@ -116,7 +137,9 @@ def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
 
 
 def test_no_page_is_wider_than_its_window(page: Page, house: House) -> None:
-    for state in (overview, result_and_comparison, log, load_tests):
+    for state in (
+        overview, result_and_comparison, log, load_tests, drift, explanations, fairness,
+    ):  # fmt: skip
         state(page, house)
         for width in (800, 1440):
             page.set_viewport_size({"width": width, "height": 900})

@@ -40,10 +40,15 @@ def test_the_overview_begins_with_its_verdict(page: Page, house: House) -> None:
 
 def test_the_bar_on_top_leads_to_every_page(page: Page, house: House) -> None:
     page.goto(house.dashboard.url)
-    for name in ("Patient", "Predictions", "Load tests", "Overview"):
+    names = (
+        "Patient", "Predictions", "Explanations", "Fairness", "Drift", "Poisoning", "Load tests",
+        "Overview",
+    )  # fmt: skip
+    for name in names:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page).to_have_title(f"{name} · Cardiowatch")
-    assert page.get_by_role("banner").get_by_role("link").count() in (4, 5)  # with the logo
+    links = page.get_by_role("banner").get_by_role("link").count()
+    assert links in (len(names), len(names) + 1)  # with the logo
 
 
 def test_a_patient_entered_in_the_browser_is_found_in_the_log(
@@ -177,3 +182,31 @@ def test_a_page_looks_again_when_the_service_comes_back(page: Page, house: House
         house.api.start()
     page.reload()
     expect(verdict).to_contain_text("The service is answering")
+
+
+def test_the_picture_of_the_explanations_is_saved_as_svg(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/explanations")
+    settled(page)
+    page.get_by_test_id("stPlotlyChart").first.hover()
+    with page.expect_download() as waited:
+        page.locator(".modebar-btn").first.click()
+    assert waited.value.suggested_filename == "cardiowatch-explanations.svg"
+    assert "Chest pain" in waited.value.path().read_text()
+
+
+def test_a_prediction_is_explained_by_its_id(page: Page, house: House) -> None:
+    newest = house.predict()
+    page.goto(f"{house.dashboard.url}/explanations")
+    page.get_by_role("textbox", name="Id of a prediction").fill(newest)
+    page.get_by_role("button", name="Explain", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_role("heading", name="Why")).to_be_visible()
+
+
+def test_the_threshold_is_a_what_if_with_its_price(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/fairness")
+    expect(page.get_by_text("nobody's prediction would be another one")).to_be_visible()
+    thumb = page.get_by_role("slider", name="Threshold")
+    thumb.focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("predictions would be another one:")).to_be_visible()

@@ -54,10 +54,15 @@ def test_one_prediction_is_explained_without_the_service(
     assert pages.table[-1].value["Id"].tolist() == [id_]
 
 
-def test_a_thousand_predictions_of_one_kind_are_seen_to_differ_from_training(
-    served: AppTest, write: Write, known: str
-) -> None:
+@pytest.fixture
+def thousand(write: Write, known: str) -> None:
+    """A thousand predictions, written before the API begins to write."""
     write(1000, model_version=known, thal=None)
+
+
+def test_a_thousand_predictions_of_one_kind_are_seen_to_differ_from_training(
+    thousand: None, served: AppTest
+) -> None:
     said = visit(served)
     assert said.startswith("The model goes mostly by chest pain")
     assert "for the logged patients" in said
