@@ -6,7 +6,7 @@ Grey = the reference, blue = the window; orange = named as changed, never the on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from math import floor, log10
 from typing import Any
 
@@ -140,8 +140,13 @@ def risk(reference: Array, current: Array) -> go.Figure:
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 
-def timeline(days: Sequence[Day], zone: tzinfo) -> go.Figure:
-    """Draw on which days the monitor named which finding, or the patients as a whole."""
+def timeline(
+    days: Sequence[Day], zone: tzinfo, changes: Sequence[Mapping[str, Any]] = ()
+) -> go.Figure:
+    """Draw on which days the monitor named which finding, or the patients as a whole.
+
+    `changes` is what was done to replayed patients: since, until and title.
+    """
     figure = go.Figure()
     times = [day.since.astimezone(zone).replace(tzinfo=None) for day in days]
     whole = "As a whole"
@@ -186,7 +191,32 @@ def timeline(days: Sequence[Day], zone: tzinfo) -> go.Figure:
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=order[::-1], automargin=True
     )
+    for change in changes:
+        since, until = (_moment(change[key], zone) for key in ("since", "until"))
+        figure.add_vrect(
+            x0=since, x1=until, fillcolor=GREY, opacity=0.12, line_width=0, layer="below",
+            annotation={"text": change["title"], "font": {"size": 12}, "yanchor": "bottom"},
+            annotation_position="bottom left",
+        )  # fmt: skip
     return figure.update_xaxes(type="date", showgrid=False)
+
+
+def _moment(text: str, zone: tzinfo) -> datetime:
+    return datetime.fromisoformat(text).astimezone(zone).replace(tzinfo=None)
+
+
+def risk_over_time(days: Sequence[Day], zone: tzinfo) -> go.Figure:
+    """Draw the mean predicted risk of the week that ends with each day."""
+    line = go.Scatter(
+        x=[day.until.astimezone(zone).replace(tzinfo=None) for day in days],
+        y=[day.risk for day in days],
+        mode="lines+markers",
+        line={"color": BLUE, "width": 3},
+        hovertemplate="%{y:.0%} in the week before<extra></extra>",
+    )
+    figure = go.Figure(line).update_layout(margin=_MARGIN, dragmode=False, showlegend=False)
+    figure.update_xaxes(type="date", showgrid=False)
+    return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 
 def timeline_height(days: Sequence[Day]) -> int:

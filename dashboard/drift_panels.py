@@ -1,4 +1,4 @@
-"""The panels of the Drift page: verdict, ranked findings, one finding, risk, history, the table."""
+"""The panels of the Drift page: controls, verdict, all findings, one finding, risk, the table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import drift_charts, drift_data, load, widgets
-from dashboard.drift_data import Comparison, Day, Span
+from dashboard import drift_charts, drift_data, drift_days, load, widgets
+from dashboard.drift_data import Comparison, Span
 from dashboard.texts import drift as texts
 from dashboard.texts import general, numbers
 from pipeline.schema import BY_NAME
-
-_UNTIL = "until"
 
 
 def controls() -> tuple[Span, str, str] | None:
@@ -63,14 +61,14 @@ def _version() -> str | None:
 
 def _until() -> datetime | None:
     try:
-        moment = datetime.fromisoformat(st.query_params[_UNTIL])
+        moment = datetime.fromisoformat(st.query_params[drift_days.UNTIL])
     except (KeyError, ValueError):
         return None
     return moment if moment.tzinfo else None
 
 
 def _now() -> None:
-    st.query_params.pop(_UNTIL, None)
+    st.query_params.pop(drift_days.UNTIL, None)
 
 
 def compared(of: Span, reference: str) -> Comparison:
@@ -84,7 +82,7 @@ def compared(of: Span, reference: str) -> Comparison:
 def verdict(found: Comparison | None, of: Span, period: str, reference: str) -> None:
     """Draw the page's one sentence, and what it rests on."""
     result = found.result if found is not None else None
-    begun = since_when(drift_data.history(of.source))
+    begun = drift_days.since_when(drift_data.history(of.source))
     st.title(texts.verdict(result, of.source, period, begun), anchor=False)
     if found is None or not found.current.n:
         widgets.calm(texts.NOTHING_TITLE, texts.NOTHING)
@@ -98,43 +96,9 @@ def verdict(found: Comparison | None, of: Span, period: str, reference: str) -> 
     with st.container(horizontal=True):
         st.page_link(
             "app_pages/predictions.py",
-            label=f"See the {numbers.times(found.current.n, 'prediction')} behind this",
-            query_params=rows_of(of.since, of.until, of.source),
+            label=f"See the {numbers.times(found.current.n, 'prediction')} behind this →",
+            query_params=drift_days.rows_of(of.since, of.until, of.source),
         )
-
-
-def since_when(days: Sequence[Day]) -> dict[str, str]:
-    """Return since when each finding that the newest pass names has been named without a break."""
-    found: dict[str, str] = {}
-    still = set(days[-1].named) if days and days[-1].drift else set()
-    for day in reversed(days):
-        still &= set(day.named) if day.drift else set()
-        found |= dict.fromkeys(still, texts.day_of(day.since))
-    return found
-
-
-def rows_of(since: datetime, until: datetime, source: str) -> dict[str, str]:
-    """Return the address parameters that show a window's rows; never a patient's value."""
-    return {
-        "since": since.isoformat(),
-        "until": until.isoformat(),
-        "source": general.SOURCES[source],
-    }
-
-
-def story(of: Span) -> None:
-    """Say what was done to replayed patients."""
-    changes = drift_data.story() if of.source == "replay" else []
-    if not changes:
-        return
-    with widgets.card("What was done here"):
-        st.markdown(texts.STORY_NOTE)
-        for change in changes:
-            begun, ended = (datetime.fromisoformat(change[key]) for key in ("since", "until"))
-            st.markdown(
-                f"- **{change['title']}**, {texts.day_of(begun)} to {texts.day_of(ended)}: "
-                f"{change['sentence']}"
-            )
 
 
 def ranked(found: Comparison) -> None:
@@ -210,43 +174,6 @@ def risk(found: Comparison) -> None:
         st.caption(texts.RISK_NOTE)
         figure = drift_charts.risk(found.reference.probability, found.current.probability)
         widgets.over_time(figure, "Predicted risk of reference and window", 300, "risk")
-
-
-def history(of: Span) -> None:
-    """Draw one verdict a day, and lead from an alarm to its requests."""
-    days = drift_data.history(of.source)
-    with widgets.card("Day by day"):
-        if not days:
-            st.markdown(texts.NO_HISTORY)
-            return
-        st.markdown(texts.history(days))
-        st.caption(texts.HISTORY_NOTE)
-        figure = drift_charts.timeline(days, widgets.zone())
-        height = drift_charts.timeline_height(days)
-        widgets.over_time(figure, "Verdict of each day and what had changed", height, "timeline")
-        alarms = [day for day in reversed(days) if day.drift]
-        if alarms:
-            _alarm(alarms, of.source)
-
-
-def _alarm(alarms: Sequence[Day], source: str) -> None:
-    """Lead from an alarm to the requests behind it and to the comparison of that day."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        number = st.selectbox(
-            "Alarm", range(len(alarms)), key="alarm", width=260,
-            format_func=lambda i: texts.day_of(alarms[i].since),
-        )  # fmt: skip
-        day = alarms[number]
-        st.page_link(
-            "app_pages/predictions.py", label="Requests behind this alarm",
-            query_params=rows_of(day.since, day.until, source),
-        )  # fmt: skip
-        st.page_link(
-            "app_pages/drift.py", label="Compare this day",
-            query_params={_UNTIL: day.until.isoformat(), "drift_source": general.SOURCES[source]},
-        )  # fmt: skip
-    names = numbers.listed([texts.inside(name) for name in day.named])
-    st.caption(f"{names[:1].upper()}{names[1:]}." if names else day.verdict)
 
 
 def table(found: Comparison) -> None:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import drift_classifier_panel, drift_data, drift_panels, widgets
+from dashboard import drift_classifier_panel, drift_data, drift_days, drift_panels, widgets
 from dashboard.texts import drift as texts
 
 with widgets.reading_the_log("Drift"):
@@ -17,13 +17,13 @@ with widgets.reading_the_log("Drift"):
         found = drift_panels.compared(span, reference)
         with top:
             drift_panels.verdict(found, span, period, reference)
-        drift_panels.story(span)
+        drift_days.story(span)
         if found.current.n:
             drift_panels.ranked(found)
             drift_panels.feature(found)
             drift_panels.risk(found)
             drift_panels.pairs(found)
-        drift_panels.history(span)
+        drift_days.history(span)
         if found.current.n:
             drift_classifier_panel.classifier(found, span, reference)
             drift_panels.table(found)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import NBSP, listed, percent, times
+from pipeline.drift_blocks import MISSING, VALUES
 from pipeline.drift_result import DriftResult, FeatureDrift, Verdict
 from pipeline.schema import BY_NAME
 
@@ -45,6 +46,8 @@ CLASSIFIER_NOTE = (
 )
 FAMILIES: Mapping[str, str] = {
     "values": "values", "missing": "missing shares", "tails": "extremes and units",
+    "digits": "rounding",
+    "relations": "relations between findings",
     "pairs": "pairs of findings", "together": "all findings together",
     "given the others": "each finding given the others",
 }  # fmt: skip
@@ -148,7 +151,10 @@ def p_value(p: float) -> str:
 
 
 def effect(found: FeatureDrift) -> str:
-    """Say how far a finding's values moved."""
+    """Say how far a finding's values moved, or how much more or less often they are known."""
+    if found.drift and found.p_values.get(MISSING, 1.0) < found.p_values.get(VALUES, 1.0):
+        before, now = percent(found.missing_reference), percent(found.missing_current)
+        return f"not known: {before} → {now}"
     if BY_NAME[found.name].is_numeric:
         return f"{found.effect:.2f} SD"
     return f"{percent(found.effect)} of patients"

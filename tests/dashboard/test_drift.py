@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import drift_charts, drift_classifier_panel, drift_panels
+from dashboard import drift_charts, drift_classifier_panel, drift_days
 from dashboard.drift_data import Day
 from dashboard.texts import drift as texts
 from db.ids import new_id
@@ -95,7 +95,7 @@ def test_what_changed_is_named_first_and_leads_to_its_rows(pages: AppTest, log_u
     page = opened(pages)
     assert page.title[0].value.startswith("Highest heart rate reached has drifted (")
     link = page.page_link[0]
-    assert link.label == "See the 303 predictions behind this"
+    assert link.label == "See the 303 predictions behind this →"
     assert "source=Live" in link.proto.query_string
     assert page.get_by_key("feature").value == "thalach"
 
@@ -153,7 +153,7 @@ def test_the_history_says_since_when_and_leads_from_an_alarm_to_its_requests(
     said = shown(page)
     assert "3 alarms in 4 days" in said
     assert "**A change**" in said
-    behind = next(link for link in page.page_link if link.label == "Requests behind this alarm")
+    behind = next(link for link in page.page_link if link.label == "Requests behind this alarm →")
     assert "source=Replay" in behind.proto.query_string
     assert "since=" in behind.proto.query_string
 
@@ -190,9 +190,9 @@ def day(number: int, *named: str) -> Day:
 
 def test_a_finding_has_drifted_since_the_first_day_without_a_break() -> None:
     days = [day(1, "chol"), day(2), day(3, "chol"), day(4, "chol", "age")]
-    assert drift_panels.since_when(days) == {"chol": "3 Nov 2026", "age": "4 Nov 2026"}
-    assert drift_panels.since_when([*days, day(5)]) == {}
-    assert drift_panels.since_when([]) == {}
+    assert drift_days.since_when(days) == {"chol": "3 Nov 2026", "age": "4 Nov 2026"}
+    assert drift_days.since_when([*days, day(5)]) == {}
+    assert drift_days.since_when([]) == {}
 
 
 def test_shares_of_words_hold_what_is_not_known() -> None:

@@ -1,0 +1,54 @@
+"""From an alarm on the Overview to the logged requests behind it, as an operator goes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Page, expect
+
+from dashboard.texts import overview
+from db.results import Pass, add_pass
+from pipeline.data import HEART_CSV, read
+from pipeline.drift import compare
+from pipeline.schema import NAMES
+from tests.browser.conftest import House, settled
+from tests.browser.test_pages import logged
+
+
+def alarm(house: House) -> str:
+    """Keep a red pass over the last day, as `pipeline.monitor` does; return its verdict."""
+    features = read(HEART_CSV).features
+    assert features is not None
+    rows = features.to_numpy(dtype=float)
+    changed = np.array(rows)
+    changed[:, NAMES.index("chol")] += 60
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    since, result = until - timedelta(days=1), compare(rows, changed).to_dict()
+    verdict = "The patients have changed (in a day): serum cholesterol."
+    report: dict[str, Any] = {
+        "source": "synthetic", "since": since.isoformat(), "until": until.isoformat(),
+        "n_week": 303, "verdict": verdict, "risk": {"week": 0.4},
+        "drift": {"window": result, "week": result},
+    }  # fmt: skip
+    done = Pass("synthetic", "v", since, until, "red", verdict)
+    add_pass(house.database_url, report, done, version=1)
+    return verdict
+
+
+def test_an_alarm_is_followed_from_the_overview_to_its_requests(page: Page, house: House) -> None:
+    verdict = alarm(house)
+    page.goto(house.dashboard.url)
+    expect(page.get_by_text(verdict)).to_be_visible()
+    page.get_by_role("link", name=overview.LOOK_CLOSER).click()
+    expect(page).to_have_title("Drift · Cardiowatch")
+    expect(page.get_by_role("heading", name="Day by day")).to_be_visible()
+    settled(page)
+    page.get_by_role("link", name="Requests behind this alarm →").click()
+    expect(page).to_have_title("Predictions · Cardiowatch")
+    expect(page.get_by_text("Only predictions from")).to_be_visible()
+    expect(page.get_by_test_id("stDataFrame")).to_be_visible()
+    assert "source=Synthetic" in page.url
+    known = {str(row[name]) for row in logged(house, limit=5) for name in ("chol", "trestbps")}
+    assert not any(value in page.url for value in known), "no address holds a patient's value"
