@@ -42,6 +42,7 @@ bench: $(VENV)/.run ## the load tests beside the baselines, on a scratch databas
 soak: $(VENV)/.run ## 200 kills and 50 stops under load, faults, memory; POSTGRES_URL=... kills it there too
 	@$(PY) -m perf.crash --kills 200
 	@$(PY) -m perf.crash --kills 50 --signal TERM
+	@$(PY) -m pipeline.calibrate
 ifdef POSTGRES_URL
 	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
 	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"
