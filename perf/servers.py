@@ -19,7 +19,7 @@ from db.queries import Reader
 
 ROOT = Path(__file__).resolve().parent.parent
 _PROC = Path("/proc")
-_START_S = 60.0
+_START_S = 180.0
 """Longest wait for an answer; importing scikit-learn alone takes seconds on a busy machine."""
 
 
@@ -135,8 +135,12 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL every process of the service at once, and wait."""
+        others = self.processes()  # now: orphans can no longer be told from strangers
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for process in others:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self._process.wait()
 
     @property
@@ -177,18 +181,25 @@ class Server:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def processes(self) -> list[int]:
-        """Return the ids of all its processes; needs /proc."""
+        """Return the ids of all its processes; empty where there is no /proc."""
         return [process for process, _ in self._all()]
 
     def _stats(self) -> Iterator[list[str]]:
         return (fields for _, fields in self._all())
 
     def _all(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield what is in its session, and the children of that: BentoML's have their own."""
+        found = {}
         for folder in _PROC.glob("[0-9]*"):
             with suppress(OSError):  # ended meanwhile
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == self._process.pid:  # its session
-                    yield int(folder.name), fields
+                found[int(folder.name)] = fields
+        ours = {self._process.pid}
+        for process in sorted(found):  # a parent's number is lower, save after a wrap
+            parent, session = int(found[process][1]), int(found[process][3])
+            if process in ours or session == self._process.pid or parent in ours:
+                ours.add(process)
+                yield process, found[process]
 
     def settle(self, longest_s: float = 30.0) -> None:
         """Wait until abandoned requests are worked off, so that they do not count as the next's."""
