@@ -59,7 +59,7 @@ def locked() -> Iterator[Breakable]:
 
 @contextmanager
 def full_sqlite() -> Iterator[Breakable]:
-    """SQLite on a disk that another program fills; without root, files that may not grow."""
+    """SQLite on a disk that another program fills; without root, every write fails."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         url = f"sqlite:///{folder}/log.db"
         if os.getuid() == 0:
@@ -70,14 +70,13 @@ def full_sqlite() -> Iterator[Breakable]:
 
             def limit(process: int) -> None:
                 limited.append(process)
-                size = Path(f"{folder}/log.db-wal").stat().st_size
-                resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+                resource.prlimit(process, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
             def lift() -> None:
                 unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
                 resource.prlimit(limited[0], resource.RLIMIT_FSIZE, unlimited)
 
-            yield Breakable(url, limit, lift, "RLIMIT_FSIZE: files may not grow")
+            yield Breakable(url, limit, lift, "RLIMIT_FSIZE 0: every write fails")
         else:
             raise NotPossible("needs root (a small file system) or Linux (prlimit)")
 
