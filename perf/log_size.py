@@ -40,6 +40,9 @@ CALL_ROWS = 1_000
 RATE = 1_000
 """Single appends per second."""
 
+VERSION = "0123456789ab"
+"""The model's, in made-up rows."""
+
 BACKLOG = 2_000
 """Buckets that wait to be counted again, when appends are timed beside the roller."""
 
@@ -60,7 +63,7 @@ def rows(number: int) -> Iterator[tuple[Any, ...]]:
         ms = end - DAYS * 86_400_000 * (number - i) // number
         p = chance.random()
         who = "what-if" if i % 10 == 0 else "live"
-        answer = (p, int(p >= 0.5), 0.5, "0123456789ab", 1.5)
+        answer = (p, int(p >= 0.5), 0.5, VERSION, 1.5)
         yield (new_id(ms), who, *known[i % len(known)], *answer)
 
 
@@ -121,7 +124,7 @@ async def append_latencies(log: Log, seconds: float) -> list[float]:
     known, latencies = patients(1_000), []
 
     async def append(due: float, patient: tuple[float | None, ...]) -> None:
-        await log.append([(new_id(), "load-test", *patient, 0.25, 0, 0.5, "0123456789ab", 1.5)])
+        await log.append([(new_id(), "load-test", *patient, 0.25, 0, 0.5, VERSION, 1.5)])
         latencies.append(1000 * (clock() - due))
 
     began, sent = clock(), 0

@@ -1,0 +1,204 @@
+"""What each kind of request costs the service: CPU per request, or per patient of a batch.
+
+`python -m perf.costs` starts the service on a scratch SQLite file and the bare FastAPI echo, asks
+each kind in turns over kept connections, round after round, and prints medians and their ratio to
+a good single request. CPU is the kernel's count for the whole service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import NamedTuple
+
+import uvloop
+
+from db.migrate import migrate
+from perf.client import PATH, Connection, as_requests, connect
+from perf.replay import bodies
+from perf.servers import ROOT, Server, ServerFailed, cores, pinned
+from settings import load_settings
+
+SINGLE = "POST /predict, good"
+_CONNECTIONS = 64
+_BATCH = 100
+
+
+class Kind(NamedTuple):
+    """A kind of request: who is asked what, how often a round, and what must come back."""
+
+    name: str
+    server: Server
+    requests: Sequence[bytes]
+    number: int
+    status: int
+    rows: int = 1
+
+
+class Cost(NamedTuple):
+    """What one round found, per request or per patient of a batch."""
+
+    cpu_us: float
+    per_s: float
+
+
+class Asking:
+    """Sends a number of requests, one under way on each connection, and checks each status."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._sent = 0
+        self._answered = 0
+        self._wrong: int | None = None
+
+    async def run(self) -> float:
+        """Return the seconds it took.
+
+        Raises
+        ------
+        ServerFailed
+            Another status came, or a connection broke.
+        """
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        opened = await connect(self._kind.server.port, _CONNECTIONS, self._on_answer, self._on_loss)
+        began = perf_counter()
+        for connection in opened:
+            self._send(connection)
+        await self._done
+        elapsed = perf_counter() - began
+        for connection in opened:
+            connection.close()
+        if self._wrong is not None:
+            raise ServerFailed(f"{self._kind.name} was answered with {self._wrong}")
+        return elapsed
+
+    def _send(self, connection: Connection) -> None:
+        if self._sent < self._kind.number:
+            connection.send(self._kind.requests[self._sent % len(self._kind.requests)])
+            self._sent += 1
+
+    def _on_answer(self, connection: Connection, status: int, _body: bytes) -> None:
+        self._answered += 1
+        if status != self._kind.status:
+            self._wrong = status
+        if self._answered == self._kind.number and not self._done.done():
+            self._done.set_result(None)
+        self._send(connection)
+
+    def _on_loss(self, _connection: Connection) -> None:
+        if not self._done.done():
+            self._wrong = 0
+            self._done.set_result(None)
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+def kinds(ours: Server, echo: Server, number: int) -> list[Kind]:
+    """Return what is asked; the refused bodies are those of usual mistakes."""
+    patients = list(bodies(1000, 0))
+    lines = [json.dumps(patient).encode() for patient in patients]
+    batches = [
+        json.dumps(patients[at : at + _BATCH]).encode() for at in range(0, len(patients), _BATCH)
+    ]
+    batch_path = PATH.replace("/predict", "/predict/batch")
+    single = as_requests(lines)
+
+    def refused(**wrong: object) -> list[bytes]:
+        return as_requests(json.dumps(patient | wrong).encode() for patient in patients)
+
+    batched = as_requests(batches, batch_path)
+    return [
+        Kind(SINGLE, ours, single, number, 200),
+        Kind(f"POST /predict/batch, of {_BATCH}, a patient", ours, batched, number // 20, 200,
+             _BATCH),
+        Kind("POST /predict, age 150: 422", ours, refused(age=150), number, 422),
+        Kind("POST /predict, cp 3 without a coding: 422", ours, refused(cp=3), number, 422),
+        Kind("POST /predict, not JSON: 422", ours, as_requests([b"age=63"]), number, 422),
+        Kind("POST /predict, unknown parameter: 422", ours, as_requests(lines, "/predict?a=1"),
+             number, 422),
+        Kind("GET /healthz", ours, [_get("/healthz")], number, 200),
+        Kind("bare FastAPI echo", echo, single, number, 200),
+    ]  # fmt: skip
+
+
+def measure(kind: Kind) -> Cost:
+    """Ask one kind for a round."""
+    kind.server.settle()
+    before = kind.server.cpu_s()
+    with pinned(cores()[1]):
+        elapsed = uvloop.run(Asking(kind).run())
+    after = kind.server.cpu_s()
+    if before is None or after is None:
+        raise ServerFailed("the CPU of a process can be read on Linux only")
+    answered = kind.number * kind.rows
+    return Cost(1e6 * (after - before) / answered, answered / elapsed)
+
+
+def table(found: dict[str, list[Cost]]) -> str:
+    """Write medians as Markdown; ratios are taken within a round."""
+    lines = [
+        "| request | CPU us | x a good one's | per second, x |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, costs in found.items():
+        pairs = list(zip(costs, found[SINGLE], strict=True))
+        lines.append(
+            f"| {name} | {median(cost.cpu_us for cost in costs):.0f} "
+            f"| {median(cost.cpu_us / good.cpu_us for cost, good in pairs):.2f} "
+            f"| {median(cost.per_s / good.per_s for cost, good in pairs):.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def run(rounds: int, number: int) -> str:
+    """Measure everything in turns and return the table."""
+    with ExitStack() as stack:
+        (ROOT / "var").mkdir(exist_ok=True)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
+        url = f"sqlite:///{folder}/log.db"
+        migrate(url, lambda _: None)
+        on = cores()[0]
+        ours = stack.enter_context(
+            Server(("-m", "api"), health="/readyz", on=on, database_url=url,
+                   model_dir=load_settings().model_dir)
+        )  # fmt: skip
+        uvicorn = ("-m", "uvicorn", "perf.baselines.echo:app", "--port", "{port}")
+        quiet = ("--log-level", "warning", "--no-access-log")
+        echo = stack.enter_context(Server((*uvicorn, *quiet), health="/openapi.json", on=on))
+        asked = kinds(ours, echo, number)
+        for kind in asked:
+            measure(kind._replace(number=_CONNECTIONS))
+        found: dict[str, list[Cost]] = {kind.name: [] for kind in asked}
+        for round_ in range(1, rounds + 1):
+            for kind in asked:
+                found[kind.name].append(measure(kind))
+            print(f"round {round_} of {rounds}", file=sys.stderr)
+    return table(found)
+
+
+def main() -> int:
+    """Measure; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m perf.costs", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=4000, help="of each kind in a round")
+    options = parser.parse_args()
+    try:
+        print(run(options.rounds, options.requests))
+    except (ServerFailed, OSError) as error:
+        print(f"Nothing can be measured: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

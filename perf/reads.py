@@ -1,0 +1,145 @@
+"""Do readers slow the writes? `python -m perf.reads --rows 10000000 --keep var/reads.db`.
+
+Fills a log with 30 days of rows, starts the service on it, asks /predict at a fixed rate from a
+process of its own, in turns alone and while another process asks what the pages and the monitor ask
+and streams a day, without a pause. The service has a core of its own; client and readers share the
+other, so what the client waits for its core is in the latencies of both kinds of turn, and in those
+with readers more: `late` says how much. Prints p50 and p99 of every turn and the median ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from db.engine import DatabaseUnavailable
+from db.log import LogTaken, LogUnavailable
+from db.migrate import migrate
+from db.queries import Reader
+from perf.bench import BenchFailed, open_loop
+from perf.bodies import write_bodies
+from perf.log_size import VERSION, questions, roll_up, write
+from perf.servers import ROOT, Server, ServerFailed, cores, pinned
+from pipeline.benchmark import OpenLoop
+from settings import load_settings
+
+
+def read_forever(url: str) -> None:
+    """Ask everything that pages ask, and stream a day, without a pause; say when a turn is done."""
+    reader = Reader(url)
+    while True:
+        for question in questions(reader).values():
+            question()
+        for _ in reader.stream(since=datetime.now(UTC) - timedelta(days=1)):
+            pass
+        print(".", flush=True)
+
+
+@contextmanager
+def readers(url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Read without a pause inside the block, on the clients' core."""
+    command = [sys.executable, "-m", "perf.reads", "--read", url]
+    with pinned(cores()[1]):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603
+    assert process.stdout is not None  # noqa: S101 - asked for
+    try:
+        process.stdout.read(1)  # once through: everything is loaded and in the page cache
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def fill(url: str, rows: int) -> None:
+    """Write and roll up a history, unless the file holds one of this size already."""
+    migrate(url, lambda _: None)
+    reader = Reader(url)
+    held = sum(reader.sources().values())
+    newest, _ = reader.page(limit=1, source="live")
+    reader.close()
+    if any(row["model_version"] != VERSION for row in newest):
+        raise ServerFailed("the file holds predictions of somebody's; name a new one")
+    if held < rows:
+        began = time.perf_counter()
+        asyncio.run(write(url, rows - held))
+        roll_up(url)
+        print(f"{rows:,} rows after {time.perf_counter() - began:,.0f} s", file=sys.stderr)
+
+
+def line(name: str, found: OpenLoop) -> str:
+    """Write one turn as a row of the table."""
+    return (
+        f"| {name} | {found.ok} | {found.failed + found.unanswered} | {found.p50_ms:.1f} "
+        f"| {found.p99_ms:.1f} | {found.late_p99_ms:.1f} |"
+    )
+
+
+def measure(url: str, options: argparse.Namespace, folder: Path) -> None:
+    """Take turns and print the table."""
+    bodies = folder / "bodies.jsonl"
+    write_bodies(bodies)
+    ratios: dict[str, list[float]] = {"p50": [], "p99": []}
+    print("| turn | answered | not | p50 ms | p99 ms | late p99 ms |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    model_dir = load_settings().model_dir
+    with Server(
+        ("-m", "api"), health="/readyz", on=cores()[0], database_url=url, model_dir=model_dir
+    ) as server:
+        open_loop(server, options.rate, 2, bodies)  # warm
+        for _ in range(options.pairs):
+            alone = open_loop(server, options.rate, options.seconds, bodies)
+            print(line("alone", alone))
+            with readers(url):
+                beside = open_loop(server, options.rate, options.seconds, bodies)
+            print(line("with readers", beside), flush=True)
+            if None in (alone.p50_ms, beside.p50_ms, alone.p99_ms, beside.p99_ms):
+                raise ServerFailed("no request was answered")
+            ratios["p50"].append((beside.p50_ms or 0) / (alone.p50_ms or 1))
+            ratios["p99"].append((beside.p99_ms or 0) / (alone.p99_ms or 1))
+    for name, found in ratios.items():
+        each = ", ".join(f"{ratio:.2f}" for ratio in found)
+        print(f"\n{name} with readers / alone: median {median(found):.2f} ({each})")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m perf.reads", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="that the log holds")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="fill this file once, keep it")
+    parser.add_argument("--rate", type=float, default=1000, help="requests per second")
+    parser.add_argument("--seconds", type=float, default=20, help="of each turn")
+    parser.add_argument("--pairs", type=int, default=5, help="turns of each kind")
+    parser.add_argument("--read", metavar="URL", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure; return the exit code."""
+    options = _parse()
+    if options.read:
+        read_forever(options.read)
+    try:
+        with ExitStack() as stack:
+            (ROOT / "var").mkdir(exist_ok=True)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
+            file = options.keep.resolve() if options.keep else folder / "log.db"
+            url = f"sqlite:///{file}"
+            fill(url, options.rows)
+            measure(url, options, folder)
+    except (BenchFailed, ServerFailed, DatabaseUnavailable, LogTaken, LogUnavailable) as error:
+        print(f"Nothing can be measured: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
