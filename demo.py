@@ -31,6 +31,8 @@ from run import Stopped, train_if_none
 from settings import Settings, SettingsError, load_settings
 
 FILE = Path("var/demo.db")
+LOOKED_OVER = DAYS
+"""Days of the history for which a monitoring pass is made."""
 Say = Callable[[str], None]
 
 
@@ -51,7 +53,7 @@ def prepare(settings: Settings, file: Path, say: Say) -> Mapping[str, Any]:
     number = asyncio.run(write(url, model, now))
     say(f"{number:,} patients replayed; looking over each day as the monitor would have")
     copied = settings.model_copy(update={"database_url": url})
-    passes = list(monitor(copied, source=SOURCE, most=DAYS))
+    passes = list(monitor(copied, source=SOURCE, most=LOOKED_OVER))
     worse = sum(done.status != "green" for done in passes)
     say(f"{len(passes)} days looked over, {worse} of them not green")
     _remove(file)

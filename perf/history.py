@@ -42,7 +42,7 @@ _DELAY_DAYS = (3.0, 15.0)  # from prediction to outcome: an angiography has to b
 _ROUNDS = tuple(range(7, 19))
 """Hours at which the wards send their patients, all within five minutes."""
 _CALL_ROWS = 1_000
-_SCREENED_ILL = 0.2
+_SCREENED_ILL = 0.1
 
 
 @dataclass(frozen=True)
