@@ -1,7 +1,8 @@
 """Take the pictures of the README from the running product: `python -m tests.browser.screenshots`.
 
 A day of synthetic patients, scored by the real model, is put into a log of its own; the pictures
-are what Chromium shows of it.
+are what Chromium shows of it. Drift is shown over the history of `make demo`, and the load tests
+are the newest that `make bench` kept in perf/results/; where it kept none, their picture stays.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import json
+import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +22,15 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from db.ids import new_id
 from db.migrate import migrate
+from db.results import add_load_test
+from demo import prepare
+from pipeline.benchmark import KIND
 from pipeline.codings import Coding
 from pipeline.data import HEART_CSV, read
 from pipeline.model import load
 from pipeline.schema import Row
 from pipeline.synthetic import smoothed_bootstrap
+from settings import Settings
 from tests.browser.conftest import (
     FLAGS,
     PATIENT,
@@ -86,7 +93,7 @@ def take(page: Page, name: str, *, height: int) -> None:
 
 
 def main() -> None:
-    """Start the product in a temporary folder, take the three pictures, stop it."""
+    """Start the product in a temporary folder, take the pictures, stop it."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.browser.screenshots", description=__doc__
     )
@@ -101,6 +108,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
             try:
                 take_all(browser, Path(name), url, model_dir)
+                take_history(browser, Path(name), history(Path(name), model_dir))
             finally:
                 browser.close()
 
@@ -124,6 +132,35 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
     finally:
         dashboard.stop()
         api.stop()
+
+
+def history(folder: Path, model_dir: Path) -> str:
+    """Copy the history of `make demo`, made if need be, and add the newest load test to it."""
+    made = ROOT / "var" / "demo.db"
+    prepare(Settings(model_dir=model_dir), made, print)
+    url = f"sqlite:///{shutil.copy(made, folder / 'history.db')}"
+    for kept in sorted((ROOT / "perf" / "results").glob("*.json"))[-1:]:
+        add_load_test(url, KIND, json.loads(kept.read_text("utf-8")))
+    return url
+
+
+def take_history(browser: Browser, folder: Path, url: str) -> None:
+    """Take pictures of the pages that show what happened over weeks."""
+    dashboard = Program("dashboard", free_port(), folder, database_url=url)
+    try:
+        dashboard.start()
+        page = new_context(browser).new_page()
+        page.goto(f"{dashboard.url}/drift")
+        expect(page.get_by_role("heading", name="Day by day")).to_be_visible()
+        page.get_by_role("radio", name="7 days").click()
+        take(page, "drift", height=2700)
+        page.goto(f"{dashboard.url}/load-tests")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        settled(page)
+        if page.get_by_role("heading", name="Answers a second").count():
+            take(page, "load-tests", height=1900)
+    finally:
+        dashboard.stop()
 
 
 if __name__ == "__main__":
