@@ -27,7 +27,8 @@ SCRIPT = Path(__file__).with_name("streamlit_app.py")
 
 _IMPORTED_BY_PAGES = (
     "httpx", "pandas", "plotly.graph_objects", "pyarrow",
-    "dashboard.client", "dashboard.form", "dashboard.gap_panels", "dashboard.logbook",
+    "dashboard.bench_panels", "dashboard.client", "dashboard.drift_classifier_panel",
+    "dashboard.drift_panels", "dashboard.form", "dashboard.gap_panels", "dashboard.logbook",
     "dashboard.overall_panels", "dashboard.panels",
     "db.export", "db.queries", "settings",
 )  # fmt: skip
