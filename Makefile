@@ -53,7 +53,8 @@ endif
 up: ## write the secrets once, build the images, start the compose stack
 	@./up.sh
 
-test-deploy: $(VENV)/.dev ## build the images and run the compose stack in a real engine (10 minutes)
+test-deploy: $(VENV)/.dev .venv-deploy/.ready ## validate the manifests; images and compose in a real engine
+	@DEPLOY_TESTS=1 $(PY) -m pytest tests/deploy --ignore tests/deploy/test_compose.py
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
 
 migrate: $(VENV)/.run ## create or update the database
@@ -73,6 +74,9 @@ lock: $(VENV)/.dev ## write the hash-locked requirements anew from pyproject.tom
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    perf/peers/$$peer.in --output-file perf/peers/$$peer.txt || exit 1; \
 	done
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  tests/deploy/requirements.in --output-file tests/deploy/requirements.txt
 
 clean: ## remove the environment; the data in var/ stay
 	rm -rf $(VENV)
@@ -84,3 +88,7 @@ $(VENV)/.run: requirements.txt
 $(VENV)/.dev: requirements-dev.txt
 	@PYTHON="$(PYTHON)" ./install.sh $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/.run
+
+.venv-deploy/.ready: tests/deploy/requirements.txt
+	@PYTHON="$(PYTHON)" ./install.sh .venv-deploy tests/deploy/requirements.txt
+	@touch $@

@@ -17,7 +17,7 @@ case ${2:-} in "" | --dry-run) ;; *) usage ;; esac
 dry=${2:-}
 command -v kubectl >/dev/null 2>&1 || fail "kubectl is missing: https://kubernetes.io/docs/tasks/tools"
 
-fill() { # fill in NAME by $NAME; refuse what would break the YAML or is missing
+check() { # refuse what is missing or would break the YAML
     for name in PROJECT_ID REGION CLOUD_SQL_INSTANCE API_HOST DASHBOARD_HOST IAP_CLIENT_ID \
         API_DIGEST DASHBOARD_DIGEST; do
         eval "value=\${$name:-}"
@@ -27,6 +27,9 @@ fill() { # fill in NAME by $NAME; refuse what would break the YAML or is missing
     for digest in "$API_DIGEST" "$DASHBOARD_DIGEST"; do
         [ "${#digest}" = 64 ] || fail "a digest has 64 hex digits, without sha256:"
     done
+}
+
+fill() { # fill in NAME by $NAME
     zeros=$(printf '%064d' 0)
     ones=$(echo "$zeros" | tr 0 1)
     # DASHBOARD_HOST and API_HOST also end the names of settings (CARDIOWATCH_API_HOST): whole words.
@@ -36,6 +39,7 @@ fill() { # fill in NAME by $NAME; refuse what would break the YAML or is missing
         -e "s/\bDASHBOARD_HOST\b/$DASHBOARD_HOST/g" -e "s/\bIAP_CLIENT_ID\b/$IAP_CLIENT_ID/g"
 }
 
+[ "$overlay" = local ] || check
 rendered=$(kubectl kustomize "overlays/$overlay")
 [ "$overlay" = local ] || rendered=$(printf '%s\n' "$rendered" | fill)
 if [ -n "$dry" ]; then

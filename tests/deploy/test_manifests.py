@@ -1,0 +1,274 @@
+"""What the manifests promise, and that they agree with code, images and the compose file."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+import yaml
+
+from api.__main__ import KEEP_ALIVE_S
+from api.security import KEYLESS
+from settings import Settings
+from tests.deploy.manifests import K8S, objects, of_kind, ours, pods, settings_of, stacks
+from tests.programs import ROOT
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="needs kubectl: https://kubernetes.io/docs/tasks/tools"
+)
+every_stack = pytest.mark.parametrize(("overlay", "components"), stacks())
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+FILLED = {
+    "PROJECT_ID": "project", "REGION": "europe-west3", "CLOUD_SQL_INSTANCE": "log",
+    "API_HOST": "api.example", "DASHBOARD_HOST": "heart.example", "IAP_CLIENT_ID": "x.apps",
+    "API_DIGEST": "a" * 64, "DASHBOARD_DIGEST": "b" * 64,
+}  # fmt: skip
+
+
+def dockerfile(name: str) -> str:
+    return (ROOT / f"Dockerfile.{name}").read_text()
+
+
+def ours_only(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the pods that run our own images."""
+    return {name: pod for name, pod in pods(found) if name.startswith("cardiowatch-")}
+
+
+@every_stack
+def test_the_namespace_comes_before_what_needs_it(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    assert [each["kind"] for each in objects(overlay, components)].index("Namespace") == 0
+
+
+@every_stack
+def test_the_autoscaler_owns_the_number_of_replicas(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    found = objects(overlay, components)
+    for scaler in of_kind(found, "HorizontalPodAutoscaler").values():
+        target = of_kind(found, "Deployment")[scaler["spec"]["scaleTargetRef"]["name"]]
+        assert "replicas" not in target["spec"]
+        assert scaler["spec"]["minReplicas"] == 1
+        assert scaler["spec"]["maxReplicas"] == 3
+
+
+@every_stack
+def test_no_pod_has_a_sqlite_log(overlay: str, components: tuple[str, ...]) -> None:
+    """A secret holds the URL, and in a pod the API takes nothing but PostgreSQL (test_keys.py)."""
+    for pod in ours_only(objects(overlay, components)).values():
+        url = settings_of(pod)["CARDIOWATCH_DATABASE_URL"]
+        assert url == {"secretKeyRef": {"name": "cardiowatch-database", "key": "url"}}
+
+
+@every_stack
+def test_no_disruption_budget_blocks_a_drain(overlay: str, components: tuple[str, ...]) -> None:
+    for budget in of_kind(objects(overlay, components), "PodDisruptionBudget").values():
+        assert "minAvailable" not in budget["spec"]
+        assert budget["spec"]["maxUnavailable"] == 1
+
+
+@every_stack
+def test_every_pod_is_locked_down(overlay: str, components: tuple[str, ...]) -> None:
+    for name, pod in pods(objects(overlay, components)):
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["enableServiceLinks"] is False, name  # CARDIOWATCH_API_PORT=tcp://...
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        for container in (*pod["containers"], *pod.get("initContainers", [])):
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["resources"].keys() == {"requests", "limits"}, name
+
+
+@every_stack
+def test_every_setting_and_module_exists(overlay: str, components: tuple[str, ...]) -> None:
+    known = {f"CARDIOWATCH_{name.upper()}" for name in Settings.model_fields}
+    for name, pod in ours_only(objects(overlay, components)).items():
+        assert settings_of(pod).keys() <= known, name
+        command = ours(pod).get("command", ["python", "-m", "api"])
+        assert importlib.util.find_spec(command[2]) is not None, name
+
+
+@every_stack
+def test_every_secret_is_one_that_the_operations_page_makes(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    named = set(re.findall(r"secret(?:Name|KeyRef).*?'(cardiowatch-\w+)'",
+                           str(objects(overlay, components))))  # fmt: skip
+
+    assert named >= {"cardiowatch-database", "cardiowatch-keys", "cardiowatch-dashboard"}
+    for name in named:
+        assert f"secret generic {name}" in page
+
+
+@every_stack
+def test_services_lead_to_ports_that_the_images_open(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    found = objects(overlay, components)
+    for image in ("api", "dashboard"):
+        pod = ours_only(found)[f"cardiowatch-{image}"]
+        port = getattr(Settings(), f"{image}_port")
+        assert ours(pod)["ports"] == [{"name": "http", "containerPort": port}]
+        service = of_kind(found, "Service")[f"cardiowatch-{image}"]
+        assert [p["port"] for p in service["spec"]["ports"]] == [port]
+        assert f"EXPOSE {port}\n" in dockerfile(image)
+        assert f"CARDIOWATCH_{image.upper()}_PORT={port}" in dockerfile(image)
+        assert COMPOSE["services"][image]["ports"][0].endswith(f":{port}")
+
+
+@every_stack
+def test_the_apis_probes_ask_calls_that_need_no_key(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    container = ours(ours_only(objects(overlay, components))["cardiowatch-api"])
+    paths = {
+        kind: container[f"{kind}Probe"]["httpGet"]["path"]
+        for kind in ("startup", "readiness", "liveness")
+    }
+
+    assert paths == {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}
+    assert set(paths.values()) <= KEYLESS
+
+
+@every_stack
+def test_a_pod_may_take_as_long_to_end_as_it_needs(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    """It waits before SIGTERM, then drains for 1 s and finishes requests for 30 s at most."""
+    pod = ours_only(objects(overlay, components))["cardiowatch-api"]
+    waits = int(ours(pod)["lifecycle"]["preStop"]["exec"]["command"][1])
+
+    assert waits >= 3
+    assert pod["terminationGracePeriodSeconds"] >= waits + 1 + 30
+
+
+@every_stack
+def test_the_keys_are_mounted_where_the_image_looks(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    mounts = ours(ours_only(objects(overlay, components))["cardiowatch-api"])["volumeMounts"]
+    folder = next(m["mountPath"] for m in mounts if m["name"] == "keys")
+
+    assert f"CARDIOWATCH_KEYS_FILE={folder}/keys.json" in dockerfile("api")
+    assert f"./var/keys:{folder}:ro" in COMPOSE["services"]["api"]["volumes"]
+
+
+@every_stack
+def test_everything_is_denied_first(overlay: str, components: tuple[str, ...]) -> None:
+    policies = of_kind(objects(overlay, components), "NetworkPolicy")
+
+    assert policies["deny-all"]["spec"] == {
+        "podSelector": {}, "policyTypes": ["Ingress", "Egress"],
+    }  # fmt: skip
+    for policy in policies.values():  # {} would open a port to everybody
+        for rule in (*policy["spec"].get("ingress", []), *policy["spec"].get("egress", [])):
+            assert rule.get("from") or rule.get("to")
+            assert rule["ports"]
+
+
+def test_behind_googles_load_balancer_a_page_lives_and_the_metrics_stay_inside() -> None:
+    found = objects("gke")
+    policy = of_kind(found, "GCPBackendPolicy")["cardiowatch-dashboard"]["spec"]["default"]
+    routed = [
+        match["path"]["value"]
+        for rule in of_kind(found, "HTTPRoute")["cardiowatch-api"]["spec"]["rules"]
+        for match in rule["matches"]
+    ]
+
+    assert policy["timeoutSec"] >= 3600
+    assert policy["connectionDraining"]["drainingTimeoutSec"] >= 60
+    assert policy["sessionAffinity"]["type"] == "GENERATED_COOKIE"
+    assert policy["iap"]["enabled"] is True
+    assert KEEP_ALIVE_S > 600
+    assert "/metrics" not in routed
+    assert "/" not in routed
+
+
+def test_several_dashboards_sign_their_cookies_alike() -> None:
+    pod = ours_only(objects("gke"))["cardiowatch-dashboard"]
+
+    assert settings_of(pod)["CARDIOWATCH_COOKIE_SECRET_FILE"].startswith(
+        next(m["mountPath"] for m in ours(pod)["volumeMounts"] if m["name"] == "cookie")
+    )
+
+
+def test_the_cluster_has_the_alerts_that_are_tested() -> None:
+    tested = yaml.safe_load((K8S / "observability" / "alerts.yml").read_text())
+    in_cluster = of_kind(objects("gke"), "Rules")["cardiowatch"]
+
+    assert in_cluster["spec"]["groups"] == tested["groups"]
+
+
+def test_each_alert_is_explained_and_tested() -> None:
+    rules = yaml.safe_load((K8S / "observability" / "alerts.yml").read_text())["groups"][0]["rules"]
+    tests = yaml.safe_load((ROOT / "tests" / "deploy" / "alerts_test.yml").read_text())["tests"]
+    page = (ROOT / "docs" / "operations.md").read_text()
+    for name in [rule["alert"] for rule in rules]:
+        cases = [c for t in tests for c in t["alert_rule_test"] if c["alertname"] == name]
+        assert any("exp_alerts" in case for case in cases), name
+        assert any("exp_alerts" not in case for case in cases), name
+        assert f"### {name}\n" in page
+
+
+def test_both_images_are_made_alike() -> None:
+    """The same stage trains the model for both, so both serve the same version."""
+    stages = [dockerfile(name).split("AS trained")[1].split("\nFROM ")[0]
+              for name in ("api", "dashboard")]  # fmt: skip
+
+    assert stages[0] == stages[1]
+
+
+@pytest.mark.parametrize("image", ["api", "dashboard"])
+def test_an_image_runs_as_nobody_known_and_names_its_base_once(image: str) -> None:
+    text = dockerfile(image)
+    user = re.search(r"^USER (\d+):\d+$", text, re.MULTILINE)
+
+    assert user is not None
+    assert int(user[1]) >= 10_000
+    assert "--require-hashes" in text
+    assert "curl" not in text
+
+
+@pytest.mark.parametrize("service", ["migrate", "api", "dashboard", "monitor"])
+def test_a_service_of_the_compose_stack_is_locked_down(service: str) -> None:
+    found = COMPOSE["services"][service]
+
+    assert found["read_only"] is True
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges:true"]
+    known = {f"CARDIOWATCH_{name.upper()}" for name in Settings.model_fields}
+    assert found["environment"].keys() <= known
+
+
+def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [K8S / "deploy.sh", *arguments], env=os.environ | environment, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_a_dry_run_prints_what_would_be_applied_with_nothing_left_to_fill_in() -> None:
+    printed = deploy("gke", "--dry-run", **FILLED).stdout
+
+    assert next(yaml.safe_load_all(printed))["kind"] == "Namespace"
+    for name in FILLED:
+        assert not re.search(rf"\b{name}\b", printed)
+    assert f"api@sha256:{'a' * 64}" in printed
+    assert "0" * 64 not in printed
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_what_is_missing_or_odd_is_named_and_nothing_is_printed(name: str) -> None:
+    for value in ("", "a b", "a/b"):
+        ended = deploy("gke", "--dry-run", **(FILLED | {name: value}))
+
+        assert ended.returncode != 0
+        assert name in ended.stderr
+        assert ended.stdout == ""
