@@ -185,7 +185,7 @@ def predictions() -> None:
             "The newest predictions with their five strongest findings",
         )
         with st.form("by_id", border=False):
-            wanted = st.text_input("Id of a prediction", help=texts.ID_HELP, key="wanted")
+            wanted = st.text_input("Id of a prediction", placeholder=texts.ID_EXAMPLE, key="wanted")
             asked = st.form_submit_button("Explain")
     if asked and wanted.strip():
         logbook.drawer(wanted.strip().lower())

@@ -87,7 +87,7 @@ OTHER_VERSIONS = (
 )
 NO_MODEL_TITLE = "The model is not at hand"
 NO_MODEL = "The log does not hold the scorecard that made its predictions; start the service once."
-ID_HELP = "As in the log and in every answer of the service, for example 019a… with 36 characters."
+ID_EXAMPLE = "as in the table above, in the log and in every answer of the service"
 
 
 def reading(fitted: Effect | None, logged: Effect | None) -> str:
