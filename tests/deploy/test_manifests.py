@@ -272,3 +272,8 @@ def test_what_is_missing_or_odd_is_named_and_nothing_is_printed(name: str) -> No
         assert ended.returncode != 0
         assert name in ended.stderr
         assert ended.stdout == ""
+
+
+def test_what_serves_nothing_is_not_asked_whether_it_serves() -> None:
+    """The image's own check would call the monitor unhealthy, and `up --wait` would fail."""
+    assert COMPOSE["services"]["monitor"]["healthcheck"] == {"disable": True}
