@@ -8,6 +8,7 @@ from typing import Any
 from dashboard.texts.findings import finding
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import listed, log_odds
+from pipeline.assessment import MIN_CELL
 from pipeline.explain import Effect, Overall
 from pipeline.schema import BY_NAME
 
@@ -22,7 +23,7 @@ def verdict(fitted: Overall | None, logged: Overall | None) -> str:
     if known is None:
         return "There is nothing to explain yet."
     first = f"The model goes mostly by {_three(known)}"
-    if fitted is None or logged is None:
+    if fitted is None or logged is None or logged.n < MIN_CELL:  # of few, a change says nothing
         return f"{first}."
     name = most_changed(fitted, logged)
     by = logged.effects[name].weight - fitted.effects[name].weight
