@@ -93,7 +93,7 @@ def _named(result: DriftResult) -> str:
     labels = [BY_NAME[name].label for name in result.drifted]
     names = [a if a[1].isupper() else a[0].lower() + a[1:] for a in labels]  # ST stays ST
     if not names:
-        return "how findings go together" if any(p.drift for p in result.pairs) else "overall"
+        return "no single finding stands out"
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
