@@ -77,7 +77,8 @@ for name in app._IMPORTED_BY_PAGES:
     importlib.import_module(name)
 page = AppTest.from_file("dashboard/streamlit_app.py", default_timeout=30).run()
 for name in (
-    "overview", "patient", "predictions", "explanations", "fairness", "drift", "load_tests",
+    "overview", "patient", "predictions", "explanations", "fairness", "drift", "poisoning",
+    "load_tests",
 ):
     page.switch_page(f"app_pages/{name}.py").run()
     assert not page.exception, page.exception
