@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from api.errors import FieldError, invalid
@@ -15,7 +17,8 @@ from pipeline.codings import Coding, decoder
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
 
 _UNREADABLE = FieldError("body", "not valid JSON; send one JSON object in UTF-8", "malformed")
-_MAX_DIGITS = 400
+_MAX_DIGITS = 300
+"""Longer integers are infinite here: a float ends at 309 digits, and checks compare floats."""
 
 
 class _Refused(Exception):
@@ -75,8 +78,14 @@ def allowed_values(feature: Feature, coding: Coding) -> str:
     return f"one of the {coding} codes {codes}"
 
 
-def _or_null(feature: Feature) -> str:
-    return "" if feature.required else ", or null when it is not known"
+@cache  # a flood of refused requests must cost less than good ones
+def _expected(
+    name: str, coding: Coding
+) -> tuple[str, Mapping[bool | int | str, float | None] | None]:
+    """Say what a feature accepts, and return its table of codes; None = a number."""
+    feature = BY_NAME[name]
+    or_null = "" if feature.required else ", or null when it is not known"
+    return allowed_values(feature, coding) + or_null, decoder(feature, coding)
 
 
 def _is_number(value: Any) -> bool:
@@ -97,7 +106,9 @@ def _check_number(feature: Feature, value: Any, expected: str) -> FieldError | N
     return FieldError(feature.name, f"outside the plausible range; send {expected}", "range")
 
 
-def _check_code(feature: Feature, value: Any, coding: Coding, expected: str) -> FieldError | None:
+def _check_code(
+    feature: Feature, value: Any, coding: Coding, expected: str, table: Mapping[Any, Any]
+) -> FieldError | None:
     wants_text = coding is Coding.LABELS and feature.kind is Kind.CATEGORY
     wants_truth = coding is Coding.LABELS and feature.kind is Kind.BOOLEAN
     if _is_number(value) and (wants_text or wants_truth):
@@ -113,7 +124,7 @@ def _check_code(feature: Feature, value: Any, coding: Coding, expected: str) -> 
     )  # fmt: skip
     if not of_type:
         return FieldError(feature.name, f"of the wrong type; send {expected}", "wrong_type")
-    if value in (decoder(feature, coding) or {}):
+    if value in table:
         return None
     if _is_number(value) and math.isfinite(value) and value != int(value):
         message = f"a fraction where a whole number belongs; send {expected}"
@@ -122,15 +133,15 @@ def _check_code(feature: Feature, value: Any, coding: Coding, expected: str) -> 
 
 
 def _check(feature: Feature, patient: dict[str, Any], coding: Coding) -> FieldError | None:
-    expected = allowed_values(feature, coding) + _or_null(feature)
+    expected, table = _expected(feature.name, coding)
     value = patient.get(feature.name)
     if value is None:
         if not feature.required:
             return None
         return FieldError(feature.name, f"required; send {expected}", "missing")
-    if decoder(feature, coding) is None:
+    if table is None:
         return _check_number(feature, value, expected)
-    return _check_code(feature, value, coding, expected)
+    return _check_code(feature, value, coding, expected, table)
 
 
 def _errors_of(patient: Any, coding: Coding) -> list[FieldError]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import subprocess
 import sys
 import tempfile
@@ -127,6 +128,7 @@ def main() -> int:
     options = _parse()
     if options.read:
         read_forever(options.read)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     try:
         with ExitStack() as stack:
             (ROOT / "var").mkdir(exist_ok=True)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.refusals import refusals_of_patient
+from pipeline.codings import Coding
 from tests.api.conftest import PATIENT
 from tests.conftest import shared
 
@@ -183,3 +185,12 @@ def test_the_100_bodies_of_the_study_project_are_answered(sqlite_client: TestCli
     ]
 
     assert [reply.status_code for reply in replies] == [200] * 100
+
+
+@pytest.mark.parametrize("digits", [299, 300, 308, 309, 310, 399, 400, 4000])
+def test_an_integer_that_no_float_can_hold_is_a_value_that_is_not_known(digits: int) -> None:
+    body = b'{"age": 60, "sex": 1, "cp": 1' + b"0" * digits + b"}"
+
+    assert [(e.field, e.reason) for e in refusals_of_patient(body, Coding.UCI)] == [
+        ("cp", "unknown_value")
+    ]
