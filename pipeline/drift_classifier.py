@@ -110,7 +110,8 @@ def classify(
     """
     random = np.random.default_rng(seed)
     sides = [_sampled(in_steps(rows), random) for rows in (reference, current)]
-    x = np.vstack(sides)
+    # Steps are whole and above -1e16: not known is a value of its own, at the end of every scale.
+    x = np.nan_to_num(np.vstack(sides), nan=-1e18)
     y = np.repeat([0.0, 1.0], [len(side) for side in sides])
     sizes = len(sides[0]), len(sides[1])
     if min(sizes) < N_MIN:
