@@ -27,9 +27,9 @@ SCRIPT = Path(__file__).with_name("streamlit_app.py")
 
 _IMPORTED_BY_PAGES = (
     "httpx", "pandas", "plotly.graph_objects", "pyarrow",
-    "dashboard.bench_panels", "dashboard.client", "dashboard.drift_classifier_panel",
-    "dashboard.drift_panels", "dashboard.form", "dashboard.gap_panels", "dashboard.logbook",
-    "dashboard.overall_panels", "dashboard.panels",
+    "dashboard.load_tests.panels", "dashboard.client", "dashboard.drift.classifier",
+    "dashboard.drift.panels", "dashboard.form", "dashboard.fairness.panels", "dashboard.logbook",
+    "dashboard.explanations.panels", "dashboard.panels", "dashboard.poisoning.panels",
     "db.export", "db.queries", "settings",
 )  # fmt: skip
 

@@ -14,11 +14,11 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import load
-from pipeline.assessment import Assessment
 from pipeline.design import Array
 from pipeline.explain import Overall, ValueCounts, count, overall
 from pipeline.fairness import assess
-from pipeline.groups import AGE, CROSSED, SEX, groups_of
+from pipeline.fairness.assessment import Assessment
+from pipeline.fairness.groups import AGE, CROSSED, SEX, groups_of
 from pipeline.model import Model, ModelError, from_json
 from pipeline.schema import NAMES
 

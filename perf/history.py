@@ -23,10 +23,10 @@ from db.rejections import Refusal, add_rejections
 from db.results import add_report
 from pipeline.codings import Coding
 from pipeline.data import HEART_CSV, read
-from pipeline.masks import SITES, mask
 from pipeline.model import Model
 from pipeline.schema import NAMES
 from pipeline.synthetic import smoothed_bootstrap
+from pipeline.training.masks import SITES, mask
 
 Array = npt.NDArray[np.float64]
 

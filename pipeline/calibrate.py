@@ -1,9 +1,9 @@
 """Measure the drift test: how often clean windows alarm, and which changes are seen.
 
-Draws thousands of windows, unchanged and changed in the ways of `pipeline.scenarios`, and counts
-alarms of ours and of the rivals, each rival at the limit that makes it exactly 5 % on clean windows
-of the same size. Writes `pipeline/calibration.json` and the tables of docs/drift.md. Finished
-chunks are kept beside the other data, so that a stopped run goes on where it was.
+Draws thousands of windows, unchanged and changed in the ways of `pipeline.drift.scenarios`, and
+counts alarms of ours and of the rivals, each rival at the limit that makes it exactly 5 % on clean
+windows of the same size. Writes `pipeline/drift/calibration.json` and the tables of docs/drift.md.
+Finished chunks are kept beside the other data, so that a stopped run goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.calibration import DOCS, RESULT, Record, summarise, write_tables
 from pipeline.data import HEART_CSV, DataError, read
 from pipeline.drift import compare
-from pipeline.rivals import rival_statistics
-from pipeline.scenarios import CLEAN, HALVES, SCENARIOS, Source, by_name
+from pipeline.drift.calibration import DOCS, RESULT, Record, summarise, write_tables
+from pipeline.drift.rivals import rival_statistics
+from pipeline.drift.scenarios import CLEAN, HALVES, SCENARIOS, Source, by_name
 
 CHUNK = 25  # windows; some seconds of work
 SEED = 20_260

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.proportions import Z95, Interval, wilson
+from pipeline.fairness.proportions import Z95, Interval, wilson
 
 Array = NDArray[np.float64]
 

@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pipeline.attacks import Mask
 from pipeline.audit import audit_patients
 from pipeline.codings import Coding
 from pipeline.data import HEART_CSV, DataError, Patients, read
 from pipeline.design import Array
 from pipeline.label import MIN_PATIENTS
 from pipeline.model import Model, ModelError, load
-from pipeline.treatments import Predict, fit_augmented
+from pipeline.poisoning.attacks import Mask
+from pipeline.training.treatments import Predict, fit_augmented
 from settings import SettingsError, load_settings
 
 if TYPE_CHECKING:

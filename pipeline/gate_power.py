@@ -24,7 +24,7 @@ from pipeline.gate import Expected, Reference, expect, judge
 from pipeline.label import check_label, is_inverted
 from pipeline.poisoning import C
 from pipeline.schema import NAMES
-from pipeline.treatments import fit_augmented
+from pipeline.training.treatments import fit_augmented
 
 SIZES = (20, 50, 100)
 SPLITS = 60

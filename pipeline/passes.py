@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from db.queries import Reader
 from db.samples import SampledRow
 from pipeline import quality, watch
-from pipeline.assessment import Assessment
 from pipeline.drift import DriftResult, compare, compare_counts, risk_change
 from pipeline.expected_accuracy import Confidence, confidence_from, estimate, measure
 from pipeline.fairness import assess
-from pipeline.groups import AGE, SEX, groups_of
+from pipeline.fairness.assessment import Assessment
+from pipeline.fairness.groups import AGE, SEX, groups_of
 from pipeline.model import Model
 from pipeline.schema import FEATURES, NAMES
 

@@ -16,15 +16,15 @@ from threadpoolctl import threadpool_limits
 from pipeline.audit import Audit, audit_patients
 from pipeline.data import HEART_CSV, DataError, Patients, read
 from pipeline.design import Array, design
-from pipeline.evidence import SERVED, external, study_challengers, study_treatments
 from pipeline.fit import bootstrap
 from pipeline.model import Model, ModelError, from_json
 from pipeline.poisoning import MAX_SEEDS, SEEDS
 from pipeline.poisoning import run as poison
-from pipeline.reference import coefficients, fit_reference
 from pipeline.schema import NAMES
-from pipeline.scorecard import build, standardise, write_bundle
-from pipeline.treatments import SEED, augmented
+from pipeline.training.evidence import SERVED, external, study_challengers, study_treatments
+from pipeline.training.reference import coefficients, fit_reference
+from pipeline.training.scorecard import build, standardise, write_bundle
+from pipeline.training.treatments import SEED, augmented
 from settings import SettingsError, load_settings
 
 N_SETS = 400  # the ends of a 95 % interval then rest on 10 sets each
@@ -150,7 +150,9 @@ def train(
         if not chosen.startswith(served):
             _say(f"note: on these data the rule prefers {chosen}; the scorecard is served")
     _say("explaining the challengers with shap")
-    from pipeline.evidence_explanations import study_explanations  # shap takes 3 s to import
+    from pipeline.training.evidence_explanations import (
+        study_explanations,  # shap takes 3 s to import
+    )
 
     explanations = study_explanations(data.rows, data.y, model)
     _say(f"poisoning the labels: 5 attacks, 3 defences, {seeds} seeds")

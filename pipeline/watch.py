@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pipeline.assessment import MIN_CELL, Assessment
-from pipeline.cells import SELECTION
-from pipeline.drift_result import DriftResult
+from pipeline.drift.result import DriftResult
 from pipeline.expected_accuracy import Accuracy
-from pipeline.proportions import Z95
+from pipeline.fairness.assessment import MIN_CELL, Assessment
+from pipeline.fairness.cells import SELECTION
+from pipeline.fairness.proportions import Z95
 from pipeline.quality import DataQuality
 from pipeline.schema import BY_NAME
 

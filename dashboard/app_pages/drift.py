@@ -2,29 +2,30 @@
 
 import streamlit as st
 
-from dashboard import drift_classifier_panel, drift_data, drift_days, drift_panels, widgets
+from dashboard import widgets
+from dashboard.drift import classifier, days, panels, reading
 from dashboard.texts import drift as texts
 
 with widgets.reading_the_log("Drift"):
     top = st.container()
-    chosen = drift_panels.controls()
+    chosen = panels.controls()
     if chosen is None:
         with top:
             widgets.heading("Drift", texts.LEAD)
         widgets.empty_log()
     else:
         span, period, reference = chosen
-        found = drift_panels.compared(span, reference)
+        found = panels.compared(span, reference)
         with top:
-            drift_panels.verdict(found, span, period, reference)
-        drift_days.story(span)
+            panels.verdict(found, span, period, reference)
+        days.story(span)
         if found.current.n:
-            drift_panels.ranked(found)
-            drift_panels.feature(found)
-            drift_panels.risk(found)
-            drift_panels.pairs(found)
-        drift_days.history(span)
+            panels.ranked(found)
+            panels.feature(found)
+            panels.risk(found)
+            panels.pairs(found)
+        days.history(span)
         if found.current.n:
-            drift_classifier_panel.classifier(found, span, reference)
-            drift_panels.table(found)
-        drift_panels.trust(drift_data.calibration())
+            classifier.classifier(found, span, reference)
+            panels.table(found)
+        panels.trust(reading.calibration())

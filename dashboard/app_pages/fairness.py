@@ -2,23 +2,24 @@
 
 import streamlit as st
 
-from dashboard import gap_panels, patients, widgets
+from dashboard import patients, widgets
+from dashboard.fairness import panels
 
 with widgets.reading_the_log("Fairness"):
     top = st.container()
-    whose, attribute = gap_panels.choices()
-    of = gap_panels.chosen(whose)
+    whose, attribute = panels.choices()
+    of = panels.chosen(whose)
     if of is None:
         with top:
-            gap_panels.nothing(whose)
+            panels.nothing(whose)
     else:
         found = patients.assessment(of, attribute)
         grouping = found.groupings[attribute]
         with top:
-            gap_panels.verdict(found, grouping, of.source)
-        gap_panels.gaps(grouping)
-        gap_panels.rates(grouping)
-        gap_panels.differences(grouping)
+            panels.verdict(found, grouping, of.source)
+        panels.gaps(grouping)
+        panels.rates(grouping)
+        panels.differences(grouping)
         if whose == "training":
-            gap_panels.tradeoff(of, attribute)
-        gap_panels.tables(found, grouping)
+            panels.tradeoff(of, attribute)
+        panels.tables(found, grouping)

@@ -2,21 +2,22 @@
 
 import streamlit as st
 
-from dashboard import bench_panels, load, widgets
+from dashboard import load, widgets
+from dashboard.load_tests import panels
 
 with widgets.reading_the_log("Load tests"):
     runs, unreadable = load.load_tests()
     if runs:
         top = st.container()
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            made, run = bench_panels.chosen(runs)
-            scenario = bench_panels.connections(run)
+            made, run = panels.chosen(runs)
+            scenario = panels.connections(run)
         with top:
-            bench_panels.verdict(made, run)
-        bench_panels.beside(scenario)
-        bench_panels.more(run)
-        bench_panels.history(runs)
-        bench_panels.open_loop(run)
-        bench_panels.table(made, run)
+            panels.verdict(made, run)
+        panels.beside(scenario)
+        panels.more(run)
+        panels.history(runs)
+        panels.open_loop(run)
+        panels.table(made, run)
     else:
-        bench_panels.nothing(unreadable=bool(unreadable))
+        panels.nothing(unreadable=bool(unreadable))

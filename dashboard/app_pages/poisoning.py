@@ -1,13 +1,13 @@
 """Poisoning: what wrong labels would do to the model; a sentence, the curves, the tables."""
 
-from dashboard import dose_panels
+from dashboard.poisoning import panels
 
-found = dose_panels.found()
+found = panels.found()
 if found is None:
-    dose_panels.nothing()
+    panels.nothing()
 else:
-    dose_panels.verdict(found)
-    dose_panels.curves(found)
-    dose_panels.study(found)
-    dose_panels.reading()
-    dose_panels.again()
+    panels.verdict(found)
+    panels.curves(found)
+    panels.study(found)
+    panels.reading()
+    panels.again()

@@ -8,8 +8,8 @@ from typing import Any
 
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import NBSP, listed, percent, times
-from pipeline.drift_blocks import MISSING, VALUES
-from pipeline.drift_result import DriftResult, FeatureDrift, Verdict
+from pipeline.drift.blocks import MISSING, VALUES
+from pipeline.drift.result import DriftResult, FeatureDrift, Verdict
 from pipeline.schema import BY_NAME
 
 LEAD = "Have the patients changed since the model was trained? Then its answers may be wrong."

@@ -8,8 +8,8 @@ from typing import Any
 from dashboard.texts.findings import finding
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import listed, log_odds
-from pipeline.assessment import MIN_CELL
 from pipeline.explain import Effect, Overall
+from pipeline.fairness.assessment import MIN_CELL
 from pipeline.schema import BY_NAME
 
 PICTURES: Mapping[str, str] = {"bars": "Bars", "swarm": "Swarm", "one": "One finding"}

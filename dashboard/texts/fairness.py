@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import NBSP, listed, percent, times
-from pipeline.assessment import MIN_CELL, Difference, Gap, Grouping, Rate, Verdict
-from pipeline.cells import METRICS
-from pipeline.tradeoff import WhatIf
+from pipeline.fairness.assessment import MIN_CELL, Difference, Gap, Grouping, Rate, Verdict
+from pipeline.fairness.cells import METRICS
+from pipeline.fairness.tradeoff import WhatIf
 
 PATIENTS: Mapping[str, str] = {"training": "Training", "logged": "Logged"}
 ATTRIBUTES: Mapping[str, str] = {"sex": "Sex", "age": "Age", "sex and age": "Sex and age"}

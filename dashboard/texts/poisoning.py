@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboard.texts.numbers import NBSP, percent
-from pipeline.poison_measures import Band
+from pipeline.poisoning.measures import Band
 
 TITLE = "Poisoning"
 LEAD = "What wrong labels in the training data would do to the model, and what helps."

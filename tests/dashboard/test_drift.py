@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import drift_charts, drift_classifier_panel, drift_days
-from dashboard.drift_data import Day
+from dashboard.drift import charts
+from dashboard.drift import classifier as drift_classifier_panel
+from dashboard.drift import days as drift_days
+from dashboard.drift.reading import Day
 from dashboard.texts import drift as texts
 from db.ids import new_id
 from db.results import Pass, add_pass, add_report
@@ -196,23 +198,21 @@ def test_a_finding_has_drifted_since_the_first_day_without_a_break() -> None:
 
 
 def test_shares_of_words_hold_what_is_not_known() -> None:
-    labels, before, now = drift_charts.shares(
-        BY_NAME["sex"], {0.0: 1, 1.0: 3}, {0.0: 1, 1.0: 2, None: 1}
-    )
+    labels, before, now = charts.shares(BY_NAME["sex"], {0.0: 1, 1.0: 3}, {0.0: 1, 1.0: 2, None: 1})
     assert labels == ["female", "male", "not known"]
     assert (before, now) == ([0.25, 0.75, 0.0], [0.25, 0.5, 0.25])
 
 
 def test_many_values_share_round_bars() -> None:
     ages = {float(age): 1 for age in range(30, 80)}
-    labels, before, _ = drift_charts.shares(BY_NAME["age"], ages, {})
+    labels, before, _ = charts.shares(BY_NAME["age"], ages, {})
     assert labels[0] == "30–34"
     assert before[0] == pytest.approx(0.1)
     assert sum(before) == pytest.approx(1)
 
 
 def test_one_value_alone_is_one_bar() -> None:
-    assert drift_charts.shares(BY_NAME["age"], {50.0: 2}, {}) == (["50"], [1.0], [0.0])
+    assert charts.shares(BY_NAME["age"], {50.0: 2}, {}) == (["50"], [1.0], [0.0])
 
 
 def test_a_risk_that_moved_within_chance_is_said_to_have_stayed() -> None:
@@ -221,7 +221,7 @@ def test_a_risk_that_moved_within_chance_is_said_to_have_stayed() -> None:
 
 
 def test_the_alarms_of_the_timeline_are_marked_and_named() -> None:
-    figure = drift_charts.timeline([day(1), day(2, "chol")], UTC)
+    figure = charts.timeline([day(1), day(2, "chol")], UTC)
     traces = {trace.name: trace for trace in figure.data}
     assert list(traces["Alarm"].x) == [datetime(2026, 11, 2)]
     assert list(traces["What had changed"].y) == ["Serum cholesterol"]

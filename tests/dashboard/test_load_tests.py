@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bench_charts
+from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
 from db.results import add_load_test
 from pipeline.benchmark import ECHO, KIND, OURS
@@ -110,17 +110,17 @@ def test_troubles_are_said_by_kind() -> None:
 
 
 def test_ours_is_blue_and_the_framework_orange() -> None:
-    bars = bench_charts.per_second(benchmark().at(200)).data[0]
+    bars = charts.per_second(benchmark().at(200)).data[0]
     assert list(bars.y) == [
         OURS, "Cardiowatch without its log", ECHO, "textbook", "Study project's own report",
     ]  # fmt: skip
     assert list(bars.x) == [10_000, 15_000, 5_000, 200, 554]
-    assert bars.marker.color[0] == bench_charts.BLUE
-    assert bars.marker.color[2] == bench_charts.ORANGE
+    assert bars.marker.color[0] == charts.BLUE
+    assert bars.marker.color[2] == charts.ORANGE
 
 
 def test_what_the_study_project_reported_lacks_the_middle_mark() -> None:
-    study = bench_charts.waiting(benchmark().at(200)).data[-1]
+    study = charts.waiting(benchmark().at(200)).data[-1]
     assert list(study.x) == [324, 1020]
     assert list(study.customdata) == ["half", "99 of 100"]
 

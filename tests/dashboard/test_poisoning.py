@@ -5,11 +5,11 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import dose_charts
+from dashboard.poisoning import charts
 from dashboard.texts import poisoning as texts
-from pipeline.attacks import ATTACKS
-from pipeline.defences import DEFENCES
-from pipeline.poison_measures import MEASURES, Band, Cell
+from pipeline.poisoning.attacks import ATTACKS
+from pipeline.poisoning.defences import DEFENCES
+from pipeline.poisoning.measures import MEASURES, Band, Cell
 from tests.dashboard.conftest import shown
 
 NB = "\u00a0"
@@ -108,7 +108,7 @@ def test_a_curve_leaves_out_what_is_not_defined() -> None:
         Cell("a", 0.0, 0.0, "no defence", bands | {"precision": Band(0.9, 0.8, 1.0)}),
         Cell("a", 0.4, 0.4, "no defence", bands),
     ]
-    band, line = dose_charts.curves(cells, "precision", ["no defence"]).data
+    band, line = charts.curves(cells, "precision", ["no defence"]).data
     assert list(line.x) == [0.0]
     assert list(band.y) == [1.0, 0.8]
-    assert not dose_charts.curves(cells, "found", ["no defence"]).data
+    assert not charts.curves(cells, "found", ["no defence"]).data

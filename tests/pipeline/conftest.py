@@ -11,10 +11,10 @@ from threadpoolctl import threadpool_limits
 from pipeline.data import HEART_CSV
 from pipeline.design import COLUMNS, Array
 from pipeline.model import Model, from_json
-from pipeline.reference import fit_reference
 from pipeline.schema import NAMES
-from pipeline.scorecard import build
 from pipeline.train import Labelled, fit, labelled
+from pipeline.training.reference import fit_reference
+from pipeline.training.scorecard import build
 
 HEADER = ",".join((*NAMES, "disease"))
 # The first two patients of Cleveland.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import shap
 
-from pipeline.boosted_trees import as_numeric, columns
-from pipeline.challengers import boosting
 from pipeline.train import Labelled
+from pipeline.training.boosted_trees import as_numeric, columns
+from pipeline.training.challengers import boosting
 from tests.pipeline.conftest import masked
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline.calibrate import FULL, QUICK, Chunk, _kept, chunks, measure
-from pipeline.calibration import Record, summarise, tables, upper_limit
-from pipeline.scenarios import SCENARIOS, Source, by_name
+from pipeline.drift.calibration import Record, summarise, tables, upper_limit
+from pipeline.drift.scenarios import SCENARIOS, Source, by_name
 from pipeline.schema import NAMES
 from pipeline.train import Labelled
 

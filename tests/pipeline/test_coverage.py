@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.coverage import by_sex, coverage
+from pipeline.fairness.coverage import by_sex, coverage
 
 MEN, WOMEN = np.array([92.0, 19, 22, 73]), np.array([18.0, 2, 7, 70])  # as training measured
 

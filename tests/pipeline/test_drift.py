@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pipeline.drift import Verdict, compare, compare_counts, risk_change
-from pipeline.drift_tables import Array
+from pipeline.drift.tables import Array
 from pipeline.schema import FEATURES, NAMES
 from pipeline.synthetic import smoothed_bootstrap
 from pipeline.train import Labelled

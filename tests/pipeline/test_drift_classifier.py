@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.drift_classifier import classify
+from pipeline.drift.classifier import classify
 from pipeline.schema import NAMES
 from pipeline.synthetic import smoothed_bootstrap
 from pipeline.train import Labelled

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.drift_exact import (
+from pipeline.drift.exact import (
     anderson_darling_cuts,
     anderson_darling_null,
     excess_log_p,
     pearson_null,
 )
-from pipeline.drift_measures import classical_test, distance, pearson
-from pipeline.drift_permute import permutation_test
-from pipeline.drift_tables import Table, tables_of_counts
+from pipeline.drift.measures import classical_test, distance, pearson
+from pipeline.drift.permute import permutation_test
+from pipeline.drift.tables import Table, tables_of_counts
 from pipeline.schema import NAMES
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.evidence_fairness import out_of_fold
 from pipeline.explain import count
 from pipeline.train import Labelled
-from pipeline.treatments import Folds, Predictions
+from pipeline.training.evidence_fairness import out_of_fold
+from pipeline.training.treatments import Folds, Predictions
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
-from pipeline.assessment import Verdict
 from pipeline.design import Array
 from pipeline.fairness import assess
-from pipeline.groups import groups_of
+from pipeline.fairness.assessment import Verdict
+from pipeline.fairness.groups import groups_of
 from pipeline.train import Labelled
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from pipeline.design import COLUMNS, PARTS, design
 from pipeline.fit import bootstrap, newton, sigmoid_of
-from pipeline.masks import SITES, mask
-from pipeline.scorecard import standardise
 from pipeline.train import Labelled
-from pipeline.treatments import (
+from pipeline.training.masks import SITES, mask
+from pipeline.training.scorecard import standardise
+from pipeline.training.treatments import (
     COPIES,
     SCENARIOS,
     TREATMENTS,

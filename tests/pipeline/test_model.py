@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.model import ModelError, from_json, load
 from pipeline.schema import NAMES
-from pipeline.scorecard import write_bundle
+from pipeline.training.scorecard import write_bundle
 from tests.conftest import ROOT
 from tests.pipeline.conftest import SICK, WELL, Fitted, by_hand, masked, row
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from pipeline import train
 from pipeline.data import read
 from pipeline.design import COLUMNS, PARTS, Array
-from pipeline.reference import coefficients
+from pipeline.training.reference import coefficients
 from tests.conftest import ROOT, shared
 from tests.pipeline.conftest import C, Fitted, masked
 

@@ -8,8 +8,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from pipeline import poisoning
-from pipeline.attacks import (
+from pipeline.design import design
+from pipeline.fit import newton
+from pipeline.poisoning import Poisoning, run
+from pipeline.poisoning.attacks import (
     ATTACKS,
     BACKDOOR,
     CONFIDENT,
@@ -22,14 +24,12 @@ from pipeline.attacks import (
     labels,
     with_trigger,
 )  # fmt: skip
-from pipeline.defences import DEFENCES, Labelled, confident_learning, nearest_neighbours
-from pipeline.design import design
-from pipeline.fit import newton
-from pipeline.poison_measures import MEASURES, Cell, ece, share
-from pipeline.poisoning import Poisoning, run
+from pipeline.poisoning.defences import DEFENCES, Labelled, confident_learning, nearest_neighbours
+from pipeline.poisoning.grid import main
+from pipeline.poisoning.measures import MEASURES, Cell, ece, share
 from pipeline.schema import NAMES
-from pipeline.scorecard import standardise
 from pipeline.train import Labelled as Cleveland
+from pipeline.training.scorecard import standardise
 
 
 @cache
@@ -238,7 +238,7 @@ def test_a_wrong_number_on_the_command_line_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["poisoning", "--seeds", "1"])
-    assert poisoning.main() == 2
+    assert main() == 2
     assert capsys.readouterr().err.strip() == (
         "poisoning: seeds must be 2 to 200, c above 0 and at most 100"
     )

@@ -4,7 +4,15 @@ from functools import partial
 
 import pytest
 
-from pipeline.proportions import Z95, area_variance, around_area, difference, holm, n_needed, wilson
+from pipeline.fairness.proportions import (
+    Z95,
+    area_variance,
+    around_area,
+    difference,
+    holm,
+    n_needed,
+    wilson,
+)
 
 
 def test_wilsons_interval_of_none_of_ten_ends_where_the_formula_says() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.tradeoff import curve, what_if, what_ifs
+from pipeline.fairness.tradeoff import curve, what_if, what_ifs
 
 # Two wards: in the east risks are said too low, in the west too high.
 Y = np.array([1, 1, 0, 0, 1, 1, 0, 0], dtype=float)

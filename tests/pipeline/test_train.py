@@ -10,9 +10,9 @@ import pytest
 
 from pipeline import train
 from pipeline.design import Array
-from pipeline.evidence import external, study_challengers
 from pipeline.model import load
 from pipeline.train import Labelled, TrainError, labelled
+from pipeline.training.evidence import external, study_challengers
 from tests.conftest import shared
 from tests.pipeline.conftest import SICK, WELL, C, Fitted, csv_file
 
@@ -126,6 +126,6 @@ def test_the_same_rule_would_let_a_better_challenger_win(
     def oracle(rows: Array, y: Array) -> Callable[[Array], Array]:  # knows every patient
         return lambda new: np.array([recognise(patient) for patient in new])
 
-    monkeypatch.setattr("pipeline.evidence.CHALLENGERS", {"oracle": oracle})
+    monkeypatch.setattr("pipeline.training.evidence.CHALLENGERS", {"oracle": oracle})
     found = study_challengers(cleveland.rows, cleveland.y, C, full=False)
     assert found["champion"] == "oracle"

@@ -1,0 +1,1 @@
+"""The Drift page: what it reads, its figures and its panels."""

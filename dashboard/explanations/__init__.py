@@ -1,0 +1,1 @@
+"""The Explanations page: its figures and its panels."""

@@ -1,0 +1,1 @@
+"""The Poisoning page: its figures and its panels."""

@@ -1,0 +1,30 @@
+"""Have the patients changed? Compare a window with a reference: `compare`, `compare_counts`.
+
+`comparison` is where to begin to read; docs/drift.md says what is looked at and how well it works.
+"""
+
+from pipeline.drift.comparison import (
+    N_MIN,
+    ROWS_MAX,
+    DriftResult,
+    FeatureDrift,
+    PairDrift,
+    UnitError,
+    Verdict,
+    compare,
+    compare_counts,
+    risk_change,
+)
+
+__all__ = [
+    "N_MIN",
+    "ROWS_MAX",
+    "DriftResult",
+    "FeatureDrift",
+    "PairDrift",
+    "UnitError",
+    "Verdict",
+    "compare",
+    "compare_counts",
+    "risk_change",
+]

@@ -1,0 +1,168 @@
+"""Has the world changed? Compare a window of patients with a reference.
+
+One verdict with a family-wise p-value, and adjusted p-values that name what changed. Families of
+statistics (values, missing shares, tails, pairs, all together) share one alarm budget. Up to
+`ROWS_MAX` patients a side everything is tested on rows with one shared set of label permutations;
+above, each feature is tested on value counts of all patients and pairs on a sample.
+docs/drift.md says how well that works. numpy and scipy.special only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pipeline.drift.many import counted_test
+from pipeline.drift.permute import permutation_test
+from pipeline.drift.result import DriftResult, FeatureDrift, PairDrift, UnitError, Verdict
+from pipeline.drift.tables import (
+    Array,
+    Table,
+    ValueCounts,
+    in_steps,
+    tables_of_counts,
+    tables_of_rows,
+    total,
+)
+from pipeline.drift.verdict import N_MIN, ROWS_MAX, verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "N_MIN",
+    "ROWS_MAX",
+    "DriftResult",
+    "FeatureDrift",
+    "PairDrift",
+    "UnitError",
+    "Verdict",
+    "compare",
+    "compare_counts",
+    "risk_change",
+]
+
+
+def compare(
+    reference: ArrayLike | pd.DataFrame,
+    current: ArrayLike | pd.DataFrame,
+    *,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> DriftResult:
+    """Compare a window of patients with a reference.
+
+    Parameters
+    ----------
+    reference, current
+        Frames with the thirteen columns or arrays of shape (n, 13); UCI codes, NaN = not known.
+    alpha
+        Chance of an alarm when nothing has changed, 0 to 1. For a daily window, 0.05 / 30.
+    seed
+        Of the permutations and samples; the same seed gives the same result.
+
+    Returns
+    -------
+    DriftResult
+        Always a verdict, whatever is missing, constant or new.
+
+    Raises
+    ------
+    ValueError
+        When a column is absent or alpha is not between 0 and 1.
+    """
+    _check(alpha)
+    before, now = in_steps(reference), in_steps(current)
+    tables = tables_of_rows(before, now)
+    if max(len(before), len(now)) > ROWS_MAX:
+        random = np.random.default_rng(seed)
+        samples = _sampled(before, random), _sampled(now, random)
+        return _counted(tables, (len(before), len(now)), samples, alpha, seed)
+    sizes = len(before), len(now)
+    if min(sizes) < N_MIN:
+        return verdict(tables, sizes, None, None, alpha, seed)
+    tested = permutation_test(before, now, alpha, seed)
+    return verdict(tables, sizes, (before, now), tested, alpha, seed, "permutation")
+
+
+def compare_counts(
+    reference_counts: ValueCounts,
+    current_counts: ValueCounts,
+    *,
+    reference_sample: ArrayLike | pd.DataFrame | None = None,
+    sample: ArrayLike | pd.DataFrame | None = None,
+    alpha: float = 0.05,
+    seed: int = 0,
+) -> DriftResult:
+    """Compare value counts, which cost the same for ten thousand patients and ten million.
+
+    Parameters
+    ----------
+    reference_counts, current_counts
+        Feature -> value -> count, None = not known, as `db.counts.Counts.values`.
+    reference_sample, sample
+        Random patients of both sides, for pairs; at most `ROWS_MAX` of each are used. Without
+        them pairs are not tested. When they are all patients, and few, rows are tested.
+    alpha, seed
+        As in `compare`.
+
+    Raises
+    ------
+    ValueError
+        When a sample lacks a column or alpha is not between 0 and 1.
+    """
+    _check(alpha)
+    tables = tables_of_counts(reference_counts, current_counts)
+    sizes = total(reference_counts), total(current_counts)
+    if reference_sample is None or sample is None:
+        return _counted(tables, sizes, None, alpha, seed)
+    before, now = in_steps(reference_sample), in_steps(sample)
+    if (len(before), len(now)) == sizes and max(sizes) <= ROWS_MAX:
+        return compare(reference_sample, sample, alpha=alpha, seed=seed)
+    random = np.random.default_rng(seed)
+    samples = _sampled(before, random), _sampled(now, random)
+    return _counted(tables, sizes, samples, alpha, seed)
+
+
+def risk_change(reference: ArrayLike, current: ArrayLike) -> tuple[float, float, float]:
+    """Say how much the predicted risk moved: mean before, mean now, standard error of the change.
+
+    Parameters
+    ----------
+    reference, current
+        Predicted probabilities; an empty side counts as unchanged.
+    """
+    before, now = (np.asarray(p, dtype=float).ravel() for p in (reference, current))
+    if not len(before) or not len(now):
+        mean = float(np.concatenate([before, now]).mean()) if len(before) + len(now) else 0.0
+        return mean, mean, 0.0
+    error = (before.var() / len(before) + now.var() / len(now)) ** 0.5
+    return float(before.mean()), float(now.mean()), float(error)
+
+
+def _check(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError("alpha must lie between 0 and 1")
+
+
+def _sampled(rows: Array, random: np.random.Generator) -> Array:
+    if len(rows) <= ROWS_MAX:
+        return rows
+    return rows[np.sort(random.choice(len(rows), ROWS_MAX, replace=False))]
+
+
+def _counted(
+    tables: tuple[Table, ...],
+    sizes: tuple[int, int],
+    samples: tuple[Array, Array] | None,
+    alpha: float,
+    seed: int,
+) -> DriftResult:
+    if min(sizes) < N_MIN:
+        return verdict(tables, sizes, None, None, alpha, seed)
+    if samples is not None and min(map(len, samples)) < N_MIN:
+        samples = None
+    tested = counted_test(tables, sizes, samples, alpha, seed)
+    return verdict(tables, sizes, samples, tested, alpha, seed, "counts")

@@ -1,0 +1,158 @@
+"""What a comparison of two sets of patients found. Plain data, safe to store as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from pipeline.drift.measures import Distance, Test
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Verdict(StrEnum):
+    """What can be said about a window."""
+
+    DRIFT = "drift"
+    NONE_SEEN = "no drift seen"
+    NOT_ENOUGH = "not enough data"
+
+
+@dataclass(frozen=True)
+class UnitError:
+    """Values of the window that look like another unit."""
+
+    unit: str
+    factor: float
+    """Multiply by it to get the expected unit."""
+    count: int
+    share: float
+    """Of the window's known values, 0 to 1."""
+    sentence: str
+
+
+@dataclass(frozen=True)
+class FeatureDrift:
+    """One feature of the window against the reference."""
+
+    name: str
+    drift: bool
+    """Named as changed: adjusted p-value at most alpha, and far enough to matter."""
+    p_adjusted: float
+    """Smallest of `p_values`: family-wise over all features, families and pairs."""
+    p_values: Mapping[str, float]
+    """Adjusted p-value of its values, its missing share and its tails."""
+    effect: float
+    """How far its known values moved, see `Distance.effect`."""
+    reason: str
+    """One sentence for people."""
+    n_reference: int
+    """Known values."""
+    n_current: int
+    test: Test
+    """Kolmogorov-Smirnov or chi-square, unadjusted; not part of the verdict."""
+    distance: Distance
+    missing_reference: float
+    """Share not known, 0 to 1."""
+    missing_current: float
+    unit_error: UnitError | None
+
+
+@dataclass(frozen=True)
+class PairDrift:
+    """How two features go together, in the window against the reference."""
+
+    a: str
+    b: str
+    drift: bool
+    p_adjusted: float
+    correlation_reference: float
+    """Rank correlation, -1 to 1."""
+    correlation_current: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of evidence, and how many patients it rests on."""
+
+    name: str
+    weight: float
+    """Share of the alarm budget."""
+    p_value: float
+    """Adjusted over all families."""
+    n_reference: int
+    n_current: int
+
+
+@dataclass(frozen=True)
+class DriftResult:
+    """The verdict over one window."""
+
+    verdict: Verdict
+    drift: bool
+    enough_data: bool
+    p_value: float
+    """Chance that a window without drift looks at least as strange, over everything together."""
+    alpha: float
+    reason: str
+    """One sentence for people."""
+    detectable_shift: float | None
+    """Shift of one number, in SDs, that would be seen with 80 % power; None without data."""
+    n_reference: int
+    n_current: int
+    features: Mapping[str, FeatureDrift]
+    pairs: tuple[PairDrift, ...]
+    """All pairs of features, the strangest first."""
+    families: tuple[Family, ...]
+    method: str
+    """`permutation` on rows or `counts` for many."""
+    permutations: int
+    seed: int
+
+    @property
+    def drifted(self) -> tuple[str, ...]:
+        """Names of the features that changed, the most certain first."""
+        named = [feature for feature in self.features.values() if feature.drift]
+        return tuple(f.name for f in sorted(named, key=lambda f: (f.p_adjusted, -f.effect)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON can carry; no NaN among them."""
+        plain = asdict(self)
+        for feature in plain["features"].values():
+            feature["test"] = dict(zip(Test._fields, feature["test"], strict=True))
+        plain["features"] = dict(plain["features"])
+        plain["pairs"] = list(plain["pairs"])
+        plain["families"] = list(plain["families"])
+        plain["verdict"] = str(self.verdict)
+        plain["drifted"] = list(self.drifted)
+        return plain
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per feature, in the order of the schema."""
+        import pandas as pd  # only who asks for a frame pays for it
+
+        return pd.DataFrame(
+            [
+                {
+                    "feature": f.name,
+                    "drift": f.drift,
+                    "p_adjusted": f.p_adjusted,
+                    "effect": f.effect,
+                    "psi": f.distance.psi,
+                    "wasserstein": f.distance.wasserstein,
+                    "share_difference": f.distance.share_difference,
+                    "missing_reference": f.missing_reference,
+                    "missing_current": f.missing_current,
+                    "test": f.test.name,
+                    "statistic": f.test.statistic,
+                    "p_value": f.test.p_value,
+                    "n_reference": f.n_reference,
+                    "n_current": f.n_current,
+                    "reason": f.reason,
+                }
+                for f in self.features.values()
+            ]
+        )

@@ -1,0 +1,228 @@
+"""From adjusted p-values and effect sizes to a verdict in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from pipeline.drift.blocks import (
+    ALONE,
+    DIGITS,
+    GIVEN,
+    MISSING,
+    PAIRS,
+    RELATIONS,
+    TAILS,
+    VALUES,
+    WEIGHTS,
+    ranks,
+)
+from pipeline.drift.measures import classical_test, distance, in_tens, tail_excess
+from pipeline.drift.permute import Tested
+from pipeline.drift.result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
+from pipeline.drift.tables import Array, Table
+from pipeline.drift.units import unit_error
+from pipeline.drift.words import of_feature
+from pipeline.schema import NAMES
+
+N_MIN = 30
+"""Patients a side below which nothing is said."""
+ROWS_MAX = 5_000
+"""Patients a side up to which everything is tested on rows; also the size of a sample."""
+
+LEAST_EFFECT = {VALUES: 0.1, MISSING: 0.02, TAILS: 0.02, DIGITS: 0.1, PAIRS: 0.1}
+"""Smaller changes are not called drift however certain they are: a tenth of an SD (numbers) or of
+the patients (levels: see `LEAST_SHARE`), shares of patients, a rank correlation. Values that
+look like another unit always matter."""
+LEAST_SHARE = 0.03
+
+_POWER_80 = 0.8416  # 80 % point of the normal distribution
+_EFFICIENCY = 0.955  # of rank statistics against the t-test, under normality
+
+
+def verdict(
+    tables: tuple[Table, ...],
+    sizes: tuple[int, int],
+    rows: tuple[Array, Array] | None,
+    tested: Tested | None,
+    alpha: float,
+    seed: int,
+    method: str = "none",
+) -> DriftResult:
+    """Put a verdict together.
+
+    Parameters
+    ----------
+    tables, sizes
+        Value counts of every feature; patients of the reference and of the window.
+    rows
+        The patients on which pairs were tested, in steps; None = none.
+    tested
+        Hypotheses with adjusted p-values; None = not enough data to test.
+    alpha, seed, method
+        As they are reported.
+    """
+    alarm = tested is not None and tested.p_value <= alpha
+    features = {t.feature.name: _feature(t, sizes, tested, alpha, alarm) for t in tables}
+    pairs = _pairs(rows, tested, alpha, alarm)
+    families = _families(sizes, rows, tested)
+    named = any(f.drift for f in features.values()) or any(p.drift for p in pairs)
+    # Among many, what is certain may still be too small to matter.
+    drift = alarm and (named or max(sizes) <= ROWS_MAX)
+    enough = tested is not None
+    said = Verdict.NOT_ENOUGH if not enough else Verdict.DRIFT if drift else Verdict.NONE_SEEN
+    detectable = _detectable(tested, sizes)
+    return DriftResult(
+        verdict=said,
+        drift=drift,
+        enough_data=enough,
+        p_value=tested.p_value if tested else 1.0,
+        alpha=alpha,
+        reason=_reason(said, features, pairs, _strange(tested, alpha), sizes, detectable),
+        detectable_shift=detectable,
+        n_reference=sizes[0],
+        n_current=sizes[1],
+        features=features,
+        pairs=pairs,
+        families=families,
+        method=method,
+        permutations=tested.permutations if tested else 0,
+        seed=seed,
+    )
+
+
+def _feature(
+    table: Table, sizes: tuple[int, int], tested: Tested | None, alpha: float, alarm: bool
+) -> FeatureDrift:
+    apart, name = distance(table), table.feature.name
+    p_values: dict[str, float] = {}
+    if tested is not None:
+        for hypothesis, p in zip(tested.hypotheses, tested.p_adjusted, strict=True):
+            # Relations to the others point at a feature, but may be the others' doing.
+            if hypothesis.names == (name,) and hypothesis.family in ALONE:
+                p_values[hypothesis.family] = min(float(p), p_values.get(hypothesis.family, 1.0))
+    missing = tuple(lost / max(size, 1) for lost, size in zip(table.missing, sizes, strict=True))
+    unit, tens = unit_error(table), in_tens(table)
+    least = LEAST_EFFECT[VALUES] if table.feature.is_numeric else LEAST_SHARE
+    matters = {
+        VALUES: apart.effect >= least,
+        MISSING: abs(missing[1] - missing[0]) >= LEAST_EFFECT[MISSING],
+        TAILS: unit is not None or tail_excess(table) >= LEAST_EFFECT[TAILS],
+        DIGITS: abs(tens[1] - tens[0]) >= LEAST_EFFECT[DIGITS],
+    }
+    found = {f: p for f, p in p_values.items() if alarm and p <= alpha and matters[f]}
+    reason = of_feature(table, apart, sizes, unit, found)
+    if tested is None:
+        reason = "not enough data"
+    elif not found and alarm and min(p_values.values(), default=1.0) <= alpha:
+        reason = "differs, but by less than matters"
+    return FeatureDrift(
+        name=name,
+        drift=bool(found),
+        p_adjusted=min(p_values.values(), default=1.0),
+        p_values=p_values,
+        effect=apart.effect,
+        reason=reason,
+        n_reference=table.known[0],
+        n_current=table.known[1],
+        test=classical_test(table),
+        distance=apart,
+        missing_reference=missing[0],
+        missing_current=missing[1],
+        unit_error=unit,
+    )
+
+
+def _pairs(
+    rows: tuple[Array, Array] | None, tested: Tested | None, alpha: float, alarm: bool
+) -> tuple[PairDrift, ...]:
+    if tested is None or rows is None:
+        return ()
+    before, now = (_correlations(side) for side in rows)
+    found = []
+    for hypothesis, p in zip(tested.hypotheses, tested.p_adjusted, strict=True):
+        if hypothesis.family != PAIRS:
+            continue
+        a, b = hypothesis.names
+        at = NAMES.index(a), NAMES.index(b)
+        apart = abs(now[at] - before[at]) >= LEAST_EFFECT[PAIRS]
+        drift = bool(alarm and p <= alpha and apart)
+        found.append(PairDrift(a, b, drift, float(p), float(before[at]), float(now[at])))
+    return tuple(sorted(found, key=lambda pair: (pair.p_adjusted, pair.a, pair.b)))
+
+
+def _correlations(rows: Array) -> Array:
+    """Rank correlations of one side; a value that is not known is in the middle."""
+    scores = np.column_stack([ranks(column) for column in rows.T])
+    return np.asarray(scores.T @ scores / len(rows))
+
+
+def _families(
+    sizes: tuple[int, int], rows: tuple[Array, Array] | None, tested: Tested | None
+) -> tuple[Family, ...]:
+    if tested is None:
+        return ()
+    found = []
+    for name, weight in WEIGHTS.items():
+        of = [i for i, h in enumerate(tested.hypotheses) if h.family == name]
+        if not of:
+            continue
+        sampled = name not in ALONE and rows is not None
+        m, n = (len(side) for side in rows) if sampled and rows else sizes
+        found.append(Family(name, weight, float(tested.p_adjusted[of].min()), m, n))
+    return tuple(found)
+
+
+def _strange(tested: Tested | None, alpha: float) -> str | None:
+    """Name the feature whose relations to the others are the strangest, if any is certain."""
+    if tested is None:
+        return None
+    found = [
+        (float(p), h.names[0])
+        for h, p in zip(tested.hypotheses, tested.p_adjusted, strict=True)
+        if h.family in (RELATIONS, GIVEN) and p <= alpha
+    ]
+    return min(found)[1] if found else None
+
+
+def _detectable(tested: Tested | None, sizes: tuple[int, int]) -> float | None:
+    """Shift of one number's mean, in SDs, whose evidence crosses the limit in 80 % of windows."""
+    if tested is None:
+        return None
+    if not any(h.family == VALUES for h in tested.hypotheses):
+        return None
+    z = float(-special.ndtri(tested.level / 2)) + _POWER_80
+    return float(z * ((1 / sizes[0] + 1 / sizes[1]) / _EFFICIENCY) ** 0.5)
+
+
+def _reason(
+    verdict: Verdict,
+    features: dict[str, FeatureDrift],
+    pairs: tuple[PairDrift, ...],
+    strange: str | None,
+    sizes: tuple[int, int],
+    detectable: float | None,
+) -> str:
+    if verdict is Verdict.NOT_ENOUGH:
+        return (
+            f"Not enough data: {sizes[1]} patients in this window and {sizes[0]} in the "
+            f"reference; {N_MIN} of each are needed."
+        )
+    if verdict is Verdict.NONE_SEEN:
+        seen = f" A shift of {detectable:.2g} SD would be seen" if detectable else ""
+        return "No drift seen." + (f"{seen} in this window with 80 % power." if seen else "")
+    drifted = [f for f in features.values() if f.drift]
+    if drifted:
+        first = min(drifted, key=lambda f: (f.p_adjusted, -f.effect))
+        more = f"; {len(drifted) - 1} more" if len(drifted) > 1 else ""
+        return f"Drift: {first.name} ({first.reason}){more}."
+    if strange is not None:
+        return f"Drift: how {strange} goes with the other findings changed."
+    changed = [p for p in pairs if p.drift]
+    if changed:
+        p = changed[0]
+        return (
+            f"Drift: {p.a} and {p.b} go together differently (rank correlation "
+            f"{p.correlation_reference:+.2f} before, {p.correlation_current:+.2f} now)."
+        )
+    return "Drift: the patients differ as a whole; no single feature stands out."

@@ -1,0 +1,5 @@
+"""Do the predictions treat groups of patients alike? `assess`; docs/fairness.md says how."""
+
+from pipeline.fairness.gaps import assess
+
+__all__ = ["assess"]

@@ -1,0 +1,79 @@
+"""Write what the models go by, for the training bundle: value counts, and shap for the challengers.
+
+No patient's row is written: how often each value occurs is enough. shap takes 3 s to import, so
+`pipeline.train` comes here only when it gets so far.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shap
+
+from pipeline.design import Array
+from pipeline.explain import count
+from pipeline.model import Model
+from pipeline.schema import NAMES
+from pipeline.training.boosted_trees import as_numeric, columns, order
+from pipeline.training.challengers import boosting, forest
+
+_DIGITS = 4
+
+
+def study_explanations(rows: Array, y: Array, model: Model) -> dict[str, Any]:
+    """Count the training patients' values, and explain the challengers with shap."""
+    return {
+        "model_version": model.version,
+        "counts": {
+            name: {_key(value): n for value, n in values.items()}
+            for name, values in count(rows).items()
+        },
+        "challengers": {"random forest": _forest(rows, y), "gradient boosting": _boosting(rows, y)},
+    }
+
+
+def _forest(rows: Array, y: Array) -> dict[str, Any]:
+    explainer = shap.TreeExplainer(forest(rows, y), feature_perturbation="tree_path_dependent")
+    values = np.asarray(explainer.shap_values(rows))[:, :, 1]
+    return {
+        "explainer": "shap.TreeExplainer, along the trees' own paths",
+        "scale": "probability",
+        "n": len(rows),
+        "features": _effects(rows, values),
+    }
+
+
+def _boosting(rows: Array, y: Array) -> dict[str, Any]:
+    trees = boosting(rows, y)
+    seen = columns(trees, rows)
+    background = shap.maskers.Independent(seen, max_samples=len(seen))
+    explainer = shap.TreeExplainer(as_numeric(trees), background)
+    values = np.empty_like(rows)
+    values[:, order(trees)] = explainer.shap_values(seen, check_additivity=False)
+    return {
+        "explainer": "shap.TreeExplainer, against all training patients",
+        "scale": "log-odds",
+        "n": len(rows),
+        "features": _effects(rows, values),
+    }
+
+
+def _effects(rows: Array, contributions: Array) -> dict[str, Any]:
+    """Summarise contributions per feature and value: mean, smallest, largest, patients."""
+    effects: dict[str, Any] = {}
+    for i, name in enumerate(NAMES):
+        column, sizes = rows[:, i], contributions[:, i]
+        by_value = {}
+        for value in count(rows)[name]:
+            chosen = np.isnan(column) if value is None else column == value
+            part = sizes[chosen]
+            figures = [float(part.mean()), float(part.min()), float(part.max())]
+            by_value[_key(value)] = [*(round(f, _DIGITS) + 0.0 for f in figures), len(part)]
+        effects[name] = {"weight": round(float(np.abs(sizes).mean()), _DIGITS), "values": by_value}
+    return effects
+
+
+def _key(value: float | None) -> str:
+    """Write a value as a key of a JSON object."""
+    return "not known" if value is None else f"{value:g}"

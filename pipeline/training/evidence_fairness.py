@@ -1,0 +1,61 @@
+"""Measure fairness out of fold, for the training bundle.
+
+No patient's row is written: sex, age band, outcome and probability are enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from pipeline.design import Array
+from pipeline.fairness import assess
+from pipeline.fairness.groups import CROSSED, SEX, groups_of
+from pipeline.training.treatments import Folds, Predictions
+
+THRESHOLD = 0.5
+
+
+def out_of_fold(folds: Folds, predictions: Predictions) -> Array:
+    """Average each patient's probabilities over the repeats, each from a model without the patient.
+
+    Returns
+    -------
+    Array
+        Shape (n,), in the order of `folds.rows`.
+    """
+    total = np.zeros(len(folds.y))
+    for (_, test, _), (_, p) in zip(folds, predictions.folds, strict=True):
+        total[test] += p[0]
+    return np.asarray(total / folds.repeats)
+
+
+def study_fairness(rows: Array, y: Array, p: Array) -> dict[str, Any]:
+    """Assess the out-of-fold predictions by sex, and keep what other assessments need."""
+    p = np.round(p, 6)
+    groups = groups_of(rows)
+    found = assess(y, p >= THRESHOLD, {SEX: groups[SEX]}, probability=p)
+    crossed = groups[CROSSED]
+    return {
+        "note": "probabilities of models that had not seen the patient, averaged over the repeats",
+        "threshold": THRESHOLD,
+        "by_sex": _plain(asdict(found.groupings[SEX])),
+        "patients": {
+            group: {
+                "disease": np.sort(p[(crossed == group) & (y == 1)]).tolist(),
+                "no disease": np.sort(p[(crossed == group) & (y == 0)]).tolist(),
+            }
+            for group in sorted(set(crossed))
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Round numbers for people; the last bits differ between machines."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return round(value, 6) + 0.0 if isinstance(value, float) else value
