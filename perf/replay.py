@@ -129,6 +129,8 @@ def _write_history(seed: int) -> int:
 def main() -> int:
     """Replay; return 0 only when every patient was answered."""
     options = _parse()
+    if options.history:
+        return _write_history(options.seed)
     try:
         settings = load_settings()
         url, key = options.url or settings.api_url, settings.api_key.get_secret_value()

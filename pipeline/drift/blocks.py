@@ -35,16 +35,15 @@ ALONE = (VALUES, MISSING, TAILS, DIGITS)
 
 WEIGHTS = {
     VALUES: 0.33,
-    MISSING: 0.05,
-    TAILS: 0.10,
-    DIGITS: 0.03,
-    PAIRS: 0.05,
-    RELATIONS: 0.15,
-    GIVEN: 0.22,
-    TOGETHER: 0.07,
+    MISSING: 0.04,
+    TAILS: 0.09,
+    DIGITS: 0.02,
+    PAIRS: 0.02,
+    RELATIONS: 0.12,
+    GIVEN: 0.18,
+    TOGETHER: 0.20,
 }
-"""Share of the alarm budget of each kind of evidence. Round figures: power changes little when
-they are moved by a third, see docs/drift.md."""
+"""Share of the alarm budget of each kind of evidence."""
 
 TAIL_SHARES = (0.03, 0.1)
 """A tail is as many pooled patients as these shares of the window: a fault of 3 %, of 10 %."""
@@ -218,16 +217,16 @@ def _pairs(scores: Array, varied: list[int], n: int) -> Block:
 def _together(pooled: Array, n: int) -> Iterator[Block]:
     """All features at once, and each one given the others.
 
-    The first is Hotelling's statistic of ranks and levels. The second is what a feature adds to
-    it: a fault in one column breaks its relations to the others, which makes it easier to see
-    than in the column alone.
+    The first is the sum of squares of all shifts: related features that move together, as when
+    sicker patients come, weigh more in it than in Hotelling's statistic. The second is what a
+    feature adds to Hotelling's: a fault in one column breaks its relations to the others, which
+    makes it easier to see than in the column alone.
     """
     z, owner = _design(pooled, n)
     total = len(z)
+    yield _squares(TOGETHER, (), z, n)
     correlations = z.T @ z * (n * (total - n) / (total * (total - 1)))
     precision = np.linalg.inv(correlations + RIDGE * np.eye(len(correlations)))
-    whitened = z @ np.linalg.cholesky(precision)
-    yield _squares(TOGETHER, (), whitened, n)
     adjusted = z @ precision
     for i in np.unique(owner):
         of = np.flatnonzero(owner == i)

@@ -19,6 +19,7 @@ from tests.browser.test_pages import logged
 
 def alarm(house: House) -> str:
     """Keep a red pass over the last day, as `pipeline.monitor` does; return its verdict."""
+    house.predict(source="live")  # what pages read where there are any
     features = read(HEART_CSV).features
     assert features is not None
     rows = features.to_numpy(dtype=float)
@@ -28,11 +29,11 @@ def alarm(house: House) -> str:
     since, result = until - timedelta(days=1), compare(rows, changed).to_dict()
     verdict = "The patients have changed (in a day): serum cholesterol."
     report: dict[str, Any] = {
-        "source": "synthetic", "since": since.isoformat(), "until": until.isoformat(),
+        "source": "live", "since": since.isoformat(), "until": until.isoformat(),
         "n_week": 303, "verdict": verdict, "risk": {"week": 0.4},
         "drift": {"window": result, "week": result},
     }  # fmt: skip
-    done = Pass("synthetic", "v", since, until, "red", verdict)
+    done = Pass("live", "v", since, until, "red", verdict)
     add_pass(house.database_url, report, done, version=1)
     return verdict
 
@@ -49,6 +50,6 @@ def test_an_alarm_is_followed_from_the_overview_to_its_requests(page: Page, hous
     expect(page).to_have_title("Predictions · Cardiowatch")
     expect(page.get_by_text("Only predictions from")).to_be_visible()
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
-    assert "source=Synthetic" in page.url
+    assert "source=Live" in page.url
     known = {str(row[name]) for row in logged(house, limit=5) for name in ("chol", "trestbps")}
     assert not any(value in page.url for value in known), "no address holds a patient's value"

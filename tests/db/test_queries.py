@@ -186,13 +186,10 @@ def test_rows_are_read_while_others_are_written(database_url: str) -> None:
     asyncio.run(run())
 
 
-def test_a_question_that_takes_too_long_is_given_up(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("db.queries.ANSWER_S", 0.0)
+def test_a_question_that_takes_too_long_is_given_up(sqlite_url: str) -> None:
     asyncio.run(store(sqlite_url, [row() for _ in range(10_000)]))
     with pytest.raises(DatabaseUnavailable, match="choose a smaller window"):
-        Reader(sqlite_url).page(positive=True)
+        Reader(sqlite_url, answer_s=0.0).page(positive=True)
 
 
 def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -> None:
@@ -220,13 +217,10 @@ def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_a_frozen_server_does_not_hold_a_reader(
-    mortal_server: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("db.queries.ANSWER_S", 0.5)
+def test_a_frozen_server_does_not_hold_a_reader(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
     migrate(url, lambda _: None)
-    reader = Reader(url)
+    reader = Reader(url, answer_s=0.5)
     reader.ping()
     mortal_server.freeze()
     try:
