@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from api.errors import FieldError, invalid
 from pipeline.codings import Coding, decoder
@@ -44,6 +44,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_JSON = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    object_pairs_hook=_unique_keys,
+    parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else math.inf,
+)
+
+
 def strict_json(body: bytes) -> Any:
     """Read JSON strictly: UTF-8, no NaN or Infinity, no duplicate keys, no absurd numbers.
 
@@ -53,12 +60,7 @@ def strict_json(body: bytes) -> Any:
         With the `FieldError` that says what is wrong.
     """
     try:
-        return json.loads(
-            body.decode("utf-8"),
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_unique_keys,
-            parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else math.inf,
-        )
+        return _JSON.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise _Refused(_UNREADABLE) from None
 
@@ -78,14 +80,26 @@ def allowed_values(feature: Feature, coding: Coding) -> str:
     return f"one of the {coding} codes {codes}"
 
 
-@cache  # a flood of refused requests must cost less than good ones
-def _expected(
-    name: str, coding: Coding
-) -> tuple[str, Mapping[bool | int | str, float | None] | None]:
-    """Say what a feature accepts, and return its table of codes; None = a number."""
+class _Expected(NamedTuple):
+    """What a feature accepts in a coding."""
+
+    words: str
+    types: tuple[type, ...]
+    table: Mapping[Any, float | None] | None
+    """Its codes; None = a number."""
+
+
+@cache  # a flood of refused requests must not cost more than good ones
+def _expected(name: str, coding: Coding) -> _Expected:
     feature = BY_NAME[name]
     or_null = "" if feature.required else ", or null when it is not known"
-    return allowed_values(feature, coding) + or_null, decoder(feature, coding)
+    in_words = coding is Coding.LABELS
+    types: tuple[type, ...] = (
+        (str,) if in_words and feature.kind is Kind.CATEGORY else
+        (bool,) if in_words and feature.kind is Kind.BOOLEAN else
+        (int, float)
+    )  # fmt: skip
+    return _Expected(allowed_values(feature, coding) + or_null, types, decoder(feature, coding))
 
 
 def _is_number(value: Any) -> bool:
@@ -93,7 +107,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_number(feature: Feature, value: Any, expected: str) -> FieldError | None:
-    if not _is_number(value):
+    if type(value) not in (int, float):
         return FieldError(feature.name, f"not a number; send {expected}", "wrong_type")
     if feature.low <= value <= feature.high:
         return None
@@ -106,42 +120,33 @@ def _check_number(feature: Feature, value: Any, expected: str) -> FieldError | N
     return FieldError(feature.name, f"outside the plausible range; send {expected}", "range")
 
 
-def _check_code(
-    feature: Feature, value: Any, coding: Coding, expected: str, table: Mapping[Any, Any]
-) -> FieldError | None:
-    wants_text = coding is Coding.LABELS and feature.kind is Kind.CATEGORY
-    wants_truth = coding is Coding.LABELS and feature.kind is Kind.BOOLEAN
-    if _is_number(value) and (wants_text or wants_truth):
+def _check_code(name: str, value: Any, expected: _Expected) -> FieldError:
+    if _is_number(value) and int not in expected.types:
         message = (
             "an integer code means different things in different files; "
-            f"send {expected}, or name the coding with ?coding=uci or ?coding=kaggle"
+            f"send {expected.words}, or name the coding with ?coding=uci or ?coding=kaggle"
         )
-        return FieldError(feature.name, message, "no_coding")
-    of_type = (
-        isinstance(value, str) if wants_text else
-        isinstance(value, bool) if wants_truth else
-        _is_number(value)
-    )  # fmt: skip
-    if not of_type:
-        return FieldError(feature.name, f"of the wrong type; send {expected}", "wrong_type")
-    if value in table:
-        return None
+        return FieldError(name, message, "no_coding")
+    if type(value) not in expected.types:
+        return FieldError(name, f"of the wrong type; send {expected.words}", "wrong_type")
     if _is_number(value) and math.isfinite(value) and value != int(value):
-        message = f"a fraction where a whole number belongs; send {expected}"
-        return FieldError(feature.name, message, "fraction")
-    return FieldError(feature.name, f"not a known value; send {expected}", "unknown_value")
+        message = f"a fraction where a whole number belongs; send {expected.words}"
+        return FieldError(name, message, "fraction")
+    return FieldError(name, f"not a known value; send {expected.words}", "unknown_value")
 
 
 def _check(feature: Feature, patient: dict[str, Any], coding: Coding) -> FieldError | None:
-    expected, table = _expected(feature.name, coding)
+    expected = _expected(feature.name, coding)
     value = patient.get(feature.name)
     if value is None:
         if not feature.required:
             return None
-        return FieldError(feature.name, f"required; send {expected}", "missing")
-    if table is None:
-        return _check_number(feature, value, expected)
-    return _check_code(feature, value, coding, expected, table)
+        return FieldError(feature.name, f"required; send {expected.words}", "missing")
+    if expected.table is None:
+        return _check_number(feature, value, expected.words)
+    if type(value) in expected.types and value in expected.table:
+        return None
+    return _check_code(feature.name, value, expected)
 
 
 def _errors_of(patient: Any, coding: Coding) -> list[FieldError]:

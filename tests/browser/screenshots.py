@@ -104,11 +104,12 @@ def main() -> None:
         url = f"sqlite:///{name}/log.db"
         migrate(url, lambda _: None)
         day_of_patients(url, model_dir)
+        weeks = history(Path(name), model_dir)  # before Playwright: its event loop blocks asyncio's
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
             try:
                 take_all(browser, Path(name), url, model_dir)
-                take_history(browser, Path(name), history(Path(name), model_dir))
+                take_history(browser, Path(name), weeks)
             finally:
                 browser.close()
 
@@ -127,6 +128,14 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
         page.goto(f"{dashboard.url}/predictions")
         expect(page.get_by_test_id("stDataFrame")).to_be_visible()
         take(page, "predictions", height=1060)
+        for name, card, height in (
+            ("explanations", "Each finding in words", 1500),
+            ("fairness", "The usual two numbers", 1700),
+            ("poisoning", "Dose and response", 1500),
+        ):
+            page.goto(f"{dashboard.url}/{name}")
+            expect(page.get_by_role("heading", name=card)).to_be_visible()
+            take(page, name, height=height)
         estimate(page, House(api, dashboard, url), PATIENT | {"trestbps": 140, "chol": 234})
         take(page, "patient", height=2230)
     finally:
