@@ -77,7 +77,7 @@ def rates(grouping: Grouping) -> go.Figure:
         shared_yaxes=True,
         subplot_titles=[texts.LABELS[m] for m in metrics],
         horizontal_spacing=0.03,
-        vertical_spacing=0.2,
+        vertical_spacing=0.36,  # room for the axis of one row above the titles of the next
     )
     for place, metric in enumerate(metrics):
         for group, color in zip(grouping.groups, COLORS, strict=False):
