@@ -3,18 +3,9 @@
 `comparison` is where to begin to read; docs/drift.md says what is looked at and how well it works.
 """
 
-from pipeline.drift.comparison import (
-    N_MIN,
-    ROWS_MAX,
-    DriftResult,
-    FeatureDrift,
-    PairDrift,
-    UnitError,
-    Verdict,
-    compare,
-    compare_counts,
-    risk_change,
-)
+from pipeline.drift.comparison import compare, compare_counts, risk_change
+from pipeline.drift.result import DriftResult, FeatureDrift, PairDrift, UnitError, Verdict
+from pipeline.drift.verdict import N_MIN, ROWS_MAX
 
 __all__ = [
     "N_MIN",

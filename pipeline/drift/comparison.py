@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from pipeline.drift.many import counted_test
 from pipeline.drift.permute import permutation_test
-from pipeline.drift.result import DriftResult, FeatureDrift, PairDrift, UnitError, Verdict
+from pipeline.drift.result import DriftResult
 from pipeline.drift.tables import (
     Array,
     Table,
@@ -30,19 +30,6 @@ from pipeline.drift.verdict import N_MIN, ROWS_MAX, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = [
-    "N_MIN",
-    "ROWS_MAX",
-    "DriftResult",
-    "FeatureDrift",
-    "PairDrift",
-    "UnitError",
-    "Verdict",
-    "compare",
-    "compare_counts",
-    "risk_change",
-]
 
 
 def compare(

@@ -38,7 +38,8 @@ compose() {
     plugin=$work/compose/usr/libexec/docker/cli-plugins/docker-compose
     if [ ! -x "$plugin" ]; then
         mkdir -p "$work"/apt/{lists,cache/archives}/partial
-        echo "deb http://deb.debian.org/debian trixie main" >"$work/apt/sources"
+        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | head -1)
+        echo "deb $mirror trixie main" >"$work/apt/sources"
         apt=(apt-get -qq -o "Dir::Etc::sourcelist=$work/apt/sources" -o Dir::Etc::sourceparts=-
             -o "Dir::State::lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache")
         "${apt[@]}" update >&2
@@ -54,11 +55,11 @@ compose() {
 # certificates, so that pip reaches what it reaches here.
 bases() {
     docker image inspect "$base" >/dev/null 2>&1 || docker pull -q "$base" >/dev/null 2>&1 || {
-        [ -d "$work/root" ] || debootstrap --variant=minbase \
+        [ -d "$work/base" ] || debootstrap --variant=minbase \
             --include=ca-certificates,python3.11,python3-pip,python3.11-venv \
-            bookworm "$work/root" http://deb.debian.org/debian >"$work/debootstrap.log"
-        cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
-        tar -C "$work/root" -c . | docker import - "$base"
+            bookworm "$work/base" >"$work/debootstrap.log"
+        cp /etc/ssl/certs/ca-certificates.crt "$work/base/etc/ssl/certs/"
+        tar -C "$work/base" -c . | docker import - "$base"
     }
     docker image inspect "$postgres" >/dev/null 2>&1 || docker pull -q "$postgres" >/dev/null 2>&1 ||
         build -f tests/deploy/postgres.Dockerfile -t "$postgres" tests/deploy
