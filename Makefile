@@ -4,10 +4,10 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := api dashboard db perf pipeline tests demo.py run.py settings.py
+SOURCES := api dashboard db perf pipeline tests demo.py logs.py run.py settings.py
 LOCKS := requirements-api.txt requirements.txt requirements-dev.txt
 
-.PHONY: help run test up test-deploy train audit lint lock bench monitor demo soak migrate clean
+.PHONY: help run test up test-deploy train audit lint lock sbom bench monitor demo soak migrate clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -15,16 +15,18 @@ help: ## list the commands
 run: $(VENV)/.run ## set up everything, start the API and the dashboard, print their addresses
 	@exec $(PY) run.py
 
-test: $(VENV)/.dev ## set up the tests' parts and run lint and all tests
+test: $(VENV)/.dev .venv-fuzz/.ready ## set up the tests' parts and run lint and all tests
 	@tests/parts.sh
 	@$(MAKE) --no-print-directory lint
 	@$(PY) -m pytest
 
-lint: $(VENV)/.dev ## format check, lint, types, architecture
+lint: $(VENV)/.dev ## format check, lint, types, architecture, bandit, licences
 	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)
 	@$(VENV)/bin/ruff check --quiet $(SOURCES)
 	@$(VENV)/bin/mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-logo
+	@$(VENV)/bin/bandit --quiet -ll -ii --recursive $(filter-out tests,$(SOURCES))
+	@$(PY) -m tests.licences
 
 train: $(VENV)/.run ## train the model again (seconds, deterministic)
 	@$(PY) -m pipeline.train
@@ -39,16 +41,21 @@ bench: $(VENV)/.run ## the load tests beside the baselines, on a scratch databas
 	@$(PY) -m db.migrate
 	@$(PY) -m perf.bench $(ARGS)
 
-soak: $(VENV)/.run ## 200 kills and 50 stops under load, faults, memory; POSTGRES_URL=... kills it there too
+soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow callers, altered logs, fuzzing; POSTGRES_URL=... kills there, too
 	@$(PY) -m perf.crash --kills 200
 	@$(PY) -m perf.crash --kills 50 --signal TERM
+	@$(PY) -m perf.rollout --rollouts 20
 	@$(PY) -m pipeline.calibrate
+	@SOAK=1 $(PY) -m pytest tests/db/test_verify.py
 ifdef POSTGRES_URL
 	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
 	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"
 endif
 	@$(PY) -m perf.faults
 	@$(PY) -m perf.memory
+	@$(PY) -m perf.slow
+	@$(PY) -m tests.hostile.fuzz
+	@HOSTILE=all $(PY) -m pytest tests/hostile tests/browser/test_scripts.py
 
 up: ## write the secrets once, build the images, start the compose stack
 	@./up.sh
@@ -56,6 +63,22 @@ up: ## write the secrets once, build the images, start the compose stack
 test-deploy: $(VENV)/.dev .venv-deploy/.ready ## validate the manifests; images and compose in a real engine
 	@DEPLOY_TESTS=1 $(PY) -m pytest tests/deploy --ignore tests/deploy/test_compose.py
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
+
+sbom: .venv-fuzz/.ready ## what each lock installs and what each of IMAGES=... holds, as CycloneDX, into var/sbom
+	@mkdir -p var/sbom
+	@for lock in $(LOCKS); do \
+	  .venv-fuzz/bin/cyclonedx-py requirements $$lock --output-reproducible \
+	    --output-file var/sbom/$${lock%.txt}.json || exit 1; \
+	done
+	@for image in $(IMAGES); do \
+	  name=$${image##*/}; name=var/sbom/image-$${name%%[:@]*}; \
+	  docker run --rm --network none --entrypoint python $$image -c "from importlib.metadata import distributions; \
+	    print(*sorted({f'{d.name}=={d.version}' for d in distributions()}), sep='\n')" >$$name.txt && \
+	  .venv-fuzz/bin/cyclonedx-py requirements $$name.txt --output-reproducible \
+	    --output-file $$name.json || exit 1; \
+	  rm $$name.txt; \
+	done
+	@ls var/sbom/*
 
 migrate: $(VENV)/.run ## create or update the database
 	@$(PY) -m db.migrate
@@ -74,9 +97,11 @@ lock: $(VENV)/.dev ## write the hash-locked requirements anew from pyproject.tom
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    perf/peers/$$peer.in --output-file perf/peers/$$peer.txt || exit 1; \
 	done
-	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  tests/deploy/requirements.in --output-file tests/deploy/requirements.txt
+	@for tool in deploy hostile; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    tests/$$tool/requirements.in --output-file tests/$$tool/requirements.txt || exit 1; \
+	done
 
 clean: ## remove the environment; the data in var/ stay
 	rm -rf $(VENV)
@@ -91,4 +116,8 @@ $(VENV)/.dev: requirements-dev.txt
 
 .venv-deploy/.ready: tests/deploy/requirements.txt
 	@PYTHON="$(PYTHON)" ./install.sh .venv-deploy tests/deploy/requirements.txt
+	@touch $@
+
+.venv-fuzz/.ready: tests/hostile/requirements.txt
+	@PYTHON="$(PYTHON)" ./install.sh .venv-fuzz tests/hostile/requirements.txt
 	@touch $@

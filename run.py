@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 
+from db.chain import make_key_beside
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.queries import Reader
@@ -118,6 +119,8 @@ def run(settings: Settings, house: House, say: Callable[[str], None]) -> None:
     _require_free(settings.dashboard_port, "CARDIOWATCH_DASHBOARD_PORT")
     train_if_none(settings)
     migrate(settings.database_url, say)
+    if settings.log_hmac_key_file is None:
+        make_key_beside(settings.database_url)
     house.start("api", f"{settings.api_url}/readyz")
     if _log_is_empty(settings):
         _call("-m", "perf.replay", "--patients", str(_SYNTHETIC))
@@ -137,7 +140,7 @@ def main() -> int:
         run(load_settings(), house, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         return 0
-    except (Stopped, SettingsError, DatabaseUnavailable) as error:
+    except (Stopped, SettingsError, DatabaseUnavailable, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     finally:

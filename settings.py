@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     keys_file: Path | None = Field(
         None, description="Hashed API keys; without it the API answers its own machine alone."
     )
+    key_rate: float = Field(
+        1000, ge=0, description="Requests a second that one key may make; 0 = no limit."
+    )
     dashboard_host: str = Field("127.0.0.1", description="Address on which the dashboard listens.")
     dashboard_names: str = Field(
         "127.0.0.1,localhost,[::1]",
@@ -43,6 +47,9 @@ class Settings(BaseSettings):
     )
     cookie_secret_file: Path | None = Field(
         None, description="File with the secret that signs cookies, the same for every dashboard."
+    )
+    login_file: Path | None = Field(
+        None, description="Where people log in and what their groups may see; none: no login."
     )
     dashboard_behind_proxy: bool = Field(
         False, description="Something in front of the dashboard decides who may see it."
@@ -56,6 +63,23 @@ class Settings(BaseSettings):
     )
     log_timeout_s: float = Field(
         2.0, gt=0, le=60, description="Seconds until a row that is not committed is a 503."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How the programs log: lines to read, or one JSON object per event."
+    )
+
+    log_hmac_key_file: Path | None = Field(
+        None,
+        description="File with the key that seals the log; without it, a SQLite log's key is its "
+        "own file's name with .key, if there is one.",
+    )
+    log_heads_file: Path | None = Field(
+        None,
+        description="Where it is kept how far each chain has come; default: beside the key; - = "
+        "lines on standard output.",
+    )
+    retention_days: int | None = Field(
+        None, ge=1, description="Days after which rows are deleted; not set = never."
     )
 
     @model_validator(mode="before")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# up.sh: write the secrets of the compose stack once (.env and var/keys), then start it.
+# up.sh: write the secrets of the compose stack once (.env, var/keys, var/private), then start it.
 set -eu
 umask 077
 python=${PYTHON:-python3}
@@ -14,5 +14,13 @@ if [ ! -e .env ]; then
     printf 'POSTGRES_PASSWORD=%s\nCARDIOWATCH_API_KEY=%s\n' "$password" "$key" >.env.part
     mv .env.part .env
     echo "New secrets are in .env; more API keys: python -m api.keys --file var/keys/keys.json create" >&2
+fi
+if [ ! -e var/private/log.key ]; then
+    # Readable within a folder that is not: the container's user is nobody on this machine.
+    mkdir -p var && mkdir -p -m 700 var/private
+    "$python" -c 'import secrets; print(secrets.token_hex(32))' >var/private/log.key.part
+    chmod 644 var/private/log.key.part
+    mv var/private/log.key.part var/private/log.key
+    echo "The key that seals the log is var/private/log.key: keep a copy elsewhere (docs/record.md)" >&2
 fi
 exec docker compose up --detach --wait "$@"

@@ -10,8 +10,10 @@ import tempfile
 
 import uvicorn
 
+import logs
 from api.keyring import KeysError, read
 from db.engine import DatabaseUnavailable
+from db.seals import SealError, key_for
 from pipeline.model import ModelError, load
 from settings import Settings, SettingsError, in_kubernetes, is_loopback, load_settings
 
@@ -52,6 +54,7 @@ def main() -> int:
     options = _parse()
     try:
         settings = load_settings()
+        logs.start(settings.log_format)
         refusal = _refusal_to_start(settings)
         if refusal is not None:
             return _say(refusal)
@@ -66,13 +69,14 @@ def main() -> int:
         load(settings.model_dir)
         if settings.keys_file is not None:
             read(settings.keys_file)
-    except (SettingsError, ModelError, KeysError, DatabaseUnavailable) as error:
+        key_for(settings.database_url, settings.log_hmac_key_file)
+    except (SettingsError, ModelError, KeysError, SealError, DatabaseUnavailable) as error:
         return _say(str(error))
     return _serve(settings)
 
 
 def _say(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
+    logs.program.critical(sentence)
     return 1
 
 
@@ -84,9 +88,12 @@ def _serve(settings: Settings) -> int:
         "api.main:create_app",
         factory=True,
         loop="api.doors:Loop",
+        http="api.connections:Connection",
+        ws="none",
         host=settings.api_host,
         port=settings.api_port,
         workers=settings.api_workers,
+        log_config=logs.config(settings.log_format),
         log_level="warning",
         access_log=False,  # every answered request is in the log table
         server_header=False,

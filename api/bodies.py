@@ -6,11 +6,17 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
+from api.cycles import cycle_of
 from api.errors import Problem
 
 Headers = Mapping[bytes, bytes]
 HEADERS = "cardiowatch.headers"
 """Where the gate leaves the headers, read once, in the ASGI scope."""
+
+LARGE, LARGE_AT_ONCE = 64 * 1024, 64
+"""So many bodies over 64 KiB are taken in at once; each may grow to 1 MiB and come slowly."""
+_large = 0
+_BUSY = "Too many large bodies are on their way at once. Nothing was logged; try again."
 
 
 class Disconnected(Exception):
@@ -19,7 +25,7 @@ class Disconnected(Exception):
 
 def _too_large(limit: int) -> Problem:
     detail = f"The body is over {limit // 1024} KiB; send less, or several batches."
-    return Problem(413, "too-large", detail, headers={"Connection": "close"})
+    return Problem(413, "too-large", detail)  # what still comes is dropped by the connection
 
 
 def check_media_type(headers: Headers) -> None:
@@ -50,15 +56,31 @@ async def read_json_body(headers: Headers, receive: Receive, limit: int) -> byte
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length[:12]) > limit:
         raise _too_large(limit)
-    chunks, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-        if not message.get("more_body"):
-            return b"".join(chunks)
+    cycle = cycle_of(receive)
+    body = None if cycle is None else cycle.take_body()
+    if body is None:
+        body = await _rest(receive, limit)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _rest(receive: Receive, limit: int) -> bytes:
+    """Return a body that comes in pieces, as long as not too many large ones do."""
+    global _large
+    body, is_large = bytearray(), False
+    try:
+        while len(body) <= limit:
+            if not is_large and len(body) > LARGE:
+                if _large >= LARGE_AT_ONCE:
+                    raise Problem(503, "busy", _BUSY, headers={"Retry-After": "1"})
+                _large, is_large = _large + 1, True
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                return bytes(body)
+    finally:
+        _large -= is_large
+    raise _too_large(limit)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from typing import NoReturn
 
 from api.errors import Problem
 
@@ -31,21 +32,27 @@ class Crowd:
         self._patience_s = patience_s
         self._since: OrderedDict[object, float] = OrderedDict()
 
-    async def enter(self, now: float) -> object:
-        """Let a request in that came `now` (of `perf_counter`); return its token for `leave`.
+    def is_full(self, now: float) -> bool:
+        """Say whether who comes `now` (of `perf_counter`) has to be turned away."""
+        since = self._since
+        return len(since) >= _CROWD and now - next(iter(since.values())) > self._patience_s
+
+    async def turn_away(self) -> NoReturn:
+        """Refuse a request.
 
         Raises
         ------
         Problem
-            503 with `Retry-After`.
+            503 with `Retry-After`, after a while: at once, it would bring those back at once who do
+            not heed it.
         """
-        since = self._since
-        if len(since) >= _CROWD and now - next(iter(since.values())) > self._patience_s:
-            # At once, it would bring those back at once who do not heed Retry-After.
-            await asyncio.sleep(self._patience_s)
-            raise Problem(503, "busy", _BUSY, headers={"Retry-After": "1"})
+        await asyncio.sleep(self._patience_s)
+        raise Problem(503, "busy", _BUSY, headers={"Retry-After": "1"})
+
+    def enter(self, now: float) -> object:
+        """Let a request in; return its token for `leave`."""
         token = object()
-        since[token] = now
+        self._since[token] = now
         return token
 
     def leave(self, token: object) -> None:

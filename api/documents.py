@@ -59,6 +59,8 @@ def row_schema() -> Json:
     after = {
         "probability": number, "prediction": {"enum": [0, 1]}, "threshold": number,
         "model_version": {"type": "string"}, "latency_ms": number,
+        "key_id": {"type": ["string", "null"],
+                   "description": "The API key that asked; null where no keys are set."},
         "outcome": {"enum": [0, 1, None]},
         "observed_at": {"anyOf": [time, {"type": "null"}]},
     }  # fmt: skip
@@ -112,6 +114,10 @@ OUTCOME_ROW: Json = {
 }
 
 _MEANING = {
+    400: "Not HTTP/1.1, or a header that decides is there twice",
+    408: "The request did not come whole within 10 seconds",
+    429: "The key asks more often than it may; Retry-After says when to try again",
+    431: "Address and headers are over 16 KiB",
     401: "No API key, or one that is not known",
     403: "The key lacks the role; or, where no keys are set, Host or Origin is not this machine",
     404: "There is no such thing",
@@ -178,7 +184,7 @@ ROW: Replies = ok(ref("LoggedPrediction")) | problems(401, 403, 404, 422, 503)
 EXPLANATION: Replies = ok(_EXPLAINED) | problems(401, 403, 404, 422, 503)
 OUTCOME: Replies = ok(ref("Outcome")) | problems(401, 403, 404, 413, 415, 422, 503)
 STATIC: Replies = ok(_OBJECT) | problems(401, 403, 422)
-HEALTH: Replies = ok(_OBJECT) | problems(403)
-READY: Replies = ok(_OBJECT) | problems(403, 503)
-METRICS: Replies = problems(403)
+HEALTH: Replies = ok(_OBJECT) | problems(403, 422)
+READY: Replies = ok(_OBJECT) | problems(403, 422, 503)
+METRICS: Replies = problems(403, 422)
 METRICS[200] = {"description": "Prometheus' text exposition", "content": {"text/plain": {}}}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -11,12 +10,18 @@ from types import MappingProxyType
 
 import msgspec
 from starlette.responses import Response
+from starlette.types import Send
+
+from api.cycles import reply
+from logs import REQUEST_ID, Seldom, places
 
 logger = logging.getLogger("cardiowatch.api")
 
 MEDIA_TYPE = "application/problem+json"
 MAX_BYTES = 4096
 """A refusal is never larger than this, however many errors there are."""
+
+_seldom = Seldom()
 
 _TITLES: Mapping[int, str] = MappingProxyType(
     {
@@ -88,11 +93,15 @@ class Problem(Exception):
                 return encoded
             shown = shown[: len(shown) * 3 // 4]
 
-    def response(self, instance: str | None = None) -> Response:
+    def response(self) -> Response:
         """Return the Starlette response."""
-        return Response(
-            self.body(instance), self.status, headers=self.headers, media_type=MEDIA_TYPE
-        )
+        body = self.body(REQUEST_ID.get())
+        return Response(body, self.status, headers=self.headers, media_type=MEDIA_TYPE)
+
+    async def send(self, send: Send, instance: str) -> None:
+        """Answer in the framework's stead, naming the occurrence."""
+        headers = [(n.lower().encode(), value.encode()) for n, value in self.headers.items()]
+        await reply(send, self.status, MEDIA_TYPE.encode(), self.body(instance), headers)
 
 
 def invalid(errors: Sequence[FieldError], *, total: int | None = None) -> Problem:
@@ -102,12 +111,25 @@ def invalid(errors: Sequence[FieldError], *, total: int | None = None) -> Proble
     return Problem(422, "invalid", detail, errors=errors, total=total)
 
 
-def bug(found: Exception) -> Problem:
+def note(problem: Problem, route: str, request_id: str | None) -> None:
+    """Log that a request was not answered for a reason of ours; one line a second and reason.
+
+    `request_id` is what the caller was told (`instance`), so that both speak of the same request.
+    """
+    if problem.status < 500:
+        return  # the caller's; counted in `rejections`
+    count = _seldom.count((problem.slug, route))
+    if count:
+        told = {"request_id": request_id, "route": route, "status": problem.status,
+                "reason": problem.slug, "count": count}  # fmt: skip
+        logger.warning("not answered: %s", problem.detail, extra=told)
+
+
+def bug(found: Exception, request_id: str | None) -> Problem:
     """Log a mistake of ours by its type and place and return the 500 for it.
 
     The exception's message is not logged: it may hold what was sent.
     """
-    places = traceback.extract_tb(found.__traceback__)[-5:]
-    path = " < ".join(f"{place.name}:{place.lineno}" for place in reversed(places))
-    logger.error("unexpected %s in %s", type(found).__name__, path)
+    what = type(found).__name__, places(found.__traceback__)
+    logger.error("unexpected %s in %s", *what, extra={"request_id": request_id})
     return Problem(500, "bug", "This is our mistake, not yours; it is in the service's own log.")

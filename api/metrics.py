@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -21,7 +22,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 PREDICTIONS = Counter("predictions_total", "Answered predictions.", ["source", "prediction"])
 LATENCY = Histogram(
     "prediction_latency_seconds",
-    "Seconds from a predict request's arrival to its reply, its row committed.",
+    "Seconds from the last byte of a predict request to its reply, its row committed.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 REFUSALS = Counter("refusals_total", "Requests that were refused.", ["route", "status"])
@@ -38,6 +39,12 @@ def count_predictions(source: str, answered: int, positive: int) -> None:
         one.inc(positive)
     if answered > positive:
         zero.inc(answered - positive)
+
+
+@cache  # routes and statuses are few
+def refusals(route: str, status: int) -> Counter:
+    """Return the counter of refused requests of one route with one status."""
+    return REFUSALS.labels(route, str(status))
 
 
 def render() -> bytes:

@@ -38,14 +38,37 @@ _KEY = {
     "description": "A retry with the same key and request gets the first answer, for 24 hours.",
 }
 
+_PATIENT = {
+    "name": "Patient-Reference",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[ -~]+$"},
+    "description": "Your own name for the patient, of a whole batch too. Kept only as an HMAC, so "
+    "that the patient's rows can be exported and erased; refused where the log has no key.",
+}
 
-def _operation(summary: str, parameters: list[Json], body: Json, reply: Json) -> Json:
+
+def _links(pointer: str) -> Json:
+    """Say what can be asked next with the id of an answer."""
+    return {
+        name: {"operationRef": f"#/paths/~1predictions~1{{id}}{below}/{method}",
+               "parameters": {"id": f"$response.body#{pointer}"}}
+        for name, below, method in (
+            ("row", "", "get"),
+            ("explanation", "~1explanation", "get"),
+            ("outcome", "~1outcome", "put"),
+        )
+    }  # fmt: skip
+
+
+def _operation(summary: str, parameters: list[Json], body: Json, reply: Json, id_at: str) -> Json:
     statuses = {**ok(reply, "Answered, and the row is committed"),
                 **problems(401, 403, 409, 413, 415, 422, 503)}  # fmt: skip
+    statuses[200]["links"] = _links(id_at)
     return {
         "tags": ["predict"],
         "summary": summary,
-        "parameters": [*parameters, _KEY],
+        "parameters": [*parameters, _KEY, _PATIENT],
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {str(status): response for status, response in statuses.items()},
     }
@@ -74,16 +97,24 @@ def _plain_paths() -> Json:
         "/predict": {
             "post": _operation(
                 "Score one patient and log the answer", [_CODING, _EXPLAIN, _SOURCE], one,
-                ref("Answer"),
+                ref("Answer"), "/id",
             )
         },
         "/predict/batch": {
             "post": _operation(
                 "Score up to 1,000 patients in one transaction, all or nothing",
-                [_CODING, _SOURCE], {"schema": many}, items,
+                [_CODING, _SOURCE], {"schema": many}, items, "/items/0/id",
             )
         },
     }  # fmt: skip
+
+
+def _leave_out_null(parameter: Json) -> None:
+    """Take null from what a query parameter can be: it is left out instead."""
+    schema = parameter["schema"]
+    kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+    for kind in kinds:
+        schema |= kind
 
 
 def response(app: FastAPI) -> Response:
@@ -109,8 +140,14 @@ def document(app: FastAPI) -> Json:
         components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
         made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         made["paths"] = _plain_paths() | made["paths"]
+        of_connection = {str(status): reply for status, reply in problems(400, 408, 431).items()}
         for path, calls in made["paths"].items():
             for call in calls.values():  # {}: where no keys are set, and for the probes
                 call["security"] = [{}] if path in KEYLESS else [{"key": []}, {}]
+                call["responses"] |= of_connection
+                if path not in KEYLESS:
+                    call["responses"] |= {str(status): r for status, r in problems(429).items()}
+                for parameter in call.get("parameters", ()):
+                    _leave_out_null(parameter)
         app.openapi_schema = made
     return app.openapi_schema

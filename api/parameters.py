@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import Request
@@ -18,9 +18,11 @@ _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 
+_NUMBER = re.compile(r"[1-9][0-9]*")
+
 
 def rfc3339(text: object) -> datetime:
-    """Read an RFC 3339 time with its zone.
+    """Read an RFC 3339 time with its zone; in UTC.
 
     Raises
     ------
@@ -29,7 +31,17 @@ def rfc3339(text: object) -> datetime:
     """
     if not isinstance(text, str) or not _RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with a zone")
-    return datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
+    try:
+        return datetime.fromisoformat(text.upper().replace("Z", "+00:00")).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("before the year 1 or after the year 9999 in UTC") from None
+
+
+def _plain_number(text: object) -> object:
+    """Refuse what Python would also read as a number: 1_0, +10, 10.0, digits of other scripts."""
+    if isinstance(text, str) and not _NUMBER.fullmatch(text):
+        raise ValueError("not a whole number")
+    return text
 
 
 Time = Annotated[
@@ -46,7 +58,13 @@ def _an_id(text: str) -> str:
     return text
 
 
-Cursor = Annotated[str, AfterValidator(_an_id)]
+_Limited = Annotated[int, Field(ge=1, le=1000)]
+Limit = Annotated[_Limited, BeforeValidator(_plain_number, json_schema_input_type=_Limited)]
+
+_UUID7 = "^[0-9a-d][0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
+"""As documented; those that begin with e or f lie beyond the year 9600."""
+
+Cursor = Annotated[str, AfterValidator(_an_id), Field(json_schema_extra={"pattern": _UUID7})]
 
 
 class Coded(BaseModel):
@@ -69,9 +87,7 @@ class Filter(Coded):
     since: Time | None = Field(None, description="RFC 3339 with zone, inclusive.")
     until: Time | None = Field(None, description="RFC 3339 with zone, exclusive.")
     source: Source | None = Field(None, description="None = every source.")
-    limit: int | None = Field(
-        None, ge=1, le=1000, description="Rows of a page; json: 100 unless given."
-    )
+    limit: Limit | None = Field(None, description="Rows of a page; json: 100 unless given.")
     cursor: Cursor | None = Field(None, description="`next` of the page before.")
     format: Literal["json", "jsonl", "csv"] = "json"
 

@@ -18,7 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from api import metrics
 from api.bodies import HEADERS, Disconnected, Headers, read_json_body
-from api.errors import FieldError, Problem, bug, invalid
+from api.cycles import reply
+from api.errors import FieldError, Problem, bug, invalid, note
+from api.patients import patient_of
 from api.queries import PredictQuery, predict_query, source_of
 from api.schemas import DECODERS, Row
 from api.security import KEY_ID
@@ -86,7 +88,10 @@ def explain(model: Model, row: Row) -> tuple[list[float], Explanation]:
 
 
 def answer(service: Service, row: Row, query: PredictQuery, started: float) -> tuple[Answer, Any]:
-    """Score one patient; return the answer and the row to log, in `PREDICTION_COLUMNS` order."""
+    """Score one patient; return the answer and the row to log, in `PREDICTION_COLUMNS` order.
+
+    The row lacks its end, who asked and about whom, which is the same for a whole request.
+    """
     model, threshold = service.model, service.threshold
     probability = model.probability(row)
     prediction = 1 if probability >= threshold else 0
@@ -144,34 +149,47 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        started = perf_counter()
         query_string = scope["query_string"]
         headers: Headers = scope[HEADERS]
         crowd, place = self.service.crowd, None
         try:
-            place = await crowd.enter(started)
+            if crowd.is_full(perf_counter()):
+                await crowd.turn_away()
             query = predict_query(query_string, self.allowed)
             body = await read_json_body(headers, receive, self.limit)
+            started = perf_counter()  # a body that comes slowly is not our slowness,
+            place = crowd.enter(started)  # and takes no place from those who wait
             self.service.require_started()
-            once = Once.of(headers, query_string, body, f"{self.route} {scope[KEY_ID]}")
-            reply = await self._logged(query, body, started, once)
+            patient = patient_of(headers, self.service.seal_key)
+            key, caller = headers.get(b"idempotency-key"), f"{self.route} {scope[KEY_ID]}"
+            once = None if key is None else Once.of(key, caller, query_string, body, patient)
+            asker = scope[KEY_ID] or None, patient
+            answer = await self._logged(query, body, started, once, asker)
         except Problem as problem:
             source = source_of(query_string)
             self.service.count_refusal(self.route, source, problem)
-            await problem.response(new_id())(scope, receive, send)
+            request_id = new_id()
+            note(problem, self.route, request_id)
+            await problem.send(send, request_id)
         except Disconnected:
             return
         except Exception as found:
-            await bug(found).response(new_id())(scope, receive, send)
+            request_id = new_id()
+            await bug(found, request_id).send(send, request_id)
         else:
-            await _send_json(send, reply)
+            await reply(send, 200, b"application/json", answer)
             metrics.LATENCY.observe(perf_counter() - started)
         finally:
             if place is not None:
                 crowd.leave(place)
 
     async def _logged(
-        self, query: PredictQuery, body: bytes, started: float, once: Once | None
+        self,
+        query: PredictQuery,
+        body: bytes,
+        started: float,
+        once: Once | None,
+        asker: tuple[str | None, bytes | None],
     ) -> bytes:
         """Return the reply, its rows committed; a retry gets the first reply and adds no row."""
         log = self.service.log
@@ -181,7 +199,8 @@ class Endpoint:
                 return once.first_answer(earlier)
             scored = self.score(self.service, query, body, started)
             claim = once.claim(scored.reply) if once else None
-            earlier = await log.append(scored.rows, idempotency=claim)
+            rows = [(*row, *asker) for row in scored.rows]
+            earlier = await log.append(rows, idempotency=claim)
             if once and earlier:  # the same key, committed meanwhile by another request
                 return once.first_answer(earlier)
         except LogUnavailable as cause:
@@ -201,7 +220,9 @@ class Once(NamedTuple):
     fingerprint: bytes
 
     @classmethod
-    def of(cls, headers: Headers, query_string: bytes, body: bytes, scope: str) -> Once | None:
+    def of(
+        cls, key: bytes, caller: str, query_string: bytes, body: bytes, patient: bytes | None
+    ) -> Once:
         """Read the `Idempotency-Key` header: 1 to 255 printable ASCII characters.
 
         Raises
@@ -209,14 +230,11 @@ class Once(NamedTuple):
         Problem
             422 when it is anything else.
         """
-        key = headers.get(b"idempotency-key")
-        if key is None:
-            return None
         if not 0 < len(key) <= _KEY_MAX or not all(32 < byte < 127 for byte in key):
             message = f"Idempotency-Key takes 1 to {_KEY_MAX} printable ASCII characters, no spaces"
             raise invalid([FieldError("body", message, "idempotency_key")])
-        fingerprint = hashlib.sha256(query_string + b"\0" + body).digest()
-        return cls(scope, key.decode("ascii"), fingerprint)
+        fingerprint = hashlib.sha256(query_string + b"\0" + body + (patient or b"")).digest()
+        return cls(caller, key.decode("ascii"), fingerprint)
 
     def claim(self, reply: bytes) -> Claim:
         """Return what the log is to remember together with the rows."""
@@ -228,9 +246,3 @@ class Once(NamedTuple):
             detail = "This Idempotency-Key was used with another body or query; use a new key."
             raise Problem(409, "idempotency-key-reused", detail)
         return earlier.response
-
-
-async def _send_json(send: Send, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from api.errors import FieldError, Problem, invalid
+from api.errors import FieldError, invalid
 from db.tables import SOURCES
 from pipeline.codings import Coding
 
@@ -37,7 +37,6 @@ def _error(key: str, allowed: frozenset[str]) -> FieldError:
     return FieldError(key, f"not a known value, or given twice; send one of {values}", "query")
 
 
-@lru_cache(maxsize=256)
 def predict_query(query: bytes, allowed: frozenset[str] = PREDICT) -> PredictQuery:
     """Read `coding`, `explain` and `source`, as far as they are allowed.
 
@@ -46,11 +45,18 @@ def predict_query(query: bytes, allowed: frozenset[str] = PREDICT) -> PredictQue
     Problem
         422 for anything else.
     """
+    read = _read(query, allowed)
+    if isinstance(read, PredictQuery):
+        return read
+    raise invalid(read)
+
+
+@lru_cache(maxsize=256)  # what is wrong, too: a flood of refusals must not cost more than answers
+def _read(query: bytes, allowed: frozenset[str]) -> PredictQuery | list[FieldError]:
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=10)
     except (ValueError, UnicodeDecodeError):
-        detail = FieldError("query", "cannot be read; send ?name=value&...", "query")
-        raise invalid([detail]) from None
+        return [FieldError("query", "cannot be read; send ?name=value&...", "query")]
     chosen: dict[str, object] = {}
     errors = []
     for key, text in pairs:
@@ -59,7 +65,7 @@ def predict_query(query: bytes, allowed: frozenset[str] = PREDICT) -> PredictQue
         else:
             chosen[key] = _VALUES[key][text]
     if errors:
-        raise invalid(errors)
+        return errors
     return PredictQuery(
         Coding(str(chosen.get("coding", Coding.LABELS))),
         bool(chosen.get("explain", False)),
@@ -69,7 +75,5 @@ def predict_query(query: bytes, allowed: frozenset[str] = PREDICT) -> PredictQue
 
 def source_of(query: bytes) -> str:
     """Return the source that a refused request named, if it named one; for counting only."""
-    try:
-        return predict_query(query).source
-    except Problem:
-        return "live"
+    read = _read(query, PREDICT)
+    return read.source if isinstance(read, PredictQuery) else "live"

@@ -18,6 +18,7 @@ from api.errors import FieldError, Problem, invalid
 from api.parameters import Coded, Filter, Nothing, rfc3339, single_values
 from api.predict import BODY_MAX, explain
 from api.refusals import json_object
+from api.security import KEY_ID
 from api.service import Service, not_logged
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
@@ -126,7 +127,7 @@ def explanation(parts: Parts, wanted: Id, _: NoQuery) -> Response:
 def _outcome(body: bytes) -> tuple[int, datetime | None]:
     sent = json_object(body, frozenset({"outcome", "observed_at"}))
     outcome, observed = sent.get("outcome"), sent.get("observed_at")
-    if isinstance(outcome, bool) or not isinstance(outcome, int) or outcome not in (0, 1):
+    if isinstance(outcome, bool) or outcome not in (0, 1):  # 1.0 is the same JSON number as 1
         message = "outcome must be 1 (disease found) or 0 (no disease)"
         raise invalid([FieldError("body", message, "outcome")])
     try:
@@ -136,7 +137,7 @@ def _outcome(body: bytes) -> tuple[int, datetime | None]:
     except ValueError:
         message = "observed_at must be a past RFC 3339 time with its zone, or be left out"
         raise invalid([FieldError("body", message, "observed_at")]) from None
-    return outcome, moment
+    return int(outcome), moment
 
 
 @router.put("/predictions/{id}/outcome", responses=doc.OUTCOME, openapi_extra=doc.OUTCOME_BODY)
@@ -145,7 +146,8 @@ async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Res
     body = await read_json_body(request.scope[HEADERS], request.receive, BODY_MAX)
     value, moment = _outcome(body)
     try:
-        recorded = await parts.log.record_outcome(wanted, value, moment)
+        key_id = request.scope[KEY_ID] or None
+        recorded = await parts.log.record_outcome(wanted, value, moment, key_id)
     except LogUnavailable as cause:
         raise not_logged(cause) from None
     if recorded is None:
@@ -166,19 +168,19 @@ def schema(_: NoQuery) -> Response:
 
 
 @router.get("/healthz", responses=doc.HEALTH)
-async def healthz() -> Response:
+async def healthz(_: NoQuery) -> Response:
     """Say that the process is alive."""
     return reply({"status": "alive"})
 
 
 @router.get("/readyz", responses=doc.READY)
-async def readyz(parts: Parts) -> Response:
+async def readyz(parts: Parts, _: NoQuery) -> Response:
     """Say whether a prediction would be answered now: model file, database and writer are asked."""
     return reply(await parts.check_ready())
 
 
 @router.get("/metrics", responses=doc.METRICS, response_class=Response)
-def prometheus(parts: Parts) -> Response:
+def prometheus(parts: Parts, _: NoQuery) -> Response:
     """Expose the counters, and the gauges of the newest monitoring pass, to Prometheus."""
     text = metrics.render() + parts.last_pass.render()
     return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})

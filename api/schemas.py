@@ -57,7 +57,9 @@ class PatientDecoder:
         self._many = msgspec.json.Decoder(list[patient])  # type: ignore[valid-type]
         absent: Mapping[Any, None] = {None: None, UNSET: None}
         tables = [decoder(feature, coding) for feature in FEATURES]
-        self._tables = tuple(None if table is None else {**table, **absent} for table in tables)
+        self._tables = tuple(
+            (i, {**table, **absent}) for i, table in enumerate(tables) if table is not None
+        )
 
     def one(self, body: bytes) -> Row:
         """Return the row of one patient, shape (13,), None = not known.
@@ -71,8 +73,9 @@ class PatientDecoder:
             values = msgspec.structs.astuple(self._one.decode(body))
             # A key that is given twice leaves no trace in the decoded patient, but no accepted key
             # or word contains a colon, so there are as many colons as keys.
-            if body.count(b":") == len(values) - values.count(UNSET):
-                return self._row(values)
+            absent = values.count(UNSET)
+            if body.count(b":") == len(values) - absent:
+                return self._row(values, absent)
         except (msgspec.MsgspecError, KeyError, RecursionError, UnicodeDecodeError):
             pass
         raise invalid(refusals_of_patient(body, self.coding))
@@ -87,21 +90,23 @@ class PatientDecoder:
         """
         try:
             patients = [msgspec.structs.astuple(item) for item in self._many.decode(body)]
-            keys = sum(len(values) - values.count(UNSET) for values in patients)
+            absent = [values.count(UNSET) for values in patients]
+            keys = len(FEATURES) * len(patients) - sum(absent)
             if 0 < len(patients) <= BATCH_MAX and body.count(b":") == keys:
-                return [self._row(values) for values in patients]
+                return list(map(self._row, patients, absent))
         except (msgspec.MsgspecError, KeyError, RecursionError, UnicodeDecodeError):
             pass
         errors = refusals_of_batch(body, self.coding, BATCH_MAX)
         raise invalid(errors[:20], total=len(errors))
 
-    def _row(self, values: tuple[Any, ...]) -> Row:
-        return tuple(
-            [
-                (None if value is UNSET else value) if table is None else table[value]
-                for value, table in zip(values, self._tables, strict=True)
-            ]
-        )
+    def _row(self, values: tuple[Any, ...], absent: int) -> Row:
+        """Turn what was decoded into UCI codes; `absent` of the values are UNSET."""
+        row = list(values)
+        for i, table in self._tables:
+            row[i] = table[row[i]]
+        if absent:
+            row = [None if value is UNSET else value for value in row]
+        return tuple(row)
 
 
 DECODERS: Mapping[Coding, PatientDecoder] = {coding: PatientDecoder(coding) for coding in Coding}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Awaitable
@@ -14,10 +13,13 @@ from api.crowd import Crowd
 from api.errors import FieldError, Problem
 from api.keyring import Keyring, KeysError
 from api.monitoring import LastPass
-from db.engine import DatabaseUnavailable
+from db.engine import DatabaseUnavailable, check_file, connect
+from db.heads import heads_file
 from db.log import Log, LogUnavailable
 from db.queries import Reader
+from db.retention import Expiry
 from db.rollup import Roller
+from db.seals import SealError, key_for
 from pipeline.model import Model, ModelError, load
 from settings import Settings
 
@@ -25,6 +27,9 @@ logger = logging.getLogger("cardiowatch.api")
 
 _RETRY_S = 1.0
 """Pause between two attempts to reach a database that is not there yet."""
+
+_CHECK_S = 300.0
+"""Longest look through a SQLite file at the start; some 300 MB a second."""
 
 _READY_S = 2.0
 """Longest wait for the database's part of /readyz, which is asked every few seconds."""
@@ -41,15 +46,22 @@ class Service:
         )
         self.threshold = settings.threshold
         self.keys = Keyring(settings.keys_file) if settings.keys_file else None
+        self.seal_key = key_for(settings.database_url, settings.log_hmac_key_file)
+        self.key_rate = settings.key_rate
         self.log = Log(
             settings.database_url,
             queue_max=settings.log_queue_max,
             timeout_s=settings.log_timeout_s,
+            key=self.seal_key,
+            heads=heads_file(self.seal_key, settings.log_heads_file),
         )
         self.crowd = Crowd(patience_s=settings.log_timeout_s / 4)
         self.reader = Reader(settings.database_url)
         self.last_pass = LastPass(self.reader)
-        self.roller = Roller(self.log, settings.database_url)
+        days = settings.retention_days
+        expiry = None if days is None else Expiry(days, self.seal_key)
+        self.roller = Roller(self.log, settings.database_url, also=expiry)
+        self._whole = connect(settings.database_url, read_only=True, answer_s=_CHECK_S)
         # A database that is silent is given up soon, or it would seem so long after it is back.
         self._probe = Reader(settings.database_url, answer_s=_READY_S)
         self._asking: asyncio.Task[None] | None = None
@@ -63,10 +75,14 @@ class Service:
         ------
         LogTaken
             Another process writes to the same SQLite file.
+        SealError
+            The log is sealed with a key that is not ours.
         """
-        with contextlib.suppress(DatabaseUnavailable, LogUnavailable):
+        try:
             await self._start()
             return
+        except (DatabaseUnavailable, LogUnavailable) as cause:
+            logger.warning("not ready: %s", cause)
         self._starting = asyncio.create_task(self._keep_starting())
 
     async def close(self) -> None:
@@ -81,6 +97,7 @@ class Service:
 
     async def _start(self) -> None:
         """Open the log, and put the scorecard beside the rows it will explain."""
+        await asyncio.to_thread(check_file, self._whole)
         await self.log.start()
         await self.log.register_model(self.model.version, self.model.scorecard)
         self.roller.start()
@@ -92,7 +109,7 @@ class Service:
             try:
                 await self._start()
                 return
-            except (DatabaseUnavailable, LogUnavailable) as cause:
+            except (DatabaseUnavailable, LogUnavailable, SealError) as cause:
                 logger.warning("not ready: %s", cause)
 
     async def check_ready(self) -> dict[str, str]:
@@ -136,7 +153,7 @@ class Service:
 
     def count_refusal(self, route: str, source: str, problem: Problem) -> None:
         """Count a refusal without its values, per field and reason."""
-        metrics.REFUSALS.labels(route, str(problem.status)).inc()
+        metrics.refusals(route, problem.status).inc()
         for error in problem.errors or [FieldError("", "", problem.slug)]:
             self.log.reject(
                 route=route,

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
+from pathlib import Path
 
 import uvicorn
 from streamlit import config
+from streamlit import logger as streamlit_logger
 
+import logs
+from dashboard import people
 from dashboard.app import create_app
 from settings import Settings, SettingsError, is_loopback, load_settings
 
+_NO_LOGIN = Path(__file__).with_name("no-login.toml")
+"""There is no such file; of another kind of path Streamlit would complain."""
+
 
 def _refusal_to_start(settings: Settings) -> str | None:
-    if settings.dashboard_behind_proxy or is_loopback(settings.dashboard_host):
+    guarded = settings.dashboard_behind_proxy or settings.login_file is not None
+    if guarded or is_loopback(settings.dashboard_host):
         return None
     return (
         f"CARDIOWATCH_DASHBOARD_HOST is {settings.dashboard_host}: the dashboard asks for no "
-        "login and so listens on loopback only; set it to 127.0.0.1, or put a proxy in front that "
-        "decides who may see it and set CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
+        "login and so listens on loopback only; set it to 127.0.0.1, or name a "
+        "CARDIOWATCH_LOGIN_FILE, or put a proxy in front that decides who may see it and set "
+        "CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
     )
 
 
@@ -29,35 +39,62 @@ def _tell_streamlit(settings: Settings) -> None:
     if settings.cookie_secret_file is not None:
         secret = settings.cookie_secret_file.read_text("utf-8").strip()
         config.set_option("server.cookieSecret", secret)
+    # An empty list would leave the files of the user's home, which may name another provider.
+    config.set_option("secrets.files", [str(settings.login_file or _NO_LOGIN)])
 
 
-def main() -> None:
-    """Parse the command line and serve until stopped."""
+def _log_as_we_do() -> None:
+    """Have Streamlit's loggers hand their records on; it gives each a handler of its own."""
+
+    def hand_on(logger: logging.Logger) -> None:
+        own = getattr(logger, "streamlit_console_handler", None)
+        if own is not None:
+            logger.removeHandler(own)
+        logger.propagate = True
+
+    streamlit_logger.setup_formatter = hand_on
+    streamlit_logger.update_formatter()
+
+
+def main() -> int:
+    """Parse the command line and serve until stopped; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
     parser.add_argument("--port", type=int, help="default: CARDIOWATCH_DASHBOARD_PORT or 8501")
     chosen = parser.parse_args().port
     try:
         settings = load_settings()
     except SettingsError as error:
-        sys.exit(str(error))
+        return _say(str(error))
+    logs.start(settings.log_format)
+    _log_as_we_do()
     refusal = _refusal_to_start(settings)
     if refusal is not None:
-        sys.exit(refusal)
+        return _say(refusal)
     try:
+        known = None if settings.login_file is None else people.read(settings.login_file)
         _tell_streamlit(settings)
+    except people.LoginError as error:
+        return _say(f"CARDIOWATCH_LOGIN_FILE: {error}")
     except OSError as error:
-        sys.exit(f"CARDIOWATCH_COOKIE_SECRET_FILE cannot be read: {error.strerror}")
+        return _say(f"CARDIOWATCH_COOKIE_SECRET_FILE cannot be read: {error.strerror}")
     uvicorn.run(
-        create_app(),
+        create_app(cookies_over_tls=known is not None and known.over_tls),
         host=settings.dashboard_host,
         port=chosen or settings.dashboard_port,
         access_log=False,
         server_header=False,
+        log_config=logs.config(settings.log_format),
         log_level="warning",
         ws="websockets-sansio",
         timeout_graceful_shutdown=5,
     )
+    return 0
+
+
+def _say(sentence: str) -> int:
+    logs.program.critical(sentence)
+    return 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

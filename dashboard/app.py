@@ -27,9 +27,11 @@ SCRIPT = Path(__file__).with_name("streamlit_app.py")
 
 _IMPORTED_BY_PAGES = (
     "httpx", "pandas", "plotly.graph_objects", "pyarrow",
-    "dashboard.load_tests.panels", "dashboard.client", "dashboard.drift.classifier",
+    "dashboard.card.panels", "dashboard.load_tests.panels", "dashboard.client",
+    "dashboard.drift.classifier",
     "dashboard.drift.panels", "dashboard.form", "dashboard.fairness.panels", "dashboard.logbook",
-    "dashboard.explanations.panels", "dashboard.panels", "dashboard.poisoning.panels",
+    "dashboard.explanations.panels", "dashboard.panels", "dashboard.poisoning.gate",
+    "dashboard.poisoning.panels",
     "db.export", "db.queries", "settings",
 )  # fmt: skip
 
@@ -71,10 +73,17 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware that puts `HEADERS` on every HTTP answer."""
+    """ASGI middleware that puts `HEADERS` on every HTTP answer.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Parameters
+    ----------
+    cookies_over_tls
+        Browsers send cookies over TLS alone; Streamlit leaves that open.
+    """
+
+    def __init__(self, app: ASGIApp, *, cookies_over_tls: bool = False) -> None:
         self.app = app
+        self.cookies_over_tls = cookies_over_tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and add the headers to the start of the answer."""
@@ -82,6 +91,11 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
+                if self.cookies_over_tls:
+                    message["headers"] = [
+                        (name, value + b"; Secure" if name == b"set-cookie" else value)
+                        for name, value in message["headers"]
+                    ]
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -129,14 +143,14 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     yield
 
 
-def create_app() -> st.App:
+def create_app(*, cookies_over_tls: bool = False) -> st.App:
     """Return the application; one per process."""
     logging.getLogger("streamlit.error_util").addFilter(WithoutMessages())
     return st.App(
         SCRIPT,
         lifespan=lifespan,
         middleware=[
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
             # 4-7.5 MB of scripts become 1.4-1.8 MB.
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),
         ],

@@ -121,6 +121,7 @@ class Job:
             if self.ended:
                 return
             self.state, self.error, self.result = state, error, result
+            self._request = ""  # it may hold a file of patients: nothing keeps that
             self._ended.set()
             if self._process is not None and state is not State.DONE:
                 self._process.kill()

@@ -18,6 +18,7 @@ import streamlit as st
 from dashboard.client import ApiDown, Client, LogBusy, Missing, Refused
 from db.export import csv_lines, jsonl_lines
 from db.queries import Bucket, Reader, Summary
+from pipeline import autoscaling as scaling
 from pipeline.benchmark import KIND, Benchmark, UnreadableBenchmark, from_dict
 from pipeline.codings import Coding, encode_row
 from settings import load_settings
@@ -191,6 +192,16 @@ def load_tests() -> tuple[list[tuple[datetime, Benchmark]], int]:
         with suppress(UnreadableBenchmark):
             runs.append((row["recorded_at"], from_dict(row["summary"])))
     return runs, len(kept) - len(runs)
+
+
+@st.cache_data(ttl=_FRESH_S, max_entries=1)
+def autoscaling() -> tuple[datetime, scaling.Autoscaling] | None:
+    """Return the newest record of an autoscaler that can be read, and when it was kept."""
+    for row in reader().load_tests(limit=100):
+        if row["kind"] == scaling.KIND:
+            with suppress(scaling.UnreadableRecord):
+                return row["recorded_at"], scaling.from_dict(row["summary"])
+    return None
 
 
 @st.cache_data(ttl=60, max_entries=1)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import streamlit as st
 
-from dashboard import load, over_time, widgets
+from dashboard import load, login, over_time, widgets
 from dashboard.load import Overview, Window
 from dashboard.texts import general, numbers
 from dashboard.texts import overview as texts
@@ -42,7 +42,8 @@ def watch(seen: Overview) -> None:
             st.markdown(texts.NOT_WATCHED)
             return
         newest = passes[0]
-        st.markdown(f"{texts.status(newest['status'])} {newest['verdict']}")
+        said = general.as_written(newest["verdict"])
+        st.markdown(f"{texts.status(newest['status'])} {said}")
         window = numbers.stretch(newest["since"], newest["until"], widgets.zone())
         late = widgets.now() - newest["until"] > _LATE
         recorded = widgets.when(newest["recorded_at"])
@@ -51,7 +52,7 @@ def watch(seen: Overview) -> None:
             said = texts.strip([found["status"] for found in passes])
             widgets.over_time(over_time.statuses(passes, widgets.zone()), said, 190, "passes")
         if newest["status"] != "green":
-            st.page_link("app_pages/drift.py", label=texts.LOOK_CLOSER)
+            login.link("drift", texts.LOOK_CLOSER)
 
 
 def stale(seen: Overview, window: Window) -> None:

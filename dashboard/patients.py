@@ -5,6 +5,7 @@ Of the training patients the model card holds no rows, only what these pages nee
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import load
+from pipeline.data import HEART_CSV
 from pipeline.design import Array
 from pipeline.explain import Overall, ValueCounts, count, overall
 from pipeline.fairness import assess
@@ -23,7 +25,7 @@ from pipeline.model import Model, ModelError, from_json
 from pipeline.schema import NAMES
 
 NEWEST = 1_000
-"""Logged predictions that are read: what one query returns."""
+"""Logged predictions that are read unless fewer are chosen: what one query returns."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Assessed:
     """Where logged ones come from; None = training."""
 
 
-@st.cache_data(ttl=load._FRESH_S, max_entries=4)
+@st.cache_data(ttl=load._FRESH_S, max_entries=8)
 def newest(n: int = NEWEST) -> tuple[str | None, list[dict[str, Any]]]:
     """Read the newest predictions of the source that pages read, and which source it is."""
     source = load.source()
@@ -49,9 +51,9 @@ def newest(n: int = NEWEST) -> tuple[str | None, list[dict[str, Any]]]:
     return source, rows
 
 
-def logged() -> Assessed | None:
+def logged(n: int = NEWEST) -> Assessed | None:
     """Return the newest logged patients; None = an empty log."""
-    source, rows = newest()
+    source, rows = newest(n)
     if source is None:
         return None
     return Assessed(
@@ -118,9 +120,18 @@ def model_in_use() -> Model | None:
     return scorecard(version) if version else None
 
 
-def going_by(model: Model) -> tuple[Overall | None, Overall | None]:
-    """Explain the training patients and the newest logged ones, by the same model."""
-    card, (_, rows) = load.model(), newest()
+def trained_elsewhere() -> str | None:
+    """Return the file that the model in use was trained on when it is not the one at hand."""
+    card = load.model()
+    data = card and card["evidence"]["data"]
+    if not data or data["sha256"] == hashlib.sha256(HEART_CSV.read_bytes()).hexdigest():
+        return None
+    return str(data["file"])
+
+
+def going_by(model: Model, n: int = NEWEST) -> tuple[Overall | None, Overall | None]:
+    """Explain the training patients and the newest `n` logged ones, by the same model."""
+    card, (_, rows) = load.model(), newest(n)
     written = card and card["evidence"].get("explanations")
     fitted = overall(model, _counts(written["counts"])) if written else None
     return fitted, overall(model, count(matrix(rows))) if rows else None

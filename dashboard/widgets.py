@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,12 +10,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import charts, load
+from dashboard import charts, load, login
 from dashboard.texts import general, numbers
 from db.engine import DatabaseUnavailable
 
 REFRESH_S = 30
 """Seconds between two looks of a page that watches the service."""
+
+NEWEST = (50, 100, 300, 1_000)
+"""Of so many newest predictions a page speaks; the largest is what one query returns."""
 
 LOOK_S = 5
 """Seconds between two looks for a log that could not be read."""
@@ -62,7 +65,7 @@ def _draw_again_when_the_log_is_back() -> None:
 def empty_log() -> None:
     """Draw the screen of a log without rows, with the way to the first one."""
     calm(general.EMPTY_TITLE, general.EMPTY)
-    st.page_link("app_pages/patient.py", label="Enter a patient")
+    login.link("patient", "Enter a patient")
 
 
 def zone() -> tzinfo:
@@ -101,6 +104,22 @@ def period(
     return None if chosen in (None, "all") else str(chosen)
 
 
+def newest() -> int:
+    """Let the viewer choose how many of the newest logged predictions are read, if any are."""
+    if load.source() is None:
+        return NEWEST[-1]
+    chosen = st.segmented_control(
+        "Newest logged predictions",
+        NEWEST,
+        default=NEWEST[-1],
+        required=True,
+        format_func=lambda n: f"{n:,}",
+        key="newest",
+        bind="query-params",
+    )
+    return int(chosen or NEWEST[-1])
+
+
 def chart(spec: charts.Spec, alt: str, height: int, key: str) -> None:
     """Draw a chart with a name for screen readers."""
     st.echarts_chart(spec, height=height, alt=alt, key=key, renderer="svg")
@@ -109,6 +128,12 @@ def chart(spec: charts.Spec, alt: str, height: int, key: str) -> None:
 def over_time(figure: go.Figure, alt: str, height: int, key: str) -> None:
     """Draw a Plotly figure with a name for screen readers, without its toolbar."""
     st.plotly_chart(figure, height=height, alt=alt, key=key, config={"displayModeBar": False})
+
+
+def table(rows: Sequence[Mapping[str, str]], alt: str) -> None:
+    """Draw rows with the same keys as a table with a name for screen readers."""
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    st.table(columns, border="horizontal", hide_index=True, alt=alt)
 
 
 def card(title: str) -> st.delta_generator.DeltaGenerator:

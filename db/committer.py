@@ -18,9 +18,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
+from db.chain import Chain
 from db.engine import driver, explain
 from db.inserts import Row, inserter, upsert
 from db.marks import Marks
+from db.seals import prediction_content
 from db.tables import idempotency
 
 
@@ -95,9 +97,11 @@ class Committer:
     settle
         Receives the entries of each batch when their `result` or `error` is final; called in the
         writing thread.
+    chain
+        Seals what is written.
     """
 
-    def __init__(self, engine: Engine, settle: Callable[[list[Entry]], None]) -> None:
+    def __init__(self, engine: Engine, settle: Callable[[list[Entry]], None], chain: Chain) -> None:
         self.queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._engine = engine
         self._settle = settle
@@ -109,6 +113,7 @@ class Committer:
         self._insert = inserter(engine)
         self._driver = driver(engine)
         self._marks = Marks()
+        self._chain = chain
 
     def run(self) -> None:
         """Commit batch after batch until None comes through the queue."""
@@ -132,6 +137,7 @@ class Committer:
             self._write(connection, taken)
             committing = True
             connection.exec_driver_sql("COMMIT")
+            self._chain.committed()
         except Exception as error:
             self._discard()
             unknown = committing and not _surely_rolled_back(error)
@@ -176,12 +182,14 @@ class Committer:
 
     def _discard(self) -> None:
         self._marks.forget()
+        self._chain.forget()
         if self._connection is not None:
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
 
     def _write(self, connection: Connection, entries: list[Entry]) -> None:
+        place = self._chain.place
         try:
             self._write_together(connection, entries)
         except Exception as error:
@@ -189,6 +197,7 @@ class Committer:
                 raise
             connection.exec_driver_sql("ROLLBACK")
             self._marks.forget()
+            self._chain.place = place
             connection.exec_driver_sql(self._begin_sql)
             for entry in entries:
                 self._write_alone(connection, entry)
@@ -196,6 +205,7 @@ class Committer:
     def _write_alone(self, connection: Connection, entry: Entry) -> None:
         """Write one entry so that its refusal does not touch the others."""
         entry.result = None  # what it found when all were written together has been rolled back
+        place = self._chain.place
         connection.exec_driver_sql("SAVEPOINT entry")
         try:
             self._write_together(connection, [entry])
@@ -205,6 +215,7 @@ class Committer:
             entry.error = RowRefused(_first_line(error))
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
             self._marks.forget()
+            self._chain.place = place
         connection.exec_driver_sql("RELEASE SAVEPOINT entry")
 
     def _is_refusal(self, error: Exception) -> bool:
@@ -218,7 +229,8 @@ class Committer:
         _claim_keys(connection, entries)
         rows = [row for entry in entries if entry.result is None for row in entry.rows]
         if rows:
-            self._insert(connection, rows)
+            seals = self._chain.seal(connection, rows, prediction_content)
+            self._insert(connection, rows, seals)
             self._marks.add(connection, rows)
         for entry in entries:
             if entry.work:

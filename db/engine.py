@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import quote
 
@@ -65,7 +65,6 @@ _WHICH = "The database URL must be sqlite:///path or postgresql+psycopg://user@h
 
 _DURABLE = (
     "PRAGMA foreign_keys = ON",
-    "PRAGMA journal_mode = WAL",  # readers do not wait for the writer, nor it for them
     "PRAGMA synchronous = FULL",  # a commit survives a power cut
 )
 
@@ -78,8 +77,10 @@ def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
         deadline = monotonic() + answer_s
         connection = sqlite3.connect(file, uri=True, timeout=answer_s, check_same_thread=False)
         try:
-            for pragma in () if read_only else _DURABLE:
-                connection.execute(pragma)
+            if not read_only:
+                _keep_journal_ahead(connection, deadline)
+                for pragma in _DURABLE:
+                    connection.execute(pragma)
             if read_only:  # SQLite has no statement timeout; a reader's connection asks one thing
                 connection.set_progress_handler(lambda: monotonic() > deadline, 10_000)
         except sqlite3.Error:
@@ -96,6 +97,22 @@ def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,  # patients' values stay out of error messages
     )
+
+
+def _keep_journal_ahead(connection: sqlite3.Connection, deadline: float) -> None:
+    """Have readers not wait for the writer, nor it for them.
+
+    Of two who are the first to ask this of a new file SQLite refuses one at once, whatever its
+    timeout: it asks again.
+    """
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or monotonic() > deadline:
+                raise
+            sleep(0.01)
 
 
 _POOL = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "pool_timeout": ANSWER_S}
@@ -123,6 +140,7 @@ def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
     return engine
 
 
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _NO_TABLE = ("42P01", "42703")  # PostgreSQL's codes for an unknown table and an unknown column
 
 
@@ -174,10 +192,35 @@ def explain(engine: Engine, error: BaseException) -> str:
         path = Path(engine.url.database or "")
         if not path.exists():
             return f"There is no database {path}: run python -m db.migrate."
+        if getattr(cause, "sqlite_errorname", "").startswith(_DAMAGED):
+            return _damaged(engine, reason)
         if reason == "interrupted":
             return f"{_name(engine)} was asked for too much at once: choose a smaller window."
         return f"{_name(engine)} cannot be used: {reason}."
     return f"{_name(engine)} does not answer; is PostgreSQL running there? ({reason})"
+
+
+def _damaged(engine: Engine, reason: str) -> str:
+    return (
+        f"{_name(engine)} is damaged ({reason}): stop the service and run python -m db.repair, "
+        "or restore a backup (docs/operations.md)."
+    )
+
+
+def check_file(engine: Engine) -> None:
+    """Look through a SQLite file for damage; PostgreSQL keeps its own checksums.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        It is damaged, or cannot be read.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with session(engine) as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+    if found != "ok":
+        raise DatabaseUnavailable(_damaged(engine, str(found).strip().split("\n")[-1]))
 
 
 def _name(engine: Engine) -> str:

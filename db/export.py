@@ -16,17 +16,19 @@ from typing import Any
 
 import msgspec
 
-from db.engine import DatabaseUnavailable
+from db.chain import check_key
+from db.engine import DatabaseUnavailable, connect
 from db.queries import Reader
-from db.tables import SOURCES, outcomes, predictions
+from db.seals import SealError, patients_key, reference
+from db.tables import SHOWN_COLUMNS, SOURCES, outcomes
 from pipeline.codings import Coding, encode_row
 from settings import SettingsError, load_settings
 
-COLUMNS = (*predictions.columns.keys(), outcomes.c.outcome.name, outcomes.c.observed_at.name)
+COLUMNS = (*(c.name for c in SHOWN_COLUMNS), outcomes.c.outcome.name, outcomes.c.observed_at.name)
 
 _BLOCK = 500  # rows written at once; one by one, a stream spends its time on hand-overs
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet runs a cell of text that begins so.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""A spreadsheet runs a cell of text that begins so; the wide ones where Japanese is spoken.
 
 Source: OWASP, CSV injection.
 """
@@ -90,6 +92,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--since", type=_time, help="first time, as 2026-01-31T08:00:00Z")
     parser.add_argument("--until", type=_time, help="time before which rows are written")
     parser.add_argument("--source", choices=SOURCES, help="only this source; default: all")
+    parser.add_argument(
+        "--patient", help="only of this Patient-Reference; - reads it from standard input"
+    )
     parser.add_argument("--format", choices=tuple(FORMATS), default="csv")
     parser.add_argument("--coding", choices=tuple(Coding), type=Coding, default=Coding.LABELS)
     parser.add_argument("--output", type=Path, help="file to write; default: standard output")
@@ -122,15 +127,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export what the arguments ask for; return the exit code."""
     wanted = _arguments(argv)
     try:
-        reader = Reader(load_settings().database_url)
+        settings = load_settings()
+        patient = None
+        if wanted.patient is not None:
+            key = patients_key(settings.database_url, settings.log_hmac_key_file)
+            check_key(connect(settings.database_url, read_only=True), key)
+            patient = key.patient(reference(wanted.patient))
+        reader = Reader(settings.database_url)
         reader.ping()  # before the header is out
-        rows = reader.stream(since=wanted.since, until=wanted.until, source=wanted.source)
+        rows = reader.stream(
+            since=wanted.since, until=wanted.until, source=wanted.source, patient=patient
+        )
         _write(FORMATS[wanted.format](_counted(rows), wanted.coding), wanted.output)
         reader.close()
     except BrokenPipeError:  # the reader of a pipe has gone; Python must not complain at exit too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (DatabaseUnavailable, SettingsError, OSError) as error:
+    except (DatabaseUnavailable, SettingsError, SealError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -19,11 +19,14 @@ from typing import IO, Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from db.chain import Chain, check_key
 from db.committer import Answer, Claim, Committer, Entry, LogUnavailable, RowRefused, find_answer
 from db.engine import CONNECT_S, DatabaseUnavailable, check_revision, connect
+from db.heads import kept_at
 from db.inserts import Row
 from db.records import forget_old_keys, insert_outcome, probe, remember_model
 from db.rejections import Rejections, add_rejections
+from db.seals import SealKey
 
 __all__ = ["Answer", "Claim", "Log", "LogTaken", "LogUnavailable", "RowRefused"]
 
@@ -49,13 +52,28 @@ class Log:
         Rows that may wait for their commit; above it `LogUnavailable` comes at once.
     timeout_s
         Seconds until a row that is not committed is given up.
+    key
+        Seals every row (db.chain); without one they carry no seals.
+    heads
+        Where it is written, outside the database, how far the chain has come; needs a key.
     """
 
-    def __init__(self, url: str, *, queue_max: int = 10_000, timeout_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        queue_max: int = 10_000,
+        timeout_s: float = 2.0,
+        key: SealKey | None = None,
+        heads: Path | None = None,
+    ) -> None:
         self._engine = connect(url, answer_s=timeout_s)
+        self._key = key
+        self._chain = Chain(key)
+        self._heads = kept_at(heads, key) if heads and key else None
         self._queue_max = queue_max
         self._timeout_s = timeout_s
-        self._committer = Committer(self._engine, self._settle)
+        self._committer = Committer(self._engine, self._settle, self._chain)
         self._pending: deque[Entry] = deque()
         self._rows_waiting = 0
         self._rejections = Rejections()
@@ -71,10 +89,13 @@ class Log:
             When the database is missing, silent or not migrated.
         LogTaken
             When another process writes to the same SQLite file.
+        SealError
+            When the log is sealed and its key is another one, or missing.
         """
         if self._running:
             return
         await asyncio.to_thread(check_revision, self._engine)
+        await asyncio.to_thread(check_key, self._engine, self._key)
         self._lock = _lock(self._engine)
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -94,6 +115,7 @@ class Log:
         self._committer.queue.put(None)
         await asyncio.wait([self._ended], timeout=2 * self._timeout_s + CONNECT_S)
         self._watch.cancel()
+        await self._write_head(last=True)
         if self._lock and self._ended.done():
             self._lock.close()
 
@@ -139,8 +161,9 @@ class Log:
         id: str,  # noqa: A002 - the field's name everywhere
         outcome: int,
         observed_at: datetime | None,
+        key_id: str | None = None,
     ) -> dict[str, Any] | None:
-        """Append what was found later (1 = disease); the newest counts.
+        """Append what was found later (1 = disease), and who said so; the newest counts.
 
         Returns
         -------
@@ -148,7 +171,7 @@ class Log:
             id, outcome, observed_at, recorded_at; None when there is no such prediction.
         """
         recorded: dict[str, Any] | None = await self._enqueue(
-            work=lambda c: insert_outcome(c, id, outcome, observed_at)
+            work=lambda c: insert_outcome(c, self._chain, id, outcome, observed_at, key_id)
         )
         return recorded
 
@@ -227,15 +250,20 @@ class Log:
         entry.future.set_exception(LogUnavailable(reason, fate_unknown=in_flight))
 
     async def _keep_up(self) -> None:
-        """Write the counted refusals, and now and then forget old idempotency keys."""
+        """Write the counted refusals and the chain's head; now and then forget old keys."""
         next_cleaning = monotonic()
         while True:
             await asyncio.sleep(_FLUSH_S)
+            await self._write_head()
             with suppress(LogUnavailable, RowRefused):
                 await self._flush_rejections()
                 if monotonic() >= next_cleaning:
                     next_cleaning = monotonic() + _CLEAN_S
                     await self._enqueue(work=forget_old_keys)
+
+    async def _write_head(self, *, last: bool = False) -> None:
+        if self._heads is not None and self._chain.head is not None:
+            await asyncio.to_thread(self._heads.write, self._chain.head, last=last)
 
     async def _flush_rejections(self) -> None:
         counts = self._rejections.take()

@@ -24,7 +24,7 @@ LONGEST_S = 3600.0
 _ADVISORY_LOCK = 0x63617264696F  # "cardio"; any number that no other program takes
 
 
-def migrate(url: str, say: Callable[[str], None] = print) -> None:
+def migrate(url: str, say: Callable[[str], None] = print, *, to: str = "head") -> None:
     """Apply the missing migrations in one transaction: all of them or none.
 
     Parameters
@@ -33,6 +33,8 @@ def migrate(url: str, say: Callable[[str], None] = print) -> None:
         Of the database; the folder and file of a SQLite database are made when missing.
     say
         Receives one line per migration.
+    to
+        The migration to stop at; tests begin with a database of an older program.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def migrate(url: str, say: Callable[[str], None] = print) -> None:
     with session(engine) as connection:
         begin(connection)
         try:
-            command.upgrade(_config(connection, say), "head")
+            command.upgrade(_config(connection, say), to)
         except CommandError as error:
             raise DatabaseUnavailable(
                 f"The database was made by a newer program: {error}"

@@ -6,24 +6,23 @@ from typing import Any
 
 import psycopg
 
-from db.engine import ANSWER_S
-
 
 class TimedConnection(psycopg.Connection[Any]):
     """A connection that waits so long and no longer: a frozen server keeps no timeout of its own.
 
-    `answer_s` is the longest wait for one answer, in seconds.
+    `answer_s` is the longest wait for one answer, in seconds; libpq watches over connecting.
     """
 
-    answer_s = ANSWER_S
+    answer_s: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer; close the connection when there is none in time."""
+        limit = timeout or self.answer_s
         try:
-            return super().wait(gen, interval, timeout or self.answer_s)
+            return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout:
             self.pgconn.finish()
-            message = f"no answer from PostgreSQL within {self.answer_s:g} s"
+            message = f"no answer from PostgreSQL within {limit:g} s"
             raise psycopg.OperationalError(message) from None
 
 

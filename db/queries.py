@@ -5,20 +5,19 @@ Rows are plain dicts: UCI codes as integers, measurements as floats, None = not 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, Select, func, literal, select
+from sqlalchemy import Column, ColumnElement, Row, func, literal, select
 
 from db.counts import Counts, count_window
-from db.engine import ANSWER_S, connect, session
+from db.engine import session
 from db.ids import YEAR_10000_MS, first_id_at, is_id, millisecond_from, time_of
-from db.results import MONITORING
+from db.reports import ResultsReader
 from db.samples import SAMPLE_MAX, SampledRow, rows_with_outcome, sample_rows
 from db.summaries import Bucket, Summary, buckets_of, steps, summary_of
-from db.tables import SOURCES, load_tests, models, outcomes, predictions, rejections, reports
+from db.tables import SHOWN_COLUMNS, SOURCES, models, outcomes, predictions
 
 __all__ = ["Bucket", "Counts", "Reader", "Summary"]
 
@@ -32,7 +31,7 @@ COUNT_MAX = 100_000
 """A source's count stops here: an exact count of a large table reads all of it."""
 
 
-class Reader:
+class Reader(ResultsReader):
     """Reads the log; safe to use from several threads.
 
     Every method raises `DatabaseUnavailable` when the database is missing, not migrated, locked or
@@ -45,13 +44,6 @@ class Reader:
     answer_s
         Seconds after which a question that is not answered fails.
     """
-
-    def __init__(self, url: str, *, answer_s: float = ANSWER_S) -> None:
-        self._engine = connect(url, read_only=True, answer_s=answer_s)
-
-    def close(self) -> None:
-        """Close the connections that wait for the next question."""
-        self._engine.dispose()
 
     def ping(self) -> None:
         """Read from the log's table; raise DatabaseUnavailable when that fails."""
@@ -74,6 +66,7 @@ class Reader:
         limit: int = 100,
         cursor: str | None = None,
         positive: bool | None = None,
+        patient: bytes | None = None,
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Return the newest predictions of a window, and where the next page begins.
 
@@ -89,6 +82,8 @@ class Reader:
             What the page before returned.
         positive
             Only predictions of disease (True) or of none (False).
+        patient
+            Only of one patient, by the HMAC of its reference.
 
         Returns
         -------
@@ -104,6 +99,8 @@ class Reader:
             wanted = wanted.where(predictions.c.id < cursor)
         if positive is not None:
             wanted = wanted.where(predictions.c.prediction == int(positive))
+        if patient is not None:
+            wanted = wanted.where(predictions.c.patient == patient)
         rows = self._rows(wanted.order_by(*_NEWEST_FIRST).limit(limit + 1))
         return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
 
@@ -113,6 +110,7 @@ class Reader:
         since: datetime | None = None,
         until: datetime | None = None,
         source: str | None = None,
+        patient: bytes | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield all predictions of a window, newest first, in flat memory.
 
@@ -121,7 +119,12 @@ class Reader:
         cursor = None
         while True:
             rows, cursor = self.page(
-                since=since, until=until, source=source, limit=PAGE_MAX, cursor=cursor
+                since=since,
+                until=until,
+                source=source,
+                limit=PAGE_MAX,
+                cursor=cursor,
+                patient=patient,
             )
             yield from rows
             if cursor is None:
@@ -236,80 +239,15 @@ class Reader:
         list
             At most `SAMPLE_MAX` rows as of `sample`, each with its outcome (0 or 1) at the end.
         """
-        window = _window(since, until, source)
+        ids = first_id_at(since), first_id_at(until)
         with session(self._engine) as connection:
-            return rows_with_outcome(connection, window, known_before, limit=SAMPLE_MAX)
+            return rows_with_outcome(connection, ids, source, known_before, limit=SAMPLE_MAX)
 
     def first_received_at(self, source: str) -> datetime | None:
         """Return when the oldest prediction of a source was made; None = there is none."""
         oldest = select(predictions.c.id).where(predictions.c.source == source)
         rows = self._rows(oldest.order_by(predictions.c.id).limit(1))
         return time_of(rows[0]["id"]) if rows else None
-
-    def rejection_counts(
-        self, *, since: datetime, until: datetime, source: str, limit: int = 100
-    ) -> list[dict[str, Any]]:
-        """Count a window's refusals by field and reason, the most frequent first."""
-        c, number = rejections.c, func.sum(rejections.c.count).label("count")
-        wanted = select(c.field, c.reason, number).group_by(c.field, c.reason)
-        wanted = wanted.where(c.minute >= since, c.minute < until, c.source == source)
-        rows = self._rows(wanted.order_by(number.desc(), c.field, c.reason).limit(limit))
-        return [row | {"count": int(row["count"])} for row in rows]
-
-    def rejections(self, *, since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest counts of refused requests, one per minute and reason."""
-        wanted = select(rejections).order_by(rejections.c.minute.desc()).limit(limit)
-        if since is not None:
-            if since.tzinfo is None:
-                raise ValueError("a time without a zone is ambiguous")
-            wanted = wanted.where(rejections.c.minute >= since.replace(second=0, microsecond=0))
-        return self._rows(wanted)
-
-    def reports(self, *, kind: str = MONITORING, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest reports of a kind: id, recorded_at, format, report (as data)."""
-        columns = [reports.c[name] for name in ("id", "recorded_at", "format", "report")]
-        wanted = select(*columns).where(reports.c.kind == kind)
-        return self._results(wanted.order_by(reports.c.id.desc()).limit(limit), "report")
-
-    def passes(self, *, source: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the monitoring passes with the newest windows, without their reports.
-
-        Returns
-        -------
-        list of dict
-            id, recorded_at, source, since, until, status (green, amber, red), verdict.
-        """
-        c = reports.c
-        wanted = select(c.id, c.recorded_at, c.source, c.since, c.until, c.status, c.verdict)
-        wanted = wanted.where(c.kind == MONITORING, c.until.is_not(None))
-        if source is not None:
-            wanted = wanted.where(c.source == source)
-        return self._rows(wanted.order_by(c.until.desc(), c.id.desc()).limit(limit))
-
-    def has_pass(self, key: str) -> bool:
-        """Say whether a monitoring pass was made, by `db.results.pass_key`."""
-        wanted = select(reports.c.id).where(reports.c.kind == MONITORING, reports.c.key == key)
-        return bool(self._rows(wanted))
-
-    def report(self, id: str) -> dict[str, Any] | None:  # noqa: A002
-        """Return one report, as data; None when there is none of that id."""
-        if not is_id(id):
-            return None
-        rows = self._rows(select(reports.c.report).where(reports.c.id == id))
-        return json.loads(rows[0]["report"]) if rows else None
-
-    def load_tests(self, *, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest load tests: id, recorded_at, kind, summary (as data)."""
-        wanted = select(load_tests).order_by(load_tests.c.id.desc()).limit(limit)
-        return self._results(wanted, "summary")
-
-    def _results(self, wanted: Select[Any], field: str) -> list[dict[str, Any]]:
-        found = self._rows(wanted)
-        return [row | {field: json.loads(row[field])} for row in found]
-
-    def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:
-        with session(self._engine) as connection:
-            return [dict(row) for row in connection.execute(wanted).mappings()]
 
     def _newest(
         self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
@@ -329,7 +267,7 @@ _newest_outcome = (
     .correlate(predictions)
     .scalar_subquery()
 )
-_WITH_OUTCOME = select(predictions, outcomes.c.outcome, outcomes.c.observed_at).outerjoin(
+_WITH_OUTCOME = select(*SHOWN_COLUMNS, outcomes.c.outcome, outcomes.c.observed_at).outerjoin(
     outcomes, (outcomes.c.prediction_id == predictions.c.id) & (outcomes.c.id == _newest_outcome)
 )
 

@@ -5,34 +5,40 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from db.chain import Chain
 from db.ids import is_id, new_id, time_of
 from db.inserts import upsert
-from db.tables import ID, UtcDateTime, idempotency, models, outcomes, predictions
+from db.seals import OUTCOME_COLUMNS, outcome_content
+from db.tables import SEAL_COLUMNS, idempotency, models, outcomes, predictions
 
 KEYS_KEPT = timedelta(hours=24)
 """For so long an idempotency key is remembered."""
 
 
 def insert_outcome(
-    connection: Connection, prediction_id: str, outcome: int, observed_at: datetime | None
+    connection: Connection,
+    chain: Chain,
+    prediction_id: str,
+    outcome: int,
+    observed_at: datetime | None,
+    key_id: str | None,
 ) -> dict[str, Any] | None:
-    """Append an outcome and return it; None when there is no such prediction."""
+    """Append an outcome, sealed, and return it; None when there is no such prediction."""
     if not is_id(prediction_id):
         return None
-    outcome_id = new_id()
-    values = select(
-        predictions.c.id,
-        literal(outcome_id, ID),
-        predictions.c.received_at,
-        literal(outcome),
-        literal(observed_at, UtcDateTime),
-    ).where(predictions.c.id == prediction_id, predictions.c.received_at == time_of(prediction_id))
-    columns = ["prediction_id", "id", "received_at", "outcome", "observed_at"]
-    statement = insert(outcomes).from_select(columns, values).returning(outcomes.c.id)
-    if not connection.execute(statement).first():
+    received_at = time_of(prediction_id)
+    c = predictions.c
+    one = select(c.id).where(c.id == prediction_id, c.received_at == received_at)
+    if connection.execute(one).first() is None:
         return None
+    outcome_id = new_id()
+    row = (prediction_id, outcome_id, outcome, observed_at, key_id)
+    (seal,) = chain.seal(connection, [row], outcome_content)
+    names = (*OUTCOME_COLUMNS, *SEAL_COLUMNS, "received_at")
+    values = dict(zip(names, (*row, *seal, received_at), strict=True))
+    connection.execute(insert(outcomes), values)
     return {
         "id": prediction_id,
         "outcome": outcome,

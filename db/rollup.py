@@ -48,6 +48,9 @@ _WIDER = {FIVE_MINUTES: HOUR, HOUR: DAY}
 Write = Callable[[Callable[[Connection], Any]], Any]
 """Runs work in a write transaction, commits it, and returns what the work returned."""
 
+Chore = Callable[[Engine, Write, Callable[[], bool]], object]
+"""Reads and writes in small steps until it is done or stopped."""
+
 
 def roll(
     read: Engine, write: Write, now: datetime, stopped: Callable[[], bool] = lambda: False
@@ -60,8 +63,8 @@ def roll(
         The database is missing, silent or not migrated; what was rolled so far stays.
     """
     rolled = 0
-    with _alone(read) as alone:
-        for width in WIDTHS if alone else ():
+    with alone(read) as allowed:
+        for width in WIDTHS if allowed else ():
             closed = _closed(read, width, now)
             if not (closed and _writers_are_through(read, write)):
                 continue
@@ -115,7 +118,7 @@ def _replace(width: int, bucket: int, seen: str, rows: list[Row], connection: Co
 
 
 @contextmanager
-def _alone(read: Engine) -> Iterator[bool]:
+def alone(read: Engine) -> Iterator[bool]:
     """Say whether no other pass runs on PostgreSQL: several would count the same buckets."""
     if read.dialect.name == "sqlite":
         yield True  # one process writes, and a second pass does no harm
@@ -168,10 +171,15 @@ class Roller:
         Of the log's database.
     every_s
         Pause between two passes.
+    also
+        Further work of this kind, done after each pass with the same connections.
     """
 
-    def __init__(self, log: Log, url: str, *, every_s: float = 30.0) -> None:
+    def __init__(
+        self, log: Log, url: str, *, every_s: float = 30.0, also: Chore | None = None
+    ) -> None:
         self._log = log
+        self._also = also
         self._read = connect(url, read_only=True, answer_s=COUNT_S)
         self._every_s = every_s
         self._stopped = threading.Event()
@@ -193,9 +201,11 @@ class Roller:
         while not self._stopped.wait(self._every_s):
             try:
                 roll(self._read, self._write, datetime.now(UTC), self._stopped.is_set)
+                if self._also is not None:
+                    self._also(self._read, self._write, self._stopped.is_set)
             except Exception as cause:  # the next pass continues where this one ended
                 if not self._stopped.is_set():
-                    logger.warning("not rolled up: %s", cause)
+                    logger.warning("not rolled up, or not expired: %s", cause)
 
     def _write(self, work: Callable[[Connection], Any]) -> Any:
         self._stopped.wait(_GIVE_WAY_S)

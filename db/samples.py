@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -43,6 +44,9 @@ MORE = 1.25
 
 SLICES = 2_000
 """Moments of a window from which rows are taken."""
+
+_OUTCOMES = 10
+"""So many times more outcomes are read than are wanted: corrected ones, and other sources' ones."""
 
 _PER_QUERY = 500
 _DIGITS = 4  # hexadecimal, at the end of an id
@@ -101,7 +105,7 @@ def sample_rows(
     slices = _slices(start, end, looked_at, chance)
     rows = _read(connection, slices, chosen, round(2 * MORE * size))
     kept = chance.sample(rows, size) if len(rows) > size else rows
-    return sorted(kept, key=lambda row: row[0])
+    return sorted(kept, key=itemgetter(0))
 
 
 def _slices(start: int, end: int, share: float, chance: random.Random) -> list[tuple[str, str]]:
@@ -133,7 +137,10 @@ def _read(
     chosen: Sequence[Condition],
     most: int,
 ) -> list[SampledRow]:
-    """Read the rows of the slices, a few hundred slices at a time."""
+    """Read the rows of the slices, a few hundred slices at a time, and put them in order.
+
+    The database may return them in another order each time, which must not change the draw.
+    """
     rows: list[SampledRow] = []
     for at in range(0, len(slices), _PER_QUERY):
         part = values(named("low", ID), named("high", ID), name="slices")
@@ -143,7 +150,7 @@ def _read(
         inside = and_(ids >= few.c.low, ids < few.c.high, *chosen)
         wanted = select(*_COLUMNS).select_from(few.outerjoin(predictions, inside)).limit(most)
         rows += [tuple(row) for row in connection.execute(wanted) if row[0] is not None]
-    return rows
+    return sorted(rows, key=itemgetter(0))
 
 
 def _id(value: str) -> BindParameter[Any]:
@@ -151,25 +158,30 @@ def _id(value: str) -> BindParameter[Any]:
 
 
 def rows_with_outcome(
-    connection: Connection, window: Sequence[Condition], known_before: datetime, *, limit: int
+    connection: Connection, ids: tuple[str, str], source: str, known_before: datetime, *, limit: int
 ) -> list[SampledRow]:
     """Read the newest predictions whose outcome was known before a time, the outcome at the end.
 
-    An outcome without a time of observation was known when it was recorded. The newest counts.
+    An outcome without a time of observation was known when it was recorded. The newest counts. The
+    range of ids (from, to) is asked of the outcomes, in whose order the rows come: they are few,
+    and a search among millions of predictions for those that have one would not end.
     """
     p, o = predictions.c, outcomes.c
     known = or_(
         o.observed_at < known_before,
         and_(o.observed_at.is_(None), o.id < first_id_at(known_before)),
     )
+    # An outer join, because SQLite then takes the outcomes first; an inner one it may turn round.
+    same = and_(p.id == o.prediction_id, p.received_at == o.received_at, p.source == source)
     wanted = (
         select(*_COLUMNS, o.outcome)
-        .join(outcomes, and_(o.prediction_id == p.id, o.received_at == p.received_at))
-        .where(*window, known)
-        .order_by(p.id.desc(), o.id.desc())
-        .limit(2 * limit)  # room for those that were corrected
+        .select_from(outcomes.outerjoin(predictions, same))
+        .where(o.prediction_id >= ids[0], o.prediction_id < ids[1], known)
+        .order_by(o.prediction_id.desc(), o.id.desc())
+        .limit(_OUTCOMES * limit)
     )
     newest: dict[str, SampledRow] = {}
     for row in connection.execute(wanted):
-        newest.setdefault(row[0], tuple(row))
+        if row[0] is not None:
+            newest.setdefault(row[0], tuple(row))
     return list(newest.values())[:limit]

@@ -26,13 +26,14 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from pipeline.schema import FEATURES, Feature, Kind
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration; a database below it is refused with a sentence that says what to do."""
 
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
@@ -89,6 +90,19 @@ def feature_check(feature: Feature) -> CheckConstraint:
     return CheckConstraint(rule, name=feature.name)
 
 
+def seal_columns() -> list[Column[Any]]:
+    """Return what seals an entry (db.seals); empty in rows from before the chain, or without a key.
+
+    `number` counts a writer's entries, predictions and outcomes together, from 1.
+    """
+    return [
+        Column("writer", Integer),
+        Column("number", BigInteger),
+        Column("salt", LargeBinary),
+        Column("seal", LargeBinary),
+    ]
+
+
 metadata = MetaData(
     naming_convention={
         "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -109,6 +123,9 @@ predictions = Table(
     Column("threshold", Double, nullable=False),
     Column("model_version", String(64), nullable=False),
     Column("latency_ms", Double, nullable=False),
+    Column("key_id", String(64)),  # of the API key that asked; empty where there are no keys
+    Column("patient", LargeBinary),  # HMAC of the Patient-Reference, if one was sent
+    *seal_columns(),
     CheckConstraint(one_of("source", *SOURCES), name="source"),
     *(feature_check(feature) for feature in FEATURES),
     CheckConstraint("probability BETWEEN 0 AND 1", name="probability"),
@@ -116,11 +133,24 @@ predictions = Table(
     CheckConstraint("threshold BETWEEN 0 AND 1", name="threshold"),
     CheckConstraint("latency_ms >= 0", name="latency_ms"),
     Index("ix_predictions_source_id", "source", "id"),
+    Index(
+        "ix_predictions_patient",
+        "patient",
+        sqlite_where=text("patient IS NOT NULL"),
+        postgresql_where=text("patient IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 
-PREDICTION_COLUMNS = tuple(c.name for c in predictions.columns if c.name != "received_at")
+SEAL_COLUMNS = tuple(column.name for column in seal_columns())
+
+PREDICTION_COLUMNS = tuple(
+    c.name for c in predictions.columns if c.name not in ("received_at", *SEAL_COLUMNS)
+)
 """The order of a row's values in `Log.append`; `received_at` is not among them: the id says it."""
+
+SHOWN_COLUMNS = tuple(c for c in predictions.columns if c.name not in ("patient", *SEAL_COLUMNS))
+"""What is read back and exported of a prediction."""
 
 outcomes = Table(
     "outcomes",
@@ -131,11 +161,40 @@ outcomes = Table(
     Column("received_at", UtcDateTime, nullable=False),
     Column("outcome", SmallInteger, nullable=False),
     Column("observed_at", UtcDateTime),
+    Column("key_id", String(64)),
+    *seal_columns(),
     ForeignKeyConstraint(
         ["prediction_id", "received_at"], ["predictions.id", "predictions.received_at"]
     ),
     CheckConstraint(one_of("outcome", 0, 1), name="outcome"),
     sqlite_with_rowid=False,
+)
+
+PREDICTIONS_AND_OUTCOMES = (predictions, outcomes)
+
+writers = Table(
+    "writers",
+    metadata,
+    # Whoever sealed entries: one committing thread of one process (db.chain).
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", ID, nullable=False),  # a UUIDv7: it says when the writer began
+    Column("format", SmallInteger, nullable=False),  # of its entries' content
+    Column("unsealed", BigInteger, nullable=False),  # rows without a seal when the first one began
+    Column("seal", LargeBinary, nullable=False),
+)
+
+removals = Table(
+    "removals",
+    metadata,
+    # Entries that were removed on purpose, signed (db.removals). Writer 0: rows without a seal.
+    Column("writer", Integer, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("removed_at", UtcDateTime, nullable=False),
+    Column("digest", LargeBinary),  # of the one entry that was erased
+    Column("seal", LargeBinary),  # of the last entry
+    Column("signature", LargeBinary, nullable=False),
 )
 
 models = Table(

@@ -48,7 +48,7 @@ if [ -n "$dry" ]; then
 fi
 
 namespace=cardiowatch
-for secret in cardiowatch-database cardiowatch-keys cardiowatch-dashboard; do
+for secret in cardiowatch-database cardiowatch-keys cardiowatch-seal cardiowatch-dashboard; do
     kubectl get secret "$secret" --namespace "$namespace" >/dev/null 2>&1 ||
         fail "the secret $secret is missing in $namespace: docs/operations.md, First deployment"
 done

@@ -26,6 +26,7 @@ from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.queries import Reader
 from db.results import add_load_test
+from db.seals import make_key
 from perf.bodies import write_bodies
 from perf.client import PATH
 from perf.machine import environment
@@ -112,6 +113,7 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
         ours[ON_POSTGRESQL] = ("api", options.database, options.workers)
     ours[NO_LOG] = ("perf.baselines.no_log", f"sqlite:///{folder}/no-log.db", 1)
     on, model_dir = cores()[0], load_settings().model_dir
+    make_key(folder / "log.db.key")  # ours seals its rows on SQLite, as `make run` has it
     servers = {}
     for name, (module, database, workers) in ours.items():
         migrate(database, lambda _: None)
@@ -215,6 +217,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="seconds, to see that it works")
     parser.add_argument("--rounds", type=int, help="default: 3, with --quick 1")
     parser.add_argument("--seconds", type=float, help="of every scenario, instead of 15 to 60")
+    parser.add_argument(
+        "--connections",
+        type=int,
+        choices=[s.connections for s in SCENARIOS],
+        help="only the scenario with so many",
+    )
     parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL, measured as well")
     parser.add_argument("--workers", type=int, default=1, help="processes of our API on it")
     parser.add_argument("--peers", action="store_true", help="MLServer, LitServe and BentoML, too")
@@ -226,6 +234,8 @@ def _parse() -> argparse.Namespace:
 def bench(options: argparse.Namespace, folder: Path, stack: ExitStack, found: Found) -> None:
     """Measure everything; what is found is in `found` as soon as it is."""
     scenarios: tuple[Scenario, ...] = QUICK if options.quick else SCENARIOS
+    if options.connections:
+        scenarios = tuple(s for s in SCENARIOS if s.connections == options.connections)
     if options.seconds:
         scenarios = tuple(replace(s, seconds=options.seconds) for s in scenarios)
     bodies = folder / "bodies.jsonl"

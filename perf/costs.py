@@ -1,6 +1,7 @@
 """What each kind of request costs the service: CPU per request, or per patient of a batch.
 
-`python -m perf.costs` starts the service on a scratch SQLite file and the bare FastAPI echo, asks
+`python -m perf.costs` starts the service on two scratch SQLite files, one of them with a key that
+seals its rows (docs/record.md), and the bare FastAPI echo, asks
 each kind in turns over kept connections, round after round, and prints medians and their ratio to
 a good single request. CPU is the kernel's count for the whole service.
 """
@@ -23,13 +24,13 @@ from typing import NamedTuple
 import uvloop
 
 from db.migrate import migrate
+from db.seals import make_key
 from perf.client import PATH, Connection, as_requests, connect
 from perf.replay import bodies
 from perf.servers import ROOT, Server, ServerFailed, cores, pinned
 from settings import load_settings
 
 SINGLE = "POST /predict, good"
-_CONNECTIONS = 64
 _BATCH = 100
 
 
@@ -54,8 +55,9 @@ class Cost(NamedTuple):
 class Asking:
     """Sends a number of requests, one under way on each connection, and checks each status."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Kind, connections: int) -> None:
         self._kind = kind
+        self._connections = connections
         self._sent = 0
         self._answered = 0
         self._wrong: int | None = None
@@ -69,7 +71,8 @@ class Asking:
             Another status came, or a connection broke.
         """
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        opened = await connect(self._kind.server.port, _CONNECTIONS, self._on_answer, self._on_loss)
+        port = self._kind.server.port
+        opened = await connect(port, self._connections, self._on_answer, self._on_loss)
         began = perf_counter()
         for connection in opened:
             self._send(connection)
@@ -104,7 +107,7 @@ def _get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
-def kinds(ours: Server, echo: Server, number: int) -> list[Kind]:
+def kinds(ours: Server, sealed: Server, echo: Server, number: int) -> list[Kind]:
     """Return what is asked; the refused bodies are those of usual mistakes."""
     patients = list(bodies(1000, 0))
     lines = [json.dumps(patient).encode() for patient in patients]
@@ -120,8 +123,11 @@ def kinds(ours: Server, echo: Server, number: int) -> list[Kind]:
     batched = as_requests(batches, batch_path)
     return [
         Kind(SINGLE, ours, single, number, 200),
+        Kind(f"{SINGLE}, its row sealed", sealed, single, number, 200),
         Kind(f"POST /predict/batch, of {_BATCH}, a patient", ours, batched, number // 20, 200,
              _BATCH),
+        Kind(f"POST /predict/batch, of {_BATCH}, a patient, sealed", sealed, batched, number // 20,
+             200, _BATCH),
         Kind("POST /predict, age 150: 422", ours, refused(age=150), number, 422),
         Kind("POST /predict, cp 3 without a coding: 422", ours, refused(cp=3), number, 422),
         Kind("POST /predict, not JSON: 422", ours, as_requests([b"age=63"]), number, 422),
@@ -132,12 +138,12 @@ def kinds(ours: Server, echo: Server, number: int) -> list[Kind]:
     ]  # fmt: skip
 
 
-def measure(kind: Kind) -> Cost:
+def measure(kind: Kind, connections: int) -> Cost:
     """Ask one kind for a round."""
     kind.server.settle()
     before = kind.server.cpu_s()
     with pinned(cores()[1]):
-        elapsed = uvloop.run(Asking(kind).run())
+        elapsed = uvloop.run(Asking(kind, connections).run())
     after = kind.server.cpu_s()
     if before is None or after is None:
         raise ServerFailed("the CPU of a process can be read on Linux only")
@@ -156,33 +162,37 @@ def table(found: dict[str, list[Cost]]) -> str:
         lines.append(
             f"| {name} | {median(cost.cpu_us for cost in costs):.0f} "
             f"| {median(cost.cpu_us / good.cpu_us for cost, good in pairs):.2f} "
-            f"| {median(cost.per_s / good.per_s for cost, good in pairs):.1f} |"
+            f"| {median(cost.per_s / good.per_s for cost, good in pairs):.2f} |"
         )
     return "\n".join(lines)
 
 
-def run(rounds: int, number: int) -> str:
+def run(rounds: int, number: int, connections: int) -> str:
     """Measure everything in turns and return the table."""
     with ExitStack() as stack:
         (ROOT / "var").mkdir(exist_ok=True)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
-        url = f"sqlite:///{folder}/log.db"
-        migrate(url, lambda _: None)
-        on = cores()[0]
-        ours = stack.enter_context(
-            Server(("-m", "api"), health="/readyz", on=on, database_url=url,
-                   model_dir=load_settings().model_dir)
-        )  # fmt: skip
+        on, model_dir = cores()[0], load_settings().model_dir
+        make_key(folder / "sealed.db.key")
+        services = []
+        for name in ("log", "sealed"):
+            url = f"sqlite:///{folder}/{name}.db"
+            migrate(url, lambda _: None)
+            service = Server(
+                ("-m", "api"), health="/readyz", on=on, database_url=url, model_dir=model_dir
+            )
+            services.append(stack.enter_context(service))
+        ours, sealed = services
         uvicorn = ("-m", "uvicorn", "perf.baselines.echo:app", "--port", "{port}")
         quiet = ("--log-level", "warning", "--no-access-log")
         echo = stack.enter_context(Server((*uvicorn, *quiet), health="/openapi.json", on=on))
-        asked = kinds(ours, echo, number)
+        asked = kinds(ours, sealed, echo, number)
         for kind in asked:
-            measure(kind._replace(number=_CONNECTIONS))
+            measure(kind._replace(number=connections), connections)
         found: dict[str, list[Cost]] = {kind.name: [] for kind in asked}
         for round_ in range(1, rounds + 1):
             for kind in asked:
-                found[kind.name].append(measure(kind))
+                found[kind.name].append(measure(kind, connections))
             print(f"round {round_} of {rounds}", file=sys.stderr)
     return table(found)
 
@@ -192,10 +202,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m perf.costs", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=4000, help="of each kind in a round")
+    parser.add_argument("--connections", type=int, default=64, help="that ask at once")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     try:
-        print(run(options.rounds, options.requests))
+        print(run(options.rounds, options.requests, options.connections))
     except (ServerFailed, OSError) as error:
         print(f"Nothing can be measured: {error}", file=sys.stderr)
         return 1

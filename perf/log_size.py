@@ -63,7 +63,7 @@ def rows(number: int) -> Iterator[tuple[Any, ...]]:
         ms = end - DAYS * 86_400_000 * (number - i) // number
         p = chance.random()
         who = "what-if" if i % 10 == 0 else "live"
-        answer = (p, int(p >= 0.5), 0.5, VERSION, 1.5)
+        answer = (p, int(p >= 0.5), 0.5, VERSION, 1.5, None, None)
         yield (new_id(ms), who, *known[i % len(known)], *answer)
 
 
@@ -124,7 +124,9 @@ async def append_latencies(log: Log, seconds: float) -> list[float]:
     known, latencies = patients(1_000), []
 
     async def append(due: float, patient: tuple[float | None, ...]) -> None:
-        await log.append([(new_id(), "load-test", *patient, 0.25, 0, 0.5, VERSION, 1.5)])
+        await log.append(
+            [(new_id(), "load-test", *patient, 0.25, 0, 0.5, VERSION, 1.5, None, None)]
+        )
         latencies.append(1000 * (clock() - due))
 
     began, sent = clock(), 0

@@ -58,7 +58,7 @@ class Cluster:
     def _data(self) -> str:
         return str(self.folder / "data")
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str) -> str:
         command = [str(self._programs / program), *arguments]
         if self._user:
             # Not Popen's `user`: the wrapper may need root.
@@ -70,6 +70,7 @@ class Cluster:
         )
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}")
+        return done.stdout
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
@@ -123,6 +124,20 @@ class Cluster:
         name = f"test_{next(_number)}"
         self._run("createdb", "-h", str(self.folder), "-U", "test", "-T", "template0", name)
         return name
+
+    def ask(self, database: str, query: str) -> str:
+        """Return what a query finds, cells parted by `|`."""
+        options = ("-h", str(self.folder), "-U", "test", "-d", database, "--no-psqlrc", "-At")
+        return self._run("psql", *options, "-c", query).strip()
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of all its processes so far, ended ones too; Linux only."""
+        ticks = 0
+        for process in self._processes():
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            # utime and stime; of the main process those of its ended children, too.
+            ticks += sum(map(int, fields[11 : 15 if process == self._main() else 13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def drop(self, database: str) -> None:
         """Drop a database, whoever uses it."""

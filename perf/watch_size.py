@@ -1,13 +1,13 @@
-"""Measure a monitoring pass over a large log: `python -m perf.watch_size --rows 1000000`.
+"""Measure drift and monitoring over large logs: `python -m perf.watch_size --rows 10000 1000000`.
 
-Writes a history of thirty days through the log's own writer, rolls it up, and makes one pass over
-all of it in a process of its own. Prints CPU seconds of each part, and the peak memory.
+For each size it fills a scratch log with thirty days, rolls it up with the log's own roller and, in
+a process of its own, reads the window, gives a verdict and makes a whole monitoring pass. Prints a
+row of a table for each size: CPU seconds, median of five, and the process's peak memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import resource
 import subprocess
 import sys
@@ -16,14 +16,17 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
-from db.engine import DatabaseUnavailable
-from db.log import LogTaken, LogUnavailable
+from db.engine import DatabaseUnavailable, connect, transaction
+from db.inserts import inserter
+from db.marks import Marks
 from db.migrate import migrate
 from db.queries import Reader
-from perf.log_size import DAYS, roll_up, write
+from db.seals import UNSEALED
 from pipeline import drift
 from pipeline.model import ModelError, load
 from pipeline.monitor import training
@@ -31,46 +34,90 @@ from pipeline.passes import Window, look
 from pipeline.schema import NAMES
 from settings import SettingsError, load_settings
 
+REPEATS = 5
+PER_TRANSACTION = 100_000  # rows; the log's writer commits what waits, here nobody does
+HEAD = """\
+| rows logged | in the window | counts | sample | verdict | together | whole pass | peak memory |
+|---:|---:|---:|---:|---:|---:|---:|---:|"""
+
 T = TypeVar("T")
 
 
-def timed(what: str, work: Callable[[], T]) -> T:
-    """Do it twice, print the CPU seconds of the second time, return what it gave."""
-    work()
-    began = time.process_time()
-    result = work()
-    print(f"{what}: {time.process_time() - began:.3f} s of CPU", flush=True)
-    return result
+def fill(url: str, number: int) -> None:
+    """Write a history with the log's own INSERT and marks, many rows in a transaction."""
+    from perf.log_size import rows  # brings the writer, which who measures has no use for
+
+    engine = connect(url)
+    insert, marks, history = inserter(engine), Marks(), rows(number)
+    while part := list(islice(history, PER_TRANSACTION)):
+        with transaction(engine) as connection:
+            insert(connection, part, [UNSEALED] * len(part))
+            marks.add(connection, part)
+    engine.dispose()
 
 
-def measure(url: str) -> None:
-    """Time the parts of a pass over the last thirty days."""
+def prepare(url: str, number: int) -> None:
+    """Make a log of a size, rolled up; say how long that took."""
+    from perf.log_size import roll_up
+
+    migrate(url, lambda _: None)
+    began = time.perf_counter()
+    fill(url, number)
+    filled = time.perf_counter() - began
+    buckets, seconds = roll_up(url)
+    print(
+        f"{number:,} rows written in {filled:,.0f} s, {buckets:,} buckets rolled up in"
+        f" {seconds:,.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """Do it once to warm up and then some times more; return its result and the CPU seconds."""
+    result, seconds = work(), []
+    for _ in range(REPEATS):
+        began = time.process_time()
+        work()
+        seconds.append(time.process_time() - began)
+    return result, median(seconds)
+
+
+def measure(url: str, number: int) -> str:
+    """Time a verdict and a pass over the last 29 days of a log; return a row of the table."""
     folder = load_settings().model_dir
     model = load(folder)
     trained = training(model, folder)
     until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
-    since = until - timedelta(days=DAYS - 1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    since = until - timedelta(days=29)
     with closing(Reader(url)) as reader:
-        counts = timed("counts", lambda: reader.counts(since=since, until=until, source="live"))
-        print(f"{counts.n:,} rows in the window, {'exact' if counts.exact else 'a sample'}")
-        rows = timed(
-            "sample", lambda: reader.sample(since=since, until=until, source="live", n=counts.n)
+        counts, counted = timed(lambda: reader.counts(since=since, until=until, source="live"))
+        rows, sampled = timed(
+            lambda: reader.sample(since=since, until=until, source="live", n=counts.n)
         )
         values = [row[1 : 1 + len(NAMES)] for row in rows]
-        timed(
-            "drift verdict on counts, sample in hand",
+        _, judged = timed(
             lambda: drift.compare_counts(
                 trained.counts, counts.values, reference_sample=trained.rows, sample=values
-            ),
+            )
         )
-        timed(
-            "drift verdict on counts alone",
-            lambda: drift.compare_counts(trained.counts, counts.values),
-        )
-        timed("whole pass", lambda: look(reader, Window("live", since, until), model, trained))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"peak memory {peak / 1024:,.0f} MB, {(peak - before) / 1024:,.0f} MB of it for the pass")
+        of_verdict = _peak()
+        _, passed = timed(lambda: look(reader, Window("live", since, until), model, trained))
+    return (
+        f"| {number:,} | {counts.n:,} | {counted:.3f} s | {sampled:.3f} s | {judged:.3f} s |"
+        f" **{counted + sampled + judged:.2f} s** | {passed:.2f} s |"
+        f" {of_verdict:.0f} MB; {_peak():.0f} MB with the pass |"
+    )
+
+
+def _peak() -> float:
+    """Return the most memory that this process has held, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _measured_apart(url: str, number: int) -> int:
+    command = [sys.executable, "-m", "perf.watch_size", "--rows", str(number), "--measure", url]
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - ourselves
 
 
 def main() -> int:
@@ -78,26 +125,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m perf.watch_size", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--rows", type=int, default=1_000_000, help="to write; 0 = as it is")
-    parser.add_argument("--database", help="URL of a scratch database; default: a temporary file")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the logs"
+    )
+    parser.add_argument("--keep", metavar="FOLDER", help="keep the logs there, and use them again")
     parser.add_argument("--measure", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
         if options.measure:
-            measure(options.measure)
+            print(measure(options.measure, options.rows[0]), flush=True)
             return 0
-        with tempfile.TemporaryDirectory() as folder:
-            url = options.database or f"sqlite:///{Path(folder) / 'log.db'}"
-            migrate(url, lambda _: None)
-            if options.rows:
-                asyncio.run(write(url, options.rows))
-            buckets, seconds = roll_up(url)
-            print(f"{buckets:,} buckets rolled up in {seconds:,.0f} s", flush=True)
-            command = [sys.executable, "-m", "perf.watch_size", "--measure", url]
-            return subprocess.run(command, check=False).returncode  # noqa: S603 - ourselves
-    except (
-        DatabaseUnavailable, LogTaken, LogUnavailable, ModelError, SettingsError
-    ) as error:  # fmt: skip
+        with tempfile.TemporaryDirectory() as scratch:
+            logs = {n: Path(options.keep or scratch) / f"log-{n}.db" for n in options.rows}
+            for number, file in logs.items():
+                if not file.exists():
+                    prepare(f"sqlite:///{file}", number)
+            print(HEAD, flush=True)
+            return max(_measured_apart(f"sqlite:///{file}", n) for n, file in logs.items())
+    except (DatabaseUnavailable, ModelError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.codings import Coding, decoder
+from pipeline.command import add_file, coding_of
 from pipeline.data import DataError, Patients, read
 from pipeline.label import LabelCheck, check_label, is_inverted
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind
@@ -251,13 +252,10 @@ def main() -> int:
         epilog="exit code: 0 = usable, 1 = the label is inverted, 2 = the file cannot be read "
         "(or wrong usage), 3 = another error for which training refuses the file",
     )
-    parser.add_argument("file", type=Path, help="UCI, Kaggle-coded or study-project CSV")
-    parser.add_argument("--json", action="store_true", help="write JSON instead of words")
-    codings = [Coding.UCI.value, Coding.KAGGLE.value]
-    parser.add_argument("--coding", choices=codings, help="the coding, when it cannot be told")
+    add_file(parser, "UCI, Kaggle-coded or study-project CSV")
     arguments = parser.parse_args()
     try:
-        result = audit(arguments.file, Coding(arguments.coding) if arguments.coding else None)
+        result = audit(arguments.file, coding_of(arguments))
     except DataError as error:
         print(f"audit: {error}", file=sys.stderr)
         return EXIT_UNREADABLE

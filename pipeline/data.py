@@ -85,7 +85,11 @@ def read(path: str | Path, coding: Coding | None = None) -> Patients:
     DataError
         Whatever is wrong with the file.
     """
-    content = _bytes(Path(path))
+    return parse(_bytes(Path(path)), coding)
+
+
+def parse(content: bytes, coding: Coding | None = None) -> Patients:
+    """Read the bytes of such a file; as `read`."""
     header, rows, first_line = _split(_text(content))
     columns = _columns(header)
     cells = {name: [row[i].strip().lower() for row in rows] for name, i in columns.items()}

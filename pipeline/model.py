@@ -61,6 +61,11 @@ class Model:
         self.training_range: dict[str, tuple[float, float]] = {
             name: (float(low), float(high)) for name, (low, high) in card["training_range"].items()
         }
+        self._seen = tuple(
+            (NAMES.index(name), *self.training_range[name])
+            for name in NAMES
+            if name in self.training_range
+        )
         self._sets = np.array(card["interval"]["sets"], dtype=float)
         self._sets_by_column = np.ascontiguousarray(self._sets.T)
         expected = ["intercept", *(column.name for column in COLUMNS)]
@@ -153,11 +158,12 @@ class Model:
     def unseen(self, row: Row) -> list[tuple[str, str]]:
         """List the values outside the training data's range as (feature name, sentence)."""
         found = []
-        for feature, value in zip(FEATURES, row, strict=True):
-            if value is None or feature.name not in self.training_range:
+        for i, low, high in self._seen:
+            value = row[i]
+            if value is None:
                 continue
-            low, high = self.training_range[feature.name]
             if value < low or value > high:
+                feature = FEATURES[i]
                 unit = f" {feature.unit}" if feature.unit else ""
                 trained = f"trained on {low:g}-{high:g}{unit}"
                 found.append((feature.name, f"the model has not seen such a value ({trained})"))

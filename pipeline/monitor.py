@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import logs
 from db.engine import DatabaseUnavailable
 from db.queries import Reader
 from db.results import Pass, add_pass, pass_key
@@ -178,11 +179,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Make the missing passes; 0 = made, whatever they found, unless `--fail-on` says otherwise."""
+    """Make the missing passes; 0 = made, whatever they found, unless `--fail-on` says otherwise.
+
+    An empty log is a result too: a new cluster's first jobs find nothing to look at.
+    """
     options = _parser().parse_args()
     last: Pass | None = None
     try:
         settings = load_settings()
+        logs.start(settings.log_format)
         for last in monitor(
             settings,
             source=options.source,
@@ -190,18 +195,20 @@ def main() -> int:
             until=options.until,
             most=options.catch_up,
         ):
-            print(f"{last.since:%Y-%m-%d %H:%M}  {last.status:5}  {last.verdict}", flush=True)
+            text = f"{last.since:%Y-%m-%d %H:%M}  {last.status:5}  {last.verdict}"
+            logs.program.info(text, extra={"status": last.status})
         with closing(Reader(settings.database_url)) as reader:
             newest = reader.passes(source=options.source, limit=1)
-    except (
-        DatabaseUnavailable, SettingsError, ModelError, DataError, NothingToWatch
-    ) as error:  # fmt: skip
-        print(f"monitor: {error}", file=sys.stderr)
+    except NothingToWatch as empty:
+        logs.program.warning(f"monitor: nothing logged yet. {empty}")
+        return 0
+    except (DatabaseUnavailable, SettingsError, ModelError, DataError) as error:
+        logs.program.error(f"monitor: {error}")
         return 1
     if last is None:
-        print("monitor: every window has its report already", file=sys.stderr)
+        logs.program.warning("monitor: every window has its report already")
     elif last.source != "live":
-        print(f"monitor: {last.source} patients, not live ones", file=sys.stderr)
+        logs.program.warning(f"monitor: {last.source} patients, not live ones")
     bad = {"red": ("red",), "amber": ("amber", "red"), None: ()}[options.fail_on]
     return RED_EXIT if newest and newest[0]["status"] in bad else 0
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from math import floor
+from math import floor, inf
 from types import MappingProxyType
 
 TARGET = "disease"
@@ -228,20 +228,31 @@ def usual_range(feature: Feature, age: float) -> tuple[float | None, float | Non
     return feature.usual_low, feature.usual_high
 
 
-_NUMERIC = tuple((i, feature) for i, feature in enumerate(FEATURES) if feature.is_numeric)
+def _line(feature: Feature) -> tuple[float, float, float]:
+    """Return the lower end, the upper end at age 0, and what a year takes from the upper end."""
+    low, high = usual_range(feature, 0)
+    later = usual_range(feature, 1)[1]
+    a_year = 0.0 if high is None or later is None else high - later
+    return -inf if low is None else low, inf if high is None else high, a_year
+
+
+_LINES = tuple((i, *_line(f)) for i, f in enumerate(FEATURES) if f.is_numeric)
+"""The usual ranges once more, as every prediction compares them."""
 
 
 def unusual(row: Row) -> list[tuple[str, str]]:
     """List the plausible but unusual values of one patient as (feature name, sentence)."""
     age = row[_AGE]
-    found = []
-    for i, feature in _NUMERIC:
+    found: list[tuple[str, str]] = []
+    if age is None:
+        return found
+    for i, low, high, a_year in _LINES:
         value = row[i]
-        if value is None or age is None:
+        if value is None:
             continue
-        low, high = usual_range(feature, age)
-        if low is not None and value < low:
-            found.append((feature.name, f"unusually low: below {low:g} {feature.unit}"))
-        elif high is not None and value > high:
-            found.append((feature.name, f"unusually high: above {high:g} {feature.unit}"))
+        if value < low:
+            found.append((NAMES[i], f"unusually low: below {low:g} {FEATURES[i].unit}"))
+        elif value > high - a_year * age:
+            high -= a_year * age
+            found.append((NAMES[i], f"unusually high: above {high:g} {FEATURES[i].unit}"))
     return found

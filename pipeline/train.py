@@ -17,11 +17,18 @@ from pipeline.audit import Audit, audit_patients
 from pipeline.data import HEART_CSV, DataError, Patients, read
 from pipeline.design import Array, design
 from pipeline.fit import bootstrap
+from pipeline.gate.power import measure as measure_gate
 from pipeline.model import Model, ModelError, from_json
 from pipeline.poisoning import MAX_SEEDS, SEEDS
 from pipeline.poisoning import run as poison
 from pipeline.schema import NAMES
-from pipeline.training.evidence import SERVED, external, study_challengers, study_treatments
+from pipeline.training.evidence import (
+    SERVED,
+    audited,
+    external,
+    study_challengers,
+    study_treatments,
+)
 from pipeline.training.reference import coefficients, fit_reference
 from pipeline.training.scorecard import build, standardise, write_bundle
 from pipeline.training.treatments import SEED, augmented
@@ -29,6 +36,7 @@ from settings import SettingsError, load_settings
 
 N_SETS = 400  # the ends of a 95 % interval then rest on 10 sets each
 MIN_PER_CLASS = 20  # five folds need some of either class
+GATE_SPLITS = 100  # a quarter of what `pipeline.gate.power` takes by default: 6 s of CPU
 PARITY = 1e-12  # log-odds arithmetic in two orders; anything above is another model
 
 
@@ -155,8 +163,13 @@ def train(
     )
 
     explanations = study_explanations(data.rows, data.y, model)
+    if not explanations["challengers"]:
+        _say("note: shap is not installed, so the challengers are not explained")
     _say(f"poisoning the labels: 5 attacks, 3 defences, {seeds} seeds")
-    poisoned = poison(data.rows, data.y, seeds=seeds, c=c, progress=_bar)
+    poisoned = poison(data.rows, data.y, seeds=seeds, c=c, progress=_bar).to_dict()
+    poisoned["settings"]["data"] = data.audit.file
+    _say(f"measuring the gate for new labels: {GATE_SPLITS} splits")
+    gate = measure_gate(data.rows, data.y, c, splits=GATE_SPLITS, progress=_bar)
     evidence = {
         "version": model.version,
         "data": {
@@ -167,11 +180,13 @@ def train(
             "missing": dict(data.audit.missing),
             "label_corrected": data.corrected,
         },
+        "audit": audited(data.audit),
         "cross_validation": treatments.pop("cross_validation"),
         "confidence": treatments.pop("confidence"),
         "fairness": treatments.pop("fairness"),
         "explanations": explanations,
-        "poisoning": poisoned.to_dict(),
+        "poisoning": poisoned,
+        "gate": gate.to_dict(),
         "treatments": treatments,
         "challengers": challengers,
         "external": [

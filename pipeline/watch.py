@@ -90,11 +90,18 @@ def of_drift(windows: Iterable[tuple[str, DriftResult]]) -> list[Finding]:
 
 
 def _named(result: DriftResult) -> str:
-    labels = [BY_NAME[name].label for name in result.drifted]
-    names = [a if a[1].isupper() else a[0].lower() + a[1:] for a in labels]  # ST stays ST
+    names = [_inside(name) for name in result.drifted]
     if not names:
-        return "no single finding stands out"
+        if result.look_first is None:
+            return "no single finding stands out"
+        return f"no finding alone is certain, look first at {_inside(result.look_first)}"
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _inside(name: str) -> str:
+    """Return a finding's name as it stands inside a sentence; ST stays ST."""
+    label = BY_NAME[name].label
+    return label if label[1].isupper() else label[0].lower() + label[1:]
 
 
 def of_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> list[Finding]:

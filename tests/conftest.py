@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from db.seals import SealKey, make_key
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -28,7 +30,7 @@ def _no_settings_of_this_machine() -> None:
 def model_dir() -> Path:
     """The model as `make train` makes it, kept for as long as what makes it is unchanged."""
     made_from = hashlib.sha256()
-    for source in (*sorted(ROOT.glob("pipeline/*.py")), ROOT / "data" / "heart.csv"):
+    for source in (*sorted(ROOT.glob("pipeline/**/*.py")), ROOT / "data" / "heart.csv"):
         made_from.update(source.read_bytes())
     folder = ROOT / "var" / "test-models" / made_from.hexdigest()[:12]
     if not folder.exists():
@@ -39,6 +41,14 @@ def model_dir() -> Path:
         with contextlib.suppress(OSError):  # another worker was faster
             part.rename(folder)
     return folder
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> SealKey:
+    """A new key for a log: beside the file of `sqlite_url`, where programs look for it."""
+    path = tmp_path / "log.db.key"
+    make_key(path)
+    return SealKey(bytes.fromhex(path.read_text().strip()), path)
 
 
 def shared(name: str) -> Path:

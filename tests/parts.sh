@@ -1,20 +1,32 @@
 #!/bin/sh
-# The parts of the tests that pip cannot install: PostgreSQL, Chromium and wrk.
-# As root on Debian or Ubuntu they are installed; otherwise the command that does it is printed.
+# The parts of the tests that pip cannot install: PostgreSQL, Chromium, wrk, HAProxy, and an OpenID
+# Connect provider from npm. As root on Debian or Ubuntu they are installed; otherwise the command
+# that does it is printed.
 set -u
+cd "$(dirname "$0")" || exit 1
 missing=
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 ||
     missing="$missing postgresql"
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 ||
     command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
-[ -z "$missing" ] && exit 0
+command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
+
+provider() { # locked with hashes; nothing of it runs at installation
+    [ -e dashboard/oidc/node_modules/.package-lock.json ] && return 0
+    echo "Installing the OpenID Connect provider of the tests" >&2
+    (cd dashboard/oidc && npm ci --ignore-scripts --no-audit --no-fund --silent) && return 0
+    echo "It could not be installed; the tests of the login need it" >&2
+    [ "${CI:-}" != true ]
+}
+[ -z "$missing" ] && { provider; exit; }
 
 install="apt-get install --yes --no-install-recommends$missing"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Installing$missing for the tests" >&2
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update --quiet=2 && $install --quiet=2; } >/dev/null && exit 0
+    { apt-get update --quiet=2 && $install --quiet=2; } >/dev/null && { provider; exit; }
 fi
 echo "Missing for the tests:$missing. Install with: sudo $install (macOS: brew install$missing)" >&2
 [ "${CI:-}" = true ] && exit 1

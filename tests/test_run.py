@@ -34,11 +34,16 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
         printed = house.communicate(timeout=40)[0]
 
     assert len(items) == 100
+    log = Path(str(settings["database_url"]).removeprefix("sqlite:///"))
+    assert Path(f"{log}.key").stat().st_mode & 0o777 == 0o600
+    verified = run("-m", "db.verify", "--heads", f"{log}.key.heads", **settings)
+    assert verified.stdout.startswith("100 predictions and 0 outcomes"), verified
     assert {item["source"] for item in items} == {"synthetic"}
     assert house.returncode == 0, printed
     assert page in printed
     assert api in printed
     assert "Traceback" not in printed
+    assert "ERROR" not in printed
     for url in (api, page):
         with pytest.raises(httpx.ConnectError):
             httpx.get(url, trust_env=False)

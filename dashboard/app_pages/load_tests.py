@@ -7,6 +7,7 @@ from dashboard.load_tests import panels
 
 with widgets.reading_the_log("Load tests"):
     runs, unreadable = load.load_tests()
+    scaled = load.autoscaling()
     if runs:
         top = st.container()
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -21,3 +22,4 @@ with widgets.reading_the_log("Load tests"):
         panels.table(made, run)
     else:
         panels.nothing(unreadable=bool(unreadable))
+    panels.autoscaling(scaled)

@@ -1,6 +1,6 @@
 """Poisoning: what wrong labels would do to the model; a sentence, the curves, the tables."""
 
-from dashboard.poisoning import panels
+from dashboard.poisoning import gate, panels
 
 found = panels.found()
 if found is None:
@@ -9,5 +9,6 @@ else:
     panels.verdict(found)
     panels.curves(found)
     panels.study(found)
-    panels.reading()
+    panels.limits()
+    gate.gate()
     panels.again()

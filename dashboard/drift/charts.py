@@ -6,7 +6,7 @@ Grey = the reference, blue = the window; orange = named as changed, never the on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from math import floor, log10
 from typing import Any
 
@@ -19,6 +19,7 @@ from dashboard.texts import drift as texts
 from pipeline.drift.result import DriftResult, FeatureDrift
 from pipeline.schema import BY_NAME, NAMES, Feature
 
+_A_DAY = timedelta(days=1)
 _LEAST_P = 1e-6
 """Smaller p-values are drawn as this one: nobody acts differently upon them."""
 _BINS = 24
@@ -30,7 +31,7 @@ Counts = Mapping[float | None, int]
 
 def ranked_features(result: DriftResult) -> list[FeatureDrift]:
     """Return the features, what is hardest to explain by chance first."""
-    return sorted(result.features.values(), key=lambda f: (not f.drift, f.p_adjusted, -f.effect))
+    return sorted(result.features.values(), key=lambda f: f.rank)
 
 
 def ranked(result: DriftResult) -> go.Figure:
@@ -39,7 +40,7 @@ def ranked(result: DriftResult) -> go.Figure:
     evidence = [-log10(max(f.p_adjusted, _LEAST_P)) for f in found]
     bars = go.Bar(
         x=evidence,
-        y=[texts.label(f.name) for f in found],
+        y=[texts.wrapped(f.name) for f in found],
         orientation="h",
         marker_color=[ORANGE if f.drift else BLUE for f in found],
         text=[f"  {texts.effect(f)}{' · changed' if f.drift else ''}" for f in found],
@@ -151,10 +152,10 @@ def timeline(
     times = [day.since.astimezone(zone).replace(tzinfo=None) for day in days]
     whole = "As a whole"
     named = {name for day in days for name in day.named}
-    rows = [texts.label(name) for name in NAMES if name in named]
+    rows = [texts.wrapped(name) for name in NAMES if name in named]
     points: list[dict[str, Any]] = []
     for at, day in zip(times, days, strict=True):
-        names = [(texts.label(n), day.effects[n]) for n in day.named] if day.drift else []
+        names = [(texts.wrapped(n), day.effects[n]) for n in day.named] if day.drift else []
         for row, far in names or ([(whole, 0.2)] if day.drift else []):
             points.append({"x": at, "y": row, "size": 7 + 14 * min(1.0, far)})
     quiet = [at for at, day in zip(times, days, strict=True) if day.enough and not day.drift]
@@ -189,16 +190,24 @@ def timeline(
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     )  # fmt: skip
     figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=order[::-1], automargin=True
-    )
-    for change in changes:
+        type="category", categoryorder="array", categoryarray=order[::-1], automargin=True,
+        range=[-0.6 - 0.45 * len(changes), len(order) - 0.4],  # room for what was done
+    )  # fmt: skip
+    for line, change in enumerate(changes):
         since, until = (_moment(change[key], zone) for key in ("since", "until"))
         figure.add_vrect(
             x0=since, x1=until, fillcolor=GREY, opacity=0.12, line_width=0, layer="below",
-            annotation={"text": change["title"], "font": {"size": 12}, "yanchor": "bottom"},
+            # A line lower each, so that they stay apart where the bands are narrow.
+            annotation={
+                "text": change["title"], "font": {"size": 12}, "yanchor": "bottom",
+                "yshift": 14 * (len(changes) - 1 - line),
+            },
             annotation_position="bottom left",
         )  # fmt: skip
-    return figure.update_xaxes(type="date", showgrid=False)
+    figure.update_xaxes(type="date", showgrid=False)
+    if times:
+        figure.update_xaxes(range=[min(times) - _A_DAY, max(times) + 2 * _A_DAY])
+    return figure
 
 
 def _moment(text: str, zone: tzinfo) -> datetime:
@@ -221,7 +230,7 @@ def risk_over_time(days: Sequence[Day], zone: tzinfo) -> go.Figure:
 
 def timeline_height(days: Sequence[Day]) -> int:
     """Return the height in pixels that `timeline` needs."""
-    return 150 + 32 * (1 + len({name for day in days for name in day.named}))
+    return 190 + 32 * (1 + len({name for day in days for name in day.named}))
 
 
 def roc(points: Sequence[Sequence[float]]) -> go.Figure:

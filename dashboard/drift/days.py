@@ -7,7 +7,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from dashboard import widgets
+from dashboard import login, widgets
 from dashboard.drift import charts, reading
 from dashboard.drift.reading import Day, Span
 from dashboard.texts import drift as texts
@@ -46,8 +46,8 @@ def story(of: Span) -> None:
         for change in changes:
             begun, ended = (datetime.fromisoformat(change[key]) for key in ("since", "until"))
             st.markdown(
-                f"- **{change['title']}**, {texts.day_of(begun)} to {texts.day_of(ended)}: "
-                f"{change['sentence']}"
+                f"- **{general.as_written(change['title'])}**, {texts.day_of(begun)} to "
+                f"{texts.day_of(ended)}: {general.as_written(change['sentence'])}"
             )
 
 
@@ -80,13 +80,9 @@ def _alarm(alarms: Sequence[Day], source: str) -> None:
             format_func=lambda i: texts.day_of(alarms[i].since),
         )  # fmt: skip
         day = alarms[number]
-        st.page_link(
-            "app_pages/predictions.py", label="Requests behind this alarm →",
-            query_params=rows_of(day.since, day.until, source),
-        )  # fmt: skip
-        st.page_link(
-            "app_pages/drift.py", label="Compare this day →",
-            query_params={UNTIL: day.until.isoformat(), "drift_source": general.SOURCES[source]},
-        )  # fmt: skip
+        rows = rows_of(day.since, day.until, source)
+        login.link("predictions", "Requests behind this alarm →", rows)
+        compared = {UNTIL: day.until.isoformat(), "drift_source": general.SOURCES[source]}
+        login.link("drift", "Compare this day →", compared)
     names = numbers.listed([texts.inside(name) for name in day.named])
-    st.caption(f"{names[:1].upper()}{names[1:]}." if names else day.verdict)
+    st.caption(f"{names[:1].upper()}{names[1:]}." if names else general.as_written(day.verdict))

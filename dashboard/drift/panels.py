@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import load, widgets
+from dashboard import load, login, widgets
 from dashboard.drift import charts, days, reading
 from dashboard.drift.reading import Comparison, Span
 from dashboard.texts import drift as texts
 from dashboard.texts import general, numbers
+from dashboard.texts import trust as trust_texts
 from pipeline.schema import BY_NAME
 
 
@@ -95,11 +96,8 @@ def verdict(found: Comparison | None, of: Span, period: str, reference: str) -> 
         said.append(texts.NOT_EXACT)
     st.caption(" ".join(said))
     with st.container(horizontal=True):
-        st.page_link(
-            "app_pages/predictions.py",
-            label=f"See the {numbers.times(found.current.n, 'prediction')} behind this →",
-            query_params=days.rows_of(of.since, of.until, of.source),
-        )
+        label = f"See the {numbers.times(found.current.n, 'prediction')} behind this →"
+        login.link("predictions", label, days.rows_of(of.since, of.until, of.source))
 
 
 def ranked(found: Comparison) -> None:
@@ -156,8 +154,10 @@ def pairs(found: Comparison) -> None:
                 "Findings": [f"{texts.label(p.a)} and {texts.inside(p.b)}" for p in shown],
                 "Reference": [f"{p.correlation_reference:+.2f}" for p in shown],
                 "Window": [f"{p.correlation_current:+.2f}" for p in shown],
-                "Adjusted p-value": [texts.p_value(p.p_adjusted) for p in shown],
-                "Verdict": ["changed" if p.drift else "no change seen" for p in shown],
+                "Verdict": [
+                    f"{'changed' if p.drift else 'no change seen'}, {texts.p_value(p.p_adjusted)}"
+                    for p in shown
+                ],
             },
             border="horizontal",
             hide_index=True,
@@ -200,12 +200,12 @@ def table(found: Comparison) -> None:
 def trust(found: Mapping[str, Any] | None) -> None:
     """Draw how often the test is wrong, on simulated windows."""
     with widgets.card("How far can this be trusted?"):
-        st.caption(texts.TRUST_NOTE)
+        st.caption(trust_texts.NOTE)
         if found is None:
-            st.markdown(texts.NOT_CALIBRATED)
+            st.markdown(trust_texts.NOT_CALIBRATED)
             return
-        st.markdown(texts.trust(found))
+        st.markdown(trust_texts.trust(found))
         st.dataframe(
-            pd.DataFrame(texts.calibration_rows(found)), hide_index=True, key="calibration",
+            pd.DataFrame(trust_texts.rows(found)), hide_index=True, key="calibration",
             alt="Share of simulated windows that alarm, unchanged and changed",
         )  # fmt: skip

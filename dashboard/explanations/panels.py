@@ -28,9 +28,9 @@ _PICTURE = {
 }
 
 
-def verdict(fitted: Overall | None, logged: Overall | None) -> None:
+def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
     """Draw the page's one sentence and whom it is about."""
-    source, rows = patients.newest()
+    source, rows = patients.newest(n)
     st.caption(texts.whom(fitted, logged, source))
     st.title(texts.verdict(fitted, logged), anchor=False)
     if fitted is None:
@@ -167,9 +167,9 @@ def _challengers() -> Mapping[str, Any]:
     return dict(found.get("challengers", {}))
 
 
-def predictions() -> None:
+def predictions(n: int) -> None:
     """List the newest predictions with their strongest reasons; open any one by its id."""
-    _, rows = patients.newest()
+    _, rows = patients.newest(n)
     if not rows:
         return
     with widgets.card("Single predictions"):

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.texts import fairness as texts
 from pipeline.fairness.assessment import Gap, Grouping, Verdict
 from pipeline.fairness.tradeoff import THRESHOLDS
 
-_SHOWN = ("selection_rate", "recall", "fpr")
+SHOWN = ("selection_rate", "recall", "fpr")
 """Of many groups only these are drawn; the table holds the others."""
 
 COLORS = ("#3b7dd8", "#d8750f", "#0f8f8f", "#9068cf", "#a98000", "#7b8798", "#c2487b", "#4f9d4f")
@@ -27,7 +26,7 @@ def drawn(grouping: Grouping) -> list[Gap]:
     """Return the gaps that the picture shows."""
     many = len(grouping.groups) > 2
     return [
-        g for g in grouping.gaps if g.difference is not None and (not many or g.metric in _SHOWN)
+        g for g in grouping.gaps if g.difference is not None and (not many or g.metric in SHOWN)
     ]
 
 
@@ -58,7 +57,7 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
     _plain(figure, 44)
     figure.update_yaxes(autorange="reversed", categoryarray=names, ticksuffix="  ")
     return figure.update_xaxes(
-        zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1f"
+        zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1~f"
     )
 
 
@@ -67,77 +66,63 @@ def _name(gap: Gap, name_groups: bool) -> str:
     return f"{gap.group} · {label}" if name_groups else label
 
 
-def rates(grouping: Grouping) -> go.Figure:
-    """Draw every rate of every group with its 95 % range, one panel a rate."""
-    metrics = [m for m in texts.LABELS if any(m in group.rates for group in grouping.groups)]
+def rates(grouping: Grouping, metric: str) -> go.Figure:
+    """Draw one rate of every group with its 95 % range."""
     names = [group.name for group in grouping.groups]
-    figure = make_subplots(
-        rows=2,
-        cols=4,
-        shared_yaxes=True,
-        subplot_titles=[texts.LABELS[m] for m in metrics],
-        horizontal_spacing=0.03,
-        vertical_spacing=0.36,  # room for the axis of one row above the titles of the next
-    )
-    for place, metric in enumerate(metrics):
-        for group, color in zip(grouping.groups, COLORS, strict=False):
-            rate = group.rates[metric]
-            if rate.value is None:
-                continue
-            low, high = rate.interval
-            figure.add_scatter(
-                x=[rate.value],
-                y=[group.name],
-                mode="markers",
-                marker={
-                    "color": color,
-                    "size": 11,
-                    "symbol": "circle" if rate.enough else "circle-open",
-                },
-                error_x={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [high - rate.value],
-                    "arrayminus": [rate.value - low],
-                    "color": color,
-                    "thickness": 2,
-                },
-                hovertemplate=f"{texts.rate_words(rate)}<extra>{group.name}</extra>",
-                showlegend=False,
-                row=place // 4 + 1,
-                col=place % 4 + 1,
-            )
-    _plain(figure, 28)
-    figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], ticksuffix="  ")
+    figure = go.Figure()
+    for group, color in zip(grouping.groups, COLORS, strict=False):
+        rate = group.rates[metric]
+        if rate.value is None:
+            continue
+        low, high = rate.interval
+        figure.add_scatter(
+            x=[rate.value],
+            y=[group.name],
+            mode="markers",
+            marker={
+                "color": color,
+                "size": 11,
+                "symbol": "circle" if rate.enough else "circle-open",
+            },
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - rate.value],
+                "arrayminus": [rate.value - low],
+                "color": color,
+                "thickness": 2,
+            },
+            hovertemplate=f"{texts.rate_words(rate)}<extra>{group.name}</extra>",
+            showlegend=False,
+        )
+    _plain(figure, 8)
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=names[::-1], ticksuffix="  ",
+        range=[-0.5, len(names) - 0.5],
+    )  # fmt: skip
     return figure.update_xaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1], tickformat=".0%")
 
 
-def tradeoff(curves: Mapping[str, Mapping[str, Sequence[float | None]]], at: float) -> go.Figure:
-    """Draw how the rates of each group change with the threshold."""
-    figure = make_subplots(
-        rows=1,
-        cols=3,
-        subplot_titles=[texts.LABELS[metric] for metric in _SHOWN],
-        horizontal_spacing=0.05,
-    )
-    for column, metric in enumerate(_SHOWN, 1):
-        for i, (group, found) in enumerate(curves.items()):
-            figure.add_scatter(
-                x=THRESHOLDS,
-                y=found[metric],
-                name=group,
-                legendgroup=group,
-                showlegend=column == 1,
-                mode="lines",
-                line={"color": COLORS[i], "dash": _DASHES[i], "shape": "hv"},
-                hovertemplate="%{y:.0%}",
-                row=1,
-                col=column,
-            )
+def tradeoff(
+    curves: Mapping[str, Mapping[str, Sequence[float | None]]], metric: str, at: float
+) -> go.Figure:
+    """Draw how one rate of each group changes with the threshold."""
+    figure = go.Figure()
+    for i, (group, found) in enumerate(curves.items()):
+        figure.add_scatter(
+            x=THRESHOLDS,
+            y=found[metric],
+            name=group,
+            mode="lines",
+            line={"color": COLORS[i], "dash": _DASHES[i], "shape": "hv"},
+            hovertemplate="%{y:.0%}",
+        )
     figure.add_vline(x=at, line={"color": GREY, "dash": "dot", "width": 2})
-    _plain(figure, 28)
+    _plain(figure, 8)
     figure.update_layout(
-        hovermode="x unified", legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"}
+        hovermode="x unified",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
     )
     figure.update_xaxes(tickformat=".0%")
     return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")

@@ -66,12 +66,18 @@ def gaps(grouping: Grouping) -> None:
 
 
 def rates(grouping: Grouping) -> None:
-    """Draw the rates of each group."""
+    """Draw the rates of each group, a picture a rate, so that a narrow window has room for it."""
     with widgets.card("Rates of each group"):
         st.caption(texts.RATES_NOTE)
-        said = "Rates of each group with their ranges; the table below holds the numbers"
-        height = 130 + 2 * 34 * max(2, len(grouping.groups))
-        widgets.over_time(charts.rates(grouping), said, height, "rates")
+        panes = st.grid(4, min_column_width=230, gap="small")
+        for metric, label in texts.LABELS.items():
+            if not any(metric in group.rates for group in grouping.groups):
+                continue
+            with panes.cell():
+                st.markdown(f"**{label}**")
+                said = f"{label} of each group with its range; the table below holds the numbers"
+                height = 60 + 34 * max(2, len(grouping.groups))
+                widgets.over_time(charts.rates(grouping, metric), said, height, f"rates_{metric}")
 
 
 def differences(grouping: Grouping) -> None:
@@ -87,14 +93,14 @@ def differences(grouping: Grouping) -> None:
         rows.append(texts.difference_row("Equalized odds", grouping.equalized_odds, 0.0))
     with widgets.card("The usual two numbers"):
         st.caption(texts.DIFFERENCES_NOTE)
-        _table(rows, "Demographic parity and equalized odds differences")
+        widgets.table(rows, "Demographic parity and equalized odds differences")
 
 
 def tables(found: Assessment, grouping: Grouping) -> None:
     """Draw all gaps and rates as tables, with downloads."""
     with widgets.card("All numbers"):
         if grouping.gaps:
-            _table(
+            widgets.table(
                 [
                     {
                         "Rate": texts.LABELS[gap.metric],
@@ -109,7 +115,7 @@ def tables(found: Assessment, grouping: Grouping) -> None:
                 ],
                 "Signed gaps with ranges, p-values, denominators and verdicts",
             )
-        _table(
+        widgets.table(
             [
                 {"Rate": label, "Share": texts.MEANINGS[metric]}
                 | {g.name: texts.rate_words(g.rates[metric]) for g in grouping.groups}
@@ -139,11 +145,18 @@ def tradeoff(of: Assessed, attribute: str) -> None:
         at = st.slider("Threshold", 0.05, 0.95, IN_SERVICE, 0.01, key="threshold")
         st.markdown(texts.tradeoff(what_if(of.y, of.probability, groups, at, IN_SERVICE), at))
         curves = curve(of.y, of.probability, groups)
-        said = "Selection rate, recall and false positive rate of each group by threshold"
-        widgets.over_time(charts.tradeoff(curves, at), said, 360, "tradeoff")
+        panes = st.grid(3, min_column_width=280, gap="small")
+        for metric in charts.SHOWN:
+            with panes.cell():
+                label = texts.LABELS[metric]
+                st.markdown(f"**{label}**")
+                said = f"{label} of each group by threshold"
+                widgets.over_time(
+                    charts.tradeoff(curves, metric, at), said, 330, f"tradeoff_{metric}"
+                )
         st.caption(texts.RULES_NOTE)
         rules = what_ifs(of.y, of.probability, groups, IN_SERVICE)
-        _table([texts.rule_row(rule) for rule in rules], "Rules and what each would cost")
+        widgets.table(texts.rules_table(rules), "Rules and what each would cost")
 
 
 def nothing(whose: str) -> None:
@@ -157,10 +170,5 @@ def nothing(whose: str) -> None:
 
 
 def chosen(whose: str) -> Assessed | None:
-    """Return the patients that were chosen; None = there are none."""
-    return patients.training() if whose == "training" else patients.logged()
-
-
-def _table(rows: list[dict[str, str]], alt: str) -> None:
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    st.table(columns, border="horizontal", hide_index=True, alt=alt)
+    """Return the patients that were chosen, of logged ones as many as wanted; None = none."""
+    return patients.training() if whose == "training" else patients.logged(widgets.newest())

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.texts import load_tests as texts
 from dashboard.texts.numbers import milliseconds
+from pipeline.autoscaling import Autoscaling
 from pipeline.benchmark import ECHO, NO_LOG, ON_POSTGRESQL, OURS, OpenLoop, Summary
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -62,18 +63,13 @@ def per_second(of: Sequence[Summary]) -> go.Figure:
         },
         hovertemplate="%{y}: %{x:,.0f} a second<extra></extra>",
     )
-    words = go.Scatter(  # beside the whisker, not across it
-        x=[*(s.high for s in of), high],
-        y=names,
-        mode="text",
-        text=[*(f"  {_speed(s)}" for s in of), f"  {low:,} and {high:,}"],
-        textposition="middle right",
-        cliponaxis=False,
-        hoverinfo="skip",
+    figure = _horizontal(go.Figure([bars])).update_layout(showlegend=False)
+    # The figures stand below the names: beside the bars a narrow window would cut them.
+    said = [*(_speed(s) for s in of), f"{low:,} and {high:,}"]
+    figure.update_yaxes(
+        tickvals=names, ticktext=[f"{n}<br>{s}" for n, s in zip(names, said, strict=True)]
     )
-    top = max([*(s.high for s in of), high])
-    figure = _horizontal(go.Figure([bars, words])).update_layout(showlegend=False)
-    return figure.update_xaxes(range=[0, 1.45 * top], title="answers a second", tickformat=",")
+    return figure.update_xaxes(rangemode="tozero", title="answers a second", tickformat=",")
 
 
 def _speed(s: Summary) -> str:
@@ -211,6 +207,39 @@ def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     )
     return figure.update_xaxes(type="date", showgrid=False).update_yaxes(rangemode="tozero")
+
+
+def pods(record: Autoscaling) -> go.Figure:
+    """Draw how many pods ran; between two moments it is the number of the first."""
+    figure = _over_minutes(record, [m.pods for m in record.moments], "hv", "%{y} pods")
+    return figure.update_yaxes(range=[0, record.most + 0.5], dtick=1)
+
+
+def cpu(record: Autoscaling) -> go.Figure:
+    """Draw the CPU of all pods in percent of what they request, and the target."""
+    figure = _over_minutes(record, [m.cpu for m in record.moments], "linear", "%{y} %")
+    figure.add_hline(
+        y=record.target, line={"color": ORANGE, "dash": "dash", "width": 2},
+        annotation={"text": f"target {record.target} %", "font": {"color": ORANGE}},
+    )  # fmt: skip
+    return figure.update_yaxes(rangemode="tozero", ticksuffix=" %")
+
+
+def _over_minutes(
+    record: Autoscaling, values: Sequence[int | None], shape: str, shown: str
+) -> go.Figure:
+    line = go.Scatter(
+        x=[moment.at_s / 60 for moment in record.moments],
+        y=values,
+        mode="lines+markers",
+        line={"color": BLUE, "width": 3, "shape": shape},
+        marker={"size": 7},
+        hovertemplate=f"minute %{{x:.1f}}: {shown}<extra></extra>",
+    )
+    figure = go.Figure(line).update_layout(
+        margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False, showlegend=False
+    )
+    return figure.update_xaxes(title="minutes", showgrid=False, rangemode="tozero")
 
 
 def _horizontal(figure: go.Figure) -> go.Figure:

@@ -13,6 +13,7 @@ import streamlit as st
 from dashboard import widgets
 from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
+from pipeline.autoscaling import Autoscaling
 from pipeline.benchmark import ECHO, OURS, Benchmark, Summary
 
 Runs = Sequence[tuple[datetime, Benchmark]]
@@ -137,6 +138,26 @@ def open_loop(run: Benchmark) -> None:
             height = charts.rows_of(len(run.open_loop) - 1)
             said = "Milliseconds from when a request was due to its answer, at a fixed rate"
             widgets.over_time(charts.fixed_rate(run.open_loop), said, height, "fixed_rate")
+
+
+def autoscaling(kept: tuple[datetime, Autoscaling] | None) -> None:
+    """Draw what the newest watched autoscaler did, or say how one is watched."""
+    with widgets.card("When a cluster adds pods"):
+        if kept is None:
+            st.markdown(texts.NOT_WATCHED)
+            return
+        made, record = kept
+        st.markdown(texts.autoscaling(record))
+        st.caption(texts.watched(record, widgets.when(made)))
+        halves = st.grid(2, min_column_width=420, gap="small")
+        with halves.cell():
+            st.subheader("Pods", anchor=False)
+            said = f"Pods over time, {record.peak} at most"
+            widgets.over_time(charts.pods(record), said, 280, "pods")
+        with halves.cell():
+            st.subheader("CPU, percent of the request", anchor=False)
+            said = f"CPU over time beside its target of {record.target} %"
+            widgets.over_time(charts.cpu(record), said, 280, "pods_cpu")
 
 
 def table(made: datetime, run: Benchmark) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import jobs, load, widgets
+from dashboard import jobs, load, patients, widgets
 from dashboard.jobs import Job, State
 from dashboard.poisoning import charts
 from dashboard.texts import general
 from dashboard.texts import poisoning as texts
+from dashboard.texts.numbers import escaped
+from pipeline.data import HEART_CSV
 from pipeline.poisoning import C, Poisoning
 from pipeline.poisoning.attacks import ATTACKS, HIDDEN, RANDOM
 from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
@@ -48,7 +50,7 @@ def verdict(of: Poisoning) -> None:
     job: Job | None = st.session_state.get(_JOB)
     own = job is not None and job.state is State.DONE
     rests_on = texts.source(of.settings, own=own)
-    st.caption(f"{texts.TITLE} · {general.APP} · {rests_on}")
+    st.caption(f"{texts.TITLE} · {general.APP} · {escaped(rests_on)}")
     clean, flips, hidden = _study(of)
     known = {name: clean.bands[name] or _nan() for name in ("auc", "recall")}
     sentence = texts.verdict(
@@ -127,19 +129,19 @@ def study(of: Poisoning) -> None:
         st.table(columns, border="horizontal", hide_index=True, alt="Clean against poisoned")
 
 
-def reading() -> None:
-    """Draw what the figures cannot tell and what guards the training data."""
-    halves = st.grid(2, min_column_width=420, gap="small")
-    with halves.cell(), widgets.card(texts.LIMITS_TITLE):
+def limits() -> None:
+    """Draw what the figures cannot tell."""
+    with widgets.card(texts.LIMITS_TITLE):
         st.markdown(texts.LIMITS)
-    with halves.cell(), widgets.card(texts.GATE_TITLE):
-        st.markdown(texts.GATE)
 
 
 def again() -> None:
     """Draw the settings of a run of one's own, or its progress."""
     with widgets.card(texts.AGAIN_TITLE):
         st.markdown(texts.AGAIN)
+        trained_on = patients.trained_elsewhere()
+        if trained_on is not None:
+            st.info(texts.other_data(escaped(trained_on), HEART_CSV.name))
         job: Job | None = st.session_state.get(_JOB)
         if job is not None and not job.ended:
             _progress(job)

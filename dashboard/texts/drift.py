@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from textwrap import wrap
 from typing import Any
 
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import NBSP, listed, percent, times
-from pipeline.drift.blocks import MISSING, VALUES
+from pipeline.drift.families import MISSING, VALUES
 from pipeline.drift.result import DriftResult, FeatureDrift, Verdict
 from pipeline.schema import BY_NAME
 
@@ -45,17 +46,14 @@ CLASSIFIER_NOTE = (
     "that no finding shows alone. It takes about a minute, in a process of its own."
 )
 FAMILIES: Mapping[str, str] = {
-    "values": "values", "missing": "missing shares", "tails": "extremes and units",
+    "values": "values", "levels": "shares of categories",
+    "missing": "missing shares", "tails": "extremes and units",
     "digits": "rounding",
     "relations": "relations between findings",
     "pairs": "pairs of findings", "together": "all findings together",
     "given the others": "each finding given the others",
+    "column": "each finding, alone and given the others",
 }  # fmt: skip
-TRUST_NOTE = (
-    "Thousands of simulated windows, unchanged and changed on purpose, were given to the same "
-    "test. A clean window that alarms is a false alarm; a changed one that does not is a miss."
-)
-NOT_CALIBRATED = "This has not been measured here yet: `python -m pipeline.calibrate` does."
 SAMPLED = (
     "The window has more predictions than are tested row by row: values, missing shares and "
     "extremes rest on all of them, pairs on a random sample of 5,000."
@@ -85,6 +83,11 @@ COLUMNS: Mapping[str, str] = {
 def label(name: str) -> str:
     """Return a finding's name for people."""
     return BY_NAME[name].label
+
+
+def wrapped(name: str) -> str:
+    """Return a finding's name in short lines, for the side of a chart."""
+    return "<br>".join(wrap(label(name), 22))
 
 
 def inside(name: str) -> str:
@@ -120,6 +123,9 @@ def verdict(result: DriftResult | None, source: str, period: str, since: Mapping
     if pair is not None:
         names = f"{label(pair.a)} and {inside(pair.b)}"
         return f"{names} go together differently than before, in {patients}."
+    if result.look_first is not None:
+        look = f"look first at {inside(result.look_first)}"
+        return f"The patients have changed, no finding alone is certain; {look}: {patients}."
     return f"The patients have changed as a whole, no single finding stands out: {patients}."
 
 
@@ -135,7 +141,8 @@ def _changed(result: DriftResult, since: Mapping[str, str]) -> str:
         if others
         else ""
     )
-    return f"{label(first)} has drifted{begun} ({result.features[first].reason}){also},"
+    reason = result.features[first].reason.replace(" %", f"{NBSP}%")
+    return f"{label(first)} has drifted{begun} ({reason}){also},"
 
 
 def compared_with(reference: str, n: int) -> str:
@@ -231,44 +238,3 @@ def classifier(found: Mapping[str, Any]) -> str:
         f"{low:.2f} to {high:.2f}); {p_value(found['p_value'])} by {found['permutations']} "
         "permutations."
     )
-
-
-def trust(found: Mapping[str, Any]) -> str:
-    """Sum up the calibration in one sentence."""
-    worst = max(found["clean"], key=lambda row: row["alarms"])
-    least = min(found["power"], key=lambda row: row["power"], default=None)
-    seen = (
-        f"; of the changes it sees {percent(least['power'])} at least ({least['scenario']}, "
-        f"{least['n']} patients)"
-        if least
-        else ""
-    )
-    return (
-        f"Of clean windows {percent(worst['alarms'], 1)} alarm at most "
-        f"(upper limit {percent(worst['upper_95'], 1)}){seen}."
-    )
-
-
-def calibration_rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the calibration as rows of a table."""
-    clean = [
-        {
-            "Windows": f"unchanged: {row['scenario']}", "Patients": row["n"],
-            "Reference": row["n_reference"], "Alarm": percent(row["alarms"], 1),
-            "Best other test": "", "Wrong finding named": "", "Simulated": row["windows"],
-        }
-        for row in found["clean"]
-    ]  # fmt: skip
-    return clean + [
-        {
-            "Windows": row["what"], "Patients": row["n"], "Reference": row["n_reference"],
-            "Alarm": percent(row["power"], 1), "Best other test": _best(row),
-            "Wrong finding named": percent(row["wrong"], 1), "Simulated": row["windows"],
-        }
-        for row in found["power"]
-    ]  # fmt: skip
-
-
-def _best(row: Mapping[str, Any]) -> str:
-    name = row["best_rival"]
-    return "" if name is None else f"{percent(row['rivals'][name]['power'], 1)} ({name})"

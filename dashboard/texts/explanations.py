@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboard.texts.findings import finding
+from dashboard.texts.findings import finding, in_a_sentence
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import listed, log_odds
 from pipeline.explain import Effect, Overall
@@ -30,7 +30,7 @@ def verdict(fitted: Overall | None, logged: Overall | None) -> str:
     if abs(by) < _CHANGED:
         return f"{first}, for the logged patients as in training."
     more = "more" if by > 0 else "less"
-    return f"{first}; for the logged patients {BY_NAME[name].label.lower()} weighs {more}."
+    return f"{first}; for the logged patients {in_a_sentence(BY_NAME[name].label)} weighs {more}."
 
 
 def most_changed(fitted: Overall, logged: Overall) -> str:
@@ -42,7 +42,7 @@ def most_changed(fitted: Overall, logged: Overall) -> str:
 
 
 def _three(of: Overall) -> str:
-    return listed([BY_NAME[name].label.lower() for name in of.ranking[:3]])
+    return listed([in_a_sentence(BY_NAME[name].label) for name in of.ranking[:3]])
 
 
 def whom(fitted: Overall | None, logged: Overall | None, source: str | None) -> str:

@@ -104,7 +104,8 @@ TRADEOFF_NOTE = (
 )
 RULES_NOTE = (
     "What a rule would change for the same patients. “Same recall” and “Same selection rate” use a "
-    "threshold per group; they are shown for their price and are not offered."
+    "threshold per group; they are shown for their price and are not offered. "
+    "Parity and equalized odds are differences, as above."
 )
 NO_TRAINING_TITLE = "The training patients are not at hand"
 NO_TRAINING = (
@@ -178,8 +179,16 @@ def _more(n: int, one: str, many: str, done: str) -> str:
     return f"{abs(n)} {'more' if n > 0 else 'fewer'} {one if abs(n) == 1 else many} {done}"
 
 
-def rule_row(found: WhatIf) -> dict[str, str]:
-    """Write a rule with its price as a row of a table."""
+def rules_table(rules: Sequence[WhatIf]) -> list[dict[str, str]]:
+    """Write rules with their prices, a column each: a narrow window has no room for a row each."""
+    columns = {rule.name: _rule(rule) for rule in rules}
+    return [
+        {"What": what} | {name: column[what] for name, column in columns.items()}
+        for what in next(iter(columns.values()))
+    ]
+
+
+def _rule(found: WhatIf) -> dict[str, str]:
     chosen = found.thresholds
     one = set(chosen.values())
     written = (
@@ -188,14 +197,13 @@ def rule_row(found: WhatIf) -> dict[str, str]:
         else ", ".join(f"{group} {t:.2f}" for group, t in chosen.items())
     )
     return {
-        "Rule": found.name,
         "Threshold": written,
         "Changed": str(found.changed),
         "Missed": signed_count(found.more_missed),
         "False alarms": signed_count(found.more_alarms),
         "Accuracy": f"{found.accuracy:.3f}",
-        "Parity difference": f"{found.parity:.3f}",
-        "Equalized odds difference": f"{found.odds:.3f}",
+        "Parity": f"{found.parity:.3f}",
+        "Equalized odds": f"{found.odds:.3f}",
     }
 
 

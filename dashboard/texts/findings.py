@@ -29,13 +29,14 @@ def unknown(missing: Sequence[str]) -> str:
     """Say which findings were not known."""
     if not missing:
         return "All thirteen findings were known."
-    labels = [_lower(BY_NAME[name].label) for name in missing]
+    labels = [in_a_sentence(BY_NAME[name].label) for name in missing]
     sentence = f"Not known ({len(missing)} of {len(FEATURES)}): {listed(labels)}."
     few = len(FEATURES) - len(missing) < 5
     return sentence + (" The estimate rests on very little." if few else "")
 
 
-def _lower(label: str) -> str:
+def in_a_sentence(label: str) -> str:
+    """Write a feature's label inside a sentence; an abbreviation keeps its capitals."""
     return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 
@@ -53,7 +54,7 @@ def reason(name: str, value: Any, contribution: float) -> str:
     side = "toward" if contribution > 0 else "away from"
     points = f"points **{strength(contribution)} {side} disease**."
     if value is None:
-        return f"That “{_lower(BY_NAME[name].label)}” is not known {points}"
+        return f"That “{in_a_sentence(BY_NAME[name].label)}” is not known {points}"
     return f"“{finding(name, value)}” {points}"
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from dashboard.texts.numbers import times
+
+_MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
+"""ASCII punctuation; a backslash before it takes away whatever it would mean."""
 
 APP = "Cardiowatch"
 ABOUT = (
@@ -20,6 +24,12 @@ API_DOWN_TITLE = "The service is not answering"
 API_DOWN = (
     "No estimate can be made at the moment. What you entered is kept on this page; try again in a "
     "moment."
+)
+LOGIN_NEEDED = "Here are findings of patients, so this service wants to know who you are."
+LOG_IN = "Log in"
+LOG_OUT = "Log out"
+NO_ROLE = (
+    "You are logged in, and none of your groups has a role here. Ask who runs the service for one."
 )
 LOG_BUSY_TITLE = "The answer could not be put on record"
 LOG_BUSY = (
@@ -56,3 +66,13 @@ def whose(n: int, source: str) -> str:
     """Say how many rows of which source, as "100 synthetic patients, not real ones,"."""
     singular, plural, but = _SOURCE_PATIENTS[source]
     return times(n, singular, plural) + but
+
+
+def logged_in_as(name: str) -> str:
+    """Say who is logged in."""
+    return f"Logged in as {name}" if name else "Logged in"
+
+
+def as_written(text: str) -> str:
+    """Return a stored text so that Markdown shows it as it is: no link, no picture, no formula."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))

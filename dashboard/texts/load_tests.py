@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dashboard.texts.numbers import listed, milliseconds, times
+from pipeline.autoscaling import Autoscaling
 from pipeline.benchmark import OURS, Benchmark, OpenLoop, Summary
 
 LEAD = "How fast the service answers when many ask at once, beside what others would build."
@@ -54,6 +55,12 @@ INTERRUPTED = "The run was interrupted; this is what it had measured."
 BUSY = "Something else was at work on the machine: trust the ratios, not the absolute figures."
 BUSY_LOAD = 0.7
 """Processes that waited for a core before the test began; above it the machine was not idle."""
+
+NOT_WATCHED = (
+    "No autoscaler was watched yet. On a cluster, while a load test runs: "
+    "`kubectl -n cardiowatch get hpa cardiowatch-api -w > hpa.txt`, then "
+    "`python -m perf.hpa hpa.txt`."
+)
 
 COLUMNS: Mapping[str, str] = {
     "service": "Service",
@@ -157,3 +164,38 @@ def open_loop(results: Sequence[tuple[str, OpenLoop]]) -> str:
         f"Asked {top.rate:,.0f} times a second without waiting, {answered}; 99 of 100 answers came "
         f"within {milliseconds(top.p99_ms)} of when they were due."
     )
+
+
+def autoscaling(record: Autoscaling) -> str:
+    """Say in one sentence what an autoscaler did, and how long it took."""
+    first = record.moments[0].pods
+    if record.peak == first:
+        hot = record.first(over=True)
+        why = "CPU never passed its target" if hot is None else "though CPU passed its target"
+        return f"It stayed at {times(first, 'pod')}: {why}."
+    hot, more = record.first(over=True), record.first(pods=first + 1)
+    full = record.first(pods=record.peak)
+    since = more if hot is None or more is None else max(more - hot, 0.0)
+    after = "" if hot is None else " after CPU had passed its target"
+    grown = f"From {first} to {record.peak} pods, {_duration(since)}{after}."
+    if full != more:
+        grown = (
+            f"From {first} to {record.peak} pods: the first was added {_duration(since)}{after}, "
+            f"the last {_duration((full or 0.0) - (more or 0.0))} later."
+        )
+    back = record.moments[-1].pods
+    left = "" if back == record.peak else f" At the end {times(back, 'pod')} ran."
+    return grown + left
+
+
+def watched(record: Autoscaling, when: str) -> str:
+    """Say which autoscaler was watched, when its record was kept and what it may choose."""
+    return (
+        f"{record.name} · kept {when} · {record.fewest} to {record.most} pods, target "
+        f"{record.target} % of the CPU that a pod requests. Times are as kubectl printed them."
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    whole = round(seconds or 0.0)
+    return f"{whole} s" if whole < 120 else f"{whole / 60:.0f} minutes"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta, tzinfo
 
 NBSP = "\u00a0"
+_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$<>:-])")
+
+
+def escaped(text: str) -> str:
+    """Return text as Markdown that shows it as it is: names of files come from outside."""
+    return _MARKUP.sub(r"\\\1", text)
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -41,6 +48,11 @@ def log_odds(value: float) -> str:
     """Write a contribution with its sign, a true minus, and no "-0.00"."""
     written = f"{value:+.2f}".replace("-", "−")
     return "0.00" if written[1:] == "0.00" else written
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """Write a number with its sign and a true minus; None = not known."""
+    return "not known" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def times(n: int, singular: str, plural: str | None = None) -> str:

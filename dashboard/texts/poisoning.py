@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dashboard.texts.numbers import NBSP, percent
+from dashboard.texts.numbers import percent
 from pipeline.poisoning.measures import Band
 
 TITLE = "Poisoning"
@@ -82,24 +82,21 @@ LIMITS = """
 - These are 303 patients of one hospital and one kind of model. Other attacks exist; who knows the
   defence can plan for it.
 """
-GATE_TITLE = "Before new patients enter training"
-# The figures: python -m pipeline.gate_power (docs/poisoning.md)
-GATE = f"""
-`python -m pipeline.gate NEW.csv` says whether a file of newly labelled patients may enter training.
-It asks how much the labels surprise the trusted model, compares that with clean patients who lack
-the same findings, and refuses what 19 of 20 clean batches stay below. A label that is turned round
-is refused at once. Suspicious patients are listed only **in excess of what clean data show**: of
-100 clean patients about 5 look suspicious, too.
-
-Measured on patients that neither the model nor the limit had seen, in batches of 50: 4{NBSP}% of
-clean batches were refused, 96{NBSP}% of those with 20{NBSP}% random flips, all of those with the
-label turned round, but only 23{NBSP}% of those in which the sick women were labelled healthy.
-"""
 AGAIN_TITLE = "Run it again"
 AGAIN = (
     "All attacks and defences with other settings, in a process of its own. It takes about half a "
     "minute for 30 draws."
 )
+
+
+def other_data(trained_on: str, here: str) -> str:
+    """Say that a run of one's own is not about the patients of the model in use."""
+    return (
+        f"The model in use was trained on {trained_on}, whose patients are not on this machine: a "
+        f"run of your own is made with {here}, the patients that come with the program."
+    )
+
+
 BUSY = "Other calculations are waiting; try again in a minute."
 FAILED = (
     "The calculation ended without a result. Run it again; if it stays, tell who runs the service."
@@ -110,9 +107,10 @@ CANCELLED = "Cancelled. The figures above are as they were."
 def source(settings: Mapping[str, Any], *, own: bool) -> str:
     """Say what the figures rest on."""
     made = "your own run" if own else "computed at training"
+    of = f" of {settings['data']}" if "data" in settings else ""
     return (
-        f"{made}: {settings['n']} patients, {settings['seeds']} draws of five folds and poison, "
-        f"penalty C = {settings['c']:g}, group: {settings['group']}"
+        f"{made}: {settings['n']} patients{of}, {settings['seeds']} draws of five folds and "
+        f"poison, penalty C = {settings['c']:g}, group: {settings['group']}"
     )
 
 

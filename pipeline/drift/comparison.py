@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pipeline.drift.many import counted_test
-from pipeline.drift.permute import permutation_test
+from pipeline.drift.permute import relabelled
 from pipeline.drift.result import DriftResult
 from pipeline.drift.tables import (
     Array,
@@ -70,7 +70,7 @@ def compare(
     sizes = len(before), len(now)
     if min(sizes) < N_MIN:
         return verdict(tables, sizes, None, None, alpha, seed)
-    tested = permutation_test(before, now, alpha, seed)
+    tested = relabelled(before, now, alpha, seed).tested()
     return verdict(tables, sizes, (before, now), tested, alpha, seed, "permutation")
 
 

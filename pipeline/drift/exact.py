@@ -16,6 +16,7 @@ from pipeline.drift.measures import CUTS
 from pipeline.drift.tables import Array, Integers
 
 _GRID = 200  # points; off by less than 0.01 in -log p
+_EQUAL = 1e-9  # relative difference of probabilities that are the same
 _LEAST = 1e-300  # p-values below it are not told apart
 
 
@@ -93,6 +94,14 @@ def three_moments(first: float, second: float, third: float) -> Gamma:
     return Gamma(shape, scale, first - shape * scale)
 
 
+def two_moments(drawn: Array) -> Array:
+    """Turn draws of a statistic into -log p by the gamma distribution with their two moments."""
+    mean, variance = float(drawn.mean()), float(drawn.var())
+    if mean <= 0 or variance <= 0:
+        return np.zeros_like(drawn)
+    return Gamma(mean**2 / variance, variance / mean, 0.0).log_p(drawn)
+
+
 def pearson_null(pooled: ArrayLike, n: float) -> Gamma:
     """Match the exact mean and variance of Pearson's statistic over all relabellings.
 
@@ -150,7 +159,8 @@ def excess_log_p(marked: int, total: int, drawn: int, *, two_sided: bool, mid: b
     marked, total, drawn
         Marked and all of the pooled patients, and how many of them are the window.
     two_sided
-        Double the smaller tail; else only more than expected counts against the hypothesis.
+        Counts that are no likelier than the observed one count, as in Fisher's exact test; else
+        only larger ones do.
     mid
         Count the observed value by half: the better scale for a permutation test, no exact p-value.
 
@@ -160,12 +170,12 @@ def excess_log_p(marked: int, total: int, drawn: int, *, two_sided: bool, mid: b
     """
     counts = support(marked, total, drawn)
     mass = np.exp(log_pmf(marked, total, drawn, counts))
-    half = mass / 2 if mid else 0.0
-    above = np.cumsum(mass[::-1])[::-1] - half
-    p = above
-    if two_sided:
-        below = np.cumsum(mass) - half
-        p = np.minimum(1.0, 2 * np.minimum(above, below))
+    order = np.argsort(mass, kind="stable") if two_sided else np.arange(len(mass))[::-1]
+    p = np.empty(len(mass))
+    p[order] = np.cumsum(mass[order])
+    if two_sided:  # equally likely ones are equally strange
+        p = p[order][np.searchsorted(mass[order] * (1 - _EQUAL), mass, side="right") - 1]
+    p -= mass / 2 if mid else 0.0
     table = np.full(min(marked, drawn) + 1, -np.log(_LEAST))
     first = int(counts[0])
     table[first : first + len(counts)] = -np.log(np.clip(p, _LEAST, 1.0))

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from pipeline.drift.blocks import (
-    DIGITS,
-    MISSING,
-    PAIRS,
-    TAIL_SHARES,
-    TAILS,
-    TOGETHER,
-    VALUES,
-    WEIGHTS,
-    Block,
-    Hypothesis,
-    blocks,
-)
+from pipeline.drift.alone import TAIL_LEAST, TAIL_SHARES, fence, levels
 from pipeline.drift.exact import (
     anderson_darling_cuts,
     anderson_darling_null,
     excess_log_p,
     pearson_null,
 )
+from pipeline.drift.families import (
+    COLUMN,
+    DIGITS,
+    GIVEN,
+    LEVELS,
+    MISSING,
+    NAMING_SHARE,
+    NAMING_WEIGHTS,
+    PAIRS,
+    TAILS,
+    VALUES,
+    WEIGHTS,
+    Block,
+    Hypothesis,
+)
 from pipeline.drift.measures import TENS, pearson
-from pipeline.drift.permute import Tested, permutations_for
+from pipeline.drift.permute import Claims, Tested, permutations_for
 from pipeline.drift.tables import Array, Table
+from pipeline.drift.together import together
 from pipeline.schema import Kind
 
-Claim = tuple[str, tuple[str, ...], float]
-"""Family, names, p-value."""
+APART = {
+    **{family: weight for family, weight in WEIGHTS.items() if family != COLUMN},
+    VALUES: WEIGHTS[VALUES] + WEIGHTS[COLUMN] / 2,
+    GIVEN: WEIGHTS[COLUMN] / 2,
+}
+"""`WEIGHTS` where values of all patients and relations of a sample cannot be added up."""
 
 
 def counted_test(
@@ -55,21 +65,33 @@ def counted_test(
     alpha, seed
         As in `pipeline.drift.compare`.
     """
-    claims = [claim for table in tables for claim in _of_one(table, sizes)]
+    found = [claim for table in tables for claim in _of_one(table, sizes)]
     draws = 0
     if samples is not None:
-        found, draws = _of_samples(*samples, alpha, seed)
-        claims += found
-    sizes_of: dict[str, int] = {}
-    for family, *_ in claims:
-        sizes_of[family] = sizes_of.get(family, 0) + 1
-    used = sum(WEIGHTS[family] for family in sizes_of) or 1.0
-    hypotheses = tuple(Hypothesis(family, names) for family, names, *_ in claims)
-    weights = np.array([WEIGHTS[h.family] / used / sizes_of[h.family] for h in hypotheses])
-    p = np.array([claim[2] for claim in claims])
-    adjusted = _holm(p, weights) if len(p) else p
-    level = alpha * WEIGHTS[VALUES] / used / max(sizes_of.get(VALUES, 1), 1)
-    return Tested(hypotheses, adjusted, float(adjusted.min(initial=1.0)), level, draws)
+        of_samples, draws = _of_samples(*samples, alpha, seed)
+        found += of_samples
+    claims, level = _adjusted(found, APART, alpha)
+    p_value = min((p for _, p in claims), default=1.0)
+    named, _ = _adjusted(found, NAMING_WEIGHTS, alpha)
+    names = tuple((h, min(1.0, max(p / NAMING_SHARE, p_value))) for h, p in named)
+    return Tested(claims, APART, names, p_value, level, draws)
+
+
+def _adjusted(
+    claims: Sequence[tuple[Hypothesis, float]], weights: Mapping[str, float], alpha: float
+) -> tuple[Claims, float]:
+    """Adjust the p-values of the families that have a weight; also what one feature's must reach.
+
+    A family's weight is shared evenly; that of families without a claim goes to the others.
+    """
+    tested = [claim for claim in claims if claim[0].family in weights]
+    sizes = Counter(h.family for h, _ in tested)
+    used = sum(weights[family] for family in sizes) or 1.0
+    shares = np.array([weights[h.family] / used / sizes[h.family] for h, _ in tested])
+    p = np.array([p for _, p in tested])
+    adjusted = _holm(p, shares) if tested else p
+    level = alpha * weights[VALUES] / used / max(sizes[VALUES], 1)
+    return tuple((h, float(q)) for (h, _), q in zip(tested, adjusted, strict=True)), level
 
 
 def _holm(p: Array, weights: Array) -> Array:
@@ -82,25 +104,34 @@ def _holm(p: Array, weights: Array) -> Array:
     return adjusted
 
 
-def _of_one(table: Table, sizes: tuple[int, int]) -> Iterator[Claim]:
-    name = (table.feature.name,)
+def _of_one(table: Table, sizes: tuple[int, int]) -> Iterator[tuple[Hypothesis, float]]:
+    feature, names = table.feature, (table.feature.name,)
     m, n = table.known
-    pooled = table.reference + table.current
-    if m and n and len(pooled) > 1:
-        yield VALUES, name, _values_p(table)
+    if m and n and len(table.steps) > 1:
+        yield Hypothesis(VALUES, names), _values_p(table)
+        for level in () if feature.is_numeric else levels(table.steps):
+            yield Hypothesis(LEVELS, names), _marked_p(table, table.steps == level, sizes)
     if sum(table.missing) and m + n:
-        total = sum(sizes)
-        log_p = excess_log_p(sum(table.missing), total, sizes[1], two_sided=True, mid=False)
-        yield MISSING, name, float(np.exp(-log_p[table.missing[1]]))
-    if table.feature.is_numeric and m and n:
-        for p in _tail_ps(table, sizes):
-            yield TAILS, name, p
+        missing = sum(table.missing), table.missing[1]
+        yield Hypothesis(MISSING, names), _exact_p(*missing, sizes, two_sided=True)
+    if feature.is_numeric and m and n:
+        for pooled, current in _tails(table, sizes[1]):
+            p = _exact_p(pooled, current, sizes, two_sided=False)
+            yield Hypothesis(TAILS, names), p
     whole = table.steps % TENS == 0
-    if table.feature.kind is Kind.NUMBER and 0 < pooled[whole].sum() < m + n:
-        log_p = excess_log_p(
-            int(pooled[whole].sum()), sum(sizes), sizes[1], two_sided=True, mid=False
-        )
-        yield DIGITS, name, float(np.exp(-log_p[int(table.current[whole].sum())]))
+    if feature.kind is Kind.NUMBER and whole.any() and not whole.all():
+        yield Hypothesis(DIGITS, names), _marked_p(table, whole, sizes)
+
+
+def _exact_p(pooled: int, current: int, sizes: tuple[int, int], *, two_sided: bool) -> float:
+    """Test how many of the pooled patients with something are in the window."""
+    log_p = excess_log_p(pooled, sum(sizes), sizes[1], two_sided=two_sided, mid=False)
+    return float(np.exp(-log_p[current]))
+
+
+def _marked_p(table: Table, marked: NDArray[np.bool_], sizes: tuple[int, int]) -> float:
+    before, now = int(table.reference[marked].sum()), int(table.current[marked].sum())
+    return _exact_p(before + now, now, sizes, two_sided=True)
 
 
 def _values_p(table: Table) -> float:
@@ -108,8 +139,7 @@ def _values_p(table: Table) -> float:
     pooled = (table.reference + table.current).astype(float)
     if not table.feature.is_numeric:
         if len(pooled) == 2:
-            log_p = excess_log_p(int(pooled[1]), m + n, n, two_sided=True, mid=False)
-            return float(np.exp(-log_p[int(table.current[1])]))
+            return _exact_p(int(pooled[1]), int(table.current[1]), (m, n), two_sided=True)
         null = pearson_null(pooled, n)
         return float(np.exp(-null.log_p(pearson(table.current.astype(float), pooled))))
     cuts, weights = anderson_darling_cuts(pooled)
@@ -119,39 +149,41 @@ def _values_p(table: Table) -> float:
     return float(np.exp(-anderson_darling_null(h, weights, m + n).log_p(statistic)))
 
 
-def _tail_ps(table: Table, sizes: tuple[int, int]) -> Iterator[float]:
-    pooled = table.reference + table.current
-    for step in (1, -1):
-        cumulative, current = np.cumsum(pooled[::step]), np.cumsum(table.current[::step])
-        previous = 0
+def _tails(table: Table, n: int) -> Iterator[tuple[int, int]]:
+    """Count the pooled patients of each tail and those of the window, as `pipeline.drift.alone`."""
+    for way in (1, -1):
+        steps = way * table.steps[::way]
+        pooled = np.cumsum((table.reference + table.current)[::way])
+        current, total, previous = np.cumsum(table.current[::way]), int(pooled[-1]), 0
         for share in TAIL_SHARES:
-            size = min(int(np.ceil(share * sizes[1])), int(cumulative[-1]) // 10)
-            last = int(np.searchsorted(cumulative, size, side="right")) - 1
-            if size < 3 or last < 0 or cumulative[last] < 3 or cumulative[last] == previous:
-                continue
-            previous = int(cumulative[last])
-            log_p = excess_log_p(previous, sum(sizes), sizes[1], two_sided=False, mid=False)
-            yield float(np.exp(-log_p[int(current[last])]))
+            size = min(int(np.ceil(share * n)), total // 10)
+            last = int(np.searchsorted(pooled, size, side="right")) - 1
+            if min(size, pooled[last] if last >= 0 else 0) >= TAIL_LEAST:
+                if pooled[last] != previous:
+                    yield int(pooled[last]), int(current[last])
+                previous = pooled[last]
+        first, third = steps[np.searchsorted(pooled, [total // 4, 3 * total // 4], side="right")]
+        last = int(np.searchsorted(steps, fence(float(first), float(third)))) - 1
+        if last >= 0 and pooled[last] >= TAIL_LEAST:
+            yield int(pooled[last]), int(current[last])
 
 
 def _of_samples(
     reference: Array, current: Array, alpha: float, seed: int
-) -> tuple[list[Claim], int]:
+) -> tuple[list[tuple[Hypothesis, float]], int]:
     """Test what several features are together; sums over thousands of patients are normal."""
     pooled, n = np.vstack([reference, current]), len(current)
     draws = permutations_for(alpha)
     random = np.random.default_rng(seed)
-    claims: list[Claim] = []
-    for part in blocks(pooled, n, families=(PAIRS, TOGETHER)):
+    claims: list[tuple[Hypothesis, float]] = []
+    for part in together(pooled, n):
         observed = part.evidence(part.columns[len(reference) :].sum(axis=0)[None, :])[0]
         pairs = np.array([h.family == PAIRS for h in part.hypotheses])
         p = np.exp(-observed)
         if pairs.any():
             # Adjusted inside the family, whose whole weight then stands behind each.
             p[pairs] = _normal_max(part, observed[pairs], n, draws, random) / pairs.sum()
-        claims += [
-            (h.family, h.names, float(value)) for h, value in zip(part.hypotheses, p, strict=True)
-        ]
+        claims += zip(part.hypotheses, p.tolist(), strict=True)
     return claims, draws
 
 

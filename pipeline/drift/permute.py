@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drift.blocks import VALUES, WEIGHTS, Block, Hypothesis, blocks
+from pipeline.drift.alone import alone
+from pipeline.drift.exact import two_moments
+from pipeline.drift.families import (
+    COLUMN,
+    GIVEN,
+    NAMING_SHARE,
+    NAMING_WEIGHTS,
+    TOGETHER,
+    VALUES,
+    WEIGHTS,
+    Block,
+    Hypothesis,
+)
 from pipeline.drift.tables import Array
+from pipeline.drift.together import together
 
 BATCH = 999
 """Permutations for the usual alpha; with the observed labels they make p-values of 1/1000."""
@@ -18,16 +32,24 @@ _CALIBRATED_AT = 0.05  # enough relabellings lie beyond; from there evidence fal
 _HOPELESS = 20  # times alpha: a p-value so large after the first batch does not come down
 
 
+Claims = tuple[tuple[Hypothesis, float], ...]
+"""Hypotheses with adjusted p-values."""
+
+
 @dataclass(frozen=True)
 class Tested:
-    """Hypotheses with their family-wise p-values."""
+    """Whether anything changed, and what, each with family-wise p-values."""
 
-    hypotheses: tuple[Hypothesis, ...]
-    p_adjusted: Array
+    claims: Claims
+    """Adjusted over all kinds of evidence."""
+    weights: Mapping[str, float]
+    """Share of the alarm budget that each kind had."""
+    names: Claims
+    """What points at its own column or pair, adjusted over these alone; never below `p_value`."""
     p_value: float
-    """Of the strongest evidence: all hypotheses together."""
+    """Of everything together."""
     level: float
-    """Unadjusted p-value below which the values of one feature are an alarm."""
+    """Unadjusted p-value below which a change of one column is an alarm."""
     permutations: int
 
 
@@ -36,8 +58,52 @@ def permutations_for(alpha: float) -> int:
     return BATCH if alpha >= 0.01 else max(9_999, int(np.ceil(20 / alpha)) - 1)
 
 
-def permutation_test(reference: Array, current: Array, alpha: float, seed: int) -> Tested:
-    """Test all hypotheses on rows.
+@dataclass(frozen=True)
+class Relabelled:
+    """All evidence for the true labels (first row) and for random ones."""
+
+    hypotheses: Sequence[Hypothesis]
+    evidence: Array
+    """-log p, shape (1 + relabellings, hypotheses)."""
+    alpha: float
+
+    @cached_property
+    def _scored(self) -> tuple[list[Hypothesis], Array, Array]:
+        return _scores(self.hypotheses, self.evidence, WEIGHTS)
+
+    @cached_property
+    def _total(self) -> Array:
+        return _total(*self._scored[:2])
+
+    @cached_property
+    def p_value(self) -> float:
+        """Of everything together; nothing varies = 1."""
+        if not self.hypotheses:
+            return 1.0
+        return float((self._total >= self._total[0] - _TIE).mean())
+
+    def tested(self) -> Tested:
+        """Adjust the p-values of all hypotheses, and of those that name something."""
+        if not self.hypotheses:
+            return Tested((), WEIGHTS, (), 1.0, self.alpha, 0)
+        tested, scores, offsets = self._scored
+        critical = float(np.quantile(self._total, 1 - self.alpha))
+        column = [offset for h, offset in zip(tested, offsets, strict=True) if h.family == COLUMN]
+        named, name_scores, _ = _scores(self.hypotheses, self.evidence, NAMING_WEIGHTS)
+        names = np.clip(_step_down(name_scores) / NAMING_SHARE, self.p_value, 1.0)
+        return Tested(
+            tuple(zip(tested, _step_down(scores).tolist(), strict=True)),
+            WEIGHTS,
+            # What is named is decided apart from whether to alarm, with a budget of its own.
+            tuple(zip(named, names.tolist(), strict=True)),
+            self.p_value,
+            min(self.alpha, float(np.exp(column[0] - critical))) if column else self.alpha,
+            len(scores) - 1,
+        )
+
+
+def relabelled(reference: Array, current: Array, alpha: float, seed: int) -> Relabelled:
+    """Compute all evidence on rows, for the true labels and for random ones.
 
     Parameters
     ----------
@@ -46,26 +112,14 @@ def permutation_test(reference: Array, current: Array, alpha: float, seed: int) 
     alpha
         Chance of a false alarm that is allowed.
     seed
-        Of the permutations.
+        Of the relabellings.
     """
     pooled, n = np.vstack([reference, current]), len(current)
-    parts = list(blocks(pooled, n))
-    if not parts:  # nothing varies: both sides are the same constants
-        return Tested((), np.ones(0), 1.0, alpha, 0)
-    hypotheses = tuple(h for part in parts for h in part.hypotheses)
-    evidence = _relabelled(parts, pooled, n, alpha, seed)
-    offsets = _offsets(hypotheses, evidence)
-    scores = evidence + offsets
-    strongest = scores.max(axis=1)
-    critical = float(np.quantile(strongest, 1 - alpha))
-    values = [offset for h, offset in zip(hypotheses, offsets, strict=True) if h.family == VALUES]
-    return Tested(
-        hypotheses,
-        _step_down(scores),
-        float((strongest >= strongest[0] - _TIE).mean()),
-        min(alpha, float(np.exp(values[0] - critical))) if values else alpha,
-        len(scores) - 1,
-    )
+    parts = [*alone(pooled, n), *together(pooled, n)]
+    if not parts:  # both sides are the same constants
+        return Relabelled((), np.zeros((1, 0)), alpha)
+    hypotheses = [h for part in parts for h in part.hypotheses]
+    return Relabelled(hypotheses, _relabelled(parts, pooled, n, alpha, seed), alpha)
 
 
 def _relabelled(parts: list[Block], pooled: Array, n: int, alpha: float, seed: int) -> Array:
@@ -85,14 +139,64 @@ def _relabelled(parts: list[Block], pooled: Array, n: int, alpha: float, seed: i
         found.append(_evidence(parts, labels @ columns))
         done += len(labels)
         if done == BATCH < wanted:
-            first = np.vstack(found)
-            strongest = (first + _offsets(hypotheses, first)).max(axis=1)
-            if (strongest >= strongest[0] - _TIE).mean() > _HOPELESS * alpha:
+            first = Relabelled(hypotheses, np.vstack(found), alpha)
+            if first.p_value > _HOPELESS * alpha:
                 break
     return np.vstack(found)
 
 
-def _offsets(hypotheses: Sequence[Hypothesis], evidence: Array) -> Array:
+def _scores(
+    hypotheses: Sequence[Hypothesis], evidence: Array, weights: Mapping[str, float]
+) -> tuple[list[Hypothesis], Array, Array]:
+    """Choose and combine evidence, and make that of different families comparable.
+
+    Returns
+    -------
+    What is tested with these weights; its scores, a row for the true labels and for each
+    relabelling; and what was added to the evidence.
+    """
+    if COLUMN in weights:
+        hypotheses, evidence = _combined(hypotheses, evidence)
+    of = [i for i, h in enumerate(hypotheses) if h.family in weights]
+    tested = [hypotheses[i] for i in of]
+    offsets = _offsets(tested, evidence[:, of], weights)
+    return tested, evidence[:, of] + offsets, offsets
+
+
+def _total(hypotheses: Sequence[Hypothesis], scores: Array) -> Array:
+    """Add up, over the families, weight / p of the strongest evidence of each; return its log.
+
+    The largest of them decides when it stands alone, and kinds of evidence that agree help.
+
+    Source: Wilson (2019), PNAS 116:1195 (harmonic mean p-value); its null is the relabellings'.
+    """
+    families = np.array([h.family for h in hypotheses])
+    strongest = [scores[:, families == family].max(axis=1) for family in dict.fromkeys(families)]
+    return np.asarray(np.logaddexp.reduce(strongest, axis=0))
+
+
+def _combined(hypotheses: Sequence[Hypothesis], evidence: Array) -> tuple[list[Hypothesis], Array]:
+    """Add sums of evidence: a column's values and the same given the others; all values.
+
+    Each sum is put on the scale of -log p by the moments that it has over the relabellings.
+
+    Source: Brown (1975), Biometrics 31:987 (Fisher's combination of dependent tests).
+    """
+    values = {h.names: i for i, h in enumerate(hypotheses) if h.family == VALUES}
+    given = {h.names: i for i, h in enumerate(hypotheses) if h.family == GIVEN}
+    sums = {
+        Hypothesis(COLUMN, names): [at[names] for at in (values, given) if names in at]
+        for names in {**values, **given}
+    }
+    if len(values) > 1:
+        sums[Hypothesis(TOGETHER, ())] = list(values.values())
+    found = [two_moments(evidence[:, of].sum(axis=1)) for of in sums.values()]
+    return [*hypotheses, *sums], np.column_stack([evidence, *found])
+
+
+def _offsets(
+    hypotheses: Sequence[Hypothesis], evidence: Array, weights: Mapping[str, float]
+) -> Array:
     """Make the evidence of different families comparable.
 
     A family's strongest evidence is large by chance when the family is large and its members are
@@ -105,7 +209,7 @@ def _offsets(hypotheses: Sequence[Hypothesis], evidence: Array) -> Array:
     for family in dict.fromkeys(families.tolist()):
         of = families == family
         usual = np.quantile(evidence[:, of].max(axis=1), 1 - _CALIBRATED_AT)
-        offsets[of] = np.log(WEIGHTS[family] * _CALIBRATED_AT) - usual
+        offsets[of] = np.log(weights[family] * _CALIBRATED_AT) - usual
     return offsets
 
 

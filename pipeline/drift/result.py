@@ -60,6 +60,12 @@ class FeatureDrift:
     missing_current: float
     unit_error: UnitError | None
 
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """Sort by it: changed first, the most certain before, the furthest before."""
+        lost = abs(self.missing_current - self.missing_reference)
+        return (not self.drift, self.p_adjusted, -max(self.effect, lost))
+
 
 @dataclass(frozen=True)
 class PairDrift:
@@ -99,6 +105,8 @@ class DriftResult:
     alpha: float
     reason: str
     """One sentence for people."""
+    look_first: str | None
+    """Under drift without a named feature: the one that stands out most; maybe not the cause."""
     detectable_shift: float | None
     """Shift of one number, in SDs, that would be seen with 80 % power; None without data."""
     n_reference: int
@@ -116,7 +124,7 @@ class DriftResult:
     def drifted(self) -> tuple[str, ...]:
         """Names of the features that changed, the most certain first."""
         named = [feature for feature in self.features.values() if feature.drift]
-        return tuple(f.name for f in sorted(named, key=lambda f: (f.p_adjusted, -f.effect)))
+        return tuple(f.name for f in sorted(named, key=lambda f: f.rank))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can carry; no NaN among them."""

@@ -6,10 +6,12 @@ Heavy imports; only `pipeline.calibrate` comes here.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 from threadpoolctl import threadpool_limits
 
 from pipeline.drift.classifier import cross_validated_auc
+from pipeline.drift.exact import excess_log_p
+from pipeline.drift.measures import pearson
 from pipeline.drift.tables import Array, in_steps
 from pipeline.measures import auc
 from pipeline.schema import FEATURES, Kind
@@ -63,11 +65,15 @@ def univariate_p_values(reference: Array, current: Array) -> Array:
         if feature.kind is Kind.NUMBER:
             found[i] = stats.ks_2samp(a, b, method="asymp").pvalue
             continue
-        table = np.array([[(side == level).sum() for level in levels] for side in (a, b)])
+        before, now = (np.array([(side == level).sum() for level in levels]) for side in (a, b))
         if len(levels) == 2:
-            found[i] = stats.fisher_exact(table)[1]
+            log_p = excess_log_p(
+                int(before[0] + now[0]), len(a) + len(b), len(b), two_sided=True, mid=False
+            )
+            found[i] = np.exp(-log_p[now[0]])
         else:
-            found[i] = stats.chi2_contingency(table, correction=False)[1]
+            chi_square = pearson(now.astype(float), (before + now).astype(float))
+            found[i] = special.chdtrc(len(levels) - 1, chi_square)
     return found
 
 

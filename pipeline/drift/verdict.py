@@ -5,24 +5,26 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from pipeline.drift.blocks import (
+from pipeline.drift.families import (
     ALONE,
+    COLUMN,
     DIGITS,
     GIVEN,
+    LEVELS,
     MISSING,
     PAIRS,
     RELATIONS,
     TAILS,
     VALUES,
-    WEIGHTS,
-    ranks,
+    Hypothesis,
 )
 from pipeline.drift.measures import classical_test, distance, in_tens, tail_excess
 from pipeline.drift.permute import Tested
 from pipeline.drift.result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
 from pipeline.drift.tables import Array, Table
+from pipeline.drift.together import ranks
 from pipeline.drift.units import unit_error
-from pipeline.drift.words import of_feature
+from pipeline.drift.words import of_column, of_feature, of_relations
 from pipeline.schema import NAMES
 
 N_MIN = 30
@@ -72,13 +74,15 @@ def verdict(
     enough = tested is not None
     said = Verdict.NOT_ENOUGH if not enough else Verdict.DRIFT if drift else Verdict.NONE_SEEN
     detectable = _detectable(tested, sizes)
+    strange = _strange(tested, alpha) if drift and tested and not named else None
     return DriftResult(
         verdict=said,
         drift=drift,
         enough_data=enough,
         p_value=tested.p_value if tested else 1.0,
         alpha=alpha,
-        reason=_reason(said, features, pairs, _strange(tested, alpha), sizes, detectable),
+        reason=_reason(said, features, pairs, strange, sizes, detectable),
+        look_first=strange.names[0] if strange else None,
         detectable_shift=detectable,
         n_reference=sizes[0],
         n_current=sizes[1],
@@ -97,15 +101,15 @@ def _feature(
     apart, name = distance(table), table.feature.name
     p_values: dict[str, float] = {}
     if tested is not None:
-        for hypothesis, p in zip(tested.hypotheses, tested.p_adjusted, strict=True):
-            # Relations to the others point at a feature, but may be the others' doing.
-            if hypothesis.names == (name,) and hypothesis.family in ALONE:
-                p_values[hypothesis.family] = min(float(p), p_values.get(hypothesis.family, 1.0))
+        for hypothesis, p in tested.names:
+            if hypothesis.names == (name,):
+                p_values[hypothesis.family] = min(p, p_values.get(hypothesis.family, 1.0))
     missing = tuple(lost / max(size, 1) for lost, size in zip(table.missing, sizes, strict=True))
     unit, tens = unit_error(table), in_tens(table)
     least = LEAST_EFFECT[VALUES] if table.feature.is_numeric else LEAST_SHARE
     matters = {
         VALUES: apart.effect >= least,
+        LEVELS: apart.effect >= least,
         MISSING: abs(missing[1] - missing[0]) >= LEAST_EFFECT[MISSING],
         TAILS: unit is not None or tail_excess(table) >= LEAST_EFFECT[TAILS],
         DIGITS: abs(tens[1] - tens[0]) >= LEAST_EFFECT[DIGITS],
@@ -140,14 +144,14 @@ def _pairs(
         return ()
     before, now = (_correlations(side) for side in rows)
     found = []
-    for hypothesis, p in zip(tested.hypotheses, tested.p_adjusted, strict=True):
+    for hypothesis, p in tested.names:
         if hypothesis.family != PAIRS:
             continue
         a, b = hypothesis.names
         at = NAMES.index(a), NAMES.index(b)
         apart = abs(now[at] - before[at]) >= LEAST_EFFECT[PAIRS]
         drift = bool(alarm and p <= alpha and apart)
-        found.append(PairDrift(a, b, drift, float(p), float(before[at]), float(now[at])))
+        found.append(PairDrift(a, b, drift, p, float(before[at]), float(now[at])))
     return tuple(sorted(found, key=lambda pair: (pair.p_adjusted, pair.a, pair.b)))
 
 
@@ -163,33 +167,31 @@ def _families(
     if tested is None:
         return ()
     found = []
-    for name, weight in WEIGHTS.items():
-        of = [i for i, h in enumerate(tested.hypotheses) if h.family == name]
-        if not of:
+    for name, weight in tested.weights.items():
+        p_values = [p for hypothesis, p in tested.claims if hypothesis.family == name]
+        if not p_values:
             continue
         sampled = name not in ALONE and rows is not None
         m, n = (len(side) for side in rows) if sampled and rows else sizes
-        found.append(Family(name, weight, float(tested.p_adjusted[of].min()), m, n))
+        found.append(Family(name, weight, min(p_values), m, n))
     return tuple(found)
 
 
-def _strange(tested: Tested | None, alpha: float) -> str | None:
-    """Name the feature whose relations to the others are the strangest, if any is certain."""
-    if tested is None:
-        return None
+def _strange(tested: Tested, alpha: float) -> Hypothesis | None:
+    """Find the feature that stands out most among the others, if any is certain to."""
     found = [
-        (float(p), h.names[0])
-        for h, p in zip(tested.hypotheses, tested.p_adjusted, strict=True)
-        if h.family in (RELATIONS, GIVEN) and p <= alpha
+        (p, i)
+        for i, (h, p) in enumerate(tested.claims)
+        if h.family in (COLUMN, RELATIONS, GIVEN) and p <= alpha
     ]
-    return min(found)[1] if found else None
+    return tested.claims[min(found)[1]][0] if found else None
 
 
 def _detectable(tested: Tested | None, sizes: tuple[int, int]) -> float | None:
     """Shift of one number's mean, in SDs, whose evidence crosses the limit in 80 % of windows."""
     if tested is None:
         return None
-    if not any(h.family == VALUES for h in tested.hypotheses):
+    if not any(h.family == VALUES for h, _ in tested.claims):
         return None
     z = float(-special.ndtri(tested.level / 2)) + _POWER_80
     return float(z * ((1 / sizes[0] + 1 / sizes[1]) / _EFFICIENCY) ** 0.5)
@@ -199,7 +201,7 @@ def _reason(
     verdict: Verdict,
     features: dict[str, FeatureDrift],
     pairs: tuple[PairDrift, ...],
-    strange: str | None,
+    strange: Hypothesis | None,
     sizes: tuple[int, int],
     detectable: float | None,
 ) -> str:
@@ -213,11 +215,9 @@ def _reason(
         return "No drift seen." + (f"{seen} in this window with 80 % power." if seen else "")
     drifted = [f for f in features.values() if f.drift]
     if drifted:
-        first = min(drifted, key=lambda f: (f.p_adjusted, -f.effect))
+        first = min(drifted, key=lambda f: f.rank)
         more = f"; {len(drifted) - 1} more" if len(drifted) > 1 else ""
         return f"Drift: {first.name} ({first.reason}){more}."
-    if strange is not None:
-        return f"Drift: how {strange} goes with the other findings changed."
     changed = [p for p in pairs if p.drift]
     if changed:
         p = changed[0]
@@ -225,4 +225,7 @@ def _reason(
             f"Drift: {p.a} and {p.b} go together differently (rank correlation "
             f"{p.correlation_reference:+.2f} before, {p.correlation_current:+.2f} now)."
         )
+    if strange is not None:
+        say = of_relations if strange.family == RELATIONS else of_column
+        return f"Drift: {say(strange.names[0])}."
     return "Drift: the patients differ as a whole; no single feature stands out."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.drift.blocks import DIGITS, MISSING, TAILS, VALUES
+from pipeline.drift.families import DIGITS, LEVELS, MISSING, TAILS, VALUES
 from pipeline.drift.measures import Distance, in_tens
 from pipeline.drift.result import UnitError
 from pipeline.drift.tables import Table
@@ -50,6 +50,16 @@ def of_tail(unit: UnitError | None) -> str:
     return unit.sentence if unit else "more extreme values than in the reference"
 
 
+def of_relations(name: str) -> str:
+    """Say that a feature goes with the others in another way."""
+    return f"how {name} goes with the other findings changed"
+
+
+def of_column(name: str) -> str:
+    """Say that a feature stands out, though its values alone would not be enough to tell."""
+    return f"{name} is no longer what the other findings suggest"
+
+
 def of_feature(
     table: Table,
     distance: Distance,
@@ -63,7 +73,7 @@ def of_feature(
     said = []
     if TAILS in found or unit is not None:
         said.append(of_tail(unit))
-    if VALUES in found and (unit is None or TAILS not in found):
+    if (VALUES in found or LEVELS in found) and (unit is None or TAILS not in found):
         said.append(of_values(table, distance))
     if DIGITS in found and len(found) == 1:
         before, now = in_tens(table)

@@ -108,6 +108,30 @@ class Grouping:
         """Return the gap of a metric; of more than two groups, that of the named one."""
         return next(g for g in self.gaps if g.metric == metric and group in (None, g.group))
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Grouping:
+        """Read what `to_dict` or the training bundle wrote of one attribute."""
+        groups = [
+            Group(**{**group, "rates": {m: Rate(**rate) for m, rate in group["rates"].items()}})
+            for group in found["groups"]
+        ]
+        return cls(
+            name=found["name"],
+            groups=tuple(groups),
+            gaps=tuple(Gap(**_judged(gap)) for gap in found["gaps"]),
+            demographic_parity=_difference(found["demographic_parity"]),
+            equalized_odds=_difference(found["equalized_odds"]),
+            perfect_parity=found["perfect_parity"],
+        )
+
+
+def _judged(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, "verdict": Verdict(found["verdict"])}
+
+
+def _difference(found: Mapping[str, Any] | None) -> Difference | None:
+    return None if found is None else Difference(**_judged(found))
+
 
 @dataclass(frozen=True)
 class Assessment:

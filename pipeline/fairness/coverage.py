@@ -1,10 +1,11 @@
 """How often do the intervals hold what they promise? Simulate groups like Cleveland's and count.
 
-    python -m pipeline.fairness.coverage [--draws 10000] [--seed 0]
+    python -m pipeline.fairness.coverage [--by sex|age|both] [--draws 10000] [--seed 0]
 
-Patients of either sex are drawn as often as in training, from the table of predictions and outcomes
-that training measured; a 95 % interval should contain the true gap in 95 % of the draws. The method
-of the fairness page stands beside those that it replaced.
+Patients of either group are drawn as often as in training, from the table of predictions and
+outcomes that training measured; a 95 % interval should contain the true gap in 95 % of the draws.
+The method of the fairness page stands beside those that it replaced. Of more than two groups each
+is compared with all others, as on the page, by the page's method alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.design import Array
+from pipeline.fairness.assessment import MIN_CELL
 from pipeline.fairness.cells import AREA, METRICS, Cell, Metric
 from pipeline.fairness.chance import DRAWS, odds_spread, parity_spread
 from pipeline.fairness.proportions import Z95, Bounds, Interval, around_area, difference, wilson
@@ -67,7 +69,9 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-def coverage(tables: tuple[Array, Array], draws: int, seed: int) -> dict[str, dict[str, float]]:
+def coverage(
+    tables: tuple[Array, Array], draws: int, seed: int, methods: Mapping[str, Method] = METHODS
+) -> dict[str, dict[str, float]]:
     """Measure how often each method's 95 % interval of a signed gap contains the true one.
 
     Parameters
@@ -78,6 +82,8 @@ def coverage(tables: tuple[Array, Array], draws: int, seed: int) -> dict[str, di
         Simulated data sets.
     seed
         Of the draws.
+    methods
+        Which to measure.
 
     Returns
     -------
@@ -91,12 +97,12 @@ def coverage(tables: tuple[Array, Array], draws: int, seed: int) -> dict[str, di
         if metric is AREA:
             continue
         truth = _gap(*(_counts(metric, table) for table in tables))
-        held: dict[str, list[bool]] = {name: [] for name in METHODS}
+        held: dict[str, list[bool]] = {name: [] for name in methods}
         for first, second in zip(*drawn, strict=True):
             a, b = _counts(metric, first), _counts(metric, second)
             if not a[1] or not b[1]:
                 continue
-            for name, method in METHODS.items():
+            for name, method in methods.items():
                 low, high = method(a, b, rng)
                 held[name].append(low <= truth <= high)
         found[metric.name] = {name: float(np.mean(hits)) for name, hits in held.items()}
@@ -144,16 +150,49 @@ def _gap(a: Counts, b: Counts) -> float:
     return a[0] / a[1] - b[0] / b[1]
 
 
-def by_sex(evidence: Mapping[str, Any]) -> dict[str, tuple[Array, Array]]:
-    """Return the out-of-fold probabilities of men and women, with and without disease."""
+Pools = dict[str, tuple[Array, Array]]
+"""Group -> out-of-fold probabilities of its patients with disease and of those without."""
+
+
+def pools_of(evidence: Mapping[str, Any], by: str) -> Pools:
+    """Group the training patients by `sex`, by `age` or by `both`."""
     found = evidence["fairness"]["patients"]
-    return {
-        sex: (
-            np.concatenate([p["disease"] for g, p in found.items() if g.startswith(f"{sex},")]),
-            np.concatenate([p["no disease"] for g, p in found.items() if g.startswith(f"{sex},")]),
-        )
-        for sex in ("male", "female")
-    }
+    place = {"sex": slice(0, 1), "age": slice(1, 2), "both": slice(0, 2)}[by]
+    names = {group: ", ".join(group.split(", ")[place]) for group in found}
+    return {name: _pooled(found, (g for g in found if names[g] == name)) for name in names.values()}
+
+
+def _pooled(found: Mapping[str, Any], groups: Iterable[str]) -> tuple[Array, Array]:
+    parts = [found[group] for group in groups]
+    sick, well = (np.concatenate([p[name] for p in parts]) for name in ("disease", "no disease"))
+    return sick, well
+
+
+def table_of(pool: tuple[Array, Array]) -> Array:
+    """Count TP, FP, FN and TN at the threshold in service, shape (4,)."""
+    sick, well = pool
+    counts = [(part >= 0.5).sum() for part in pool]
+    return np.array([*counts, len(sick) - counts[0], len(well) - counts[1]], dtype=float)
+
+
+def by_group(pools: Pools, draws: int, seed: int) -> Iterator[tuple[str, dict[str, float | None]]]:
+    """Measure each group against all others by the page's method; None = a cell under 20."""
+    for name, pool in pools.items():
+        others = [p for other, p in pools.items() if other != name]
+        rest = (np.concatenate([p[0] for p in others]), np.concatenate([p[1] for p in others]))
+        tables = table_of(pool), table_of(rest)
+        held = coverage(tables, draws, seed, {"Newcombe": newcombe})
+        found: dict[str, float | None] = {
+            metric.name: held[metric.name]["Newcombe"]
+            if min(_counts(metric, table)[1] for table in tables) >= MIN_CELL
+            else None
+            for metric in METRICS
+            if metric is not AREA
+        }
+        smallest = min(len(part) for part in (*pool, *rest))
+        enough = smallest >= MIN_CELL
+        found[AREA.name] = area_coverage((pool, rest), draws, seed) if enough else None
+        yield name, found
 
 
 def bootstrap_ms(cells: Sequence[Cell], times: int = 20) -> float:
@@ -171,6 +210,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.fairness.coverage", description=(__doc__ or "").splitlines()[0]
     )
+    parser.add_argument(
+        "--by", choices=("sex", "age", "both"), default="sex", help="the groups (default sex)"
+    )
     parser.add_argument("--draws", type=int, default=10_000, help="simulated data sets")
     parser.add_argument("--seed", type=int, default=0, help="of the draws")
     parser.add_argument("--evidence", type=Path, default=Path("var/models/evidence.json"))
@@ -178,23 +220,36 @@ def main() -> int:
     if arguments.draws < 1:
         parser.error("--draws must be at least 1")
     try:
-        pools = by_sex(json.loads(arguments.evidence.read_text("utf-8")))
+        pools = pools_of(json.loads(arguments.evidence.read_text("utf-8")), arguments.by)
     except (OSError, ValueError, KeyError):
         print("coverage: there is no evidence to read: run make train", file=sys.stderr)
         return 1
-    men, women = (
-        np.array([(s >= 0.5).sum(), (w >= 0.5).sum(), (s < 0.5).sum(), (w < 0.5).sum()])
-        for s, w in pools.values()
-    )
-    found = coverage((men.astype(float), women.astype(float)), arguments.draws, arguments.seed)
+    if arguments.by == "sex":
+        _print_by_sex(pools, arguments.draws, arguments.seed)
+    else:
+        _print_by_group(pools, arguments.draws, arguments.seed)
+    return 0
+
+
+def _print_by_group(pools: Pools, draws: int, seed: int) -> None:
+    names = [metric.name for metric in METRICS]
+    print(f"{'group against all others':24}" + "".join(f"{name:>16}" for name in names))
+    for group, found in by_group(pools, draws, seed):
+        shares = (found[name] for name in names)
+        written = ("cell under 20" if share is None else f"{share:.3f}" for share in shares)
+        print(f"{group:24}" + "".join(f"{share:>16}" for share in written), flush=True)
+
+
+def _print_by_sex(pools: Pools, draws: int, seed: int) -> None:
+    men, women = table_of(pools["male"]), table_of(pools["female"])
+    found = coverage((men, women), draws, seed)
     print(f"{'gap, male minus female':24}" + "".join(f"{name:>22}" for name in METHODS))
     for metric, held in found.items():
         print(f"{metric:24}" + "".join(f"{share:22.3f}" for share in held.values()))
-    area = area_coverage((pools["male"], pools["female"]), arguments.draws, arguments.seed)
+    area = area_coverage((pools["male"], pools["female"]), draws, seed)
     print(f"{'auc':24}{area:22.3f}   (DeLong in log-odds, MOVER)")
     spent = bootstrap_ms([Cell(np.array([*t, t[0] + t[1], t.sum()]), None) for t in (men, women)])
     print(f"bootstrap of both differences, {DRAWS:,} draws: {spent:.1f} ms of CPU")
-    return 0
 
 
 if __name__ == "__main__":

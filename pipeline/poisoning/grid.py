@@ -245,7 +245,10 @@ def _check(
 
 
 def run_job(progress: Progress, **settings: Any) -> dict[str, Any]:
-    """Run on the training data that come with the code, for a worker process."""
+    """Run on the training data that come with the code, for a worker process.
+
+    Beside what `Poisoning.to_dict` writes, `settings` name the file.
+    """
     patients = read(HEART_CSV)
     assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018
     found = run(
@@ -254,7 +257,8 @@ def run_job(progress: Progress, **settings: Any) -> dict[str, Any]:
         progress=progress,
         **settings,
     )
-    return found.to_dict()
+    written = found.to_dict()
+    return {**written, "settings": {**written["settings"], "data": HEART_CSV.name}}
 
 
 def table(found: Poisoning) -> str:

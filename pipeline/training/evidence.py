@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
+from pipeline.audit import Audit
 from pipeline.design import Array
 from pipeline.measures import auc, quality
 from pipeline.training.challengers import CHALLENGERS, LOGISTIC
@@ -103,6 +104,14 @@ def study_challengers(rows: Array, y: Array, c: float, full: bool) -> dict[str, 
         "table": table,
         "champion": champion,
     }
+
+
+def audited(found: Audit) -> dict[str, Any]:
+    """Keep what the audit said of the training file, but for the counts of `data`."""
+    kept = ("coding", "coding_evidence", "label", "label_inverted", "label_check", "duplicates",
+            "problems")  # fmt: skip
+    written = found.to_dict()
+    return {name: _rounded(written[name]) for name in kept}
 
 
 def external(y: Array, p: Array, missing: Mapping[str, int]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import shap
 
 from pipeline.design import Array
 from pipeline.explain import count
@@ -18,18 +17,24 @@ from pipeline.schema import NAMES
 from pipeline.training.boosted_trees import as_numeric, columns, order
 from pipeline.training.challengers import boosting, forest
 
+try:
+    import shap
+except ImportError:  # the dashboard's image is without it: with its compiler it weighs 200 MB
+    shap = None
+
 _DIGITS = 4
 
 
 def study_explanations(rows: Array, y: Array, model: Model) -> dict[str, Any]:
-    """Count the training patients' values, and explain the challengers with shap."""
+    """Count the training patients' values, and explain the challengers where shap is installed."""
+    studied = {"random forest": _forest, "gradient boosting": _boosting} if shap else {}
     return {
         "model_version": model.version,
         "counts": {
             name: {_key(value): n for value, n in values.items()}
             for name, values in count(rows).items()
         },
-        "challengers": {"random forest": _forest(rows, y), "gradient boosting": _boosting(rows, y)},
+        "challengers": {name: study(rows, y) for name, study in studied.items()},
     }
 
 

@@ -45,36 +45,31 @@ def test_uvloop_alone_lets_in_one_a_round_and_when_it_no_longer_does_the_doors_c
 
 
 def test_who_comes_when_the_oldest_of_many_has_waited_too_long_is_told_to_come_back() -> None:
-    async def knock() -> Problem:
-        crowd = Crowd(patience_s=0.01)
-        for _ in range(200):
-            await crowd.enter(now=100.0)
-        with pytest.raises(Problem) as refused:
-            await crowd.enter(now=100.02)
-        return refused.value
+    crowd = Crowd(patience_s=0.01)
+    for _ in range(200):
+        crowd.enter(now=100.0)
 
-    problem = asyncio.run(knock())
-
-    assert (problem.status, problem.headers) == (503, {"Retry-After": "1"})
+    assert not crowd.is_full(now=100.005)
+    assert crowd.is_full(now=100.02)
+    with pytest.raises(Problem) as refused:
+        asyncio.run(crowd.turn_away())
+    assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
 
 
 def test_a_few_may_wait_for_as_long_as_the_log_lets_them() -> None:
-    async def knock() -> None:
-        crowd = Crowd(patience_s=0.01)
-        places = [await crowd.enter(now=100.0) for _ in range(200)]
-        crowd.leave(places[7])
-        await crowd.enter(now=200.0)
+    crowd = Crowd(patience_s=0.01)
+    places = [crowd.enter(now=100.0) for _ in range(200)]
+    crowd.leave(places[7])
 
-    asyncio.run(knock())
+    assert not crowd.is_full(now=200.0)
 
 
 def test_once_the_oldest_has_its_answer_the_next_oldest_counts() -> None:
-    async def knock() -> None:
-        crowd = Crowd(patience_s=0.01)
-        first = await crowd.enter(now=100.0)
-        for _ in range(200):
-            await crowd.enter(now=100.005)
-        crowd.leave(first)
-        await crowd.enter(now=100.012)
+    crowd = Crowd(patience_s=0.01)
+    first = crowd.enter(now=100.0)
+    for _ in range(200):
+        crowd.enter(now=100.005)
 
-    asyncio.run(knock())
+    assert crowd.is_full(now=100.012)
+    crowd.leave(first)
+    assert not crowd.is_full(now=100.012)

@@ -154,7 +154,7 @@ def test_the_newest_outcome_counts_and_none_is_erased(client: TestClient) -> Non
         {},
         {"outcome": 2},
         {"outcome": True},
-        {"outcome": 1.0},
+        {"outcome": 0.5},
         {"outcome": "1"},
         {"outcome": None},
         {"outcome": 1, "observed_at": "yesterday"},

@@ -79,6 +79,11 @@ class Program:
             self._process.wait(timeout=40)
             self._process = None
 
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def printed(self) -> str:
         return self._printed.read_text()
 
@@ -181,18 +186,41 @@ def page(visitor: BrowserContext, house: House) -> Iterator[Page]:
 
 
 def settled(page: Page) -> None:
-    """Wait until the page's script has ended and its charts are drawn."""
+    """Wait until the page's script has ended and its charts are drawn and in their places."""
     page.wait_for_function(
         """() => {
             const app = document.querySelector('[data-testid="stApp"]')
+            const drawn = (charts, drawing) =>
+                [...document.querySelectorAll(charts)].every(chart => {
+                    const svg = chart.querySelector(drawing)?.getBoundingClientRect()
+                    const place = chart.closest('[data-testid="stElementContainer"]')
+                    return svg && svg.width <= place.clientWidth + 1
+                        && svg.height <= place.clientHeight + 1 // Plotly's first is 450 px high
+                })
             return app && app.dataset.testScriptState === 'notRunning'
                 && !document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]')
-                && [...document.querySelectorAll('[data-testid="stEChartsChart"]')]
-                    .every(chart => chart.querySelector('svg'))
-                && [...document.querySelectorAll('[data-testid="stPlotlyChart"]')]
-                    .every(chart => chart.querySelector('.main-svg'))
+                && drawn('[data-testid="stEChartsChart"]', 'svg')
+                && drawn('[data-testid="stPlotlyChart"]', '.main-svg')
         }"""
     )
+
+
+def fits(page: Page) -> bool:
+    """Tell whether the page becomes no wider than its window, once it is laid out anew.
+
+    What was made for a wider window keeps its old width for some 400 ms.
+    """
+    try:
+        page.wait_for_function(
+            """() => {
+                const main = document.querySelector('[data-testid="stMain"]')
+                return main && main.scrollWidth <= main.clientWidth
+            }""",
+            timeout=10_000,
+        )
+    except PlaywrightTimeout:
+        return False
+    return True
 
 
 def enter(page: Page, patient: Mapping[str, object], within: str = "patient") -> None:

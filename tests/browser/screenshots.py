@@ -28,7 +28,7 @@ from pipeline.benchmark import KIND
 from pipeline.codings import Coding
 from pipeline.data import HEART_CSV, read
 from pipeline.model import load
-from pipeline.schema import Row
+from pipeline.schema import NAMES, Row
 from pipeline.synthetic import smoothed_bootstrap
 from settings import Settings
 from tests.browser.conftest import (
@@ -41,6 +41,7 @@ from tests.browser.conftest import (
     new_context,
     settled,
 )
+from tests.db.rows import row as stored
 from tests.db.rows import running_log
 from tests.programs import ROOT, free_port
 
@@ -62,10 +63,9 @@ def day_of_patients(url: str, model_dir: Path, n: int = 400) -> None:
         row: Row = tuple(None if np.isnan(value) else float(value) for value in values)
         probability, made = model.probability(row), new_id(now_ms - int(age_s * 1000))
         took_ms = float(rng.lognormal(0.2, 0.4))
-        rows.append(
-            (made, "synthetic", *row, probability, int(probability >= 0.5), 0.5,
-             model.version, took_ms)
-        )  # fmt: skip
+        scored = {"probability": probability, "prediction": int(probability >= 0.5)}
+        scored |= {"model_version": model.version, "latency_ms": took_ms, "source": "synthetic"}
+        rows.append(stored(id=made, **dict(zip(NAMES, row, strict=True)), **scored))
 
     async def write() -> None:
         async with running_log(url) as log:
@@ -132,6 +132,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
             ("explanations", "Each finding in words", 1500),
             ("fairness", "The usual two numbers", 1700),
             ("poisoning", "Dose and response", 1500),
+            ("model", "Would another model be better?", 1750),
         ):
             page.goto(f"{dashboard.url}/{name}")
             expect(page.get_by_role("heading", name=card)).to_be_visible()

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENT, House, estimate, settled
+from tests.browser.conftest import PATIENT, House, estimate, fits, settled
 from tests.browser.test_pages import open_first_row
 from tests.dashboard.benchmarks import benchmark, store
 
@@ -99,9 +99,15 @@ def fairness(page: Page, house: House) -> None:
     expect(page.get_by_role("heading", name="All numbers")).to_be_visible()
 
 
+def model_card(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/model")
+    expect(page.get_by_role("heading", name="What would change our mind?")).to_be_visible()
+
+
 STATES = (
     overview, empty_form, refused_form, result_and_comparison, log, drawer, nothing_found,
     no_load_test, load_tests, drift, explanations, one_finding, fairness,
+    model_card,
 )  # fmt: skip
 
 
@@ -138,13 +144,50 @@ def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
 
 def test_no_page_is_wider_than_its_window(page: Page, house: House) -> None:
     for state in (
-        overview, result_and_comparison, log, load_tests, drift, explanations, fairness,
+        overview, result_and_comparison, log, load_tests, drift, explanations, fairness, model_card,
     ):  # fmt: skip
         state(page, house)
         for width in (800, 1440):
             page.set_viewport_size({"width": width, "height": 900})
             settled(page)
-            overflow = page.get_by_test_id("stMain").evaluate(
-                "main => main.scrollWidth - main.clientWidth"
-            )
-            assert overflow <= 0, (state.__name__, width)
+            assert fits(page), (state.__name__, width)
+
+
+WIDEN = """new MutationObserver(() => {
+    const svg = document.querySelector('[data-testid="stEChartsChart"][aria-busy="false"] svg')
+    if (svg && !window.widened) {
+        window.widened = true
+        setTimeout(() => svg.setAttribute('width', 3000))
+    }
+}).observe(document, {childList: true, subtree: true, attributeFilter: ['aria-busy']})"""
+
+
+def test_a_chart_that_was_made_too_wide_is_drawn_anew(page: Page, house: House) -> None:
+    """Streamlit leaves a chart as wide as its place was when the drawing began."""
+    page.add_init_script(WIDEN)
+    estimate(page, house, PATIENT)
+    page.wait_for_timeout(500)
+    settled(page)
+    assert page.evaluate("widened")
+
+
+@pytest.mark.parametrize(
+    "state", [model_card, explanations, fairness], ids=lambda state: state.__name__
+)
+def test_no_table_is_cut_in_the_window_of_a_telephone(
+    page: Page, house: House, state: Callable[[Page, House], None]
+) -> None:
+    state(page, house)
+    page.set_viewport_size({"width": 420, "height": 900})
+    settled(page)
+    assert cut_tables(page) == []
+
+
+def cut_tables(page: Page) -> list[str]:
+    """Return the names of the tables that are wider than their place."""
+    cut: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll('[data-testid="stTable"] > div')]
+            .filter(box => box.scrollWidth > box.clientWidth)
+            .map(box => box.innerText.slice(0, 80))"""
+    )
+    return cut

@@ -53,6 +53,14 @@ def write(log_url: str) -> Callable[..., list[str]]:
 
 
 @pytest.fixture
+def logged(request: pytest.FixtureRequest, write: Callable[..., list[str]]) -> int:
+    """So many predictions, written before an API begins to write."""
+    if request.param:
+        write(request.param)
+    return int(request.param)
+
+
+@pytest.fixture
 def pages(log_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The dashboard on that log, with no API behind it; not run yet."""
     monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", log_url)

@@ -102,3 +102,22 @@ def test_the_other_models_are_ranked_beside_the_one_in_service(served: AppTest) 
     ranks = served.table[1].value
     assert ranks["This model"].tolist() == [str(i) for i in range(1, 14)]
     assert sorted(ranks["Random forest"], key=int) == [str(i) for i in range(1, 14)]
+
+
+def test_the_viewer_chooses_how_many_of_the_newest_predictions_are_explained(
+    pages: AppTest, write: Write, known: str
+) -> None:
+    write(120, model_version=known)
+    visit(pages)
+    assert "the newest 120 live predictions" in shown(pages)
+    pages.get_by_key("newest").set_value(50).run()
+    assert "the newest 50 live predictions" in shown(pages)
+
+
+def test_what_the_model_goes_by_is_offered_as_csv_and_json(
+    pages: AppTest, write: Write, known: str
+) -> None:
+    write(1, model_version=known)
+    visit(pages)
+    offered = {button.label for button in pages.download_button}
+    assert offered == {"Logged (CSV)", "Logged (JSON)"}

@@ -69,3 +69,15 @@ def test_another_threshold_shows_its_price(served: AppTest) -> None:
     served.get_by_key("threshold").set_value(0.7).run()
     assert "more patients with disease missed" in shown(served)
     assert "never applies one by sex or age" in shown(served)
+    rules = next(t.value for t in served.table if "In service" in t.value.columns)
+    assert rules["What"].tolist()[:2] == ["Threshold", "Changed"]
+    assert rules["In service"].tolist()[:4] == ["0.50 for all", "0", "0", "0"]
+
+
+def test_the_viewer_chooses_how_many_logged_patients_are_compared(
+    pages: AppTest, write: Write
+) -> None:
+    write(120)
+    assert "the newest 120 live predictions" in shown(logged(pages))
+    pages.get_by_key("newest").set_value(100).run()
+    assert "the newest 100 live predictions" in shown(pages)

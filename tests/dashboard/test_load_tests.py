@@ -10,9 +10,13 @@ from streamlit.testing.v1 import AppTest
 from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
 from db.results import add_load_test
+from pipeline import autoscaling as scaling
+from pipeline.autoscaling import Moment, parse
 from pipeline.benchmark import ECHO, KIND, OURS
 from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, store, summary
 from tests.dashboard.conftest import shown
+from tests.pipeline.test_autoscaling import WATCHED
+from tests.programs import run
 
 
 def opened(pages: AppTest) -> AppTest:
@@ -129,3 +133,48 @@ def test_what_the_study_project_reported_lacks_the_middle_mark() -> None:
 def test_the_fixed_rate_says_whether_all_were_answered(lost: int, said: str) -> None:
     ((name, result), _) = benchmark().open_loop
     assert said in texts.open_loop([(name, replace(result, unanswered=lost))])
+
+
+def test_without_a_watched_autoscaler_the_page_says_how_to_watch_one(pages: AppTest) -> None:
+    assert "`python -m perf.hpa hpa.txt`" in shown(opened(pages))
+
+
+def test_a_watched_autoscaler_is_drawn_with_what_it_did(
+    pages: AppTest, log_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hpa.txt").write_text(WATCHED)
+    kept = run("-m", "perf.hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+    add_load_test(log_url, scaling.KIND, {"format": 99})
+    page = opened(pages)
+
+    assert kept.returncode == 0, kept.stderr
+    assert (
+        "From 1 to 3 pods, 15 s after CPU had passed its target. At the end 1 pod ran."
+    ) in shown(page)
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_a_file_that_is_no_record_is_refused_in_one_line(log_url: str, tmp_path: Path) -> None:
+    (tmp_path / "hpa.txt").write_text("nothing")
+    ended = run("-m", "perf.hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "kubectl get hpa" in ended.stderr
+
+
+def test_pods_added_one_after_the_other_have_a_time_each() -> None:
+    moments = [Moment(0, 200, 1), Moment(20, 200, 2), Moment(200, 90, 3)]
+
+    assert texts.autoscaling(replace(parse(WATCHED), moments=moments)) == (
+        "From 1 to 3 pods: the first was added 20 s after CPU had passed its target, the last "
+        "3 minutes later."
+    )
+
+
+def test_an_autoscaler_that_did_nothing_is_said_to_have() -> None:
+    cold, hot = (
+        replace(parse(WATCHED), moments=[Moment(0, 10, 1), Moment(60, cpu, 1)]) for cpu in (60, 76)
+    )
+
+    assert texts.autoscaling(cold) == "It stayed at 1 pod: CPU never passed its target."
+    assert texts.autoscaling(hot) == "It stayed at 1 pod: though CPU passed its target."

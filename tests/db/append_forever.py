@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
+from db.heads import heads_file
+from db.seals import key_for
 from tests.db.rows import row, running_log
 
 
-async def main(url: str) -> None:
-    async with running_log(url) as log:
+async def main(url: str, key_file: str) -> None:
+    key = key_for(url, Path(key_file))
+    async with running_log(url, key=key, heads=heads_file(key, None)) as log:
 
         async def call() -> None:
             while True:
@@ -22,4 +26,4 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

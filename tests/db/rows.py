@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from db.ids import new_id
+from sqlalchemy import insert
+
+from db.engine import connect, transaction
+from db.ids import new_id, time_of
 from db.log import Log
 from db.migrate import migrate
-from db.tables import PREDICTION_COLUMNS
+from db.tables import PREDICTION_COLUMNS, predictions
 
 FIRST_PATIENT: dict[str, Any] = {
     "age": 63.0, "sex": 1, "cp": 1, "trestbps": 145.0, "chol": 233.0, "fbs": 1, "restecg": 2,
@@ -19,13 +22,13 @@ FIRST_PATIENT: dict[str, Any] = {
 
 ANSWERED: dict[str, Any] = {
     "source": "live", "probability": 0.25, "prediction": 0, "threshold": 0.5,
-    "model_version": "0123456789ab", "latency_ms": 1.5,
+    "model_version": "0123456789ab", "latency_ms": 1.5, "key_id": None,
 }  # fmt: skip
 
 
 def row(**changes: Any) -> tuple[Any, ...]:
     """Return a row of the first patient as `Log.append` takes it, with some values changed."""
-    values = {"id": new_id()} | FIRST_PATIENT | ANSWERED | changes
+    values = {"id": new_id(), "patient": None} | FIRST_PATIENT | ANSWERED | changes
     return tuple(values[name] for name in PREDICTION_COLUMNS)
 
 
@@ -44,3 +47,12 @@ async def running_log(url: str, **settings: Any) -> AsyncIterator[Log]:
 async def store(url: str, rows: Sequence[tuple[Any, ...]]) -> None:
     async with running_log(url) as log:
         await log.append(rows)
+
+
+def store_as_before(url: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Store rows as the first programs did, which knew neither keys nor seals."""
+    names = PREDICTION_COLUMNS[: PREDICTION_COLUMNS.index("key_id")]
+    values = [dict(zip(names, each[: len(names)], strict=True)) for each in rows]
+    timed = [each | {"received_at": time_of(each["id"])} for each in values]
+    with transaction(connect(url)) as connection:
+        connection.execute(insert(predictions), timed)

@@ -18,10 +18,13 @@ from pathlib import Path
 import pytest
 
 from db.engine import connect, session
+from db.heads import heads_file, read_heads
 from db.log import LogUnavailable
 from db.migrate import migrate
 from db.queries import Reader
+from db.seals import SealKey
 from db.tables import predictions
+from db.verify import verify
 from perf.postgres import Cluster
 from tests.db.faults import callers, loop_never_waits_longer_than
 from tests.db.rows import row, running_log
@@ -244,19 +247,27 @@ def test_a_connection_cut_while_idle_costs_no_refusal(postgres_url: str) -> None
 
 
 @pytest.mark.parametrize("attempt", range(2))
-def test_a_killed_process_has_lost_nothing_it_acknowledged(database_url: str, attempt: int) -> None:
-    command = [sys.executable, "-m", "tests.db.append_forever", database_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
+def test_a_killed_process_has_lost_nothing_it_acknowledged(
+    database_url: str, key: SealKey, tmp_path: Path, attempt: int
+) -> None:
+    command = [sys.executable, "-m", "tests.db.append_forever", database_url, str(key.path)]
+    heads = heads_file(key, None)
+    assert heads is not None
+    printed = tmp_path / "acknowledged"
+    with printed.open("wb") as file, subprocess.Popen(command, stdout=file) as process:
+        deadline = time.monotonic() + 30
+        while not heads.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
         time.sleep(0.3 + 0.1 * attempt)
         process.send_signal(signal.SIGKILL)
-        # A line may have been cut off by the kill; a whole one was acknowledged.
-        rest = process.stdout.read().rpartition(b"\n")[0]
-    acknowledged = set((first + rest).decode().split())
+    # A line may have been cut off by the kill; a whole one was acknowledged.
+    acknowledged = set(printed.read_text().rpartition("\n")[0].split())
 
     with session(connect(database_url)) as connection:
         ids = predictions.select().with_only_columns(predictions.c.id)
         there = set(connection.scalars(ids))
     assert len(acknowledged) > 100
     assert acknowledged <= there
+    assert read_heads(heads, key)[0].entries > 0
+    verdict = verify(database_url, key, [heads])
+    assert (verdict.counts["predictions"], verdict.findings) == (len(there), [])

@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from db.engine import connect
 from db.ids import new_id
 from db.log import Log
 from db.migrate import migrate
 from db.queries import Reader
+from db.samples import sample_rows
 from tests.db.rows import row, running_log, store
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -44,6 +47,20 @@ def test_a_sample_has_the_size_that_was_asked_for_and_can_be_drawn_again(databas
     assert first == ask(database_url, n=3_000, size=200)
     other = ask(database_url, n=3_000, size=200, seed=1)
     assert len({r[0] for r in first} & {r[0] for r in other}) < 50
+
+
+@pytest.mark.parametrize("size", [200, 3_000])
+def test_a_sample_is_the_same_in_whichever_order_the_rows_are_found(
+    postgres_url: str, size: int
+) -> None:
+    asyncio.run(store(postgres_url, [minute(1_439 - i % 1_440) for i in range(3_000)]))
+    window = (START_MS, START_MS + 86_400_000)
+    found = []
+    with connect(postgres_url).connect() as connection:
+        for avoided in ("seqscan", "indexscan", "bitmapscan"):
+            connection.execute(text(f"SET enable_{avoided} = off"))
+            found.append(sample_rows(connection, window, "live", 3_000, size=size, seed=0))
+    assert found[0] == found[1] == found[2] == sorted(found[0])
 
 
 def test_a_batch_that_came_at_once_does_not_crowd_out_the_rest(database_url: str) -> None:

@@ -6,6 +6,7 @@ images must be built under the names that docker-compose.yml gives them).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from tests.api.conftest import PATIENT
-from tests.programs import ROOT, free_port
+from tests.browser.conftest import FLAGS, chromium_path, new_context, settled
+from tests.programs import ROOT, free_port, run
 
 DOCKER = shutil.which("docker")
 pytestmark = pytest.mark.skipif(
@@ -46,15 +49,39 @@ class Stack:
         assert not check or ended.returncode == 0, ended.stderr
         return ended
 
-    def key(self) -> dict[str, str]:
+    def key(self) -> str:
         lines = (self.folder / ".env").read_text().splitlines()
-        secrets = dict(line.split("=", 1) for line in lines)
-        return {"Authorization": f"Bearer {secrets['CARDIOWATCH_API_KEY']}"}
+        return dict(line.split("=", 1) for line in lines)["CARDIOWATCH_API_KEY"]
 
     def client(self) -> httpx.Client:
         return httpx.Client(
-            base_url=f"http://127.0.0.1:{self.api}", headers=self.key(), timeout=10, trust_env=False
+            base_url=f"http://127.0.0.1:{self.api}",
+            headers={"Authorization": f"Bearer {self.key()}"},
+            timeout=10,
+            trust_env=False,
         )
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        """Return the state and the health of each service that runs."""
+        listed = self.run("docker", "compose", "ps", "--format", "json").stdout.splitlines()
+        found = [json.loads(line) for line in listed]
+        return {one["Service"]: (one["State"], one["Health"]) for one in found}
+
+    def ready(self) -> None:
+        """Wait until the API is ready again."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError), self.client() as client:
+                if client.get("/readyz").status_code == 200:
+                    return
+            time.sleep(0.2)
+        raise AssertionError(f"not ready after two minutes: {self.states()}")
+
+    def ids(self) -> set[str]:
+        """Return the ids of everything in the log."""
+        with self.client() as client:
+            log = client.get("/predictions", params={"format": "jsonl"}).text.splitlines()
+        return {json.loads(line)["id"] for line in log}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +96,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         refused = made.run("docker", "compose", "up", "--detach", check=False)
         assert refused.returncode != 0
         assert "make up" in refused.stderr
+        began = time.monotonic()
         made.run("./up.sh", "--no-build")
+        print(f"every service healthy after {time.monotonic() - began:.1f} s")
         yield made
     finally:
         made.run("docker", "compose", "down", "--volumes", "--timeout", "5", check=False)
@@ -81,6 +110,14 @@ def test_the_secrets_are_the_owners_and_stay(stack: Stack) -> None:
 
     assert (stack.folder / ".env").read_bytes() == before
     assert (stack.folder / ".env").stat().st_mode & 0o777 == 0o600
+    assert (stack.folder / "var" / "private").stat().st_mode & 0o777 == 0o700
+
+
+def test_every_service_runs_and_what_has_a_health_check_is_healthy(stack: Stack) -> None:
+    assert stack.states() == {
+        "postgres": ("running", "healthy"), "api": ("running", "healthy"),
+        "dashboard": ("running", "healthy"), "monitor": ("running", "healthy"),
+    }  # fmt: skip
 
 
 def test_no_port_leaves_the_machine(stack: Stack) -> None:
@@ -122,6 +159,32 @@ def test_the_dashboard_is_served_and_reaches_the_api(stack: Stack) -> None:
         assert asked.stdout.strip() == client.get("/model").json()["version"]
 
 
+def test_patients_are_answered_looked_over_and_shown(stack: Stack, tmp_path: Path) -> None:
+    sent = run(
+        "-m", "perf.replay", "--patients", "200", "--out", str(tmp_path),
+        api_url=f"http://127.0.0.1:{stack.api}", api_key=stack.key(),
+    )  # fmt: skip
+    assert sent.returncode == 0, sent.stderr
+    watched = stack.run(
+        "docker", "compose", "exec", "-T", "monitor", "python", "-m", "pipeline.monitor"
+    )
+    lines = [json.loads(line) for line in (watched.stdout + watched.stderr).splitlines()]
+    assert any("synthetic patients" in line["message"] for line in lines)
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        page = new_context(browser).new_page()
+        page.goto(f"http://127.0.0.1:{stack.dashboard}/")
+        expect(page.get_by_role("heading", name="Time to estimate")).to_be_visible(timeout=120_000)
+        settled(page)
+        (ROOT / "var").mkdir(exist_ok=True)
+        page.screenshot(path=ROOT / "var" / "compose-dashboard.png")
+        shown = page.get_by_test_id("stMain").inner_text()
+        browser.close()
+    assert "200" in shown
+    assert "synthetic" in shown
+
+
 def test_a_kill_under_load_loses_no_acknowledged_row(stack: Stack) -> None:
     answered: list[str] = []
 
@@ -145,6 +208,70 @@ def test_a_kill_under_load_loses_no_acknowledged_row(stack: Stack) -> None:
         sender.join()
     stack.run("docker", "compose", "up", "--detach", "--wait", "--no-build", "api")
 
+    assert set(answered) <= stack.ids()
+
+
+def test_a_service_that_ends_is_started_again(stack: Stack) -> None:
+    before = stack.ids()
+    # Its first process is asked to end; the engine starts it again. On TERM PostgreSQL would wait
+    # until everybody has left.
+    for service, asked in (("api", "TERM"), ("postgres", "INT")):
+        stack.run("docker", "compose", "exec", "-T", service, "sh", "-c", f"kill -{asked} 1")
+        time.sleep(2)
+        stack.ready()
+
+    assert stack.ids() == before
     with stack.client() as client:
-        log = client.get("/predictions", params={"format": "jsonl"}).text.splitlines()
-    assert set(answered) <= {json.loads(line)["id"] for line in log}
+        assert client.post("/predict", json=PATIENT).status_code == 200
+
+
+def verified(stack: Stack) -> subprocess.CompletedProcess[str]:
+    """Ask whether the log was altered, as the operations page says."""
+    return stack.run(
+        "docker", "compose", "exec", "-T", "api", "python", "-m", "db.verify",
+        "--heads", "/var/lib/cardiowatch/heads", check=False,
+    )  # fmt: skip
+
+
+def test_the_log_is_sealed_and_whoever_alters_it_is_found(stack: Stack) -> None:
+    with stack.client() as client:
+        ids = [client.post("/predict", json=PATIENT).json()["id"] for _ in range(3)]
+    time.sleep(2.5)  # the heads are written once a second
+    before = verified(stack)
+    assert before.returncode == 0, before.stdout + before.stderr
+    assert "all are as they were written" in before.stdout
+    # By whoever holds the database and not the key.
+    for statement in (
+        f"UPDATE predictions SET probability = 0.01 WHERE id = '{ids[0]}'",  # noqa: S608
+        f"DELETE FROM predictions WHERE id = '{ids[2]}'",  # noqa: S608
+    ):
+        stack.run(
+            "docker", "compose", "exec", "-T", "postgres", "sh", "-c",
+            'PGPASSWORD=$POSTGRES_PASSWORD psql -U cardiowatch -d cardiowatch -c "$1"',
+            "sh", statement,
+        )  # fmt: skip
+    after = verified(stack)
+    assert after.returncode == 1
+    assert ids[0] in after.stdout
+    assert "gone, at the end" in after.stdout
+
+
+def test_the_sbom_of_an_image_names_what_it_holds() -> None:
+    images = [f"cardiowatch-{name}:local" for name in ("api", "dashboard")]
+    subprocess.run(["make", "sbom", f"IMAGES={' '.join(images)}"], cwd=ROOT, check=True)
+    held = {}
+    for name in ("api", "dashboard"):
+        listed = json.loads((ROOT / f"var/sbom/image-cardiowatch-{name}.json").read_text())
+        held[name] = {component["name"] for component in listed["components"]}
+    assert held["api"] >= {"fastapi", "uvicorn", "psycopg"}
+    assert not held["api"] & {"scikit-learn", "streamlit", "pandas", "pip"}
+    assert held["dashboard"] >= {"streamlit", "scikit-learn", "fairlearn"}
+    assert not held["dashboard"] & {"shap", "numba", "llvmlite"}  # the lock has them
+
+
+def test_every_line_that_a_service_of_ours_wrote_is_json(stack: Stack) -> None:
+    logs = stack.run("docker", "compose", "logs", "--no-log-prefix", "api", "dashboard", "monitor")
+    written = logs.stdout.replace("\x1b[2K", "").splitlines()  # Compose clears the line first
+
+    for line in written:
+        assert {"time", "level", "logger", "message"} <= json.loads(line).keys(), line

@@ -102,7 +102,9 @@ def test_every_secret_is_one_that_the_operations_page_makes(
     named = set(re.findall(r"secret(?:Name|KeyRef).*?'(cardiowatch-\w+)'",
                            str(objects(overlay, components))))  # fmt: skip
 
-    assert named >= {"cardiowatch-database", "cardiowatch-keys", "cardiowatch-dashboard"}
+    assert named >= {
+        "cardiowatch-database", "cardiowatch-keys", "cardiowatch-seal", "cardiowatch-dashboard",
+    }  # fmt: skip
     for name in named:
         assert f"secret generic {name}" in page
 
@@ -158,6 +160,32 @@ def test_the_keys_are_mounted_where_the_image_looks(
 
     assert f"CARDIOWATCH_KEYS_FILE={folder}/keys.json" in dockerfile("api")
     assert f"./var/keys:{folder}:ro" in COMPOSE["services"]["api"]["volumes"]
+
+
+@every_stack
+def test_the_key_of_the_log_is_the_apis_alone(overlay: str, components: tuple[str, ...]) -> None:
+    for name, pod in ours_only(objects(overlay, components)).items():
+        volumes = {v["name"]: v.get("secret") for v in pod["volumes"]}
+        mounts = {m["name"]: m["mountPath"] for m in ours(pod)["volumeMounts"]}
+        secret = {"secretName": "cardiowatch-seal", "defaultMode": 0o440}
+        assert (secret in volumes.values()) is (name == "cardiowatch-api"), name
+        if name == "cardiowatch-api":
+            assert volumes["seal"] == secret
+            asked = settings_of(pod)
+            assert asked["CARDIOWATCH_LOG_HMAC_KEY_FILE"] == f"{mounts['seal']}/log.key"
+            assert asked["CARDIOWATCH_LOG_HEADS_FILE"] == "-"  # a pod's file ends with it
+
+
+def test_compose_mounts_the_key_of_the_log_for_the_api_alone() -> None:
+    for name, service in COMPOSE["services"].items():
+        mounted = [v for v in service.get("volumes", []) if "log.key" in str(v)]
+        assert [v["target"] for v in mounted] == (
+            [service["environment"]["CARDIOWATCH_LOG_HMAC_KEY_FILE"]] if name == "api" else []
+        )
+    api = COMPOSE["services"]["api"]
+    folder = next(str(v).split(":")[1] for v in api["volumes"] if str(v).startswith("heads:"))
+    assert api["environment"]["CARDIOWATCH_LOG_HEADS_FILE"].startswith(f"{folder}/")
+    assert f"--mode 700 {folder}\n" in dockerfile("api")
 
 
 @every_stack
@@ -274,6 +302,9 @@ def test_what_is_missing_or_odd_is_named_and_nothing_is_printed(name: str) -> No
         assert ended.stdout == ""
 
 
-def test_what_serves_nothing_is_not_asked_whether_it_serves() -> None:
-    """The image's own check would call the monitor unhealthy, and `up --wait` would fail."""
-    assert COMPOSE["services"]["monitor"]["healthcheck"] == {"disable": True}
+def test_what_serves_nothing_is_asked_whether_it_looked() -> None:
+    """The image's own check asks for a page; with none at all `up --wait` fails (Compose 2.26)."""
+    monitor = COMPOSE["services"]["monitor"]
+
+    assert "touch /tmp/looked" in monitor["command"][2]
+    assert "find /tmp/looked" in monitor["healthcheck"]["test"][1]

@@ -36,8 +36,8 @@ def test_a_quick_run_measures_ours_beside_the_echo_without_an_error(
     tmp_path: Path, model_dir: Path, database_url: str
 ) -> None:
     ended = run(
-        "-m", "perf.bench", "--quick", "--out", str(tmp_path), model_dir=model_dir,
-        database_url=database_url,
+        "-m", "perf.bench", "--quick", "--connections", "32", "--seconds", "1",
+        "--out", str(tmp_path), model_dir=model_dir, database_url=database_url,
     )  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr
@@ -46,6 +46,7 @@ def test_a_quick_run_measures_ours_beside_the_echo_without_an_error(
     assert set(summaries) == {
         "Cardiowatch, durable", "Cardiowatch without its log", "FastAPI echo",
     }  # fmt: skip
+    assert {summary["connections"] for summary in summaries.values()} == {32}
     assert all(summary["ok_per_s"] > 0 for summary in summaries.values())
     assert all(summary["failed"] == 0 for summary in summaries.values())
     assert {result["failed"] for result in results["open_loop"]} == {0}

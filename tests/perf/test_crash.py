@@ -15,7 +15,6 @@ from db.tables import PREDICTION_COLUMNS
 from perf.bodies import write_bodies
 from perf.client import as_requests
 from perf.crash import Tally, crash, failed
-from pipeline.schema import NAMES
 from tests.programs import run
 
 
@@ -78,7 +77,7 @@ def test_a_kill_may_cut_requests_off_and_a_stop_may_not(
 
 
 async def _log_one_live_row(url: str) -> None:
-    row = dict.fromkeys(NAMES) | {
+    row = dict.fromkeys(PREDICTION_COLUMNS) | {
         "id": new_id(), "source": "live", "age": 63, "sex": 1, "probability": 0.5,
         "prediction": 1, "threshold": 0.5, "model_version": "v", "latency_ms": 1.0,
     }  # fmt: skip

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.calibrate import FULL, QUICK, Chunk, _kept, chunks, measure
+from pipeline.calibrate import FULL, QUICK, Chunk, _kept, _verdict, chunks, closer, measure
+from pipeline.drift import compare
 from pipeline.drift.calibration import Record, summarise, tables, upper_limit
-from pipeline.drift.scenarios import SCENARIOS, Source, by_name
+from pipeline.drift.rivals import TREES
+from pipeline.drift.scenarios import CLEAN, HALVES, SCENARIOS, Source, by_name
 from pipeline.schema import NAMES
 from pipeline.train import Labelled
 
@@ -53,15 +55,38 @@ def test_a_target_is_missed_until_enough_windows_show_that_it_is_met() -> None:
     assert "| clean | 100 | 303 | 1,000 | 0.0 % | 0.3 % |" in tables(many)
 
 
+def test_where_trees_lead_on_the_few_windows_they_saw_they_see_all() -> None:
+    clean = [("clean", 100, 303, record(False, **{TREES: float(i)})) for i in range(100)]
+    behind = [("swap", 100, 303, record(False, **{TREES: 99.0}))]
+    level = [("shift", 100, 303, record(True, **{TREES: 99.0}))]
+
+    again = closer(chunks(QUICK), summarise([*clean, *behind, *level], {}))
+
+    assert {(c.scenario, c.n, c.closer) for c in again} == {("swap", 100, True)}
+    assert sum(c.count for c in again) == QUICK.power
+
+
 def test_every_cell_gets_its_windows_once() -> None:
     work = chunks(FULL)
 
     assert len({chunk.key for chunk in work}) == len(work)
     assert sum(c.count for c in work if c.scenario == "clean") == 4 * 5_000
     assert sum(c.count for c in work if c.scenario == "shift") == 2 * FULL.power
-    # the first chunks are of all cells, so that a run that is stopped has some of each
-    cells = {(c.scenario, c.n, c.n_reference) for c in work}
-    assert {(c.scenario, c.n, c.n_reference) for c in chunks(QUICK)[: len(cells)]} == cells
+    # clean cells come first; then the others in step: a run that is stopped has some of each
+    changed = [c for c in chunks(QUICK) if c.scenario not in (CLEAN, HALVES)]
+    assert chunks(QUICK)[-len(changed) :] == changed
+    assert len({(c.scenario, c.n) for c in changed[: 2 * len(SCENARIOS)]}) == 2 * len(SCENARIOS)
+
+
+@pytest.mark.parametrize("scenario", ["clean", "shift"])
+def test_what_is_measured_is_what_compare_says(scenario: str, cleveland: Labelled) -> None:
+    source, random = Source(cleveland.rows, cleveland.y), np.random.default_rng(1)
+    for seed in range(3):
+        reference, window = source.draw(303, random), by_name(scenario).draw(source, 60, random)
+        result = compare(reference, window, seed=seed)
+        pairs = tuple((pair.a, pair.b) for pair in result.pairs if pair.drift)
+        said = result.drift, result.p_value, result.drifted, pairs
+        assert _verdict(reference, window, seed) == said
 
 
 def test_a_chunk_is_the_same_whenever_it_is_measured() -> None:

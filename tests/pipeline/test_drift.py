@@ -16,8 +16,9 @@ from pipeline.schema import FEATURES, NAMES
 from pipeline.synthetic import smoothed_bootstrap
 from pipeline.train import Labelled
 
-CHOL, OLDPEAK, SLOPE, THALACH, THAL, TRESTBPS = (
-    NAMES.index(name) for name in ("chol", "oldpeak", "slope", "thalach", "thal", "trestbps")
+CHOL, EXANG, OLDPEAK, SLOPE, THALACH, THAL, TRESTBPS = (
+    NAMES.index(name)
+    for name in ("chol", "exang", "oldpeak", "slope", "thalach", "thal", "trestbps")
 )
 
 
@@ -99,6 +100,18 @@ def test_an_all_missing_column_is_drift_and_not_an_error(reference: Array, windo
     assert thal.reason == "not known in 100 % instead of 0 %"
 
 
+def test_of_two_certain_changes_the_larger_one_comes_first(reference: Array, window: Array) -> None:
+    window = window.copy()
+    window[:40, SLOPE] = np.nan
+    window[:300, THAL] = np.nan
+
+    result = compare(reference, window)
+
+    assert result.features["slope"].p_adjusted == result.features["thal"].p_adjusted
+    assert result.drifted[:2] == ("thal", "slope")
+    assert result.reason.startswith("Drift: thal (not known in 75 %")
+
+
 def test_a_code_never_seen_before_is_named(reference: Array, window: Array) -> None:
     window = window.copy()
     window[:40, SLOPE] = 4
@@ -120,6 +133,26 @@ def test_a_broken_relation_is_drift_without_a_change_of_any_column(
     assert result.drift
     assert result.drifted == ()
     assert "thalach" in result.reason
+
+
+def test_an_alarm_without_a_name_says_where_to_look_first(reference: Array, window: Array) -> None:
+    window = window[:100].copy()
+    window[:, EXANG] = np.random.default_rng(0).permutation(window[:, EXANG])
+
+    result = compare(reference, window)
+
+    assert result.drift
+    assert result.drifted == ()
+    assert [pair for pair in result.pairs if pair.drift] == []
+    assert result.look_first == "exang"
+    assert "how exang goes with the other findings changed" in result.reason
+
+
+def test_who_is_named_needs_no_second_look(reference: Array, window: Array) -> None:
+    window = window.copy()
+    window[:, THALACH] -= 20
+
+    assert compare(reference, window).look_first is None
 
 
 def test_pressures_rounded_to_tens_are_named(reference: Array, window: Array) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.explain import count
+from pipeline.model import load
 from pipeline.train import Labelled
+from pipeline.training import evidence_explanations
 from pipeline.training.evidence_fairness import out_of_fold
 from pipeline.training.treatments import Folds, Predictions
 
@@ -61,3 +63,13 @@ def test_the_challengers_go_by_the_same_three_findings(evidence: dict[str, Any])
         weights = {name: found["weight"] for name, found in challenger["features"].items()}
         assert set(sorted(weights, key=weights.__getitem__)[-3:]) == {"cp", "ca", "thal"}
         assert np.isfinite(list(weights.values())).all()
+
+
+def test_without_shap_the_values_are_counted_and_the_challengers_left_out(
+    evidence: dict[str, Any], cleveland: Labelled, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_explanations, "shap", None)
+    found = evidence_explanations.study_explanations(cleveland.rows, cleveland.y, load(model_dir))
+
+    assert len(evidence["explanations"]["challengers"]) == 2
+    assert found == evidence["explanations"] | {"challengers": {}}

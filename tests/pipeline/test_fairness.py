@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from fairlearn.metrics import demographic_parity_difference, equalized_odds_diff
 
 from pipeline.design import Array
 from pipeline.fairness import assess
-from pipeline.fairness.assessment import Verdict
+from pipeline.fairness.assessment import Grouping, Verdict
 from pipeline.fairness.groups import groups_of
 from pipeline.train import Labelled
 
@@ -161,3 +162,13 @@ def test_every_patient_has_a_sex_an_age_band_and_both(cleveland: Labelled) -> No
     young = cleveland.rows[[0, 0]].copy()
     young[:, 0] = 44.9, 45
     assert list(groups_of(young)["age"]) == ["18-44", "45-54"]
+
+
+def test_what_was_written_of_a_grouping_is_read_back_the_same() -> None:
+    y, p = np.tile([1.0, 0.0], 60), np.linspace(0, 1, 120)
+    groups = {"sex": np.repeat(["female", "male"], 60)}
+    found = assess(y, p >= 0.5, groups, probability=p)
+    written = json.loads(json.dumps(found.to_dict()))["groupings"]["sex"]
+    read = Grouping.from_dict(written)
+    assert json.loads(json.dumps(asdict(read))) == written
+    assert read.gaps[0].verdict is found.groupings["sex"].gaps[0].verdict

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from pipeline import gate
 from pipeline.data import HEART_CSV
-from pipeline.gate import DRAWS, Expected, Reference, expect, judge, log_loss
+from pipeline.gate import __main__ as gate
+from pipeline.gate.check import run_job
+from pipeline.gate.power import measure
+from pipeline.gate.surprise import DRAWS, Expected, Reference, _sums, expect, judge, log_loss
 from pipeline.train import Labelled
 from tests.conftest import shared
 from tests.pipeline.conftest import SICK, WELL, C, csv_file
@@ -89,8 +92,8 @@ def test_the_limit_falls_toward_the_clean_loss_as_batches_grow(
 
 def test_both_ways_of_drawing_give_the_same_spread() -> None:
     values = np.array([0.0, 1.0, 5.0])
-    by_place = gate._sums(values, 3, np.random.default_rng(0))
-    by_count = gate._sums(values, 4, np.random.default_rng(0))
+    by_place = _sums(values, 3, np.random.default_rng(0))
+    by_count = _sums(values, 4, np.random.default_rng(0))
     # Mean 2, variance 14/3 a draw.
     assert (len(by_place), len(by_count)) == (DRAWS, DRAWS)
     assert by_place.mean() == pytest.approx(6.0, abs=0.25)
@@ -189,3 +192,68 @@ def test_a_model_of_other_patients_is_not_trusted(run, tmp_path: Path) -> None: 
     code, _, error = run(HEART_CSV, "--trusted", other)
     assert code == 3
     assert "was not trained on patients.csv" in error
+
+
+def test_flipped_labels_are_refused_more_often_than_clean_ones(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        found = measure(cleveland.rows, cleveland.y, C, splits=6)
+    for size in (20, 50, 100):
+        assert found.refused["20 % random flips"][size].count > found.refused["clean"][size].count
+        assert found.refused["label turned round"][size].count == 6
+
+
+def test_the_interval_of_a_share_counts_each_split_once(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        found = measure(cleveland.rows, cleveland.y, C, splits=6).refused["label turned round"]
+    # Wilson for 6 of 6: 6 / (6 + 1.96 squared)
+    assert [found[20].share, found[20].low, found[20].high] == [1.0, 0.6097, 1.0]
+
+
+def test_more_splits_begin_with_the_same_ones(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        one, two = (measure(cleveland.rows, cleveland.y, C, splits=k).refused for k in (2, 4))
+    for name, by_size in one.items():
+        for size, found in by_size.items():
+            assert 0 <= two[name][size].count - found.count <= 2
+
+
+def test_a_small_training_file_has_only_the_batches_that_fit(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        found = measure(cleveland.rows[:100], cleveland.y[:100], C, splits=1)
+    assert list(found.refused["clean"]) == [20]
+
+
+def sent(content: bytes, scorecard: str) -> dict[str, object]:
+    return run_job(
+        lambda _: None, content=base64.b64encode(content).decode(), name="new.csv", coding="",
+        scorecard=scorecard,
+    )  # fmt: skip
+
+
+def test_a_file_that_was_sent_is_judged_as_the_program_judges_it(
+    run,
+    model_dir: Path,
+    tmp_path: Path,
+    cleveland: Labelled,  # type: ignore[no-untyped-def]
+) -> None:
+    path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
+    judged = sent(path.read_bytes(), (model_dir / "scorecard.json").read_text())["verdict"]
+    assert json.loads(json.dumps(judged)) == json.loads(run(path, "--json")[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\1", b"a,b\n1,2\n", "\xff".encode("latin-1")])
+def test_a_file_that_cannot_be_read_is_a_sentence_without_its_content(
+    model_dir: Path, content: bytes
+) -> None:
+    problem = sent(content, (model_dir / "scorecard.json").read_text())["problem"]
+    assert isinstance(problem, str)
+    assert problem
+
+
+def test_a_model_of_other_patients_judges_no_file_that_was_sent(
+    model_dir: Path, cleveland: Labelled, tmp_path: Path
+) -> None:
+    card = json.loads((model_dir / "scorecard.json").read_text())
+    card["provenance"]["data_sha256"] = "0"
+    path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
+    assert "was not trained on heart.csv" in str(sent(path.read_bytes(), json.dumps(card)))

@@ -42,7 +42,7 @@ async def _write(url: str, model_dir: Path, days: int, per_day: int, **values: A
         ms = int((MIDNIGHT - days * DAY).timestamp() * 1000) + i * 86_400_000 // per_day
         known = [None if np.isnan(value) else float(value) for value in patient]
         answer = (float(p), int(p >= 0.5), 0.5, model.version, 1.0)
-        rows.append((new_id(ms), source, *known, *answer))
+        rows.append((new_id(ms), source, *known, *answer, None, None))
     async with running_log(url) as log:
         await log.append(rows)
         for row in rows[::2]:
@@ -146,7 +146,7 @@ def test_on_the_first_day_what_has_come_so_far_is_looked_at(
     async def now() -> None:
         async with running_log(on_sqlite.database_url) as log:
             patient = [63.0, 1, 1, 145.0, 233.0, 1, 2, 150.0, 0, 2.3, 3, 0, 6]
-            await log.append([(new_id(), "synthetic", *patient, 0.2, 0, 0.5, "v", 1.0)])
+            await log.append([(new_id(), "synthetic", *patient, 0.2, 0, 0.5, "v", 1.0, None, None)])
 
     asyncio.run(now())
     end = _last_end(reader, "synthetic")
@@ -167,6 +167,13 @@ def test_live_patients_come_first(on_sqlite: Settings, model_dir: Path) -> None:
 def test_an_empty_log_says_what_to_do(settings: Settings) -> None:
     with pytest.raises(NothingToWatch, match="make run"):
         list(monitor(settings))
+
+
+def test_the_first_runs_over_an_empty_log_are_no_failure(settings: Settings) -> None:
+    done = _run(settings)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (0, "", 1), done.stderr
+    assert "nothing logged yet" in done.stderr
+    assert _run(settings, "--fail-on", "red", "--source", "live").returncode == 0
 
 
 def test_what_was_refused_is_in_the_report(

@@ -1,0 +1,274 @@
+"""uvicorn's HTTP/1.1 connection with the limits that it has none of, and refusals in our one shape.
+
+Nothing here costs a good request anything: what is slow is found by looking at every connection
+once a second, and what is large by counting only while something is incomplete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from functools import cache, lru_cache
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote
+from weakref import WeakSet
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from api.cycles import Cycle
+from api.errors import MEDIA_TYPE, Problem
+from api.metrics import REFUSALS
+
+HEAD_MAX = 16 * 1024
+"""Bytes of a request's line and headers; the same for what a body in chunks ends with."""
+
+PATIENCE_S = 10.0
+"""Within it a request must have come whole, and something of a waiting answer must be taken."""
+
+_LOOK_S = 1.0
+_READ_MAX = 256_000
+"""Bytes that uvloop reads at once."""
+
+_OPEN: WeakSet[Connection] = WeakSet()
+
+
+async def watch() -> None:
+    """Look at every connection again and again, and close those that keep us waiting."""
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        now = time.monotonic()
+        for connection in list(_OPEN):
+            if connection.look(now):
+                await asyncio.sleep(0)  # others are answered between two of a thousand
+
+
+class Connection(HttpToolsProtocol):
+    """One connection of a caller."""
+
+    cycle: Cycle
+    _running: Cycle | None = None
+    """What is being answered; of requests sent in a row uvicorn's `cycle` is the last."""
+    _since = _idle_since = 0.0
+    _awaited: object = None
+    _untaken = 0
+    _fruitless = 0
+    """Bytes since something whole came: a head, or a piece of a body."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Keep the transport, and this connection in view."""
+        super().connection_made(transport)
+        _OPEN.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        _OPEN.discard(self)
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.wake()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, as long as what is incomplete stays small."""
+        if len(data) > HEAD_MAX and self._head_is_next() and b"\r\n\r\n" not in data[:HEAD_MAX]:
+            self._refuse(_HEAD_TOO_LARGE)
+            return
+        before = self.scope
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as found:
+            self._stay_with_http(data[found.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(_NOT_HTTP)
+            return
+        cycle = self.cycle
+        if cycle is None or cycle.more_body or self.scope is not cycle.scope:
+            # Nobody knows where in these bytes a head began; it is counted from the next on.
+            self._fruitless = 0 if self.scope is not before else self._fruitless + len(data)
+            if self._fruitless > HEAD_MAX:
+                self._refuse(_HEAD_TOO_LARGE)
+        else:
+            self._fruitless = 0
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, or stand behind what was asked before."""
+        scope, parser = self.scope, self.parser
+        version = parser.get_http_version()
+        if version != "1.1":
+            scope["http_version"] = version
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["path"], scope["raw_path"], scope["query_string"] = _address(self.url)
+        before = self.cycle
+        self.cycle = Cycle(self, keep_alive=version != "1.0" and parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
+        self._running = cycle
+        cycle.start(app, self.loop)
+
+    def on_response_complete(self) -> None:
+        """Go on with what was asked meanwhile, or wait for the next request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+        else:
+            self._idle_since = time.monotonic()
+
+    def _head_is_next(self) -> bool:
+        return self.cycle is None or not self.cycle.more_body
+
+    def on_chunk_header(self) -> None:
+        """Keep what comes after the last chunk from becoming headers.
+
+        A caller could add there what something in front of us has taken out of the head.
+        """
+        self.headers = _Nowhere()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body, or drop it when the answer is out.
+
+        Who waits for the body is not woken for each drop of it.
+        """
+        self._fruitless = -_READ_MAX
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+            cycle.wake()
+
+    def on_message_complete(self) -> None:
+        """Take note that the request is whole."""
+        cycle = self.cycle
+        cycle.more_body = False
+        cycle.wake()
+
+    def _stay_with_http(self, rest: bytes) -> None:
+        """Read the body of a request that offers another protocol, as Java's own client does.
+
+        The parser leaves a body to that protocol, so another one is told only how long it is.
+        """
+        cycle = self.cycle
+        cycle.keep_alive = False
+        lengths = [h for h in self.headers if h[0] in (b"content-length", b"transfer-encoding")]
+        if not lengths:
+            return
+        cycle.more_body = True
+        only_body = SimpleNamespace(
+            on_body=self.on_body, on_message_complete=self.on_message_complete
+        )
+        self.parser = httptools.HttpRequestParser(only_body)
+        head = b"".join(b"%s: %s\r\n" % header for header in lengths)
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n%s" % (head, rest))
+        except httptools.HttpParserError:
+            self._refuse(_NOT_HTTP)
+
+    def look(self, now: float) -> bool:
+        """Close the connection when it has waited too long for its caller, and say so."""
+        awaited = self._what_is_awaited()
+        if self._is_idle() and now - self._idle_since > self.timeout_keep_alive:
+            self.transport.close()
+            return True
+        if awaited is None or awaited is not self._awaited:
+            self._awaited, self._since = awaited, now
+            return False
+        if now - self._since < PATIENCE_S:
+            return False
+        if awaited is self.flow:
+            self._cut_off()
+        else:
+            self._refuse(_TOO_SLOW, silently=awaited is self)
+        return True
+
+    def _is_idle(self) -> bool:
+        cycle = self.cycle
+        return cycle is not None and cycle.response_complete and self.scope is cycle.scope
+
+    def _what_is_awaited(self) -> object:
+        """Return what the caller is to do next, another object each time; None = nothing."""
+        cycle = self.cycle
+        if self.flow.write_paused:
+            before, self._untaken = self._untaken, self.transport.get_write_buffer_size()
+            return self.flow if self._untaken == before else None
+        if self.flow.read_paused:
+            return None
+        if cycle is None:
+            return self.scope or self  # a head, or its first byte
+        if cycle.more_body:
+            return cycle
+        return self.scope if cycle.response_complete and self.scope is not cycle.scope else None
+
+    def _cut_off(self) -> None:
+        """Close without waiting, here or in the kernel, until what was sent is taken."""
+        at_once = struct.pack("ii", 1, 0)
+        self.transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, at_once
+        )
+        self.transport.abort()
+
+    def _refuse(self, problem: Problem, *, silently: bool = False) -> None:
+        """Answer in the application's place, unless it answers already, and hang up."""
+        REFUSALS.labels("connection", str(problem.status)).inc()
+        running = self._running
+        if running is not None and not running.response_complete:
+            if not running.more_body:
+                self._end_after_those_before(running)
+                return
+            running.disconnected = True
+            silently = silently or running.response_started
+        elif running is not None and running.more_body:
+            silently = True  # it has its answer
+        if not silently:
+            self.transport.write(_reply(problem))
+        self.transport.close()
+
+    def _end_after_those_before(self, running: Cycle) -> None:
+        """Answer what was asked whole before, and hang up then."""
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+        last = self.pipeline[0][0] if self.pipeline else running
+        last.keep_alive = False
+        self.flow.pause_reading()
+
+
+@lru_cache(maxsize=64)
+def _address(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return path, path as it was sent, and query."""
+    parsed = httptools.parse_url(url)
+    return unquote(parsed.path.decode("ascii")), parsed.path, parsed.query or b""
+
+
+class _Nowhere(list[Any]):
+    """Keeps nothing."""
+
+    def append(self, _: object) -> None:
+        """Drop it."""
+
+
+@cache
+def _reply(problem: Problem) -> bytes:
+    body = problem.body()
+    return b"%scontent-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (
+        STATUS_LINE[problem.status], MEDIA_TYPE.encode(), len(body), body,
+    )  # fmt: skip
+
+
+_NOT_HTTP = Problem(400, "not-http", "This cannot be read as HTTP/1.1; nothing of it was used.")
+_HEAD_TOO_LARGE = Problem(
+    431, "head-too-large", f"Address and headers are over {HEAD_MAX // 1024} KiB."
+)
+_TOO_SLOW = Problem(408, "too-slow", f"The request did not come whole within {PATIENCE_S:g} s.")

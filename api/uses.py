@@ -1,0 +1,16 @@
+"""Who read what, or sent an outcome: one line per use of a key, on stdout.
+
+Predictions are not in it: their rows carry the key's id, and the service has no time for two.
+"""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+import logs
+
+
+def note(key_id: str, scope: Scope) -> None:
+    """Write one line: the key's id, and what it asks as it was sent, percent signs and all."""
+    path, query = (scope[part].decode("ascii", "replace") for part in ("raw_path", "query_string"))
+    logs.uses.info("key %s: %s %s%s", key_id, scope["method"], path, query and f"?{query}")

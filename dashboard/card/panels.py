@@ -1,0 +1,65 @@
+"""The panels of the Model card page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import load, widgets
+from dashboard.card import charts
+from dashboard.card.document import html
+from dashboard.card.sections import Card, Incomplete, Section, card
+from dashboard.texts import card as texts
+from dashboard.texts.numbers import escaped
+
+
+def found() -> Card | None:
+    """Return the card of the model in service; None and a calm screen where there is none."""
+    known = load.model()
+    if known is None:
+        widgets.heading(texts.TITLE, texts.LEAD)
+        widgets.calm(texts.NOTHING_TITLE, texts.NOTHING)
+        return None
+    try:
+        return card(known)
+    except Incomplete:
+        widgets.heading(texts.TITLE, texts.LEAD)
+        widgets.calm(texts.NOTHING_TITLE, texts.INCOMPLETE)
+        return None
+
+
+def verdict(of: Card) -> None:
+    """Draw the page's one sentence, what is estimated, and the download."""
+    st.caption(escaped(texts.about(of.version)))
+    st.title(of.verdict, anchor=False)
+    st.markdown(texts.ESTIMATES)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            texts.DOWNLOAD,
+            html(of).encode(),
+            file_name=f"cardiowatch-model-{of.version}.html",
+            mime="text/html",
+            on_click="ignore",
+            key="download_card",
+        )
+        st.caption(texts.DOWNLOAD_NOTE)
+
+
+def sections(of: Card) -> None:
+    """Draw every section: words, picture, points, table."""
+    for number, section in enumerate(of.sections):
+        _section(section, f"section_{number}")
+
+
+def _section(of: Section, key: str) -> None:
+    with widgets.card(of.title):
+        st.markdown(escaped(of.text))
+        if of.picture:
+            figure, height = charts.draw(of.picture)
+            widgets.over_time(figure, of.picture.alt, height, key)
+        if of.points:
+            st.markdown("\n".join(f"- {escaped(point)}" for point in of.points))
+        if of.table:
+            rows = [{escaped(k): escaped(v) for k, v in row.items()} for row in of.table]
+            widgets.table(rows, of.title)
+        if of.note:
+            st.caption(escaped(of.note))

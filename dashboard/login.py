@@ -1,0 +1,61 @@
+"""The pages that stand before all others where people must log in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import streamlit as st
+
+from dashboard import people
+from dashboard.people import PAGES, People
+from dashboard.texts import general
+from settings import load_settings
+
+
+@cache
+def _people() -> People | None:
+    file = load_settings().login_file
+    return None if file is None else people.read(file)
+
+
+def allowed_pages() -> frozenset[str]:
+    """Return the pages that the visitor may see; without a login file everybody may see all."""
+    known = _people()
+    if known is None:
+        return frozenset(PAGES)
+    claims = st.user.to_dict()
+    if not claims.get("is_logged_in") or not people.is_recent(claims):
+        return frozenset()
+    return known.pages(claims)
+
+
+def link(page: str, label: str, query_params: Mapping[str, str] | None = None) -> None:
+    """Offer the way to another page of `PAGES`, where the visitor may see it.
+
+    A link to a page that is not in the bar is an error, and the page that holds it cannot be drawn.
+    """
+    if page in allowed_pages():
+        st.page_link(f"app_pages/{page}.py", label=label, query_params=query_params)
+
+
+def ask_for_login() -> None:
+    """Show who is not logged in how to, and who has no role whom to ask."""
+    st.title(general.APP)
+    claims = st.user.to_dict()
+    if claims.get("is_logged_in") and people.is_recent(claims):
+        st.warning(general.NO_ROLE)
+        st.button(general.LOG_OUT, on_click=st.logout)
+    else:
+        st.write(general.LOGIN_NEEDED)
+        st.button(general.LOG_IN, on_click=st.login, type="primary")
+
+
+def offer_logout() -> None:
+    """Say who is logged in, and let them leave; nothing where nobody logs in."""
+    if _people() is None:
+        return
+    name = st.user.to_dict().get("name") or st.user.to_dict().get("email") or ""
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        st.text(general.logged_in_as(str(name)))
+        st.button(general.LOG_OUT, on_click=st.logout, type="tertiary")

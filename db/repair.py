@@ -1,0 +1,228 @@
+"""Mend a damaged SQLite log: `python -m db.repair`, while nothing else uses the file.
+
+Copies every row that can still be read into a new file, puts that in the old one's place and keeps
+the old one beside it. Says what was saved; `python -m db.verify` then names what was lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+from uuid import UUID
+
+from sqlalchemy import Table
+from sqlalchemy.engine import make_url
+
+from db.engine import DatabaseUnavailable, check_file, connect
+from db.migrate import migrate
+from db.tables import PREDICTIONS_AND_OUTCOMES, REVISION, metadata
+from settings import SettingsError, load_settings
+
+_PROBES = 2_000
+"""Stretches of ids that are tried behind a damaged page; each costs well under a millisecond."""
+
+Values = tuple[Any, ...]
+
+
+class Saved(NamedTuple):
+    """What became of a table."""
+
+    name: str
+    rows: int
+    refused: int
+    """Rows that were read and are not valid any more."""
+    whole: bool
+    """True when no part of it was unreadable."""
+
+
+def repair(path: Path) -> list[Saved]:
+    """Replace a damaged file by a new one with every row that can be read.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        Nothing can be read, or the new file cannot be written; the old one is left alone.
+    """
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as old:
+            migrate(f"sqlite:///{new}", lambda _: None, to=_revision(old))
+            with closing(sqlite3.connect(new)) as into:
+                saved = [_copy(old, into, table) for table in metadata.sorted_tables]
+                into.commit()
+    except sqlite3.Error as error:
+        new.unlink(missing_ok=True)
+        raise DatabaseUnavailable(
+            f"Nothing can be read of {path} ({error}): restore a backup."
+        ) from None
+    kept = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    for end in ("", "-wal", "-shm"):
+        part = Path(f"{path}{end}")
+        if part.exists():
+            part.rename(f"{kept}{end}")
+    for end in ("-wal", "-shm"):
+        Path(f"{new}{end}").unlink(missing_ok=True)
+    new.rename(path)
+    return saved
+
+
+def _revision(old: sqlite3.Connection) -> str:
+    """Return the migration of the file, so that its rows fit the new one."""
+    old.execute("SELECT count(*) FROM sqlite_master")  # fails when nothing can be read
+    try:
+        found = old.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error:
+        return REVISION
+    return str(found[0]) if found else REVISION
+
+
+def _copy(old: sqlite3.Connection, into: sqlite3.Connection, table: Table) -> Saved:
+    columns = [row[1] for row in into.execute(f"PRAGMA table_info({table.name})")]
+    if not columns:
+        return Saved(table.name, 0, 0, whole=True)  # a table of a later migration
+    values = ", ".join("?" * len(columns))
+    names = ", ".join(columns)
+    insert = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({values})"  # noqa: S608
+    reading = _Reading(old, table, names)
+    before = into.total_changes
+    refused = 0
+    for row in reading.rows():
+        try:
+            into.execute(insert, row)
+        except sqlite3.Error:
+            refused += 1
+    return Saved(table.name, into.total_changes - before, refused, whole=reading.whole)
+
+
+class _Reading:
+    """Reads what can be read of a table: from both ends, and from between damaged pages."""
+
+    def __init__(self, old: sqlite3.Connection, table: Table, names: str) -> None:
+        self._old = old
+        self._table = table.name
+        self._names = names
+        self._key = next(iter(table.primary_key)).name
+        self._by_id = table in PREDICTIONS_AND_OUTCOMES
+        self._at = names.split(", ").index(self._key)
+        self.whole = True
+
+    def rows(self) -> Iterator[Values]:
+        """Yield rows; some may come twice."""
+        low = None
+        for row in self._read():
+            low = row[self._at]
+            yield row
+        if self.whole:
+            return
+        high = None
+        for row in self._read(backward=True):
+            high = row[self._at]
+            yield row
+        if self._by_id and isinstance(low, str) and isinstance(high, str):
+            yield from self._between(low, high)
+
+    def _between(self, low: str, high: str) -> Iterator[Values]:
+        """Read on in both directions from the middle of what is not read yet, and so on.
+
+        Where a middle cannot be read at all it is within the damage, whose end is looked for first.
+        """
+        stretches = deque([(_number(low), _number(high))])
+        for _ in range(_PROBES):
+            if not stretches:
+                return
+            start, end = stretches.popleft()
+            middle = (start + end) // 2
+            if middle == start:
+                continue
+            reached = middle
+            for row in self._read(f"{self._key} >= ? AND {self._key} < ?", middle, end):
+                reached = _number(row[self._at])
+                yield row
+            if self._failed:
+                stretches.appendleft((reached, end))
+            if self._failed and reached == middle:
+                stretches.append((start, middle))
+                continue
+            where = f"{self._key} > ? AND {self._key} < ?"
+            for row in self._read(where, start, middle, backward=True):
+                middle = _number(row[self._at])
+                yield row
+            if self._failed:
+                stretches.append((start, middle))
+
+    def _read(self, where: str = "1", *ids: int, backward: bool = False) -> Iterator[Values]:
+        """Yield rows until one cannot be read, and then the one before that.
+
+        Python's cursor has stepped on to the next row before it hands one over, and loses it when
+        that step fails.
+        """
+        order, beyond = ("DESC", "<") if backward else ("ASC", ">")
+        self._failed = False
+        query = f"SELECT {self._names} FROM {self._table} WHERE {where}"  # noqa: S608
+        values = [_text(number) for number in ids]
+        ending = f"ORDER BY {self._key} {order}"
+        last = None
+        try:
+            for row in self._old.execute(f"{query} {ending}", values):
+                last = row[self._at]
+                yield row
+            return
+        except (sqlite3.Error, ValueError):  # ValueError: what should be text is not
+            self._failed, self.whole = True, False
+        if last is not None:
+            query, values = f"{query} AND {self._key} {beyond} ?", [*values, last]
+        with suppress(sqlite3.Error, ValueError):
+            yield from self._old.execute(f"{query} {ending} LIMIT 1", values)
+
+
+def _number(id_: str) -> int:
+    return int(id_.replace("-", ""), 16)
+
+
+def _text(number: int) -> str:
+    return str(UUID(int=number))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Mend the file of the settings; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m db.repair", description=__doc__)
+    parser.parse_args(argv)
+    try:
+        url = load_settings().database_url
+        engine = connect(url)
+        if engine.dialect.name != "sqlite":
+            raise SettingsError("Only SQLite files are mended; restore PostgreSQL from a backup.")
+        path = Path(make_url(url).database or "")
+        try:
+            check_file(engine)
+        except DatabaseUnavailable as damage:
+            if not path.exists():
+                raise
+            print(damage, file=sys.stderr)
+        else:
+            print(f"{path} is not damaged; nothing was done")
+            return 0
+        saved = repair(path)
+        check_file(connect(url))
+    except (DatabaseUnavailable, SettingsError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for table in saved:
+        if table.rows or table.refused or not table.whole:
+            lost = "" if table.whole and not table.refused else "; NOT ALL OF IT COULD BE READ"
+            print(f"{table.name}: {table.rows:,} rows saved{lost}")
+    print(f"The damaged file is kept beside {path}. Now run python -m db.verify")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Delete what is older than `RETENTION_DAYS`: `python -m db.retention`, or inside the API.
+
+Whole days (UTC) go, with their outcomes and their counts, a thousand predictions in a transaction;
+the signed removals let the rest of the chain be verified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
+
+from sqlalchemy import Connection, Engine, delete, select
+
+from db.chain import check_key
+from db.engine import DatabaseUnavailable, check_revision, connect, session
+from db.ids import first_id_at
+from db.removals import EXPIRED, Entry, leave_signed, require_key
+from db.rollup import Write, alone, in_own_transactions
+from db.seals import SealError, SealKey, key_for
+from db.tables import SEAL_COLUMNS, outcomes, predictions, rollups, unrolled
+from settings import SettingsError, load_settings
+
+_EVERY_S = 3600.0
+
+_ROWS = 1_000
+"""Predictions deleted in one transaction, for which the log's next rows wait: some 20 ms."""
+
+
+def expire(
+    read: Engine,
+    write: Write,
+    now: datetime,
+    days: int,
+    key: SealKey | None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Delete the days before the last `days`, and return how many predictions that were.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The database is missing, silent or not migrated; what was deleted so far is gone.
+    SealError
+        The log is sealed and there is no key.
+    """
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    first_kept = midnight - timedelta(days=days)
+    deleted, more = 0, True
+    with alone(read) as allowed:
+        while allowed and more and not stopped():
+            some = write(partial(_expire_some, first_kept, key))
+            deleted += some
+            more = some == _ROWS
+        if allowed and not more and _has_counts(read, first_kept):
+            write(partial(_forget_counts, first_kept))
+    return deleted
+
+
+class Expiry:
+    """Expires once an hour, as a chore of the API's roller."""
+
+    def __init__(self, days: int, key: SealKey | None) -> None:
+        self._days = days
+        self._key = key
+        self._due = 0.0
+
+    def __call__(self, read: Engine, write: Write, stopped: Callable[[], bool]) -> None:
+        """Delete what is too old, if the last time is long enough ago."""
+        if monotonic() >= self._due:
+            expire(read, write, datetime.now(UTC), self._days, self._key, stopped)
+            self._due = monotonic() + _EVERY_S
+
+
+def _expire_some(first_kept: datetime, key: SealKey | None, connection: Connection) -> int:
+    require_key(connection, key)
+    c = predictions.c
+    oldest = select(c.id, *(c[name] for name in SEAL_COLUMNS)).order_by(c.id).limit(_ROWS)
+    oldest = oldest.where(c.id < first_id_at(first_kept)).with_for_update()  # no outcome comes now
+    rows = connection.execute(oldest).all()
+    ids = [row.id for row in rows]
+    of_them = outcomes.c.prediction_id.in_(ids)
+    known = connection.execute(select(*(outcomes.c[n] for n in SEAL_COLUMNS)).where(of_them)).all()
+    entries = [Entry(row.writer, row.number, row.seal) for row in (*rows, *known)]
+    leave_signed(connection, key, entries, EXPIRED)
+    connection.execute(delete(outcomes).where(of_them))
+    connection.execute(delete(predictions).where(c.id.in_(ids)))
+    return len(rows)
+
+
+def _has_counts(read: Engine, first_kept: datetime) -> bool:
+    """Look for counts of what is gone, as a reader, for whom nobody waits: no index serves it."""
+    first = int(first_kept.timestamp())
+    with session(read) as connection:
+        found = [
+            connection.execute(select(t.c.bucket).where(t.c.bucket < first).limit(1)).first()
+            for t in (rollups, unrolled)
+        ]
+    return any(found)
+
+
+def _forget_counts(first_kept: datetime, connection: Connection) -> None:
+    """Delete the counts of what is gone: of a quiet ward they are a patient's findings."""
+    first = int(first_kept.timestamp())
+    for table in (rollups, unrolled):
+        connection.execute(delete(table).where(table.c.bucket < first))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Delete what the settings no longer keep; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m db.retention", description=__doc__)
+    parser.parse_args(argv)
+    try:
+        settings = load_settings()
+        if settings.retention_days is None:
+            raise SettingsError("Nothing is deleted: CARDIOWATCH_RETENTION_DAYS is not set.")
+        url = settings.database_url
+        key = key_for(url, settings.log_hmac_key_file)
+        engine = connect(url)
+        check_revision(engine)
+        check_key(engine, key)
+        read = connect(url, read_only=True)
+        now, write = datetime.now(UTC), in_own_transactions(engine)
+        deleted = expire(read, write, now, settings.retention_days, key)
+    except (DatabaseUnavailable, SettingsError, SealError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    read.dispose()
+    print(f"{deleted:,} predictions of more than {settings.retention_days} days ago are deleted")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

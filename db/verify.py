@@ -1,0 +1,138 @@
+"""Check that no row of the log was altered, removed or slipped in: `python -m db.verify`.
+
+Needs the key that the log is sealed with, and reads all of the log. Exit code 0 = all chains hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+
+from db.chain import vouches
+from db.engine import DatabaseUnavailable, check_revision, connect, session
+from db.heads import read_heads
+from db.seals import SealError, SealKey, key_for
+from db.tables import writers
+from db.walk import Verdict, walk
+from settings import SettingsError, load_settings
+
+LONGEST_S = 86_400.0
+"""Longest wait for the database: it sorts the whole log."""
+
+FINDINGS_MAX = 20
+"""So many findings are named unless all are asked for; their number is always said."""
+
+
+def verify(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verdict:
+    """Walk along all chains of a log.
+
+    Parameters
+    ----------
+    url
+        Of the database; it may be written meanwhile.
+    key
+        The log's key.
+    heads
+        Files of heads, of every host that writes to the log.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The database cannot be read.
+    SealError
+        The log is not sealed, or a file of heads cannot be used.
+    """
+    # Before the rows are: what is written meanwhile is not missed.
+    known = [head for path in heads for head in read_heads(path, key)] if heads else None
+    engine = connect(url, read_only=True, answer_s=LONGEST_S)
+    check_revision(engine)
+    with session(engine) as connection:
+        began = connection.execute(select(writers)).all()
+        if not began and not known:
+            raise SealError(
+                "This log is not sealed, so nothing can be verified: it was never written with a "
+                "key (CARDIOWATCH_LOG_HMAC_KEY_FILE, docs/record.md)."
+            )
+        if began and not any(vouches(key, writer) for writer in began):
+            raise SealError(
+                f"None of this log's writers was sealed with {key.path}: use the log's own key. If "
+                "this is its own, all of them were altered."
+            )
+        on_sqlite = engine.dialect.name == "sqlite"
+        connection.exec_driver_sql(
+            "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        )
+        verdict = walk(connection, key, known)
+        connection.exec_driver_sql("ROLLBACK")
+    engine.dispose()
+    return verdict
+
+
+def report(verdict: Verdict, *, with_heads: bool, most: int = FINDINGS_MAX) -> list[str]:
+    """Say in sentences what was found, naming at most so many findings."""
+    counts = verdict.counts
+    read = (
+        f"{counts['predictions']:,} predictions and {counts['outcomes']:,} outcomes "
+        f"of {verdict.writers:,} writers"
+    )
+    if verdict.findings:
+        number = len(verdict.findings)
+        lines = verdict.findings[:most]
+        if number > most:
+            lines.append(f"... and {number - most:,} more; --all names them")
+        lines.append(f"THE LOG WAS ALTERED: {number:,} findings in {read}.")
+    else:
+        lines = [f"{read}: all are as they were written."]
+    if counts["expired"] or counts["erased"]:
+        lines.append(
+            f"Removed on purpose, and signed: {counts['expired']:,} entries by retention, "
+            f"{counts['erased']:,} by erasure."
+        )
+    if counts["unsealed"]:
+        lines.append(
+            f"{counts['unsealed']:,} rows are from before the chain: their content is not checked."
+        )
+    if not with_heads:
+        lines.append(
+            "Not checked: whether the newest rows of a writer, or the newest writers whole, "
+            "were removed; that takes --heads FILE."
+        )
+    return lines
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Verify the log of the settings; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m db.verify", description=__doc__)
+    parser.add_argument(
+        "--heads",
+        metavar="FILE",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="files of signed heads (<key file>.heads): finds removed ends and writers too",
+    )
+    parser.add_argument("--all", action="store_true", help="name every finding")
+    wanted = parser.parse_args(argv)
+    try:
+        settings = load_settings()
+        key = key_for(settings.database_url, settings.log_hmac_key_file)
+        if key is None:
+            raise SealError(
+                "The log's key is needed: set CARDIOWATCH_LOG_HMAC_KEY_FILE (docs/record.md). "
+                "Without a key nothing is sealed, and nothing can be verified."
+            )
+        verdict = verify(settings.database_url, key, wanted.heads)
+    except (DatabaseUnavailable, SettingsError, SealError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    most = len(verdict.findings) if wanted.all else FINDINGS_MAX
+    print("\n".join(report(verdict, with_heads=bool(wanted.heads), most=most)))
+    return 1 if verdict.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""What a prediction costs on PostgreSQL: CPU of service and database, commits, bytes.
+
+`python -m perf.footprint` starts one process of the service on a PostgreSQL of its own, with fsync
+on, and asks over 1, 16, 64 and 256 kept connections. Rows that arrive together share a commit, so
+that the more ask at once the fewer commits each of them costs. docs/capacity.md builds on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import uvloop
+
+from db.engine import DatabaseUnavailable
+from db.migrate import migrate
+from perf.bodies import write_bodies
+from perf.client import as_requests
+from perf.costs import Asking, Kind
+from perf.postgres import Cluster, PostgresMissing
+from perf.servers import Server, ServerFailed, cores, pinned
+from settings import SettingsError, load_settings
+
+_CONNECTIONS = (1, 16, 64, 256)
+_PROBE = (
+    "SELECT pg_current_xact_id()::text::bigint, pg_current_wal_lsn() - '0/0',"
+    " pg_total_relation_size('predictions'), pg_database_size(current_database())"
+)
+
+
+class Meter(NamedTuple):
+    """What had been spent at one moment; CPU in seconds, sizes in bytes."""
+
+    service_s: float
+    database_s: float
+    commits: int
+    wal: int
+    table: int
+    everything: int
+
+    @classmethod
+    def read(cls, server: Server, cluster: Cluster, database: str) -> Meter:
+        """Read it; the reading itself is one transaction."""
+        numbers = [int(cell) for cell in cluster.ask(database, _PROBE).split("|")]
+        service_s = server.cpu_s()
+        if service_s is None:
+            raise ServerFailed("the CPU of a process can be read on Linux only")
+        return cls(service_s, cluster.cpu_s(), *numbers)
+
+
+def measure(
+    server: Server, cluster: Cluster, database: str, requests: list[bytes], number: int
+) -> str:
+    """Ask so often over each number of connections; return a Markdown table."""
+    lines = [
+        "| connections | service CPU us | PostgreSQL CPU us | requests a commit | WAL bytes |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
+    first = Meter.read(server, cluster, database)
+    for connections in _CONNECTIONS:
+        server.settle()
+        before = Meter.read(server, cluster, database)
+        kind = Kind("a patient", server, requests, number, 200)
+        with pinned(cores()[1]):
+            uvloop.run(Asking(kind, connections).run())
+        after = Meter.read(server, cluster, database)
+        spent = [b - a for a, b in zip(before, after, strict=True)]
+        lines.append(
+            f"| {connections} | {1e6 * spent[0] / number:.0f} | {1e6 * spent[1] / number:.0f} "
+            f"| {number / max(spent[2], 1):.1f} | {spent[3] / number:,.0f} |"
+        )
+        print(lines[-1], file=sys.stderr)
+    rows, last = number * len(_CONNECTIONS), Meter.read(server, cluster, database)
+    table, everything = last.table - first.table, last.everything - first.everything
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Stored for each of {rows:,} rows: {table / rows:,.0f} bytes in `predictions` and its "
+            f"indexes, {everything / rows:,.0f} in the whole database.",
+        ]
+    )
+
+
+def run(number: int) -> str:
+    """Start a database and the service, measure, and return the table."""
+    with ExitStack() as stack:
+        cluster = Cluster()
+        stack.callback(cluster.remove)
+        cluster.start()
+        database = cluster.new_database()
+        migrate(cluster.url(database), lambda _: None)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        requests = as_requests(write_bodies(folder / "bodies.jsonl"))
+        server = stack.enter_context(
+            Server(("-m", "api"), health="/readyz", on=cores()[0],
+                   database_url=cluster.url(database), model_dir=load_settings().model_dir,
+                   log_timeout_s=10)
+        )  # fmt: skip
+        uvloop.run(Asking(Kind("warming up", server, requests, 500, 200), 16).run())
+        return measure(server, cluster, database, requests, number)
+
+
+def main() -> int:
+    """Measure; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m perf.footprint", description=__doc__)
+    parser.add_argument("--requests", type=int, default=10_000, help="for each row of the table")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    try:
+        print(run(options.requests))
+    except KeyboardInterrupt:
+        return 1
+    except (ServerFailed, SettingsError, DatabaseUnavailable, PostgresMissing, OSError) as error:
+        print(f"The footprint cannot be measured: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

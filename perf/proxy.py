@@ -1,0 +1,106 @@
+"""HAProxy as the load balancer of a cluster: it sends requests to the places it was told of.
+
+It asks nobody whether they are well and tries nothing twice, so that a request which reaches a
+process that is gone is a failure here as it would be there. It keeps connections to the places open
+and reuses them for whoever comes (`http-reuse always`), as Google's load balancer does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+from perf.servers import ServerFailed, free_port
+
+_CONFIG = """
+global
+  stats socket {socket} level admin
+  nbthread 1
+defaults
+  mode http
+  retries 0
+  http-reuse always
+  timeout connect 2s
+  timeout client 30s
+  timeout server 30s
+frontend callers
+  bind 127.0.0.1:{port}
+  default_backend api
+backend api
+  balance roundrobin
+"""
+_SLOTS = 3
+"""Two processes, and the new one of a rollout."""
+_START_S = 10.0
+
+
+class ProxyMissing(Exception):
+    """The program is not installed; the message names the command that does it."""
+
+
+class Proxy:
+    """A running HAProxy; nobody is behind it until `add`.
+
+    Parameters
+    ----------
+    folder
+        For its configuration and its socket; a short path.
+
+    Raises
+    ------
+    ProxyMissing
+        HAProxy is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # Debian does not put it on everybody's path.
+        program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+        if program is None:
+            raise ProxyMissing("HAProxy is missing: apt-get install haproxy")
+        self.port = free_port()
+        self._socket = folder / "admin"
+        self._slots: dict[int, int] = {}
+        places = [f"  server pod{slot} 127.0.0.1:1 disabled\n" for slot in range(_SLOTS)]
+        config = _CONFIG.format(socket=self._socket, port=self.port) + "".join(places)
+        (folder / "haproxy.cfg").write_text(config)
+        self._process = subprocess.Popen(  # noqa: S603
+            [program, "-db", "-q", "-f", str(folder / "haproxy.cfg")]
+        )
+        self._wait()
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+
+    def add(self, port: int) -> None:
+        """Send requests to a process, too."""
+        slot = next(slot for slot in range(_SLOTS) if slot not in self._slots.values())
+        self._slots[port] = slot
+        self._tell(f"set server api/pod{slot} addr 127.0.0.1 port {port}")
+        self._tell(f"set server api/pod{slot} state ready")
+
+    def remove(self, port: int) -> None:
+        """Send no new requests to a process; those under way go on."""
+        self._tell(f"set server api/pod{self._slots.pop(port)} state maint")
+
+    def _tell(self, command: str) -> str:
+        with closing(socket.socket(socket.AF_UNIX)) as admin:
+            admin.settimeout(5)
+            admin.connect(str(self._socket))
+            admin.sendall(command.encode() + b"\n")
+            return admin.recv(4096).decode()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(OSError):
+                self._tell("show info")
+                return
+            time.sleep(0.02)
+        self._process.kill()
+        raise ServerFailed("HAProxy did not start")

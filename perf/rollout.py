@@ -1,0 +1,290 @@
+"""Rolls updates of the service behind a load balancer and counts the requests that fail.
+
+Two processes on one PostgreSQL stand behind HAProxy, asked all the time. A rollout replaces one
+after the other as Kubernetes does: a new process is started; when its readiness probe succeeds, the
+old one's preStop begins, and then SIGTERM; the load balancer learns of both `LAG_S` later. All
+waits are those of `k8s/base/api.yaml`, which is read, so that what is measured is what is deployed.
+Every request must be answered with a 200, and every answer must be in the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvloop
+import yaml
+
+from db.engine import DatabaseUnavailable
+from db.migrate import migrate
+from db.queries import Reader
+from perf.bodies import write_bodies
+from perf.client import Connection, as_requests, connect
+from perf.postgres import Cluster, PostgresMissing
+from perf.proxy import Proxy, ProxyMissing
+from perf.servers import ROOT, Server, ServerFailed
+from settings import SettingsError, load_settings
+
+MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
+LAG_S = 1.5
+"""Until a load balancer acts on what the cluster knows (docs/operations.md)."""
+PROCESSES = 2
+_CONNECTIONS = 16
+_LOG_TIMEOUT_S = 10.0
+"""Instead of 2 s, so that a busy disk's pause is not taken for a rollout's failure."""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """How a cluster starts and ends the service; seconds."""
+
+    pre_stop_s: float
+    grace_s: float
+    probe_every_s: float
+    probe_timeout_s: float
+    probe_path: str
+
+    @classmethod
+    def of(cls, manifest: Path) -> Pod:
+        """Read the Deployment of a manifest."""
+        found = {each["kind"]: each for each in yaml.safe_load_all(manifest.read_text("utf-8"))}
+        spec: dict[str, Any] = found["Deployment"]["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        probe = container["readinessProbe"]
+        program, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+        if program != "sleep":
+            raise ServerFailed(f"{manifest.name}: preStop is {program}, only sleep is understood")
+        return cls(
+            pre_stop_s=float(seconds),
+            grace_s=spec["terminationGracePeriodSeconds"],
+            probe_every_s=probe["periodSeconds"],
+            probe_timeout_s=probe["timeoutSeconds"],
+            probe_path=probe["httpGet"]["path"],
+        )
+
+
+@dataclass
+class Traffic:
+    """Connections to the load balancer that ask at a steady pace, and what they were told."""
+
+    requests: Sequence[bytes]
+    rate: float
+    ids: list[str] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    cut: int = 0
+    longest_s: float = 0.0
+    _sent: int = 0
+
+    async def run(self, port: int, enough: threading.Event) -> None:
+        """Ask until it is enough, then wait for the last answers."""
+        self._port, self._enough = port, enough
+        self._loop = asyncio.get_running_loop()
+        self._under_way: set[Connection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        for _ in range(_CONNECTIONS):
+            await self._open()
+        while not enough.is_set() or self._under_way:
+            await asyncio.sleep(0.05)
+
+    async def _open(self) -> None:
+        (connection,) = await connect(self._port, 1, self._on_answer, self._on_loss)
+        self._ask(connection)
+
+    def _ask(self, connection: Connection) -> None:
+        if connection.ending or self._enough.is_set():
+            return
+        connection.due = self._loop.time()
+        self._under_way.add(connection)
+        self._sent += 1
+        connection.send(self.requests[self._sent % len(self.requests)])
+
+    def _on_answer(self, connection: Connection, status: int, body: bytes) -> None:
+        self._under_way.discard(connection)
+        self.statuses[status] += 1
+        if status == 200:
+            self.ids.append(body[7:43].decode())  # {"id":"...": a fast look at a known form
+        took = self._loop.time() - connection.due
+        self.longest_s = max(self.longest_s, took)
+        self._loop.call_later(max(_CONNECTIONS / self.rate - took, 0), self._ask, connection)
+
+    def _on_loss(self, connection: Connection) -> None:
+        connection.ending = True
+        self.cut += connection in self._under_way
+        self._under_way.discard(connection)
+        if not self._enough.is_set():
+            task = self._loop.create_task(self._open())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the requests of all rollouts."""
+
+    rollouts: int
+    answered: int
+    failed: int
+    missing: int
+    killed: int
+    longest_s: float
+
+    @property
+    def clean(self) -> bool:
+        """Whether no caller noticed and nothing acknowledged is missing."""
+        return bool(self.answered) and not (self.failed or self.missing or self.killed)
+
+    def line(self) -> str:
+        """Return it in one line."""
+        return (
+            f"{self.rollouts} rollouts of {PROCESSES} processes: {self.answered:,} requests "
+            f"answered with 200, {self.failed} failed, {self.missing} acknowledged rows missing, "
+            f"{self.killed} processes killed or ended badly, longest answer {self.longest_s:.2f} s"
+        )
+
+
+class Fleet:
+    """The processes behind the load balancer, replaced as a Deployment replaces its pods."""
+
+    def __init__(self, proxy: Proxy, pod: Pod, **settings: object) -> None:
+        self._proxy, self._pod, self._settings = proxy, pod, settings
+        self._processes: list[Server] = []
+        self.killed = 0
+
+    def start(self) -> None:
+        """Start the first processes and let the load balancer know."""
+        for _ in range(PROCESSES):
+            server = self._ready()
+            self._proxy.add(server.port)
+
+    def close(self) -> None:
+        """End what runs."""
+        for server in self._processes:
+            server.kill()
+
+    def roll(self) -> None:
+        """Replace every process, one after the other, never with fewer than there were."""
+        for old in list(self._processes):
+            new = self._ready()
+            told = threading.Timer(LAG_S, self._learn, (new, old))
+            told.start()
+            time.sleep(self._pod.pre_stop_s)
+            old.terminate()
+            self._end(old)
+            told.join()  # or the next one would be replaced before this one is known
+
+    def _ready(self) -> Server:
+        """Start a process and ask it as a readiness probe does."""
+        server = Server(("-m", "api"), health="/healthz", on=set(), **self._settings)  # type: ignore[arg-type]
+        self._processes.append(server)
+        url = f"http://127.0.0.1:{server.port}{self._pod.probe_path}"
+        while httpx.get(url, timeout=self._pod.probe_timeout_s, trust_env=False).status_code != 200:
+            time.sleep(self._pod.probe_every_s)
+        return server
+
+    def _learn(self, new: Server, old: Server) -> None:
+        self._proxy.add(new.port)
+        self._proxy.remove(old.port)
+
+    def _end(self, old: Server) -> None:
+        self._processes.remove(old)
+        try:
+            self.killed += old.exit_code(self._pod.grace_s - self._pod.pre_stop_s) != 0
+        except ServerFailed:
+            self.killed += 1
+            old.kill()
+
+
+def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> Outcome:
+    """Roll an update so many times on a database of its own, asked so often a second."""
+    with ExitStack() as stack:
+        cluster = Cluster(folder / "pg")
+        stack.callback(cluster.remove)
+        cluster.start()
+        database = cluster.url(cluster.new_database())
+        migrate(database, lambda _: None)
+        proxy = Proxy(folder)
+        stack.callback(proxy.close)
+        settings = load_settings()
+        fleet = Fleet(
+            proxy, pod, database_url=database, model_dir=settings.model_dir,
+            log_timeout_s=_LOG_TIMEOUT_S,
+        )  # fmt: skip
+        stack.callback(fleet.close)
+        fleet.start()
+        traffic = Traffic(as_requests(write_bodies(folder / "bodies.jsonl")), rate)
+        enough = threading.Event()
+        asking = threading.Thread(target=lambda: uvloop.run(traffic.run(proxy.port, enough)))
+        asking.start()
+        try:
+            for done in range(1, number + 1):
+                fleet.roll()
+                print(f"rollout {done} of {number}: {len(traffic.ids):,} answered", file=sys.stderr)
+        finally:
+            enough.set()
+            asking.join()
+        return _outcome(number, traffic, fleet, database)
+
+
+def _outcome(number: int, traffic: Traffic, fleet: Fleet, database: str) -> Outcome:
+    with closing(Reader(database)) as reader:
+        stored = {row["id"] for row in reader.stream(source="load-test")}
+    return Outcome(
+        rollouts=number,
+        answered=len(traffic.ids),
+        failed=traffic.statuses.total() - traffic.statuses[200] + traffic.cut,
+        missing=len(set(traffic.ids) - stored),
+        killed=fleet.killed,
+        longest_s=traffic.longest_s,
+    )
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m perf.rollout", description=__doc__)
+    parser.add_argument("--rollouts", type=int, default=2, metavar="N")
+    parser.add_argument("--rate", type=float, default=100, help="requests a second")
+    parser.add_argument(
+        "--pre-stop", type=float, metavar="S", help="instead of the manifest's, to see what it does"
+    )
+    options = parser.parse_args()
+    if options.rollouts < 1 or options.rate <= 0:
+        parser.error("--rollouts takes a number from 1, --rate one above 0")
+    return options
+
+
+def main() -> int:
+    """Roll; return 0 only when every request was answered and every answer is in the log."""
+    options = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    try:
+        pod = Pod.of(MANIFEST)
+        if options.pre_stop is not None:
+            pod = Pod(**(vars(pod) | {"pre_stop_s": options.pre_stop}))
+        with tempfile.TemporaryDirectory(prefix="roll") as folder:
+            Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
+            (Path(folder) / "pg").mkdir()
+            found = rollouts(options.rollouts, pod, options.rate, Path(folder))
+    except KeyboardInterrupt:
+        return 1
+    except (
+        ServerFailed, SettingsError, DatabaseUnavailable, PostgresMissing, ProxyMissing, OSError
+    ) as error:  # fmt: skip
+        print(f"The rollout cannot be tried: {error}", file=sys.stderr)
+        return 1
+    print(found.line())
+    return 0 if found.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""What large bodies and slow connections do to everybody else: `python -m perf.slow`.
+
+Starts the service on a scratch SQLite file. First, twenty callers send 50 MB each at once and go on
+after they are refused, announced and in chunks; meanwhile `/healthz` is asked every 50 ms. Then
+clients ask for predictions at a fixed rate, alone and beside 1,000 connections that say nothing,
+send a head, a body or chunks by drops, or take nothing of their answers. Promised: at most 20 MB of
+memory more and 200 ms for `/healthz`; slow connections closed within 15 s, and a 99th percentile at
+most twice as long. Exits with 1 when that is not so. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from db.engine import DatabaseUnavailable
+from db.migrate import migrate
+from perf.servers import ROOT, Server, ServerFailed, cores, pinned
+from settings import SettingsError, load_settings
+
+MOST_MB, MOST_HEALTH_MS, MOST_OPEN_S, MOST_SLOWER = 20.0, 200.0, 15.0, 2.0
+_CALLERS, _BODY_MB, _PIECE = 20, 50, 64 * 1024
+_GIVE_UP_S = 30.0
+_HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+_GREEDY = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000
+
+
+class Slow(NamedTuple):
+    """A kind of slow connection: what it sends at once, and then every second."""
+
+    name: str
+    first: bytes
+    drop: bytes
+    share: int
+
+
+KINDS = (
+    Slow("says nothing", b"", b"", 248),
+    Slow("a head by drops", _HEAD, b"X-A: b\r\n", 248),
+    Slow("a body by drops", _HEAD + b"Content-Length: 999\r\n\r\n", b" ", 248),
+    Slow("chunks by drops", _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 248),
+    Slow("takes nothing of its answers", _GREEDY, b"", 8),
+)
+"""Of a thousand."""
+
+
+def send_large(port: int, chunked: bool) -> int:
+    """Send 50 MB whatever the service says; return the status of its answer, 0 = none."""
+    announced = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (
+        _BODY_MB * 10**6
+    )  # fmt: skip
+    piece = b"x" * _PIECE
+    if chunked:
+        piece = b"%x\r\n%s\r\n" % (len(piece), piece)
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=_GIVE_UP_S)) as caller:
+        with suppress(OSError):
+            caller.sendall(_HEAD + announced + b"\r\n\r\n")
+            for _ in range(_BODY_MB * 10**6 // _PIECE):
+                caller.sendall(piece)
+        with suppress(OSError, http.client.HTTPException):
+            reply = http.client.HTTPResponse(caller)
+            reply.begin()
+            return reply.status
+    return 0
+
+
+def all_send_large(port: int, chunked: bool) -> list[int]:
+    """Send twenty large bodies at once."""
+    with ThreadPoolExecutor(_CALLERS) as callers:
+        return list(callers.map(lambda _: send_large(port, chunked), range(_CALLERS)))
+
+
+def _kb(process: int, name: str) -> int:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def _health_ms(port: int) -> float:
+    began = time.perf_counter()
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=_GIVE_UP_S)
+    with closing(asked):
+        asked.request("GET", "/healthz")
+        asked.getresponse().read()
+    return (time.perf_counter() - began) * 1000
+
+
+def _strangers() -> ProcessPoolExecutor:
+    """Start a process for the callers that disturb.
+
+    They share a core with those who measure: what they take of it must not count as waiting.
+    """
+    return ProcessPoolExecutor(1, initializer=os.nice, initargs=(19,))
+
+
+def large_bodies(server: Server, chunked: bool) -> Iterator[str]:
+    """Send them, say what happened, and yield what was promised otherwise."""
+    process = server.process_id
+    Path(f"/proc/{process}/clear_refs").write_text("5")  # forgets the peak
+    before = _kb(process, "VmRSS")
+    began, asked = time.perf_counter(), []
+    with _strangers() as others:
+        sending = others.submit(all_send_large, server.port, chunked)
+        while not sending.done():
+            asked.append(_health_ms(server.port))
+            time.sleep(0.05)
+        statuses = Counter(sending.result())
+    added = (_kb(process, "VmHWM") - before) * 1024 / 1e6
+    how = "in chunks" if chunked else "announced"
+    print(f"{_CALLERS} bodies of {_BODY_MB} MB, {how}, in {time.perf_counter() - began:.1f} s: "
+          f"answers {dict(statuses)}, {added:+.1f} MB at most, /healthz asked {len(asked)} times, "
+          f"at most {max(asked):.0f} ms", flush=True)  # fmt: skip
+    if statuses != {413: _CALLERS}:
+        yield f"large bodies {how} were answered {dict(statuses)}"
+    if added > MOST_MB:
+        yield f"large bodies {how} took {added:.1f} MB, more than {MOST_MB:g}"
+    if max(asked) > MOST_HEALTH_MS:
+        yield f"/healthz took {max(asked):.0f} ms, more than {MOST_HEALTH_MS:g}"
+
+
+async def stay_open(port: int, kind: Slow) -> float:
+    """Open a slow connection; return the seconds until the service has closed it."""
+    began = time.monotonic()
+    caller = socket.socket()
+    caller.setblocking(False)
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.sock_connect(caller, ("127.0.0.1", port))
+        with suppress(BlockingIOError):
+            caller.send(kind.first)
+        await asyncio.sleep(random.random())  # noqa: S311  # strangers do not keep in step
+        while time.monotonic() - began < _GIVE_UP_S:
+            await asyncio.sleep(1)
+            if kind.drop:
+                caller.send(kind.drop)
+            if kind.first is not _GREEDY:  # that one would take its answers by looking
+                with suppress(BlockingIOError):
+                    while caller.recv(65536):
+                        pass
+                    break
+            elif caller.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                break
+    except ConnectionError:
+        pass
+    finally:
+        caller.close()
+    return time.monotonic() - began
+
+
+def all_stay_open(port: int) -> dict[str, float]:
+    """Open all slow connections at once; return how long the longest of each kind was open."""
+    return asyncio.run(_all_stay_open(port))
+
+
+async def _all_stay_open(port: int) -> dict[str, float]:
+    kinds = [kind for kind in KINDS for _ in range(kind.share)]
+    seconds = await asyncio.gather(*(stay_open(port, kind) for kind in kinds))
+    return {k.name: max(s for kind, s in zip(kinds, seconds, strict=True) if kind is k)
+            for k in KINDS}  # fmt: skip
+
+
+def good_clients(port: int, rate: float, seconds: float) -> subprocess.Popen[str]:
+    """Start clients of another process that ask at a fixed rate; it prints one JSON object."""
+    command = [sys.executable, "-m", "perf.openloop", "--port", str(port), "--rate", str(rate),
+               "--seconds", str(seconds)]  # fmt: skip
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+
+def _outcome(clients: subprocess.Popen[str], when: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(clients.communicate(timeout=120)[0])
+    print(f"good clients {when}: {found['ok']} answers, {found['failed']} failed, p50 "
+          f"{found['p50_ms']:.1f}, p99 {found['p99_ms']:.1f}, longest {found['max_ms']:.0f} ms",
+          flush=True)  # fmt: skip
+    return found
+
+
+def slow_connections(server: Server, rate: float, seconds: float) -> Iterator[str]:
+    """Measure good clients alone and beside slow ones; yield what was promised otherwise."""
+    alone = _outcome(good_clients(server.port, rate, seconds), "alone")
+    clients = good_clients(server.port, rate, seconds)
+    time.sleep(2)  # they are started
+    with _strangers() as strangers:
+        opened = strangers.submit(all_stay_open, server.port).result()
+    for name, longest in opened.items():
+        print(f"{name}: closed after {longest:.1f} s at the latest")
+    beside = _outcome(clients, "beside them")
+    slower = beside["p99_ms"] / alone["p99_ms"]
+    print(f"The 99th percentile is {slower:.2f} times as long")
+    if max(opened.values()) > MOST_OPEN_S:
+        yield f"a slow connection was open for {max(opened.values()):.1f} s"
+    if slower > MOST_SLOWER:
+        yield f"good clients waited {slower:.2f} times as long"
+    if beside["failed"] or beside["unanswered"]:
+        yield "good clients were not answered"
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m perf.slow", description=__doc__)
+    parser.add_argument("--rate", type=float, default=200, help="requests per second; default 200")
+    parser.add_argument("--seconds", type=float, default=20, help="of good clients, twice")
+    return parser.parse_args()
+
+
+def measure(options: argparse.Namespace) -> list[str]:
+    """Measure, print, and return the promises that were not kept."""
+    with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
+        url = f"sqlite:///{folder}/log.db"
+        migrate(url, lambda _: None)
+        with Server(
+            ("-m", "api"), health="/readyz", on=cores()[0], database_url=url,
+            model_dir=load_settings().model_dir,
+        ) as server:  # fmt: skip
+            good_clients(server.port, options.rate, 2).communicate()  # warm
+            parts = (
+                partial(large_bodies, server, False), partial(large_bodies, server, True),
+                partial(slow_connections, server, options.rate, options.seconds),
+            )  # fmt: skip
+            with pinned(cores()[1]):
+                return [broken for part in parts for broken in part()]
+
+
+def main() -> int:
+    """Measure; return 0 when every promise was kept."""
+    options = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    try:
+        (ROOT / "var").mkdir(exist_ok=True)
+        broken = measure(options)
+    except KeyboardInterrupt:
+        return 1
+    except (ServerFailed, SettingsError, DatabaseUnavailable, OSError) as error:
+        print(f"Slow connections cannot be measured: {error}", file=sys.stderr)
+        return 1
+    for promise in broken:
+        print(f"Broken: {promise}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

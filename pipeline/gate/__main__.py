@@ -1,0 +1,58 @@
+"""May newly labelled patients enter training? `python -m pipeline.gate NEW.csv`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from pipeline.command import add_file, coding_of
+from pipeline.data import HEART_CSV, DataError, read
+from pipeline.gate.check import check, trusted
+from pipeline.gate.verdict import Verdict, report
+from pipeline.model import ModelError, load
+from settings import SettingsError, load_settings
+
+EXIT_MAY_ENTER, EXIT_REFUSED, EXIT_UNREADABLE, EXIT_NOT_JUDGED = 0, 1, 2, 3
+"""As `pipeline.audit`: 1 = the labels, 2 = the file (or wrong usage), 3 = nothing to judge by."""
+
+
+def exit_code(found: Verdict) -> int:
+    """Return 0 = may enter, 1 = refused, 3 = cannot be judged."""
+    return {True: EXIT_MAY_ENTER, False: EXIT_REFUSED, None: EXIT_NOT_JUDGED}[found.accept]
+
+
+def main() -> int:
+    """Judge one file from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.gate",
+        description="May newly labelled patients enter training?",
+        epilog="exit code: 0 = may enter, 1 = refused, 2 = the file cannot be read (or wrong "
+        "usage), 3 = cannot be judged (no model, no label, or the audit refuses the file)",
+    )
+    add_file(parser, "CSV of new patients with a label")
+    parser.add_argument(
+        "--trusted", type=Path, default=HEART_CSV, help="what the model learnt from"
+    )
+    arguments = parser.parse_args()
+    try:
+        patients = read(arguments.file, coding_of(arguments))
+        with threadpool_limits(1):
+            model = load(load_settings().model_dir)
+            found = check(patients, arguments.file.name, model, trusted(model, arguments.trusted))
+    except DataError as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return EXIT_UNREADABLE
+    except (ModelError, SettingsError) as error:
+        print(f"gate: {error}", file=sys.stderr)
+        return EXIT_NOT_JUDGED
+    text = json.dumps(found.to_dict(), indent=2) if arguments.json else None
+    print(text or report(arguments.file.name, found))
+    return exit_code(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Judge one file: the audit's checks first, then how surprising its labels are."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from pipeline.audit import audit_patients
+from pipeline.codings import Coding
+from pipeline.data import HEART_CSV, DataError, Patients, parse, read
+from pipeline.gate.surprise import Reference, expect, judge
+from pipeline.gate.verdict import Surprise, Verdict
+from pipeline.label import MIN_PATIENTS
+from pipeline.model import Model, ModelError, from_json
+
+
+def check(patients: Patients, name: str, model: Model, reference: Reference) -> Verdict:
+    """Audit a file's patients, then judge their labels."""
+    audit = audit_patients(patients, name)
+    n = 0 if patients.disease is None else int(patients.disease.notna().sum())
+    if audit.label_inverted:
+        score = audit.label_check.score
+        return Verdict(False, f"the label is turned round: 1 marks the healthy ({score:+.2f})", n)
+    if audit.errors:
+        where = f"{audit.errors[0].column}: " if audit.errors[0].column else ""
+        return Verdict(None, f"the audit refuses the file: {where}{audit.errors[0].message}", n)
+    if patients.features is None or patients.disease is None or n < MIN_PATIENTS:
+        return Verdict(None, f"{n} patients with a label; {MIN_PATIENTS} are needed", n)
+    known = patients.disease.notna().to_numpy()
+    rows = patients.features.to_numpy(dtype=float)[known]
+    y = patients.disease.to_numpy(dtype=float)[known]
+    found = judge(y, model.score(rows).probability, expect(rows, reference))
+    numbers = np.flatnonzero(known) + 1
+    named = tuple(
+        Surprise(int(numbers[row.patient - 1]), row.label, row.probability) for row in found.rows
+    )
+    return Verdict(**{**vars(found), "rows": named})
+
+
+def trusted(model: Model, path: Path) -> Reference:
+    """Read the patients that a model was fitted to.
+
+    Raises
+    ------
+    ModelError
+        When it was fitted to another file.
+    DataError
+        When the file cannot be read.
+    """
+    patients = read(path)
+    if patients.sha256 != model.provenance["data_sha256"]:
+        raise ModelError(f"the model was not trained on {path.name}: name its file with --trusted")
+    assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018 - trained on
+    known = patients.disease.notna()
+    y = patients.disease[known].to_numpy(dtype=float)
+    if model.provenance["label_corrected"]:
+        y = 1.0 - y
+    rows = patients.features[known].to_numpy(dtype=float)
+    return Reference(rows, y, float(model.provenance["c"]))
+
+
+def run_job(
+    progress: Callable[[float], object], *, content: str, name: str, coding: str, scorecard: str
+) -> dict[str, Any]:
+    """Judge a file that was sent to a page, for a worker process; nothing of it is kept.
+
+    Parameters
+    ----------
+    content
+        Its bytes in base64.
+    name
+        Of the file.
+    coding
+        `uci`, `kaggle`, or empty = recognise it.
+    scorecard
+        The trusted model.
+
+    Returns
+    -------
+    dict
+        `verdict`, or `problem`: one sentence on why there is none.
+    """
+    try:
+        patients = parse(base64.b64decode(content), Coding(coding) if coding else None)
+        progress(0.1)
+        model = from_json(scorecard)
+        with threadpool_limits(1):
+            reference = trusted(model, HEART_CSV)
+            progress(0.6)
+            return {"verdict": check(patients, name, model, reference).to_dict()}
+    except (DataError, ModelError) as error:
+        return {"problem": str(error)}

@@ -1,0 +1,229 @@
+"""Connections of the real server: slow ones are closed, large ones stay small, good ones stay."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api import bodies
+from api.connections import PATIENCE_S
+from db.migrate import migrate
+from tests.api.conftest import PATIENT
+from tests.programs import free_port, running, wait_for
+
+LATEST_S = 15.0
+HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+READ = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[int]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('connections')}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    with running("-m", "api", api_port=port, database_url=url, model_dir=model_dir) as api:
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
+        yield port
+
+
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def answer(caller: socket.socket) -> tuple[int, bytes]:
+    reply = http.client.HTTPResponse(caller)
+    reply.begin()
+    return reply.status, reply.read()
+
+
+def seconds_until_closed(port: int, first: bytes, drop: bytes) -> tuple[float, bytes]:
+    """Send something, then a little every second; return how long that went on, and the answer."""
+    began, received = time.monotonic(), b""
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(first)
+        caller.settimeout(1)
+        while time.monotonic() - began < 2 * LATEST_S:
+            try:
+                piece = caller.recv(4096)
+            except TimeoutError:
+                with contextlib.suppress(ConnectionError):
+                    caller.sendall(drop)
+                continue
+            except ConnectionError:
+                break
+            if not piece:
+                break
+            received += piece
+    return time.monotonic() - began, received
+
+
+def seconds_until_reset(port: int, requests: bytes) -> float:
+    """Ask for much and take none of it; return how long the service put up with it."""
+    began = time.monotonic()
+    with contextlib.closing(connect(port)) as caller:
+        caller.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            caller.send(requests)
+        while time.monotonic() - began < 2 * LATEST_S:
+            time.sleep(0.2)
+            if caller.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                break
+    return time.monotonic() - began
+
+
+SLOW = {
+    "says nothing": (b"", b"", b""),
+    "a head by drops": (HEAD, b"X-A: b\r\n", b"408"),
+    "a second head by drops": (READ + b"GET /healthz HTTP/1.1\r\n", b"X-A: b\r\n", b"408"),
+    "a body by drops": (HEAD + b"Content-Length: 999\r\n\r\n", b" ", b"408"),
+    "chunks by drops": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", b"408"),
+    "a trailer by drops": (
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n", b"408",
+    ),
+    "a refused body by drops": (HEAD + b"Content-Length: 99999999\r\n\r\n", b" ", b"413"),
+    "a body that nobody wants by drops": (
+        READ[:-2] + b"Content-Length: 999\r\n\r\n", b" ", b"200",
+    ),
+}  # fmt: skip
+
+
+def test_slow_connections_are_closed_in_time_and_quiet_ones_that_were_answered_are_not(
+    port: int,
+) -> None:
+    much = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000
+    with contextlib.closing(connect(port)) as kept, ThreadPoolExecutor(16) as callers:
+        kept.sendall(READ)
+        assert answer(kept)[0] == 200
+        found = {name: callers.submit(seconds_until_closed, port, *kind[:2])
+                 for name, kind in SLOW.items()}  # fmt: skip
+        greedy = callers.submit(seconds_until_reset, port, much)
+        for name, closed in found.items():
+            seconds, received = closed.result()
+            assert PATIENCE_S - 1 < seconds <= LATEST_S, name
+            assert SLOW[name][2] in received.rpartition(b"HTTP/1.1 ")[2][:3], name
+        assert greedy.result() <= LATEST_S
+        kept.sendall(READ)
+        assert answer(kept)[0] == 200
+
+
+def test_a_refused_body_may_be_sent_to_its_end_and_the_connection_used_again(port: int) -> None:
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(HEAD + b"Content-Length: 30000000\r\n\r\n")
+        assert answer(caller)[0] == 413  # before anything of it was sent
+        caller.sendall(b"x" * 30_000_000)
+        caller.sendall(READ)
+        assert answer(caller)[0] == 200
+
+
+def test_a_refused_body_in_chunks_is_dropped_too(port: int) -> None:
+    chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 200 + b"0\r\n\r\n")
+        assert answer(caller)[0] == 413
+        caller.sendall(READ)
+        assert answer(caller)[0] == 200
+
+
+def test_slow_bodies_take_no_place_from_those_who_wait(port: int) -> None:
+    begun = HEAD + b"Content-Length: 999\r\n\r\n"
+    with contextlib.ExitStack() as opened:
+        for _ in range(300):
+            caller = opened.enter_context(contextlib.closing(connect(port)))
+            caller.sendall(begun)
+        time.sleep(1)  # longer than a crowd is put up with
+        reply = httpx.post(
+            f"http://127.0.0.1:{port}/predict", json=PATIENT, trust_env=False
+        )  # fmt: skip
+
+    assert reply.status_code == 200
+
+
+def test_only_so_many_large_bodies_come_in_at_once(port: int) -> None:
+    begun = HEAD.replace(b"/predict", b"/predict/batch") + b"Content-Length: 900000\r\n\r\n"
+    body = json.dumps([PATIENT]).encode() + b" " * 900_000
+    with contextlib.ExitStack() as opened:
+        for _ in range(bodies.LARGE_AT_ONCE):
+            caller = opened.enter_context(contextlib.closing(connect(port)))
+            caller.sendall(begun + b" " * (bodies.LARGE + 1))
+        time.sleep(0.5)
+        batch = f"http://127.0.0.1:{port}/predict/batch"
+        headers = {"Content-Type": "application/json"}
+        refused = httpx.post(batch, content=body, headers=headers, trust_env=False)
+        small = httpx.post(batch, json=[PATIENT], trust_env=False)
+    time.sleep(0.5)
+    let_in = httpx.post(batch, content=body, headers=headers, trust_env=False)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert (small.status_code, let_in.status_code) == (200, 200)
+
+
+def test_requests_sent_in_a_row_are_answered_in_a_row_before_a_broken_one_ends_it(
+    port: int,
+) -> None:
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(READ + READ + b"nonsense\r\n\r\n")
+        received = b""
+        while piece := caller.recv(65536):
+            received += piece
+
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert b"HTTP/1.1 400" not in received
+
+
+def test_many_requests_in_a_row_are_no_head_that_is_too_large(port: int) -> None:
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(READ * 600 + READ[:20])  # 25 KB, and the start of one more
+        caller.sendall(READ[20:])
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 601:
+            piece = caller.recv(65536)
+            assert piece
+            received += piece
+
+
+def test_a_caller_who_hangs_up_on_many_requests_is_no_mistake_of_ours(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    with running("-m", "api", api_port=port, database_url=url, model_dir=model_dir) as api:
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
+        for _ in range(20):
+            with contextlib.closing(connect(port)) as caller:
+                caller.sendall(b"GET /schema HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 500)
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
+        api.terminate()
+        printed = api.communicate(timeout=40)[0]
+
+    assert printed == ""
+
+
+def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_busy_one_is_not(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    soon = "import api.__main__ as program; program.KEEP_ALIVE_S = 2; program.main()"
+    with running("-c", soon, api_port=port, database_url=url, model_dir=model_dir) as api:
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
+        with contextlib.closing(connect(port)) as idle, contextlib.closing(connect(port)) as busy:
+            idle.sendall(READ)
+            assert answer(idle)[0] == 200
+            idle.setblocking(False)
+            for _ in range(12):  # 6 s
+                busy.sendall(READ)
+                assert answer(busy)[0] == 200
+                time.sleep(0.5)
+
+            assert idle.recv(1) == b""

@@ -1,0 +1,161 @@
+"""Who asked about whom: the key's id in the row, the patient's reference as an HMAC alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from api.keyring import changed, make
+from api.main import create_app
+from db.engine import connect, session
+from db.heads import heads_file
+from db.migrate import migrate
+from db.seals import SealKey, make_key
+from db.tables import outcomes, predictions
+from db.verify import verify
+from settings import Settings
+from tests.api.conftest import PATIENT
+from tests.programs import free_port, run
+
+NAMED = {"Patient-Reference": "ward 3, bed 7"}
+
+
+@pytest.fixture
+def sealed(database_url: str, model_dir: Path, key: SealKey) -> Iterator[TestClient]:
+    """The service with a key to seal its log."""
+    migrate(database_url, lambda _: None)
+    settings = Settings(database_url=database_url, model_dir=model_dir, log_hmac_key_file=key.path)
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+def patients(url: str) -> list[bytes | None]:
+    with session(connect(url)) as connection:
+        return list(connection.scalars(select(predictions.c.patient).order_by(predictions.c.id)))
+
+
+def test_what_the_service_writes_verifies_with_its_heads(
+    sealed: TestClient, database_url: str, key: SealKey
+) -> None:
+    for body in (PATIENT, PATIENT | {"thal": None, "oldpeak": -0.0}):
+        id_ = sealed.post("/predict", json=body).json()["id"]
+        sealed.put(f"/predictions/{id_}/outcome", json={"outcome": 1})
+    sealed.post("/predict", json=PATIENT | {"age": 1})
+    sealed.post("/predict/batch", json=[PATIENT] * 20)
+    sealed.__exit__(None, None, None)
+    heads = heads_file(key, None)
+    assert heads is not None
+    verdict = verify(database_url, key, [heads])
+    assert verdict.findings == []
+    assert (verdict.counts["predictions"], verdict.counts["outcomes"]) == (22, 2)
+
+
+def test_a_patient_s_reference_is_stored_as_an_hmac_alone(
+    sealed: TestClient, database_url: str, key: SealKey
+) -> None:
+    assert sealed.post("/predict", json=PATIENT, headers=NAMED).status_code == 200
+    assert sealed.post("/predict/batch", json=[PATIENT] * 2, headers=NAMED).status_code == 200
+    assert sealed.post("/predict", json=PATIENT).status_code == 200
+    assert patients(database_url) == [key.patient("ward 3, bed 7")] * 3 + [None]
+    text = sealed.get("/predictions").text
+    assert "patient" not in text
+    assert "bed 7" not in text
+
+
+@pytest.mark.parametrize("reference", [b"", b"x" * 65, "Müller".encode(), b"tab\tinside", b"\x7f"])
+def test_a_malformed_reference_is_refused_without_repeating_it(
+    sealed: TestClient, reference: bytes
+) -> None:
+    reply = sealed.post("/predict", json=PATIENT, headers={b"Patient-Reference": reference})
+    assert reply.status_code == 422
+    assert "1 to 64 printable ASCII characters" in reply.json()["errors"][0]["message"]
+    assert sealed.get("/predictions").json()["items"] == []
+
+
+def test_two_references_are_refused(sealed: TestClient) -> None:
+    twice = [("Patient-Reference", "a"), ("Patient-Reference", "b")]
+    assert sealed.post("/predict", json=PATIENT, headers=twice).status_code == 400
+
+
+def test_a_service_without_a_key_refuses_a_reference_and_says_why(client: TestClient) -> None:
+    reply = client.post("/predict", json=PATIENT, headers=NAMED)
+    assert reply.status_code == 422
+    assert "LOG_HMAC_KEY_FILE" in reply.json()["errors"][0]["message"]
+
+
+def test_an_idempotency_key_is_not_reused_for_another_patient(sealed: TestClient) -> None:
+    once = {"Idempotency-Key": "visit-1"}
+    first = sealed.post("/predict", json=PATIENT, headers=NAMED | once)
+    assert sealed.post("/predict", json=PATIENT, headers=NAMED | once).json() == first.json()
+    other = {"Patient-Reference": "somebody else"}
+    assert sealed.post("/predict", json=PATIENT, headers=other | once).status_code == 409
+    assert sealed.post("/predict", json=PATIENT, headers=once).status_code == 409
+
+
+def test_both_headers_are_documented(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for path in ("/predict", "/predict/batch"):
+        names = {each["name"] for each in paths[path]["post"]["parameters"]}
+        assert {"Patient-Reference", "Idempotency-Key"} <= names
+
+
+def test_a_row_names_the_api_key_that_asked(
+    database_url: str, model_dir: Path, tmp_path: Path
+) -> None:
+    migrate(database_url, lambda _: None)
+    path = tmp_path / "keys.json"
+    with changed(path) as keys:
+        made, text = make("ward 3", ("admin",))
+        keys.append(made)
+    settings = Settings(database_url=database_url, model_dir=model_dir, keys_file=path)
+    sent = {"Authorization": f"Bearer {text}"}
+    with TestClient(create_app(settings), headers=sent) as client:
+        id_ = client.post("/predict", json=PATIENT).json()["id"]
+        client.put(f"/predictions/{id_}/outcome", json={"outcome": 1})
+        assert client.get(f"/predictions/{id_}").json()["key_id"] == made.id
+        assert f",{made.id}," in client.get("/predictions?format=csv").text
+    with session(connect(database_url)) as connection:
+        assert connection.scalars(select(outcomes.c.key_id)).all() == [made.id]
+
+
+def test_an_open_service_names_no_key(client: TestClient) -> None:
+    id_ = client.post("/predict", json=PATIENT).json()["id"]
+    assert client.get(f"/predictions/{id_}").json()["key_id"] is None
+
+
+def test_a_key_that_cannot_be_used_ends_the_start_in_one_line(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    bad = tmp_path / "bad.key"
+    for content in (None, "not a key"):
+        if content is not None:
+            bad.write_text(content)
+        ended = run(
+            "-m", "api", database_url=url, model_dir=model_dir, log_hmac_key_file=bad,
+            api_port=free_port(),
+        )  # fmt: skip
+        assert ended.returncode == 1
+        assert str(bad) in ended.stderr
+        assert ended.stderr.count("\n") == 1
+
+
+def test_a_sealed_log_is_not_served_without_its_key(tmp_path: Path, model_dir: Path) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    beside = tmp_path / "log.db.key"
+    make_key(beside)
+    with TestClient(
+        create_app(Settings(database_url=url, model_dir=model_dir)), base_url="http://127.0.0.1"
+    ) as client:
+        assert client.post("/predict", json=PATIENT).status_code == 200
+    beside.unlink()
+    ended = run("-m", "api", database_url=url, model_dir=model_dir, api_port=free_port())
+    assert ended.returncode != 0
+    assert "This log is sealed" in ended.stderr
+    assert "Traceback" not in ended.stderr

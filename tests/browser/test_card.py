@@ -1,0 +1,65 @@
+"""The model card: the page in a browser, and the file that it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import House, Recorder, new_context
+from tests.browser.test_accessibility import AXE, model_card
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+def downloaded(page: Page, house: House, folder: Path) -> Path:
+    model_card(page, house)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as HTML").click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def test_the_card_is_drawn_with_its_verdict_and_its_pictures(page: Page, house: House) -> None:
+    model_card(page, house)
+    expect(page).to_have_title("Model card · Cardiowatch")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Of 100 pairs")
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(3)
+
+
+def test_the_file_opens_from_a_disk_and_asks_for_nothing(
+    page: Page, house: House, browser: Browser, tmp_path: Path
+) -> None:
+    path = downloaded(page, house, tmp_path)
+    assert path.name.startswith("cardiowatch-model-")
+    context = new_context(browser)
+    reader = context.new_page()
+    recorder = Recorder(reader)
+    reader.goto(path.as_uri())
+    expect(reader.get_by_role("heading", level=1)).to_contain_text("Of 100 pairs")
+    assert recorder.urls == [path.as_uri()]
+    assert recorder.complaints == []
+    context.close()
+
+
+def test_axe_finds_nothing_in_the_file_light_and_dark_wide_and_narrow(
+    page: Page, house: House, browser: Browser, tmp_path: Path
+) -> None:
+    uri = downloaded(page, house, tmp_path).as_uri()
+    context = new_context(browser)
+    for scheme in SCHEMES:
+        for width in (420, 1280):
+            reader = context.new_page()
+            reader.emulate_media(color_scheme=scheme)
+            reader.set_viewport_size({"width": width, "height": 900})
+            reader.goto(uri)
+            reader.evaluate(AXE)
+            found = reader.evaluate("axe.run()")
+            assert found["passes"], "axe looked at nothing"
+            assert [rule["id"] for rule in found["violations"]] == [], (scheme, width)
+            wide = reader.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width
+            reader.close()
+    context.close()

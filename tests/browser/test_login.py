@@ -1,0 +1,208 @@
+"""People log in at a real OpenID Connect provider and see the pages of their groups' roles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from dashboard.people import ROLES
+from tests.browser.conftest import House, Program, new_context, settled
+from tests.programs import ROOT, free_port
+
+OIDC = ROOT / "tests" / "dashboard" / "oidc"
+TITLES = {
+    "overview": "Overview", "patient": "Patient", "predictions": "Predictions",
+    "explanations": "Explanations", "fairness": "Fairness", "drift": "Drift",
+    "poisoning": "Poisoning", "load_tests": "Load tests", "model_card": "Model card",
+}  # fmt: skip
+LOGIN = """
+[auth]
+redirect_uri = "{dashboard}/oauth2callback"
+cookie_secret = "0123456789abcdef0123456789abcdef"
+client_id = "cardiowatch"
+client_secret = "only-for-tests-only-for-tests"
+server_metadata_url = "{provider}/.well-known/openid-configuration"
+client_kwargs = {{ prompt = "login" }}
+
+[cardiowatch.groups]
+ward-3 = "clinician"
+ethics = "reviewer"
+machine-room = "operator"
+heads = "admin"
+"""
+ROLE_OF = {
+    "ward-3": "clinician", "ethics": "reviewer", "machine-room": "operator", "heads": "admin",
+}  # fmt: skip
+
+
+def _or_skip(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[tuple[int, int]]:
+    """A provider; yields its port, and the port of the dashboard that it knows."""
+    node = shutil.which("node")
+    if node is None or not (OIDC / "node_modules" / "oidc-provider").exists():
+        _or_skip("no OpenID Connect provider: install npm, then run tests/parts.sh")
+    assert node
+    port, dashboard = free_port(), free_port()
+    redirect = f"http://127.0.0.1:{dashboard}/oauth2callback"
+    process = subprocess.Popen(
+        [node, "provider.mjs", str(port), redirect], cwd=OIDC, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/.well-known/openid-configuration",
+                          trust_env=False).raise_for_status()  # fmt: skip
+                break
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        yield port, dashboard
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+@dataclass
+class Door:
+    """The dashboard that asks for a login."""
+
+    url: str
+    program: Program
+
+
+@pytest.fixture(scope="module")
+def door(
+    provider: tuple[int, int], house: House, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("door")
+    port, own = provider
+    file = folder / "login.toml"
+    url = f"http://127.0.0.1:{own}"
+    file.write_text(LOGIN.format(dashboard=url, provider=f"http://127.0.0.1:{port}"))
+    dashboard = Program(
+        "dashboard", own, folder, database_url=house.database_url, api_url=house.api.url,
+        login_file=file,
+    )  # fmt: skip
+    try:
+        dashboard.start()
+        yield Door(url, dashboard)
+    finally:
+        dashboard.stop()
+
+
+@pytest.fixture
+def visit(browser: Browser, door: Door) -> Iterator[Callable[[], Page]]:
+    """Open the dashboard as somebody whom it has not seen before."""
+    contexts = []
+
+    def open_page() -> Page:
+        contexts.append(new_context(browser))
+        page = contexts[-1].new_page()
+        page.goto(door.url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def log_in(page: Page, door: Door, name: str) -> None:
+    page.get_by_role("button", name="Log in").click()
+    page.locator("input[name=login]").fill(name)
+    page.locator("input[name=password]").fill("anything")
+    page.locator("button[type=submit]").click()
+    page.locator("button[type=submit]").click()  # that Cardiowatch may know who it is
+    page.wait_for_url(f"{door.url}/**")
+    settled(page)
+
+
+def names_in_the_bar(page: Page) -> list[str]:
+    links = page.get_by_role("banner").get_by_role("link").all_inner_texts()
+    return [text.strip() for text in links if text.strip()]
+
+
+def test_who_is_not_logged_in_sees_nothing_but_how_to(
+    visit: Callable[[], Page], door: Door
+) -> None:
+    page = visit()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    for name in ("predictions", "patient", "load-tests"):
+        page.goto(f"{door.url}/{name}")
+        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        expect(page.get_by_test_id("stDataFrame")).to_have_count(0)
+        assert "Predictions" not in names_in_the_bar(page)
+
+
+@pytest.mark.parametrize("group", ROLE_OF)
+def test_each_group_sees_the_pages_of_its_role_and_no_other(
+    visit: Callable[[], Page], door: Door, group: str
+) -> None:
+    page = visit()
+    log_in(page, door, group)
+    expect(page.get_by_text(f"Logged in as {group}")).to_be_visible()
+    wanted = {TITLES[name] for name in ROLES[ROLE_OF[group]]}
+
+    assert set(names_in_the_bar(page)) == wanted
+    for title in set(TITLES.values()) - wanted:
+        page.goto(f"{door.url}/{title.lower().replace(' ', '-')}")
+        settled(page)
+        expect(page).not_to_have_title(f"{title} · Cardiowatch")
+    for title in wanted & {"Overview", "Drift"}:  # they lead to pages that not everybody may see
+        page.goto(f"{door.url}/{title.lower().replace('overview', '')}")
+        settled(page)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_text("This page could not be drawn")).to_have_count(0)
+
+
+def test_a_group_without_a_role_is_told_whom_to_ask(visit: Callable[[], Page], door: Door) -> None:
+    for name in ("nobody", "cleaning"):
+        page = visit()
+        log_in(page, door, name)
+        expect(page.get_by_text("none of your groups has a role here")).to_be_visible()
+        assert names_in_the_bar(page) in ([], ["Log in"])
+
+
+def test_who_logs_out_is_out(visit: Callable[[], Page], door: Door) -> None:
+    page = visit()
+    log_in(page, door, "heads")
+    page.get_by_role("button", name="Log out").click()
+    # Ours is left by then; the provider asks whether its own login is to end, too.
+    expect(page.get_by_role("heading", name="Do you want to sign-out")).to_be_visible()
+    page.goto(f"{door.url}/predictions")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_a_cookie_of_ones_own_making_opens_nothing(visit: Callable[[], Page], door: Door) -> None:
+    page = visit()
+    log_in(page, door, "ethics")
+    (cookie,) = [c for c in page.context.cookies() if c["name"] == "_streamlit_user"]
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Lax"
+    page.context.clear_cookies()
+    page.context.add_cookies(
+        [{**cookie, "value": cookie["value"].replace("ethics", "heads")[:-4] + "AAAA"}]  # type: ignore[list-item]
+    )
+    page.goto(f"{door.url}/predictions")
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_the_secrets_of_the_login_are_printed_nowhere(door: Door) -> None:
+    printed = door.program.printed()
+
+    assert "only-for-tests" not in printed
+    assert "0123456789abcdef" not in printed

@@ -1,0 +1,112 @@
+"""Groups, roles and pages; what a login file must hold."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from dashboard.app import SecurityHeaders
+from dashboard.people import LONGEST_S, PAGES, ROLES, LoginError, People, is_recent, read
+from tests.programs import ROOT, run
+
+GOOD = """
+[auth]
+redirect_uri = "https://cardiowatch.example/oauth2callback"
+cookie_secret = "0123456789abcdef0123456789abcdef"
+client_id = "a"
+client_secret = "b"
+server_metadata_url = "https://login.example/.well-known/openid-configuration"
+[cardiowatch]
+claim = "roles"
+[cardiowatch.groups]
+ward = "clinician"
+ethics = "reviewer"
+"""
+PEOPLE = People({"ward": "clinician", "ethics": "reviewer"}, "groups", over_tls=False)
+
+
+def test_each_role_knows_only_pages_that_are_there() -> None:
+    scripts = {path.stem for path in (ROOT / "dashboard" / "app_pages").glob("*.py")}
+
+    assert set(PAGES) == scripts
+    assert all(pages <= scripts for pages in ROLES.values())
+
+
+def test_who_is_in_two_groups_sees_the_pages_of_both() -> None:
+    assert PEOPLE.pages({"groups": ["ward", "ethics"]}) == ROLES["clinician"] | ROLES["reviewer"]
+
+
+@pytest.mark.parametrize("groups", [None, [], ["root"], "root", ["WARD"], {}])
+def test_without_a_known_group_nothing_is_seen(groups: object) -> None:
+    assert PEOPLE.pages({"groups": groups}) == frozenset()
+
+
+def test_only_clinicians_and_admins_see_single_patients() -> None:
+    for page in ("patient", "predictions"):
+        assert {role for role, pages in ROLES.items() if page in pages} == {"clinician", "admin"}
+
+
+def test_a_login_counts_for_a_shift() -> None:
+    now = time.time()
+
+    assert is_recent({"iat": now - 60})
+    assert not is_recent({"iat": now - LONGEST_S - 60})
+    assert not is_recent({})
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "login.toml"
+    file.write_text(GOOD)
+
+    assert read(file) == People({"ward": "clinician", "ethics": "reviewer"}, "roles", over_tls=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("client_secret", "x"), "lacks in [auth]: client_secret"),
+        (('"0123456789abcdef0123456789abcdef"', '"short"'), "openssl rand"),
+        (('"clinician"', '"doctor"'), "clinician, reviewer, operator, admin"),
+        (("[cardiowatch.groups]", "[x]"), "[cardiowatch.groups]"),
+        (("[auth]", "[auth"), "not TOML"),
+    ],
+)
+def test_a_file_that_lacks_something_ends_the_start_with_one_line(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    file = tmp_path / "login.toml"
+    file.write_text(GOOD.replace(*change))
+
+    with pytest.raises(LoginError, match=re.escape(says)):
+        read(file)
+    ended = run("-m", "dashboard", login_file=file)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert "CARDIOWATCH_LOGIN_FILE" in ended.stderr
+
+
+def test_without_a_login_the_dashboard_stays_on_its_machine() -> None:
+    ended = run("-m", "dashboard", dashboard_host="0.0.0.0")  # noqa: S104
+
+    assert ended.returncode == 1
+    assert "loopback only" in ended.stderr
+
+
+@pytest.mark.anyio
+async def test_cookies_go_over_tls_alone_where_the_login_does() -> None:
+    sent: list[dict[str, object]] = []
+
+    async def app(_scope: object, _receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 200,
+                    "headers": [(b"set-cookie", b"a=b; HttpOnly")]})  # type: ignore[operator]  # fmt: skip
+
+    async def keep(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    guard = SecurityHeaders(app, cookies_over_tls=True)  # type: ignore[arg-type]
+    await guard({"type": "http"}, None, keep)  # type: ignore[arg-type]
+
+    assert (b"set-cookie", b"a=b; HttpOnly; Secure") in sent[0]["headers"]  # type: ignore[operator]

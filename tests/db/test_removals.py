@@ -1,0 +1,248 @@
+"""What is deleted on purpose is really gone, and the rest of the log still verifies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from db.engine import connect, session
+from db.erase import erase
+from db.ids import new_id
+from db.log import Claim, Log
+from db.queries import Reader
+from db.retention import Expiry, expire
+from db.rollup import Roller, in_own_transactions, roll
+from db.seals import SealError, SealKey, make_key
+from db.tables import idempotency, outcomes, predictions, removals, rollups, unrolled
+from db.verify import verify
+from tests.db.rows import row, running_log
+from tests.programs import run
+
+NOW = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
+PATIENT = "ward 3 / bed 7"
+
+
+def days_ago(days: float, **changes: object) -> tuple[object, ...]:
+    return row(id=new_id(int((NOW - timedelta(days=days)).timestamp() * 1000)), **changes)
+
+
+def write(url: str, key: SealKey | None, *calls: list[tuple[object, ...]]) -> None:
+    async def append() -> None:
+        async with running_log(url, key=key) as log:
+            for rows in calls:
+                await log.append(rows)
+                await log.record_outcome(str(rows[0][0]), 1, None)
+
+    asyncio.run(append())
+
+
+def expire_now(url: str, key: SealKey | None, days: int = 30) -> int:
+    read = connect(url, read_only=True)
+    try:
+        return expire(read, in_own_transactions(connect(url)), NOW, days, key)
+    finally:
+        read.dispose()
+
+
+def count(url: str, table: object) -> int:
+    with session(connect(url)) as connection:
+        return connection.scalar(select(func.count()).select_from(table)) or 0  # type: ignore[arg-type]
+
+
+def roll_up(url: str) -> None:
+    read = connect(url, read_only=True)
+    roll(read, in_own_transactions(connect(url)), NOW)
+    read.dispose()
+
+
+def test_whole_days_expire_with_their_outcomes_and_counts(database_url: str, key: SealKey) -> None:
+    kept = [days_ago(30.2), days_ago(1)]
+    write(database_url, key, [days_ago(31.4), days_ago(45)], kept, [days_ago(90), days_ago(2)])
+    roll_up(database_url)
+    assert expire_now(database_url, key) == 3
+    reader = Reader(database_url)
+    left, _ = reader.page()
+    assert [found["received_at"].day for found in left] == [28, 27, 30]
+    assert reader.counts().n == 3
+    reader.close()
+    assert count(database_url, outcomes) == 1
+    with session(connect(database_url)) as connection:
+        oldest = connection.scalar(select(func.min(rollups.c.bucket)))
+    assert oldest == int(datetime(2026, 1, 30, tzinfo=UTC).timestamp())
+    assert verify(database_url, key).findings == []
+    assert expire_now(database_url, key) == 0
+
+
+def test_what_expires_day_after_day_leaves_one_record(database_url: str, key: SealKey) -> None:
+    write(database_url, key, *[[days_ago(40 - i), days_ago(40 - i)] for i in range(10)])
+    for days in (39, 37, 34, 30):
+        expire_now(database_url, key, days)
+    with session(connect(database_url)) as connection:
+        found = connection.execute(select(removals.c.first, removals.c.last)).all()
+    assert [tuple(each) for each in found] == [(1, 30)]
+    assert verify(database_url, key).findings == []
+
+
+def test_many_rows_expire_in_several_transactions(
+    database_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.retention._ROWS", 7)
+    write(database_url, key, *[[days_ago(50 - i / 10)] for i in range(30)])
+    assert expire_now(database_url, key) == 30
+    assert (count(database_url, predictions), count(database_url, removals)) == (0, 1)
+    assert verify(database_url, key).findings == []
+
+
+def test_a_log_without_seals_expires_too(database_url: str) -> None:
+    write(database_url, None, [days_ago(90), days_ago(2)])
+    assert expire_now(database_url, None) == 1
+    assert count(database_url, removals) == 0
+
+
+def test_nothing_of_a_sealed_log_is_removed_without_its_key(
+    database_url: str, key: SealKey
+) -> None:
+    write(database_url, key, [days_ago(90)])
+    with pytest.raises(SealError, match="nothing is removed without its key"):
+        expire_now(database_url, None)
+    assert count(database_url, predictions) == 1
+
+
+def test_rows_that_expire_before_the_chain_begins_are_not_missed(
+    database_url: str, key: SealKey
+) -> None:
+    write(database_url, None, [days_ago(90), days_ago(2)])
+    assert expire_now(database_url, key) == 1
+    write(database_url, key, [days_ago(1)])
+    assert verify(database_url, key).findings == []
+
+
+def test_the_api_s_roller_expires_too(database_url: str, key: SealKey) -> None:
+    async def live() -> None:
+        async with running_log(database_url, key=key) as log:
+            await log.append([row(id=new_id(0)), row()])
+            roller = Roller(log, database_url, every_s=0.01, also=Expiry(30, key))
+            roller.start()
+            for _ in range(500):
+                if count(database_url, predictions) == 1:
+                    break
+                await asyncio.sleep(0.01)
+            await roller.stop()
+
+    asyncio.run(live())
+    verdict = verify(database_url, key)
+    assert (verdict.counts["expired"], verdict.findings) == (1, [])
+
+
+def about(log: Log, key: SealKey) -> Callable[[], object]:
+    """Return a call that logs two predictions about a patient, one of somebody else between."""
+    patient = key.patient(PATIENT)
+    rows = [row(patient=patient, age=77.0), row(), row(patient=patient, age=78.0, thal=None)]
+    answer = json.dumps([each[0] for each in rows]).encode()
+
+    async def call() -> list[str]:
+        await log.append(rows, idempotency=Claim("s", "k", b"hash", answer))
+        await log.append([row()], idempotency=Claim("s", "other", b"hash", b"{}"))
+        for each in rows:
+            await log.record_outcome(str(each[0]), 1, NOW)
+        return [str(each[0]) for each in rows]
+
+    return call
+
+
+def write_about(url: str, key: SealKey) -> list[str]:
+    async def live() -> list[str]:
+        async with running_log(url, key=key) as log:
+            ids: list[str] = await about(log, key)()  # type: ignore[misc]
+            return ids
+
+    return asyncio.run(live())
+
+
+def test_an_erased_patient_is_gone_and_the_log_still_verifies(
+    database_url: str, key: SealKey
+) -> None:
+    one, other, two = write_about(database_url, key)
+    assert erase(connect(database_url), key, PATIENT) == 2
+    reader = Reader(database_url)
+    assert [reader.get(each) is None for each in (one, other, two)] == [True, False, True]
+    assert reader.counts().values["age"] == {63.0: 2}
+    reader.close()
+    assert count(database_url, outcomes) == 1
+    with session(connect(database_url)) as connection:
+        assert connection.scalars(select(idempotency.c.key)).all() == ["other"]
+    verdict = verify(database_url, key)
+    assert (verdict.counts["erased"], verdict.findings) == (4, [])
+    assert erase(connect(database_url), key, PATIENT) == 0
+
+
+def test_counts_that_were_rolled_up_forget_an_erased_patient(
+    database_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.counts.SMALL_MAX", 0)
+    patient = key.patient(PATIENT)
+    write(database_url, key, [days_ago(3, patient=patient, age=77.0), days_ago(3)])
+    roll_up(database_url)
+    assert count(database_url, unrolled) == 0
+    erase(connect(database_url), key, PATIENT)
+    for _ in ("from the rows", "from the rollups"):
+        reader = Reader(database_url)
+        assert reader.counts().values["age"] == {63.0: 1}
+        reader.close()
+        roll_up(database_url)
+    assert count(database_url, unrolled) == 0
+
+
+def test_an_erased_patient_leaves_the_file_too(sqlite_url: str, key: SealKey) -> None:
+    one, other, _ = write_about(sqlite_url, key)
+    folder = Path(sqlite_url.removeprefix("sqlite:///")).parent
+
+    def written() -> bytes:
+        return b"".join(file.read_bytes() for file in folder.glob("log.db*"))
+
+    assert one.encode() in written()
+    erase(connect(sqlite_url), key, PATIENT)
+    assert other.encode() in written()
+    assert one.encode() not in written()
+    assert key.patient(PATIENT) not in written()
+
+
+def test_a_patient_is_exported_and_erased_by_name(
+    database_url: str, key: SealKey, tmp_path: Path
+) -> None:
+    one, _, two = write_about(database_url, key)
+    settings = {"database_url": database_url, "log_hmac_key_file": key.path}
+    export = "-m", "db.export", "--format", "jsonl", "--patient", PATIENT
+    done = run(*export, **settings)
+    assert done.returncode == 0, done.stderr
+    assert {json.loads(line)["id"] for line in done.stdout.splitlines()} == {one, two}
+    assert PATIENT not in done.stdout
+    erased = run("-m", "db.erase", "--patient", PATIENT, **settings)
+    assert erased.stdout == "2 predictions are erased, with their outcomes\n"
+    assert run(*export, **settings).stdout == ""
+    assert key.path is not None
+    settings["log_hmac_key_file"] = key.path.rename(tmp_path / "elsewhere.key")
+    without = run(*export, database_url=database_url)
+    assert (without.returncode, without.stderr.count("\n")) == (1, 1)
+    assert "set CARDIOWATCH_LOG_HMAC_KEY_FILE" in without.stderr
+    make_key(tmp_path / "other.key")
+    wrong = run(*export, **settings | {"log_hmac_key_file": tmp_path / "other.key"})
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "another key" in wrong.stderr
+
+
+def test_the_program_expires_by_the_setting(sqlite_url: str, key: SealKey) -> None:
+    write(sqlite_url, key, [row(id=new_id(0)), row()])
+    settings = {"database_url": sqlite_url, "log_hmac_key_file": key.path}
+    unset = run("-m", "db.retention", **settings)
+    assert (unset.returncode, unset.stderr) == (
+        1, "Nothing is deleted: CARDIOWATCH_RETENTION_DAYS is not set.\n",
+    )  # fmt: skip
+    done = run("-m", "db.retention", **settings, retention_days=30)
+    assert done.stdout == "1 predictions of more than 30 days ago are deleted\n"
