@@ -34,6 +34,9 @@ _LOOK_S = 1.0
 _READ_MAX = 256_000
 """Bytes that uvloop reads at once."""
 
+_PIECE = 8 * 1024
+"""Bytes that are parsed at once: they may hold two hundred requests, which make everybody wait."""
+
 _OPEN: WeakSet[Connection] = WeakSet()
 
 
@@ -58,6 +61,8 @@ class Connection(HttpToolsProtocol):
     _untaken = 0
     _fruitless = 0
     """Bytes since something whole came: a head, or a piece of a body."""
+    _rest = b""
+    """What has come and is not parsed while earlier requests wait for their answers."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the transport, and this connection in view."""
@@ -74,9 +79,35 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, as long as what is incomplete stays small."""
-        if len(data) > HEAD_MAX and self._head_is_next() and b"\r\n\r\n" not in data[:HEAD_MAX]:
+        if self._rest:
+            self._rest += data
+            self.flow.pause_reading()
+        elif len(data) > HEAD_MAX and self._head_is_next() and b"\r\n\r\n" not in data[:HEAD_MAX]:
             self._refuse(_HEAD_TOO_LARGE)
-            return
+        elif len(data) > _PIECE:
+            self._rest = data
+            self._read_on()
+            self._let_others_send()
+        else:
+            self._read(data)
+
+    def _let_others_send(self) -> None:
+        """Read no more in this round of the loop; libuv would read on 32 times, 8 MB in all."""
+        if not (self.flow.read_paused or self.transport.is_closing()):
+            self.flow.pause_reading()
+            self.loop.call_soon(self.flow.resume_reading)
+
+    def _read_on(self) -> None:
+        """Read what has come, until a request has to wait for the answer to the one before."""
+        rest, at = memoryview(self._rest), 0
+        while at < len(rest) and not self.pipeline:
+            if not self._read(rest[at : at + _PIECE]):
+                at = len(rest)
+            at += _PIECE
+        self._rest = bytes(rest[at:])
+
+    def _read(self, data: bytes | memoryview) -> bool:
+        """Parse; return whether what comes next can be parsed too."""
         before = self.scope
         try:
             self.parser.feed_data(data)
@@ -84,15 +115,17 @@ class Connection(HttpToolsProtocol):
             self._stay_with_http(data[found.args[0] :])
         except httptools.HttpParserError:
             self._refuse(_NOT_HTTP)
-            return
+            return False
         cycle = self.cycle
         if cycle is None or cycle.more_body or self.scope is not cycle.scope:
             # Nobody knows where in these bytes a head began; it is counted from the next on.
             self._fruitless = 0 if self.scope is not before else self._fruitless + len(data)
             if self._fruitless > HEAD_MAX:
                 self._refuse(_HEAD_TOO_LARGE)
+                return False
         else:
             self._fruitless = 0
+        return True
 
     def on_headers_complete(self) -> None:
         """Begin to answer, or stand behind what was asked before."""
@@ -119,10 +152,13 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if len(self.pipeline) < 2:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+        elif self._rest:
+            self._read_on()
         else:
             self._idle_since = time.monotonic()
 
@@ -156,7 +192,7 @@ class Connection(HttpToolsProtocol):
         cycle.more_body = False
         cycle.wake()
 
-    def _stay_with_http(self, rest: bytes) -> None:
+    def _stay_with_http(self, rest: bytes | memoryview) -> None:
         """Read the body of a request that offers another protocol, as Java's own client does.
 
         The parser leaves a body to that protocol, so another one is told only how long it is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -10,12 +11,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
+from starlette.types import Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
 
 from api import bodies
-from api.connections import PATIENCE_S
+from api.connections import PATIENCE_S, Connection
+from api.cycles import reply
 from db.migrate import migrate
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, running, wait_for
@@ -188,6 +194,29 @@ def test_many_requests_in_a_row_are_no_head_that_is_too_large(port: int) -> None
             piece = caller.recv(65536)
             assert piece
             received += piece
+
+
+def test_of_requests_sent_in_a_row_only_a_few_are_parsed_ahead() -> None:
+    ahead = []
+
+    async def app(_scope: object, _receive: object, send: Send) -> None:
+        ahead.append(len(connection.pipeline))
+        await reply(send, 200, b"text/plain", b"")
+
+    async def ask() -> list[int]:
+        for _ in range(3):
+            connection.data_received(READ * 1_000)
+        while len(ahead) < 3_000:
+            await asyncio.sleep(0)
+        return ahead
+
+    with asyncio.Runner() as runner:
+        config = Config(app)
+        config.load()
+        connection = Connection(config, ServerState(), {}, runner.get_loop())
+        connection.connection_made(Mock(is_closing=bool, get_extra_info=lambda _: None))
+
+        assert 10 < max(runner.run(ask())) < 250
 
 
 def test_a_caller_who_hangs_up_on_many_requests_is_no_mistake_of_ours(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from contextlib import ExitStack, closing
 
 import pytest
@@ -12,7 +13,7 @@ from api.doors import Loop
 from api.errors import Problem
 
 
-async def _let_in_within_rounds(rounds: int, callers: int) -> int:
+async def _let_in_within_rounds(rounds: int, callers: int, busy_s: float = 0) -> int:
     """Return how many of the callers that wait are connected after so many rounds of the loop."""
     entered: list[asyncio.Protocol] = []
 
@@ -27,6 +28,7 @@ async def _let_in_within_rounds(rounds: int, callers: int) -> int:
             address = server.sockets[0].getsockname()
             stack.enter_context(closing(socket.create_connection(address)))
         for _ in range(rounds):
+            time.sleep(busy_s)
             await asyncio.sleep(0)
         number = len(entered)
     server.close()
@@ -34,14 +36,48 @@ async def _let_in_within_rounds(rounds: int, callers: int) -> int:
     return number
 
 
-def test_everybody_who_waits_is_let_in_within_a_few_rounds_of_the_loop() -> None:
+def test_those_who_wait_are_let_in_by_the_dozen_in_each_round_of_the_loop() -> None:
     with asyncio.Runner(loop_factory=Loop) as runner:
-        assert runner.run(_let_in_within_rounds(10, callers=300)) == 300
+        assert runner.run(_let_in_within_rounds(20, callers=300)) == 300
+
+
+def test_a_thousand_who_come_at_once_do_not_take_a_whole_round_for_themselves() -> None:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(_let_in_within_rounds(4, callers=300)) <= 4 * 32
+
+
+def test_the_longer_a_round_takes_the_more_are_let_in() -> None:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(_let_in_within_rounds(6, callers=300, busy_s=0.1)) == 300
 
 
 def test_uvloop_alone_lets_in_one_a_round_and_when_it_no_longer_does_the_doors_can_go() -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(_let_in_within_rounds(10, callers=300)) <= 10
+
+
+async def _taken_of(answer: bytes) -> int:
+    """Write to a caller who reads nothing; return how many bytes the kernel takes."""
+    written: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+
+    class Telling(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            transport.write(answer)
+            written.set_result(transport)
+
+    server = await asyncio.get_running_loop().create_server(Telling, "127.0.0.1", 0)
+    with closing(socket.create_connection(server.sockets[0].getsockname())):
+        transport = await written
+        await asyncio.sleep(0.2)
+        taken = len(answer) - transport.get_write_buffer_size()
+        transport.abort()
+    server.close()
+    return taken
+
+
+def test_who_reads_nothing_of_an_answer_keeps_little_of_it_in_the_kernel() -> None:
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert 0 < runner.run(_taken_of(b"x" * 20_000_000)) < 1_000_000
 
 
 def test_who_comes_when_the_oldest_of_many_has_waited_too_long_is_told_to_come_back() -> None:
