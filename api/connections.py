@@ -34,8 +34,8 @@ _LOOK_S = 1.0
 _READ_MAX = 256_000
 """Bytes that uvloop reads at once."""
 
-_PIECE = 8 * 1024
-"""Bytes that are parsed at once: they may hold two hundred requests, which make everybody wait."""
+_PIECE = 4 * 1024
+"""Bytes that are parsed at once: they may hold a hundred requests, which make everybody wait."""
 
 _OPEN: WeakSet[Connection] = WeakSet()
 
@@ -99,12 +99,14 @@ class Connection(HttpToolsProtocol):
 
     def _read_on(self) -> None:
         """Read what has come, until a request has to wait for the answer to the one before."""
-        rest, at = memoryview(self._rest), 0
+        rest, at = self._rest, 0
         while at < len(rest) and not self.pipeline:
-            if not self._read(rest[at : at + _PIECE]):
-                at = len(rest)
-            at += _PIECE
-        self._rest = bytes(rest[at:])
+            end = at + _PIECE
+            if self._head_is_next():
+                head_end = rest.find(b"\r\n\r\n", at, end)
+                end = head_end + 4 if head_end >= 0 else end
+            at = end if self._read(memoryview(rest)[at:end]) else len(rest)
+        self._rest = rest[at:]
 
     def _read(self, data: bytes | memoryview) -> bool:
         """Parse; return whether what comes next can be parsed too."""

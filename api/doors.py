@@ -1,4 +1,4 @@
-"""The event loop, except that those who wait at the door are let in by the dozen.
+"""The event loop, except that those who wait at the door are let in a few at a time.
 
 uvloop lets in one connection per round of its loop (libuv since 1.45, its pull request 3696). Under
 load a round answers hundreds of requests, so that of 2,000 callers who came together most stood in
@@ -20,7 +20,7 @@ import uvloop
 _UNSENT = 128 * 1024
 """Bytes that the kernel takes ahead of the network: it would take megabytes for who reads none."""
 
-_FEW, _MANY = 32, 512
+_FEW, _MANY = 4, 512
 """Let in per round; of several processes at one address none takes all who come together."""
 
 _PER_S = 2_500

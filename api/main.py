@@ -195,6 +195,7 @@ def create_app(settings: Settings | None = None) -> Gate:
         await service.open()
         drain_on_sigterm(gate.begin_to_end)
         watching = asyncio.create_task(watch())
+        openapi.document(app)  # when it is first asked for, making it would keep everybody waiting
         gc.collect()
         gc.set_threshold(*_GARBAGE)
         gc.freeze()  # what lives as long as the process is not looked through again and again

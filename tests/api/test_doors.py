@@ -36,19 +36,19 @@ async def _let_in_within_rounds(rounds: int, callers: int, busy_s: float = 0) ->
     return number
 
 
-def test_those_who_wait_are_let_in_by_the_dozen_in_each_round_of_the_loop() -> None:
+def test_those_who_wait_are_let_in_a_few_at_a_time_in_each_round_of_the_loop() -> None:
     with asyncio.Runner(loop_factory=Loop) as runner:
-        assert runner.run(_let_in_within_rounds(20, callers=300)) == 300
+        assert runner.run(_let_in_within_rounds(100, callers=300)) == 300
 
 
 def test_a_thousand_who_come_at_once_do_not_take_a_whole_round_for_themselves() -> None:
     with asyncio.Runner(loop_factory=Loop) as runner:
-        assert runner.run(_let_in_within_rounds(4, callers=300)) <= 4 * 32
+        assert runner.run(_let_in_within_rounds(4, callers=300)) <= 4 * 5
 
 
 def test_the_longer_a_round_takes_the_more_are_let_in() -> None:
     with asyncio.Runner(loop_factory=Loop) as runner:
-        assert runner.run(_let_in_within_rounds(6, callers=300, busy_s=0.1)) == 300
+        assert runner.run(_let_in_within_rounds(7, callers=300, busy_s=0.1)) == 300
 
 
 def test_uvloop_alone_lets_in_one_a_round_and_when_it_no_longer_does_the_doors_can_go() -> None:
