@@ -95,7 +95,11 @@ class Connection(HttpToolsProtocol):
         """Read no more in this round of the loop; libuv would read on 32 times, 8 MB in all."""
         if not (self.flow.read_paused or self.transport.is_closing()):
             self.flow.pause_reading()
-            self.loop.call_soon(self.flow.resume_reading)
+            self.loop.call_soon(self._take_a_turn)
+
+    def _take_a_turn(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _read_on(self) -> None:
         """Read what has come, until a request has to wait for the answer to the one before."""

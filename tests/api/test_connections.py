@@ -219,7 +219,7 @@ def test_of_requests_sent_in_a_row_only_one_is_parsed_ahead() -> None:
         assert max(runner.run(ask())) == 1
 
 
-def test_a_caller_who_hangs_up_on_many_requests_is_no_mistake_of_ours(
+def test_a_caller_who_hangs_up_in_the_middle_is_no_mistake_of_ours(
     tmp_path: Path, model_dir: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
@@ -230,6 +230,10 @@ def test_a_caller_who_hangs_up_on_many_requests_is_no_mistake_of_ours(
         for _ in range(20):
             with contextlib.closing(connect(port)) as caller:
                 caller.sendall(b"GET /schema HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 500)
+            with contextlib.closing(connect(port)) as caller:
+                caller.sendall(HEAD + b"Content-Length: 30000000\r\n\r\n" + b"x" * 300_000)
+            with contextlib.closing(connect(port)) as caller:
+                caller.sendall(b"nonsense\r\n\r\n" + b"x" * 300_000)
         wait_for(f"http://127.0.0.1:{port}/readyz", api)
         api.terminate()
         printed = api.communicate(timeout=40)[0]
