@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -29,6 +30,20 @@ pytestmark = pytest.mark.skipif(
     "DEPLOY_TESTS" not in os.environ or DOCKER is None,
     reason="needs a container engine and built images: make test-deploy",
 )
+
+
+LOGIN = """
+[auth]
+redirect_uri = "http://127.0.0.1:8501/oauth2callback"
+cookie_secret = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+client_id = "cardiowatch"
+client_secret = "not used here: nobody logs in"
+server_metadata_url = "https://login.example/.well-known/openid-configuration"
+[cardiowatch]
+claim = "groups"
+[cardiowatch.groups]
+ward-3 = "clinician"
+"""
 
 
 class Stack:
@@ -223,6 +238,31 @@ def test_a_service_that_ends_is_started_again(stack: Stack) -> None:
     assert stack.ids() == before
     with stack.client() as client:
         assert client.post("/predict", json=PATIENT).status_code == 200
+
+
+def test_a_login_file_reaches_the_dashboard_which_then_asks_for_a_login(stack: Stack) -> None:
+    login = stack.folder / "var" / "private" / "login.toml"
+    login.write_text(LOGIN)
+    login.chmod(0o644)
+    up = ("docker", "compose", "up", "--detach", "--wait", "--no-build", "dashboard")
+    stack.environment["CARDIOWATCH_LOGIN_FILE"] = "./var/private/login.toml"
+    try:
+        stack.run(*up)
+        a_stranger_sees(stack, "button", "Log in")
+    finally:
+        del stack.environment["CARDIOWATCH_LOGIN_FILE"]
+        stack.run(*up)
+    a_stranger_sees(stack, "heading", "Time to estimate")
+
+
+def a_stranger_sees(stack: Stack, role: Literal["button", "heading"], name: str) -> None:
+    """Open the first page in a browser without cookies, and wait for what it shows."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        page = new_context(browser).new_page()
+        page.goto(f"http://127.0.0.1:{stack.dashboard}/")
+        expect(page.get_by_role(role, name=name)).to_be_visible(timeout=60_000)
+        browser.close()
 
 
 def verified(stack: Stack) -> subprocess.CompletedProcess[str]:
