@@ -27,6 +27,7 @@ def lines(output: str) -> list[dict[str, Any]]:
 def record(message: str, error: Exception | None = None, **extra: object) -> logging.LogRecord:
     info = (type(error), error, error.__traceback__) if error else None
     made = logging.LogRecord("any", logging.WARNING, __file__, 1, message, (), info)
+    made.created = 0.0  # whose digits are not taken for a patient's
     vars(made).update(extra)
     return made
 
@@ -72,8 +73,10 @@ def test_a_request_that_failed_can_be_found_by_the_id_its_caller_got(model_dir: 
         told = found[reply.json()["instance"].removeprefix("urn:uuid:")]
         assert (told["level"], told["severity"]) == ("warning", "WARNING")
         assert told["logger"] == "cardiowatch.api"
-    assert "417" not in output.replace(str(port), "")
-    assert "193" not in output.replace(str(port), "")
+    for line in lines(output):
+        said = {name: value for name, value in line.items() if name not in ("time", "request_id")}
+        assert "417" not in str(said).replace(str(port), "")
+        assert "193" not in str(said).replace(str(port), "")
 
 
 @pytest.mark.parametrize("form", [logs.Json(), logs.Lines()])

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.programs import free_port, run, running, wait_for
+from tests.programs import free_port, run, running
 
 
 @pytest.fixture
@@ -28,10 +28,17 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
     page = f"http://127.0.0.1:{settings['dashboard_port']}"
 
     with running("run.py", **settings) as house:
-        wait_for(f"{page}/_stcore/health", house, 120)
+        assert house.stdout is not None
+        printed = ""
+        while "Ctrl-C" not in printed:
+            line = house.stdout.readline()
+            assert line, printed
+            printed += line
+        assert httpx.get(f"{page}/_stcore/health", trust_env=False).status_code == 200
         items = httpx.get(f"{api}/predictions?limit=1000", trust_env=False).json()["items"]
         house.send_signal(signal.SIGTERM)
-        printed = house.communicate(timeout=40)[0]
+        printed += house.stdout.read()
+        house.wait(timeout=40)
 
     assert len(items) == 100
     log = Path(str(settings["database_url"]).removeprefix("sqlite:///"))
