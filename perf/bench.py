@@ -168,12 +168,12 @@ def wrk(asked: Asked, scenario: Scenario) -> LoadTest:
 
 
 def measure(asked: Asked, name: str, scenario: Scenario, round_: int) -> Run:
-    """Run wrk once and read what it cost the service."""
+    """Run wrk once and read what it cost the service; leave the core to the next one."""
     server = asked.server
-    server.settle()
     before = server.cpu_s()
     result = wrk(asked, scenario)
     after = server.cpu_s()
+    server.settle()
     answers = sum(result.answered.values())
     known = before is not None and after is not None and answers
     cpu_us = 1e6 * (after - before) / answers if known else None  # type: ignore[operator]
@@ -186,9 +186,9 @@ def open_loop(server: Server, rate: float, seconds: float, bodies: Path) -> Open
         sys.executable, "-m", "perf.openloop", "--port", str(server.port),
         "--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}", "--bodies", str(bodies),
     ]  # fmt: skip
-    server.settle()
     with pinned(cores()[1]):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    server.settle()
     if not done.stdout:
         raise BenchFailed(f"the open-loop check failed: {done.stderr.strip().splitlines()[-1:]}")
     return OpenLoop(**json.loads(done.stdout))
@@ -200,6 +200,7 @@ def run(
     """Measure every service in every scenario, in turns, and add each to `runs` at once."""
     for asked in services.values():
         wrk(asked, Scenario(8, 1, 1))  # warm: nobody's first requests are measured
+        asked.server.settle()
     for round_ in range(1, rounds + 1):
         for scenario in scenarios:
             for name, asked in services.items():

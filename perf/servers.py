@@ -201,8 +201,8 @@ class Server:
                 ours.add(process)
                 yield process, found[process]
 
-    def settle(self, longest_s: float = 30.0) -> None:
-        """Wait until abandoned requests are worked off, so that they do not count as the next's."""
+    def settle(self, longest_s: float = 120.0) -> None:
+        """Wait until abandoned requests are worked off: the next service shares the core."""
         deadline = time.monotonic() + longest_s
         before = self.cpu_s()
         while before is not None and time.monotonic() < deadline:
