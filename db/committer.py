@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from db.chain import Chain
+from db.days import Days
 from db.engine import driver, explain
 from db.inserts import Row, inserter, upsert
 from db.marks import Marks
@@ -113,6 +114,7 @@ class Committer:
         self._insert = inserter(engine)
         self._driver = driver(engine)
         self._marks = Marks()
+        self._days = Days()
         self._chain = chain
 
     def run(self) -> None:
@@ -181,7 +183,7 @@ class Committer:
         return Path(self._engine.url.database or "").stat().st_ino
 
     def _discard(self) -> None:
-        self._marks.forget()
+        self._forget()
         self._chain.forget()
         if self._connection is not None:
             self._connection.invalidate()
@@ -196,7 +198,7 @@ class Committer:
             if not self._is_refusal(error):
                 raise
             connection.exec_driver_sql("ROLLBACK")
-            self._marks.forget()
+            self._forget()
             self._chain.place = place
             connection.exec_driver_sql(self._begin_sql)
             for entry in entries:
@@ -214,9 +216,14 @@ class Committer:
                 raise
             entry.error = RowRefused(_first_line(error))
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
-            self._marks.forget()
+            self._forget()
             self._chain.place = place
         connection.exec_driver_sql("RELEASE SAVEPOINT entry")
+
+    def _forget(self) -> None:
+        """Take nothing for granted that a rollback may have undone."""
+        self._marks.forget()
+        self._days.forget()
 
     def _is_refusal(self, error: Exception) -> bool:
         """Tell an entry that the tables do not accept from a database that cannot write."""
@@ -229,6 +236,7 @@ class Committer:
         _claim_keys(connection, entries)
         rows = [row for entry in entries if entry.result is None for row in entry.rows]
         if rows:
+            self._days.make(connection, rows)
             seals = self._chain.seal(connection, rows, prediction_content)
             self._insert(connection, rows, seals)
             self._marks.add(connection, rows)

@@ -16,11 +16,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, LargeBinary, bindparam, delete, func
 
 from db.chain import check_key
+from db.days import stays
 from db.engine import DatabaseUnavailable, check_revision, connect, session, transaction
 from db.ids import first_id_at, milliseconds
 from db.marks import FIVE_MINUTES, mark
 from db.records import KEYS_KEPT
-from db.removals import ERASED, Entry, leave_signed, require_key
+from db.removals import Entry, leave_erased, require_key
 from db.seals import (
     OUTCOME_COLUMNS,
     SealError,
@@ -46,6 +47,8 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
     with transaction(engine) as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, do not just forget
+        if not stays(connection):
+            raise DatabaseUnavailable("Old days are being deleted: try again in a few minutes.")
         found = predictions.select().where(predictions.c.patient == key.patient(patient))
         rows = connection.execute(found.with_for_update()).mappings().all()  # no outcome comes now
         ids = [row["id"] for row in rows]
@@ -59,7 +62,7 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
             *(_entry(row, outcome_content([row[n] for n in OUTCOME_COLUMNS])) for row in known),
         ]
         require_key(connection, key)
-        leave_signed(connection, key, entries, ERASED)
+        leave_erased(connection, key, entries)
         connection.execute(delete(outcomes).where(of_them))
         connection.execute(delete(predictions).where(predictions.c.id.in_(ids)))
         buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in ids}

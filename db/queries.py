@@ -13,7 +13,16 @@ from sqlalchemy import Column, ColumnElement, Row, func, literal, select
 
 from db.counts import Counts, count_window
 from db.engine import session
-from db.ids import YEAR_10000_MS, first_id_at, is_id, millisecond_from, time_of
+from db.ids import (
+    YEAR_10000_MS,
+    first_id_at,
+    first_id_of,
+    is_id,
+    millisecond_from,
+    milliseconds,
+    new_id,
+    time_of,
+)
 from db.reports import ResultsReader
 from db.samples import SAMPLE_MAX, SampledRow, rows_with_outcome, sample_rows
 from db.summaries import Bucket, Summary, buckets_of, steps, summary_of
@@ -54,7 +63,8 @@ class Reader(ResultsReader):
         if not is_id(id):
             return None
         received_at = predictions.c.received_at == time_of(id)
-        rows = self._rows(_WITH_OUTCOME.where(predictions.c.id == id, received_at))
+        one = select(*SHOWN_COLUMNS).where(predictions.c.id == id, received_at)
+        rows = self._with_outcomes(self._rows(one))
         return rows[0] if rows else None
 
     def page(
@@ -94,15 +104,20 @@ class Reader(ResultsReader):
             raise ValueError(f"limit must be from 1 to {PAGE_MAX}")
         if cursor is not None and not is_id(cursor):
             raise ValueError("cursor must be the one that the page before gave")
-        wanted = _WITH_OUTCOME.where(*_window(since, until, source))
+        wanted = select(*SHOWN_COLUMNS).where(*_window(since, until, source))
         if cursor is not None:
             wanted = wanted.where(predictions.c.id < cursor)
         if positive is not None:
             wanted = wanted.where(predictions.c.prediction == int(positive))
         if patient is not None:
             wanted = wanted.where(predictions.c.patient == patient)
-        rows = self._rows(wanted.order_by(*_NEWEST_FIRST).limit(limit + 1))
-        return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
+        wanted, rows = wanted.order_by(*_NEWEST_FIRST).limit(limit + 1), []
+        if self._engine.dialect.name == "postgresql":  # prepares to look into each day it may
+            rows = self._rows(wanted.where(predictions.c.id >= _day_before(until, cursor)))
+        if len(rows) <= limit:
+            rows = self._rows(wanted)
+        following = rows[limit - 1]["id"] if len(rows) > limit else None
+        return self._with_outcomes(rows[:limit]), following
 
     def stream(
         self,
@@ -249,6 +264,20 @@ class Reader(ResultsReader):
         rows = self._rows(oldest.order_by(predictions.c.id).limit(1))
         return time_of(rows[0]["id"]) if rows else None
 
+    def _with_outcomes(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return predictions with their newest outcomes.
+
+        These are asked for by id, not joined: where every day is a table of its own, that finds
+        their days, and a join would prepare to look through all of them.
+        """
+        if not rows:
+            return []
+        c = outcomes.c
+        wanted = select(c.prediction_id, c.outcome, c.observed_at)
+        wanted = wanted.where(c.prediction_id.in_([row["id"] for row in rows])).order_by(c.id)
+        newest = {found.pop("prediction_id"): found for found in self._rows(wanted)}
+        return [row | newest.get(row["id"], _NOT_KNOWN) for row in rows]
+
     def _newest(
         self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
     ) -> Sequence[Row[Any]]:
@@ -259,17 +288,14 @@ class Reader(ResultsReader):
 
 _NEWEST_FIRST = (predictions.c.id.desc(),)
 
-_newest_outcome = (
-    select(outcomes.c.id)
-    .where(outcomes.c.prediction_id == predictions.c.id)
-    .order_by(outcomes.c.id.desc())
-    .limit(1)
-    .correlate(predictions)
-    .scalar_subquery()
-)
-_WITH_OUTCOME = select(*SHOWN_COLUMNS, outcomes.c.outcome, outcomes.c.observed_at).outerjoin(
-    outcomes, (outcomes.c.prediction_id == predictions.c.id) & (outcomes.c.id == _newest_outcome)
-)
+_DAY_MS = 86_400_000
+_NOT_KNOWN = {"outcome": None, "observed_at": None}
+
+
+def _day_before(until: datetime | None, cursor: str | None) -> str:
+    """Return the first id of the 24 hours before the end of a window."""
+    ends = [end for end in (cursor, until and first_id_at(until)) if end]
+    return first_id_of(max(0, milliseconds(min(ends, default=new_id())) - _DAY_MS))
 
 
 def _window(

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from db.chain import Chain
+from db.days import stays
 from db.ids import is_id, new_id, time_of
 from db.inserts import upsert
 from db.seals import OUTCOME_COLUMNS, outcome_content
@@ -29,6 +30,8 @@ def insert_outcome(
     if not is_id(prediction_id):
         return None
     received_at = time_of(prediction_id)
+    if not stays(connection, received_at.date()):
+        return None  # its day is being dropped, and this transaction does not wait for that
     c = predictions.c
     one = select(c.id).where(c.id == prediction_id, c.received_at == received_at)
     if connection.execute(one).first() is None:

@@ -38,12 +38,21 @@ def signature_of(removal: Removal, key: SealKey) -> bytes:
 
 
 class Entry(NamedTuple):
-    """What a removal needs to know of an entry; writer None = it has no seal."""
+    """What a removal needs to know of an erased entry; writer None = it has no seal."""
 
     writer: int | None
     number: int | None
     seal: bytes | None
-    digest: bytes | None = None
+    digest: bytes | None
+
+
+class Stretch(NamedTuple):
+    """Expired entries of one writer without a gap between them, and the seal of the last."""
+
+    writer: int
+    first: int
+    last: int
+    seal: bytes | None
 
 
 def require_key(connection: Connection, key: SealKey | None) -> None:
@@ -65,35 +74,44 @@ def _is_sealed(connection: Connection) -> bool:
     return connection.scalar(select(writers.c.id).limit(1)) is not None
 
 
-def leave_signed(
-    connection: Connection, key: SealKey | None, entries: Iterable[Entry], reason: str
-) -> None:
-    """Write what remains of entries that this transaction removes.
-
-    Erased entries stay one by one, with their digests. Of expired ones, neighbours become one
-    stretch, also with those that expired before.
-    """
-    if key is None:
-        return
-    now = datetime.now(UTC)
-    sealed, unsealed = [], 0
+def leave_erased(connection: Connection, key: SealKey, entries: Iterable[Entry]) -> None:
+    """Write what remains of entries that this transaction erases: the digest of each."""
+    now, sealed, unsealed = datetime.now(UTC), [], 0
     for entry in entries:
         if entry.writer is None or entry.number is None:
             unsealed += 1
         else:
             n = entry.number
-            sealed.append(Removal(entry.writer, n, n, reason, now, entry.digest, entry.seal))
-    if unsealed:
-        keep_from_joining(connection)
-    if unsealed and _is_sealed(connection):  # or the first writer counts what is left
+            sealed.append(Removal(entry.writer, n, n, ERASED, now, entry.digest, entry.seal))
+    leave_unsealed(connection, key, unsealed)
+    _replace(connection, key, [], sealed)
+
+
+def leave_expired(
+    connection: Connection, key: SealKey | None, stretches: Iterable[Stretch]
+) -> None:
+    """Write what remains of stretches that this transaction removes.
+
+    Neighbours become one, also with those that expired before.
+    """
+    if key is None:
+        return
+    now = datetime.now(UTC)
+    new = [Removal(s.writer, s.first, s.last, EXPIRED, now, None, s.seal) for s in stretches]
+    before = _stretches(connection, {one.writer for one in new}, EXPIRED)
+    _replace(connection, key, before, _joined([*before, *new]))
+
+
+def leave_unsealed(connection: Connection, key: SealKey | None, number: int) -> None:
+    """Write that this transaction removes so many entries without a seal, for whatever reason."""
+    if key is None or not number:
+        return
+    keep_from_joining(connection)
+    if _is_sealed(connection):  # or the first writer counts what is left
         before = _stretches(connection, [_UNSEALED], None)
-        count = unsealed + (before[0].last if before else 0)
+        count = number + (before[0].last if before else 0)
+        now = datetime.now(UTC)
         _replace(connection, key, before, [Removal(0, 1, count, EXPIRED, now, None, None)])
-    if reason == EXPIRED:
-        before = _stretches(connection, {one.writer for one in sealed}, EXPIRED)
-        _replace(connection, key, before, _joined([*before, *sealed]))
-    else:
-        _replace(connection, key, [], sealed)
 
 
 def _stretches(connection: Connection, of: Iterable[int], reason: str | None) -> list[Removal]:

@@ -1,7 +1,8 @@
 """Delete what is older than `RETENTION_DAYS`: `python -m db.retention`, or inside the API.
 
-Whole days (UTC) go, with their outcomes and their counts, a thousand predictions in a transaction;
-the signed removals let the rest of the chain be verified.
+Whole days (UTC) go, with their outcomes and their counts; the signed removals let the rest of the
+chain be verified. PostgreSQL drops each day's tables (db.expired_days), SQLite deletes a thousand
+predictions in a transaction.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from sqlalchemy import Connection, Engine, delete, select
 
 from db.chain import check_key
 from db.engine import DatabaseUnavailable, check_revision, connect, session
+from db.expired_days import drop_days
 from db.ids import first_id_at
-from db.removals import EXPIRED, Entry, leave_signed, require_key
-from db.rollup import Write, alone, in_own_transactions
+from db.removals import Stretch, leave_expired, leave_unsealed, require_key
+from db.rollup import COUNT_S, Write, alone, in_own_transactions
 from db.seals import SealError, SealKey, key_for
 from db.tables import SEAL_COLUMNS, outcomes, predictions, rollups, unrolled
 from settings import SettingsError, load_settings
@@ -49,14 +51,26 @@ def expire(
     """
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first_kept = midnight - timedelta(days=days)
-    deleted, more = 0, True
     with alone(read) as allowed:
-        while allowed and more and not stopped():
-            some = write(partial(_expire_some, first_kept, key))
-            deleted += some
-            more = some == _ROWS
-        if allowed and not more and _has_counts(read, first_kept):
+        if not allowed:
+            return 0
+        if read.dialect.name == "postgresql":
+            deleted = drop_days(read, first_kept.date(), key, stopped)
+        else:
+            deleted = delete_days(write, first_kept, key, stopped)
+        if not stopped() and _has_counts(read, first_kept):
             write(partial(_forget_counts, first_kept))
+    return deleted
+
+
+def delete_days(
+    write: Write, first_kept: datetime, key: SealKey | None, stopped: Callable[[], bool]
+) -> int:
+    """Delete what came before a midnight, row by row; return how many predictions that were."""
+    deleted, some = 0, _ROWS
+    while some == _ROWS and not stopped():
+        some = write(partial(_expire_some, first_kept, key))
+        deleted += some
     return deleted
 
 
@@ -79,13 +93,14 @@ def _expire_some(first_kept: datetime, key: SealKey | None, connection: Connecti
     require_key(connection, key)
     c = predictions.c
     oldest = select(c.id, *(c[name] for name in SEAL_COLUMNS)).order_by(c.id).limit(_ROWS)
-    oldest = oldest.where(c.id < first_id_at(first_kept)).with_for_update()  # no outcome comes now
-    rows = connection.execute(oldest).all()
+    rows = connection.execute(oldest.where(c.id < first_id_at(first_kept))).all()
     ids = [row.id for row in rows]
     of_them = outcomes.c.prediction_id.in_(ids)
     known = connection.execute(select(*(outcomes.c[n] for n in SEAL_COLUMNS)).where(of_them)).all()
-    entries = [Entry(row.writer, row.number, row.seal) for row in (*rows, *known)]
-    leave_signed(connection, key, entries, EXPIRED)
+    entries = [Stretch(e.writer, e.number, e.number, e.seal) for e in (*rows, *known)]
+    sealed = [entry for entry in entries if entry.writer is not None]
+    leave_expired(connection, key, sealed)
+    leave_unsealed(connection, key, len(entries) - len(sealed))
     connection.execute(delete(outcomes).where(of_them))
     connection.execute(delete(predictions).where(c.id.in_(ids)))
     return len(rows)
@@ -122,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine = connect(url)
         check_revision(engine)
         check_key(engine, key)
-        read = connect(url, read_only=True)
+        read = connect(url, read_only=True, answer_s=COUNT_S)
         now, write = datetime.now(UTC), in_own_transactions(engine)
         deleted = expire(read, write, now, settings.retention_days, key)
     except (DatabaseUnavailable, SettingsError, SealError) as error:

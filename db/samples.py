@@ -146,8 +146,9 @@ def _read(
         part = values(named("low", ID), named("high", ID), name="slices")
         part = part.data([(_id(low), _id(high)) for low, high in slices[at : at + _PER_QUERY]])
         few, ids = part.cte("few"), predictions.c.id
+        window = ids >= slices[at][0], ids < slices[: at + _PER_QUERY][-1][1]  # finds its days
         # An outer join, because SQLite then takes the slices first: an inner one it may turn round.
-        inside = and_(ids >= few.c.low, ids < few.c.high, *chosen)
+        inside = and_(ids >= few.c.low, ids < few.c.high, *window, *chosen)
         wanted = select(*_COLUMNS).select_from(few.outerjoin(predictions, inside)).limit(most)
         rows += [tuple(row) for row in connection.execute(wanted) if row[0] is not None]
     return sorted(rows, key=itemgetter(0))
@@ -172,7 +173,10 @@ def rows_with_outcome(
         and_(o.observed_at.is_(None), o.id < first_id_at(known_before)),
     )
     # An outer join, because SQLite then takes the outcomes first; an inner one it may turn round.
-    same = and_(p.id == o.prediction_id, p.received_at == o.received_at, p.source == source)
+    window = p.id >= ids[0], p.id < ids[1]  # again, because it finds the days of predictions, too
+    same = and_(
+        p.id == o.prediction_id, p.received_at == o.received_at, p.source == source, *window
+    )
     wanted = (
         select(*_COLUMNS, o.outcome)
         .select_from(outcomes.outerjoin(predictions, same))

@@ -1,7 +1,8 @@
 """The tables, declared once for SQLite and PostgreSQL; migrations/ holds how they came to be.
 
 Features are stored as UCI codes. `predictions` is clustered on (id, received_at): an id carries its
-time, so the one primary key serves look-ups, time windows and, on PostgreSQL, partitions by day.
+time, so the one primary key serves look-ups, time windows and, on PostgreSQL, partitions by day
+(db.days, which makes them with their foreign keys).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from sqlalchemy.types import TypeEngine
 
 from pipeline.schema import FEATURES, Feature, Kind
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration; a database below it is refused with a sentence that says what to do."""
 
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
@@ -140,6 +141,7 @@ predictions = Table(
         postgresql_where=text("patient IS NOT NULL"),
     ),
     sqlite_with_rowid=False,
+    postgresql_partition_by="RANGE (id)",
 )
 
 SEAL_COLUMNS = tuple(column.name for column in seal_columns())
@@ -165,9 +167,10 @@ outcomes = Table(
     *seal_columns(),
     ForeignKeyConstraint(
         ["prediction_id", "received_at"], ["predictions.id", "predictions.received_at"]
-    ),
+    ).ddl_if(dialect="sqlite"),
     CheckConstraint(one_of("outcome", 0, 1), name="outcome"),
     sqlite_with_rowid=False,
+    postgresql_partition_by="RANGE (prediction_id)",
 )
 
 PREDICTIONS_AND_OUTCOMES = (predictions, outcomes)

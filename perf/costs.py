@@ -1,9 +1,9 @@
 """What each kind of request costs the service: CPU per request, or per patient of a batch.
 
-`python -m perf.costs` starts the service on two scratch SQLite files, one of them with a key that
-seals its rows (docs/record.md), and the bare FastAPI echo, asks
-each kind in turns over kept connections, round after round, and prints medians and their ratio to
-a good single request. CPU is the kernel's count for the whole service.
+`python -m perf.costs` starts the service on two scratch databases, one of them with a key that
+seals its rows (docs/record.md), and the bare FastAPI echo, asks each kind in turns over kept
+connections, round after round, and prints medians and their ratio to a good single request. CPU is
+the kernel's count for the whole service; that of PostgreSQL is not in it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import uvloop
 from db.migrate import migrate
 from db.seals import make_key
 from perf.client import PATH, Connection, as_requests, connect
+from perf.postgres import Cluster, PostgresMissing
 from perf.replay import bodies
 from perf.servers import ROOT, Server, ServerFailed, cores, pinned
 from settings import load_settings
@@ -167,20 +168,34 @@ def table(found: dict[str, list[Cost]]) -> str:
     return "\n".join(lines)
 
 
-def run(rounds: int, number: int, connections: int) -> str:
+def databases(stack: ExitStack, folder: Path, *, on_postgresql: bool) -> list[str]:
+    """Return the URLs of two empty databases."""
+    if not on_postgresql:
+        return [f"sqlite:///{folder}/{name}.db" for name in ("log", "sealed")]
+    cluster = Cluster()
+    stack.callback(cluster.remove)
+    cluster.start()
+    return [cluster.url(cluster.new_database()) for _ in range(2)]
+
+
+def run(rounds: int, number: int, connections: int, *, on_postgresql: bool = False) -> str:
     """Measure everything in turns and return the table."""
     with ExitStack() as stack:
         (ROOT / "var").mkdir(exist_ok=True)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
         on, model_dir = cores()[0], load_settings().model_dir
-        make_key(folder / "sealed.db.key")
+        key = folder / "key"
+        make_key(key)
         services = []
-        for name in ("log", "sealed"):
-            url = f"sqlite:///{folder}/{name}.db"
+        urls = databases(stack, folder, on_postgresql=on_postgresql)
+        for url, sealing in zip(
+            urls, ({}, {"CARDIOWATCH_LOG_HMAC_KEY_FILE": str(key)}), strict=True
+        ):
             migrate(url, lambda _: None)
             service = Server(
-                ("-m", "api"), health="/readyz", on=on, database_url=url, model_dir=model_dir
-            )
+                ("-m", "api"), health="/readyz", on=on, database_url=url, model_dir=model_dir,
+                variables=sealing,
+            )  # fmt: skip
             services.append(stack.enter_context(service))
         ours, sealed = services
         uvicorn = ("-m", "uvicorn", "perf.baselines.echo:app", "--port", "{port}")
@@ -203,11 +218,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=4000, help="of each kind in a round")
     parser.add_argument("--connections", type=int, default=64, help="that ask at once")
+    parser.add_argument("--postgresql", action="store_true", help="on a server of its own")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     try:
-        print(run(options.rounds, options.requests, options.connections))
-    except (ServerFailed, OSError) as error:
+        rounds, number, connections = options.rounds, options.requests, options.connections
+        print(run(rounds, number, connections, on_postgresql=options.postgresql))
+    except (ServerFailed, PostgresMissing, OSError) as error:
         print(f"Nothing can be measured: {error}", file=sys.stderr)
         return 1
     return 0

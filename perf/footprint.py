@@ -29,7 +29,8 @@ from settings import SettingsError, load_settings
 _CONNECTIONS = (1, 16, 64, 256)
 _PROBE = (
     "SELECT pg_current_xact_id()::text::bigint, pg_current_wal_lsn() - '0/0',"
-    " pg_total_relation_size('predictions'), pg_database_size(current_database())"
+    " (SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('predictions')),"
+    " pg_database_size(current_database())"
 )
 
 

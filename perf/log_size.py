@@ -31,6 +31,7 @@ from db.marks import FIVE_MINUTES, mark
 from db.migrate import migrate
 from db.queries import Reader
 from db.rollup import COUNT_S, Roller, in_own_transactions, roll
+from db.seals import SealKey
 from pipeline.codings import Coding
 from pipeline.data import HEART_CSV, read
 from pipeline.synthetic import smoothed_bootstrap
@@ -67,9 +68,9 @@ def rows(number: int) -> Iterator[tuple[Any, ...]]:
         yield (new_id(ms), who, *known[i % len(known)], *answer)
 
 
-async def write(url: str, number: int) -> float:
-    """Write a history; return rows per second."""
-    log = Log(url, timeout_s=60)
+async def write(url: str, number: int, key: SealKey | None = None) -> float:
+    """Write a history, sealed with a key; return rows per second."""
+    log = Log(url, timeout_s=60, key=key)
     await log.start()
     began, call = time.perf_counter(), []
     for i, row in enumerate(rows(number), 1):

@@ -122,7 +122,9 @@ def spoiled_house(house: House) -> House:
         for at, wanted in enumerate(ids):
             words = PAYLOADS[at % len(PAYLOADS)][:64]
             connection.execute(
-                text("UPDATE predictions SET model_version = :words WHERE id = :id"),
+                text(
+                    "UPDATE predictions SET model_version = :words, key_id = :words WHERE id = :id"
+                ),
                 {"words": words, "id": wanted},
             )
         stored = connection.execute(text("SELECT id, report FROM reports")).all()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.texts import findings, numbers, overview, patient
+from dashboard.texts import findings, numbers, overview, patient, predictions
 
 NB = numbers.NBSP
 
@@ -23,6 +23,15 @@ def test_a_probability_is_never_said_to_be_certain(value: float, said: str) -> N
 )
 def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str) -> None:
     assert said in patient.natural_frequency(value)
+
+
+@pytest.mark.parametrize(
+    ("key_id", "said"),
+    [(None, "Prediction 1"), ("ab12", "Prediction 1 · asked with API key ab12"), ("*", "key \\*")],
+)
+def test_a_prediction_says_with_which_key_it_was_asked_for(key_id: str | None, said: str) -> None:
+    row = {"source": "live", "model_version": "0123", "id": "1", "key_id": key_id}
+    assert predictions.logged(row, "now").endswith(said)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ LINES = [
     "0002  Counts per value and bucket of time, reports and load tests.",
     "0003  Monitoring passes: one report per window, source and model, with its status beside it.",
     "0004  Who asked, about whom (as an HMAC), and the seals that chain the rows.",
+    "0005  A partition for each day, on PostgreSQL.",
 ]
 
 
@@ -45,8 +46,16 @@ def _constraints(url: str) -> dict[str, Any]:
 
 def test_the_migrated_database_is_what_the_tables_declare(database_url: str) -> None:
     migrate(database_url, lambda _: None)
+
+    def is_of_the_whole(item: Any, name: str | None, kind: str, *_: object) -> bool:
+        """Leave out the days, which are tables of their own, and the key that each of them has."""
+        if kind == "foreign_key_constraint":
+            return database_url.startswith("sqlite")
+        return kind != "table" or name in metadata.tables
+
     with session(connect(database_url)) as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection, opts={"include_object": is_of_the_whole})
+        assert compare_metadata(context, metadata) == []
 
 
 def test_keys_and_checks_are_those_of_the_tables_too(

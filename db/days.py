@@ -1,0 +1,110 @@
+"""A table for each day (UTC) of predictions, and one for their outcomes: partitions, on PostgreSQL.
+
+An id carries its time, so it names its day, and a day that is not kept is dropped instead of being
+deleted row by row. SQLite has no partitions; there these functions have nothing to do.
+
+Every day has its own foreign key, from its outcomes to its predictions: with one between the whole
+tables PostgreSQL would look through all outcomes before it lets a day go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from db.ids import first_id_of, milliseconds
+
+_FIRST = date(1970, 1, 1)
+_DAY_MS = 86_400_000
+_LOCKS = 0x64617973  # "days": advisory locks, one for each day since 1970, and two more
+_MAKING, _LEAVING = -1, -2
+
+
+class Days:
+    """Makes the days of a writer's rows; forget() when a transaction was rolled back."""
+
+    def __init__(self) -> None:
+        self._made: set[int] = set()
+
+    def forget(self) -> None:
+        """Take no day for granted."""
+        self._made.clear()
+
+    def make(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Have a place for each row (id first) that this transaction is about to insert."""
+        if connection.dialect.name != "postgresql":
+            return
+        days = {milliseconds(row[0]) // _DAY_MS for row in rows} - self._made
+        if days:
+            make_days(connection, [_FIRST + timedelta(days=day) for day in days])
+            self._made |= days
+
+
+def make_days(connection: Connection, days: Iterable[date]) -> None:
+    """Make the partitions of days that have none; nobody who reads or writes waits for it."""
+    _wait_for(connection, _MAKING)
+    for day in sorted(days):
+        if not connection.scalar(text("SELECT to_regclass(:name)"), {"name": table_of(day)}):
+            _make(connection, day)
+
+
+def _make(connection: Connection, day: date) -> None:
+    first, end = ids_of(day)
+    rows, found = table_of(day), table_of(day, "outcomes")
+    for whole, part in (("predictions", rows), ("outcomes", found)):
+        # Made apart and then attached: PARTITION OF would wait for everybody who reads.
+        copied = "INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
+        connection.exec_driver_sql(f"CREATE TABLE {part} (LIKE {whole} {copied})")
+        connection.exec_driver_sql(
+            f"ALTER TABLE {whole} ATTACH PARTITION {part} FOR VALUES FROM ('{first}') TO ('{end}')"
+        )
+    connection.exec_driver_sql(
+        f"ALTER TABLE {found} ADD CONSTRAINT fk_{found}_predictions"
+        f" FOREIGN KEY (prediction_id, received_at) REFERENCES {rows} (id, received_at)"
+    )
+
+
+def table_of(day: date, whole: str = "predictions") -> str:
+    """Return the name of a day's partition."""
+    return f"{whole}_{day:%Y%m%d}"
+
+
+def ids_of(day: date) -> tuple[str, str]:
+    """Return the first id of a day and the first of the next."""
+    first_ms = (day - _FIRST).days * _DAY_MS
+    return first_id_of(first_ms), first_id_of(first_ms + _DAY_MS)
+
+
+def days_before(connection: Connection, end: date) -> list[date]:
+    """Return the days before a day that have a partition, the oldest first."""
+    names = connection.scalars(
+        text(
+            "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
+            " WHERE inhparent = 'predictions'::regclass"
+        )
+    )
+    days = [date.fromisoformat(name.removeprefix("predictions_")) for name in names]
+    return sorted(day for day in days if day < end)
+
+
+def stays(connection: Connection, day: date | None = None) -> bool:
+    """Say whether a day (None: every day) is sure to stay until this transaction ends."""
+    if connection.dialect.name != "postgresql":
+        return True
+    asked = text("SELECT pg_try_advisory_xact_lock_shared(:locks, :number)")
+    number = _LEAVING if day is None else (day - _FIRST).days
+    return bool(connection.scalar(asked, {"locks": _LOCKS, "number": number}))
+
+
+def leave(connection: Connection, day: date) -> None:
+    """Have a day stay for nobody any more: this transaction drops it."""
+    for number in (_LEAVING, (day - _FIRST).days):
+        _wait_for(connection, number)
+
+
+def _wait_for(connection: Connection, number: int) -> None:
+    asked = text("SELECT pg_advisory_xact_lock(:locks, :number)")
+    connection.execute(asked, {"locks": _LOCKS, "number": number})

@@ -1,0 +1,205 @@
+"""Retention on PostgreSQL at a size: days that are dropped, beside days deleted row by row.
+
+`python -m perf.days` fills the log with 30 days, sealed, on a PostgreSQL of its own (fsync on). It
+asks what the pages ask, then again with empty days before, a year in all; drops days, and deletes
+one as SQLite has to, alone and beside appends at a fixed rate; and verifies what is left. Prints
+Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+
+from db.days import days_before, make_days
+from db.engine import DatabaseUnavailable, connect, session, transaction
+from db.expired_days import drop_days
+from db.log import Log, LogUnavailable
+from db.migrate import migrate
+from db.queries import Reader
+from db.retention import delete_days
+from db.rollup import COUNT_S, in_own_transactions
+from db.seals import SealKey
+from db.verify import verify
+from perf.log_size import RATE, append_latencies, questions, roll_up, write
+from perf.postgres import Cluster, PostgresMissing
+
+_DAYS_A_TURN = 5
+_ASKED = 5
+
+Work = Callable[[], int]
+
+
+class Turn(NamedTuple):
+    """What one way to get rid of days took, alone and beside appends."""
+
+    name: str
+    rows: int
+    seconds: float
+    wal_bytes: int
+    longest_ms: float
+    """Of the appends beside it."""
+
+
+class Retention:
+    """Days of one log, to be got rid of from the oldest on."""
+
+    def __init__(self, cluster: Cluster, database: str, key: SealKey) -> None:
+        self.url = cluster.url(database)
+        self._cluster, self._database = cluster, database
+        self._key = key
+        self._engine = connect(self.url, answer_s=COUNT_S)
+
+    def drop(self, days: int) -> Callable[[], int]:
+        """Return the work of dropping the oldest days."""
+        end = self._first_kept(days)
+        return lambda: drop_days(self._engine, end, self._key, lambda: False)
+
+    def delete(self, days: int) -> Callable[[], int]:
+        """Return the work of deleting the oldest days row by row, and of their empty tables."""
+        end = self._first_kept(days)
+        midnight = datetime(end.year, end.month, end.day, tzinfo=UTC)
+        write = in_own_transactions(self._engine)
+        return lambda: delete_days(write, midnight, self._key, lambda: False)
+
+    def _first_kept(self, days: int) -> date:
+        with session(self._engine) as connection:
+            return days_before(connection, date.max)[days]
+
+    def turn(self, name: str, work: Callable[[int], Work], days: int) -> Turn:
+        """Do it alone, for time and bytes, and again beside appends."""
+        alone, wal, began = work(days), self._wal(), time.perf_counter()
+        rows = alone()
+        seconds, wal = time.perf_counter() - began, self._wal() - wal
+        self._forget_empty()
+        longest = max(asyncio.run(self._beside(work(days))))
+        self._forget_empty()
+        return Turn(name, rows, seconds, wal, longest)
+
+    def _forget_empty(self) -> None:
+        """Drop the tables that deleting left empty, so that the next turn finds full ones."""
+        with session(self._engine) as connection:
+            days = days_before(connection, date.max)
+            oldest = connection.exec_driver_sql("SELECT min(received_at) FROM predictions").scalar()
+        if oldest is not None and days[0] < oldest.date():
+            drop_days(self._engine, oldest.date(), self._key, lambda: False)
+
+    def _wal(self) -> int:
+        query = "SELECT pg_current_wal_lsn() - '0/0'"
+        return int(self._cluster.ask(self._database, query))
+
+    def longest_alone(self) -> float:
+        """Return the longest of appends with nothing beside them, ms."""
+
+        def nothing() -> int:
+            time.sleep(5)
+            return 0
+
+        return max(asyncio.run(self._beside(nothing)))
+
+    async def _beside(self, work: Work) -> list[float]:
+        log = Log(self.url, key=self._key)
+        await log.start()
+        working, latencies = asyncio.create_task(asyncio.to_thread(work)), []
+        while not working.done():
+            latencies += await append_latencies(log, 1)
+        await working
+        await log.stop()
+        return latencies
+
+
+def ask(url: str) -> dict[str, float]:
+    """Ask what the pages ask; return the median ms of each question."""
+    reader = Reader(url, answer_s=COUNT_S)
+    newest = reader.page(limit=1)[0][0]["id"]
+    asked = questions(reader) | {
+        "one prediction": lambda: reader.get(newest),
+        "one patient": lambda: reader.page(patient=b"nobody"),
+    }
+    found = {
+        name: float(np.median([_ms(question) for _ in range(_ASKED)]))
+        for name, question in asked.items()
+    }
+    reader.close()
+    return found
+
+
+def _ms(question: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    question()
+    return 1000 * (time.perf_counter() - began)
+
+
+def measure(cluster: Cluster, rows: int, more: int, key: SealKey) -> list[str]:
+    """Measure everything; return lines of Markdown."""
+    database = cluster.new_database()
+    log = Retention(cluster, database, key)
+    migrate(log.url, lambda _: None)
+    rate = asyncio.run(write(log.url, rows, key))
+    roll_up(log.url)
+    size = cluster.ask(database, "SELECT pg_size_pretty(pg_database_size(current_database()))")
+    month = ask(log.url)
+    with transaction(connect(log.url)) as connection:
+        oldest, began = days_before(connection, date.max)[0], time.perf_counter()
+        make_days(connection, [oldest - timedelta(days=n) for n in range(1, more + 1)])
+    made_ms = 1000 * (time.perf_counter() - began) / more
+    year = ask(log.url)
+    drop_days(connect(log.url, answer_s=COUNT_S), oldest, key, lambda: False)
+    turns = [log.turn("dropped", log.drop, _DAYS_A_TURN), log.turn("deleted", log.delete, 1)]
+    alone_ms = log.longest_alone()
+    left = verify(log.url, key)
+    return [
+        f"{rows:,} rows written, sealed, {rate:,.0f} a second, {size}; "
+        f"a day is made in {made_ms:.1f} ms",
+        "",
+        f"| asked | 30 days, ms | {more} more, ms |",
+        "| --- | ---: | ---: |",
+        *(f"| {name} | {ms:.1f} | {year[name]:.1f} |" for name, ms in month.items()),
+        "",
+        f"| days | rows | s | us a row | WAL bytes a row | longest of {RATE:,} appends/s, ms |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {t.name} | {t.rows:,} | {t.seconds:.2f} | {1e6 * t.seconds / t.rows:.2f} "
+            f"| {t.wal_bytes / t.rows:.2f} | {t.longest_ms:.0f} |"
+            for t in turns
+        ),
+        f"| none | | | | | {alone_ms:.0f} |",
+        "",
+        f"{left.counts['predictions']:,} rows are left, {left.counts['expired']:,} expired, "
+        f"{len(left.findings)} findings of db.verify",
+    ]
+
+
+def main() -> int:
+    """Measure on a scratch cluster; return the exit code, 1 when the rest does not verify."""
+    parser = argparse.ArgumentParser(prog="python -m perf.days", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="to write, over 30 days")
+    parser.add_argument("--more", type=int, default=335, help="empty days before these")
+    options = parser.parse_args()
+    try:
+        cluster = Cluster()
+    except PostgresMissing as error:
+        print(error, file=sys.stderr)
+        return 1
+    try:
+        cluster.start()
+        lines = measure(cluster, options.rows, options.more, SealKey(secrets.token_bytes(32)))
+    except (DatabaseUnavailable, LogUnavailable) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        cluster.remove()
+    print("\n".join(lines))
+    return 0 if lines[-1].endswith(" 0 findings of db.verify") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
