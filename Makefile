@@ -61,6 +61,7 @@ up: ## write the secrets once, build the images, start the compose stack
 	@./up.sh
 
 test-deploy: $(VENV)/.dev .venv-deploy/.ready ## validate the manifests; images and compose in a real engine
+	@tests/parts.sh
 	@DEPLOY_TESTS=1 $(PY) -m pytest tests/deploy --ignore tests/deploy/test_compose.py
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
 

@@ -128,7 +128,7 @@ def _stop_everybody(connection: Connection, tables: str) -> None:
         connection.exec_driver_sql("SAVEPOINT waiting")
         with suppress(OperationalError):  # the lock's time is over
             connection.exec_driver_sql(
-                f"LOCK TABLE ONLY predictions, outcomes, {tables} IN ACCESS EXCLUSIVE MODE"
+                f"LOCK TABLE ONLY predictions, ONLY outcomes, {tables} IN ACCESS EXCLUSIVE MODE"
             )
             return
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT waiting")

@@ -6,6 +6,7 @@ cd "$(dirname "$0")/../.."
 work=${DEPLOY_WORK:-$PWD/var/engine}
 base=python:3.11-slim-bookworm
 postgres=postgres:17-bookworm
+prometheus=prom/prometheus:v3.5.0
 mkdir -p "$work/bin"
 
 skip() {
@@ -63,6 +64,10 @@ bases() {
     }
     docker image inspect "$postgres" >/dev/null 2>&1 || docker pull -q "$postgres" >/dev/null 2>&1 ||
         build -f tests/deploy/postgres.Dockerfile -t "$postgres" tests/deploy
+    docker image inspect "$prometheus" >/dev/null 2>&1 || docker pull -q "$prometheus" >/dev/null 2>&1 || {
+        export PROMETHEUS_IMAGE=cardiowatch-test-prometheus # another version: not under that name
+        build -f tests/deploy/prometheus.Dockerfile -t "$PROMETHEUS_IMAGE" tests/deploy
+    }
 }
 
 build() { DOCKER_BUILDKIT=0 docker build --quiet --network host "$@"; }

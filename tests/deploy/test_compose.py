@@ -15,10 +15,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import pytest
+import yaml
 from playwright.sync_api import expect, sync_playwright
 
 from tests.api.conftest import PATIENT
@@ -52,7 +53,12 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.api, self.dashboard = free_port(), free_port()
-        ports = {"CARDIOWATCH_API_PORT": self.api, "CARDIOWATCH_DASHBOARD_PORT": self.dashboard}
+        self.prometheus = free_port()
+        ports = {
+            "CARDIOWATCH_API_PORT": self.api,
+            "CARDIOWATCH_DASHBOARD_PORT": self.dashboard,
+            "PROMETHEUS_PORT": self.prometheus,
+        }
         self.environment = os.environ | {name: str(port) for name, port in ports.items()}
         self.environment["COMPOSE_PROJECT_NAME"] = f"cardiowatch-test-{os.getpid()}"
 
@@ -105,7 +111,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("server")
     for name in ("docker-compose.yml", "up.sh", "settings.py"):
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "api", folder / "api")
+    for part in ("api", "k8s/observability"):
+        shutil.copytree(ROOT / part, folder / part)
     made = Stack(folder)
     try:
         refused = made.run("docker", "compose", "up", "--detach", check=False)
@@ -238,6 +245,34 @@ def test_a_service_that_ends_is_started_again(stack: Stack) -> None:
     assert stack.ids() == before
     with stack.client() as client:
         assert client.post("/predict", json=PATIENT).status_code == 200
+
+
+def test_prometheus_reads_the_api_and_holds_every_alert(stack: Stack) -> None:
+    observe = ("docker", "compose", "--profile", "observe")
+    written = yaml.safe_load((ROOT / "k8s/observability/alerts.yml").read_text())
+    alerts = {rule["alert"] for group in written["groups"] for rule in group["rules"]}
+
+    def asked(what: str) -> Any:
+        url = f"http://127.0.0.1:{stack.prometheus}/api/v1/{what}"
+        return httpx.get(url, trust_env=False).json()["data"]
+
+    stack.run(*observe, "up", "--detach", "--no-build", "prometheus")
+    seen: dict[str, str] = {}
+    targets, answered = [], []
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (answered and set(seen.values()) == {"ok"}):
+            time.sleep(1)  # it reads the API and evaluates its rules every 15 s
+            with contextlib.suppress(httpx.TransportError, KeyError):
+                rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]
+                seen = {rule["name"]: rule["health"] for rule in rules}
+                targets = [target["health"] for target in asked("targets")["activeTargets"]]
+                answered = asked("query?query=sum(prediction_latency_seconds_count)")["result"]
+    finally:
+        stack.run(*observe, "rm", "--stop", "--force", "--volumes", "prometheus")
+    assert seen == dict.fromkeys(alerts, "ok")
+    assert targets == ["up"]
+    assert float(answered[0]["value"][1]) >= 1
 
 
 def test_a_login_file_reaches_the_dashboard_which_then_asks_for_a_login(stack: Stack) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from settings import Settings
 from tests.api.conftest import PATIENT
 from tests.api.test_monitoring import REPORT, add
 from tests.deploy.manifests import K8S
+from tests.deploy.promtool import PROMTOOL, needs_promtool
 from tests.programs import ROOT
 
 FOLDER = K8S / "observability"
@@ -101,9 +101,7 @@ def test_panels_have_ids_of_their_own_and_do_not_lie_on_each_other() -> None:
     assert max(x for x, _ in cells) < 24
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="needs promtool: apt-get install prometheus"
-)
+@needs_promtool
 def test_prometheus_can_read_every_expression(tmp_path: Path) -> None:
     filled = [e.replace("$__rate_interval", "1m").replace("$source", "live") for e in EXPRESSIONS]
     rules = [{"record": f"panel:{number}", "expr": e} for number, e in enumerate(filled)]
@@ -111,7 +109,11 @@ def test_prometheus_can_read_every_expression(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
 
     checked = subprocess.run(
-        ["promtool", "check", "rules", path], cwd=ROOT, capture_output=True, text=True, check=False
+        [str(PROMTOOL), "check", "rules", path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert checked.returncode == 0, checked.stderr

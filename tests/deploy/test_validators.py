@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.manifests import K8S, render, stacks
+from tests.deploy.promtool import PROMTOOL, needs_promtool
 from tests.programs import ROOT
 
 TOOLS = ROOT / ".venv-deploy" / "bin"
@@ -24,9 +25,6 @@ KUBERNETES = ("1.32", "1.37")
 needs_tools = pytest.mark.skipif(
     "DEPLOY_TESTS" not in os.environ or shutil.which("kubectl") is None,
     reason="takes minutes, kubectl and .venv-deploy: make test-deploy",
-)
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="needs promtool: apt-get install prometheus"
 )
 
 
@@ -78,6 +76,6 @@ def test_hadolint_is_content_with_the_images() -> None:
 @needs_promtool
 def test_the_alerts_can_be_read_and_each_fires_when_it_should() -> None:
     alerts = K8S / "observability"
-    passes("promtool", "check", "rules", alerts / "alerts.yml")
-    passes("promtool", "check", "config", alerts / "prometheus.yml")
-    passes("promtool", "test", "rules", ROOT / "tests" / "deploy" / "alerts_test.yml")
+    passes(PROMTOOL, "check", "rules", alerts / "alerts.yml")
+    passes(PROMTOOL, "check", "config", alerts / "prometheus.yml")
+    passes(PROMTOOL, "test", "rules", ROOT / "tests" / "deploy" / "alerts_test.yml")
