@@ -247,6 +247,23 @@ def test_a_service_that_ends_is_started_again(stack: Stack) -> None:
         assert client.post("/predict", json=PATIENT).status_code == 200
 
 
+@pytest.mark.parametrize(("service", "path"), [("api", "readyz"), ("dashboard", "_stcore/health")])
+def test_a_container_that_is_started_again_is_ready(
+    stack: Stack, service: Literal["api", "dashboard"], path: str
+) -> None:
+    stack.run("docker", "compose", "stop", service)
+    began, status = time.monotonic(), 0
+    stack.run("docker", "compose", "start", service)
+    while status != 200 and time.monotonic() < began + 60:
+        time.sleep(0.05)
+        with contextlib.suppress(httpx.TransportError):
+            url = f"http://127.0.0.1:{getattr(stack, service)}/{path}"
+            status = httpx.get(url, trust_env=False).status_code
+
+    assert status == 200
+    print(f"{service}: ready {time.monotonic() - began:.1f} s after its start")
+
+
 def test_prometheus_reads_the_api_and_holds_every_alert(stack: Stack) -> None:
     observe = ("docker", "compose", "--profile", "observe")
     written = yaml.safe_load((ROOT / "k8s/observability/alerts.yml").read_text())
