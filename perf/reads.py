@@ -23,13 +23,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from sqlalchemy import func, select
-
 from db.engine import DatabaseUnavailable, connect, session
 from db.log import LogTaken, LogUnavailable
 from db.migrate import migrate
 from db.queries import Reader
-from db.tables import predictions
 from perf.bench import BenchFailed, open_loop
 from perf.bodies import write_bodies
 from perf.log_size import VERSION, questions, roll_up, write
@@ -69,7 +66,7 @@ def fill(url: str, rows: int) -> None:
     """Write and roll up a history, unless the file holds one of this size already."""
     migrate(url, lambda _: None)
     with session(connect(url)) as connection:  # all of them: a reader stops counting
-        held = connection.scalar(select(func.count()).select_from(predictions)) or 0
+        held = connection.exec_driver_sql("SELECT count(*) FROM predictions").scalar() or 0
     reader = Reader(url)
     newest, _ = reader.page(limit=1, source="live")
     reader.close()
