@@ -10,4 +10,4 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     printf 'CREATE DATABASE %s;\n' "$POSTGRES_DB" | gosu postgres postgres --single postgres
     echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
 fi
-exec gosu postgres postgres -c 'listen_addresses=*'
+exec gosu postgres postgres -c 'listen_addresses=*' "$@"
