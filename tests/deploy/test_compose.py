@@ -273,6 +273,8 @@ def test_prometheus_reads_the_api_and_holds_every_alert(stack: Stack) -> None:
         url = f"http://127.0.0.1:{stack.prometheus}/api/v1/{what}"
         return httpx.get(url, trust_env=False).json()["data"]
 
+    with stack.client() as client:  # its counters begin at its start
+        assert client.post("/predict", json=PATIENT).status_code == 200
     stack.run(*observe, "up", "--detach", "--no-build", "prometheus")
     seen: dict[str, str] = {}
     targets, answered = [], []
