@@ -66,9 +66,7 @@ def verify(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verdict:
         connection.exec_driver_sql(
             "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
         )
-        if (
-            not on_sqlite
-        ):  # or a day could be dropped after the state is taken and before it is read
+        if not on_sqlite:  # else a day could be dropped before it is read, and after the snapshot
             connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
         verdict = walk(connection, key, known)
         connection.exec_driver_sql("ROLLBACK")

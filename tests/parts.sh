@@ -13,12 +13,12 @@ command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
 command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 
-promtool() { # unpacked, not installed: Debian's package would start a server
-    command -v promtool >/dev/null 2>&1 || [ -x var/promtool/usr/bin/promtool ] && return
+checker() { # unpacked, not installed: Debian's package would start a server
+    command -v promtool >/dev/null 2>&1 || [ -x ../var/promtool/usr/bin/promtool ] && return
     command -v dpkg-deb >/dev/null 2>&1 || return
     echo "Fetching promtool for the tests of the alerts" >&2
-    mkdir -p var/promtool && (
-        cd var/promtool && apt-get download --quiet=2 prometheus >/dev/null 2>&1 &&
+    mkdir -p ../var/promtool && (
+        cd ../var/promtool && apt-get download --quiet=2 prometheus >/dev/null 2>&1 &&
             dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
     ) || echo "It cannot be had; the tests that need it are skipped" >&2
 }
@@ -30,13 +30,13 @@ provider() { # locked with hashes; nothing of it runs at installation
     echo "It could not be installed; the tests of the login need it" >&2
     [ "${CI:-}" != true ]
 }
-[ -z "$missing" ] && { promtool; provider; exit; }
+[ -z "$missing" ] && { checker; provider; exit; }
 
 install="apt-get install --yes --no-install-recommends$missing"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "Installing$missing for the tests" >&2
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update --quiet=2 && $install --quiet=2; } >/dev/null && { promtool; provider; exit; }
+    { apt-get update --quiet=2 && $install --quiet=2; } >/dev/null && { checker; provider; exit; }
 fi
 echo "Missing for the tests:$missing. Install with: sudo $install (macOS: brew install$missing)" >&2
 [ "${CI:-}" = true ] && exit 1

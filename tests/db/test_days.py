@@ -147,7 +147,7 @@ def test_whole_days_are_dropped_while_the_log_is_written(postgres_url: str, key:
 
 
 def test_who_reads_for_long_keeps_old_days_and_stops_nobody(
-    postgres_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.expired_days._TRIES", 2)
     monkeypatch.setattr("db.expired_days._PAUSE_S", 0.01)
