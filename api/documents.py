@@ -169,7 +169,10 @@ _OUTCOME_SENT: Json = {
     "required": ["outcome"],
     "properties": {
         "outcome": {"enum": [0, 1], "description": "1 = disease found, 0 = no disease"},
-        "observed_at": {"anyOf": [_TIME, {"type": "null"}]},
+        "observed_at": {
+            "anyOf": [_TIME, {"type": "null"}],
+            "description": "When it was found, from 1900 on and not in the future.",
+        },
     },
     "example": {"outcome": 1, "observed_at": "2026-01-31T08:00:00Z"},
 }

@@ -30,6 +30,7 @@ from pipeline.schema import NAMES
 router = APIRouter(dependencies=[Depends(single_values)])
 
 _PAGE_ROWS = 100
+_FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -132,10 +133,12 @@ def _outcome(body: bytes) -> tuple[int, datetime | None]:
         raise invalid([FieldError("body", message, "outcome")])
     try:
         moment = None if observed is None else rfc3339(observed)
-        if moment is not None and moment > datetime.now(UTC) + _CLOCK_SKEW:
-            raise ValueError("in the future")
+        if moment is not None and not _FIRST <= moment <= datetime.now(UTC) + _CLOCK_SKEW:
+            raise ValueError("a mistyped year, or in the future")
     except ValueError:
-        message = "observed_at must be a past RFC 3339 time with its zone, or be left out"
+        message = (
+            "observed_at must be a past RFC 3339 time with its zone, from 1900 on, or be left out"
+        )
         raise invalid([FieldError("body", message, "observed_at")]) from None
     return int(outcome), moment
 

@@ -8,18 +8,18 @@ place that may not be in the database.
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, func, insert, literal_column, select
+from sqlalchemy import Connection, Engine, Row, func, insert, select
 
 from db.engine import connect, session
+from db.entries import count_unsealed, same
 from db.ids import new_id
 from db.seals import FORMAT, SALT_BYTES, UNSEALED, Seal, SealError, SealKey, key_beside, make_key
-from db.tables import PREDICTIONS_AND_OUTCOMES, writers
+from db.tables import writers
 
 _SALTS = 256  # drawn at once
 _ADVISORY_LOCK = 0x7365616C  # "seal"; any number that no other program takes
@@ -105,18 +105,7 @@ def first_seal(key: SealKey, number: int, name: str, form: int, unsealed: int) -
 def vouches(key: SealKey, writer: Row[Any]) -> bool:
     """Say whether a writer's row is as it was written with this key."""
     seal = first_seal(key, writer.id, writer.name, writer.format, writer.unsealed)
-    return isinstance(writer.seal, bytes) and hmac.compare_digest(writer.seal, seal)
-
-
-def count_unsealed(connection: Connection) -> int:
-    """Count the predictions and outcomes without a seal."""
-    return sum(
-        connection.scalar(
-            select(func.count(literal_column("1"))).select_from(t).where(t.c.writer.is_(None))
-        )
-        or 0
-        for t in PREDICTIONS_AND_OUTCOMES
-    )
+    return same(writer.seal, seal)
 
 
 def check_key(engine: Engine, key: SealKey | None) -> None:

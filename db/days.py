@@ -10,6 +10,7 @@ tables PostgreSQL would look through all outcomes before it lets a day go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
 
@@ -86,8 +87,20 @@ def days_before(connection: Connection, end: date) -> list[date]:
             " WHERE inhparent = 'predictions'::regclass"
         )
     )
-    days = [date.fromisoformat(name.removeprefix("predictions_")) for name in names]
-    return sorted(day for day in days if day < end)
+    return sorted(day for name in names if (day := _day_of(name)) and day < end)
+
+
+def is_day(name: str, whole: str) -> bool:
+    """Say whether a partition of a table bears the name of a day."""
+    return _day_of(name, whole) is not None
+
+
+def _day_of(name: str, whole: str = "predictions") -> date | None:
+    """Return the day of a partition; None = it is not ours, which db.verify says."""
+    with suppress(ValueError):
+        day = date.fromisoformat(name.removeprefix(f"{whole}_"))
+        return day if table_of(day, whole) == name else None
+    return None
 
 
 def stays(connection: Connection, day: date | None = None) -> bool:

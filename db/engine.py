@@ -237,5 +237,5 @@ def check_revision(engine: Engine) -> None:
     """
     with session(engine) as connection:
         found = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    if found is None or found < REVISION:
+    if not isinstance(found, str) or found < REVISION:
         raise DatabaseUnavailable(f"{_name(engine)} is not migrated: run python -m db.migrate.")

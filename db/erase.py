@@ -11,73 +11,59 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from time import sleep
 
-from sqlalchemy import Connection, Engine, LargeBinary, bindparam, delete, func
+from sqlalchemy import Connection, Engine, LargeBinary, bindparam, delete, func, select
 
 from db.chain import check_key
 from db.days import stays
 from db.engine import DatabaseUnavailable, check_revision, connect, session, transaction
-from db.ids import first_id_at, milliseconds
+from db.entries import count_unsealed, entries
+from db.ids import first_id_at, is_id, milliseconds
 from db.marks import FIVE_MINUTES, mark
-from db.records import KEYS_KEPT
-from db.removals import Entry, leave_erased, require_key
-from db.seals import (
-    OUTCOME_COLUMNS,
-    SealError,
-    SealKey,
-    digest,
-    outcome_content,
-    patients_key,
-    prediction_content,
-    reference,
-)
-from db.tables import PREDICTION_COLUMNS, idempotency, outcomes, predictions
+from db.records import KEYS_KEPT, forget_old_keys
+from db.removals import leave_erased, leave_unsealed, require_key
+from db.seals import SealError, SealKey, patients_key, reference
+from db.tables import idempotency, outcomes, predictions
 from settings import SettingsError, load_settings
+
+_CLEAR_TRIES = 20
+_CLEAR_PAUSE_S = 0.5
+_CLEAR_S = 3_600.0  # longest wait for PostgreSQL, which looks through a large log
 
 
 def erase(engine: Engine, key: SealKey, patient: str) -> int:
     """Erase a patient's rows, all or none; return how many predictions that were.
+
+    `clear` then has what was deleted leave the files.
 
     Raises
     ------
     DatabaseUnavailable
         Nothing was erased.
     """
+    c = predictions.c
     with transaction(engine) as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, do not just forget
         if not stays(connection):
             raise DatabaseUnavailable("Old days are being deleted: try again in a few minutes.")
-        found = predictions.select().where(predictions.c.patient == key.patient(patient))
-        rows = connection.execute(found.with_for_update()).mappings().all()  # no outcome comes now
-        ids = [row["id"] for row in rows]
-        of_them = outcomes.c.prediction_id.in_(ids)
-        known = connection.execute(outcomes.select().where(of_them)).mappings().all()
-        entries = [
-            *(
-                _entry(row, prediction_content([row[n] for n in PREDICTION_COLUMNS]))
-                for row in rows
-            ),
-            *(_entry(row, outcome_content([row[n] for n in OUTCOME_COLUMNS])) for row in known),
-        ]
         require_key(connection, key)
-        leave_erased(connection, key, entries)
-        connection.execute(delete(outcomes).where(of_them))
-        connection.execute(delete(predictions).where(predictions.c.id.in_(ids)))
-        buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in ids}
+        found = select(c.id).where(c.patient == key.patient(patient))
+        ids = connection.scalars(found.with_for_update()).all()  # no outcome comes now
+        leave_erased(connection, key, entries(connection, lambda id_: id_.in_(ids)))
+        leave_unsealed(connection, key, count_unsealed(connection, lambda id_: id_.in_(ids)))
+        connection.execute(delete(outcomes).where(outcomes.c.prediction_id.in_(ids)))
+        connection.execute(delete(predictions).where(c.id.in_(ids)))
+        named = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
+        buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
         if buckets:
             mark(connection, FIVE_MINUTES, buckets)
+        forget_old_keys(connection)
         remembered = first_id_at(datetime.now(UTC) - KEYS_KEPT)
-        for erased in (id_ for id_ in ids if id_ >= remembered):
+        for erased in (id_ for id_ in named if id_ >= remembered):
             _forget_answer(connection, erased)
-    _overwrite(engine)
     return len(ids)
-
-
-def _entry(row: Any, content: bytes) -> Entry:
-    sealed = None if row["salt"] is None else digest(bytes(row["salt"]), content)
-    return Entry(row["writer"], row["number"], row["seal"], sealed)
 
 
 def _forget_answer(connection: Connection, id_: str) -> None:
@@ -91,13 +77,25 @@ def _forget_answer(connection: Connection, id_: str) -> None:
     connection.execute(delete(idempotency).where(at > 0))
 
 
-def _overwrite(engine: Engine) -> None:
-    """Have what was deleted leave the files too, as far as the database lets us now."""
-    with session(engine) as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        else:
+def clear(engine: Engine) -> None:
+    """Have what was deleted leave the files too.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        Something of it is left in them, and why.
+    """
+    if engine.dialect.name == "postgresql":
+        with session(engine) as connection:
             connection.exec_driver_sql("VACUUM predictions, outcomes, idempotency")
+        return
+    for _ in range(_CLEAR_TRIES):
+        with session(engine) as connection:
+            busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        if not busy:
+            return
+        sleep(_CLEAR_PAUSE_S)
+    raise DatabaseUnavailable("somebody goes on reading the log")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -118,6 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print(f"{erased:,} predictions are erased, with their outcomes")
+    try:
+        clear(connect(settings.database_url, answer_s=_CLEAR_S))
+    except DatabaseUnavailable as left:
+        print(f"Remains are in the database's files ({left}): run this again.", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -96,7 +96,7 @@ class Log:
             return
         await asyncio.to_thread(check_revision, self._engine)
         await asyncio.to_thread(check_key, self._engine, self._key)
-        self._lock = _lock(self._engine)
+        self._lock = only_writer(self._engine)
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         threading.Thread(target=self._commit, name="log", daemon=True).start()
@@ -277,8 +277,16 @@ class Log:
             raise
 
 
-def _lock(engine: Engine) -> IO[str] | None:
-    """Keep a second process from writing the same SQLite file: its batches would collide."""
+def only_writer(engine: Engine) -> IO[str] | None:
+    """Keep a second process from writing the same SQLite file: its batches would collide.
+
+    Returns what to close in the end; None on PostgreSQL, which takes several.
+
+    Raises
+    ------
+    LogTaken
+        Another process writes to it.
+    """
     if engine.dialect.name != "sqlite":
         return None
     path = Path(f"{engine.url.database}.lock")

@@ -1,23 +1,28 @@
 """Entries that are removed on purpose: what remains of them is signed, so that the chain holds.
 
 An erased entry leaves its digest; a stretch of expired ones leaves the seal of its last, from which
-the chain goes on. Rows without a seal leave their number, under writer 0.
+the chain goes on, and the digest of its first where nobody has held that against the entry before
+it yet. Rows without a seal leave their number, under writer 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
 
 from db.chain import keep_from_joining
+from db.entries import Entry, as_kept, same, time_as_kept
+from db.inserts import upsert
 from db.seals import SealError, SealKey
 from db.tables import removals, writers
 
 ERASED, EXPIRED = "erased", "expired"
 _UNSEALED = 0
+_NAMED = 2_000  # so many stretches are looked for by their places, more by their writers
 
 
 class Removal(NamedTuple):
@@ -37,22 +42,12 @@ def signature_of(removal: Removal, key: SealKey) -> bytes:
     return key.sign("removal", *removal)
 
 
-class Entry(NamedTuple):
-    """What a removal needs to know of an erased entry; writer None = it has no seal."""
-
-    writer: int | None
-    number: int | None
-    seal: bytes | None
-    digest: bytes | None
-
-
-class Stretch(NamedTuple):
-    """Expired entries of one writer without a gap between them, and the seal of the last."""
-
-    writer: int
-    first: int
-    last: int
-    seal: bytes | None
+def named(removal: Removal) -> str:
+    """Name the entries of a record, as a sentence begins."""
+    if removal.first == removal.last:
+        return f"the {removal.reason} entry {removal.first} of writer {removal.writer}"
+    span = f"{removal.first} to {removal.last}"
+    return f"the {removal.reason} entries {span} of writer {removal.writer}"
 
 
 def require_key(connection: Connection, key: SealKey | None) -> None:
@@ -74,72 +69,139 @@ def _is_sealed(connection: Connection) -> bool:
     return connection.scalar(select(writers.c.id).limit(1)) is not None
 
 
-def leave_erased(connection: Connection, key: SealKey, entries: Iterable[Entry]) -> None:
-    """Write what remains of entries that this transaction erases: the digest of each."""
-    now, sealed, unsealed = datetime.now(UTC), [], 0
-    for entry in entries:
-        if entry.writer is None or entry.number is None:
-            unsealed += 1
-        else:
-            n = entry.number
-            sealed.append(Removal(entry.writer, n, n, ERASED, now, entry.digest, entry.seal))
-    leave_unsealed(connection, key, unsealed)
-    _replace(connection, key, [], sealed)
+def leave_erased(connection: Connection, key: SealKey, erased: Iterable[Entry]) -> None:
+    """Write what remains of entries that this transaction erases: the digest of each.
+
+    It is the digest of what stood there: one that was altered before stays a finding.
+    """
+    _replace(connection, key, [], _singly(erased, ERASED))
 
 
-def leave_expired(
-    connection: Connection, key: SealKey | None, stretches: Iterable[Stretch]
-) -> None:
-    """Write what remains of stretches that this transaction removes.
+def leave_expired(connection: Connection, key: SealKey | None, expired: Iterable[Entry]) -> None:
+    """Write what remains of entries that this transaction removes, given in their chains' order.
 
-    Neighbours become one, also with those that expired before.
+    An entry becomes part of the stretch before it, also of one that expired earlier, only where
+    its seal follows; any other leaves its digest, by which db.walk goes on judging it. So nothing
+    is vouched for unseen.
+
+    Raises
+    ------
+    SealError
+        The record of an earlier stretch was altered.
     """
     if key is None:
         return
-    now = datetime.now(UTC)
-    new = [Removal(s.writer, s.first, s.last, EXPIRED, now, None, s.seal) for s in stretches]
-    before = _stretches(connection, {one.writer for one in new}, EXPIRED)
-    _replace(connection, key, before, _joined([*before, *new]))
+    new = _joined(_singly(expired, EXPIRED), key)
+    old = _signed(connection, key, _near(new))
+    _replace(connection, key, old, _joined(sorted([*old, *new], key=_place), key))
 
 
 def leave_unsealed(connection: Connection, key: SealKey | None, number: int) -> None:
-    """Write that this transaction removes so many entries without a seal, for whatever reason."""
+    """Write that this transaction removes so many entries without a seal, for whatever reason.
+
+    Raises
+    ------
+    SealError
+        The record of those that went before was altered.
+    """
     if key is None or not number:
         return
     keep_from_joining(connection)
-    if _is_sealed(connection):  # or the first writer counts what is left
-        before = _stretches(connection, [_UNSEALED], None)
-        count = number + (before[0].last if before else 0)
-        now = datetime.now(UTC)
-        _replace(connection, key, before, [Removal(0, 1, count, EXPIRED, now, None, None)])
+    if not _is_sealed(connection):
+        return  # the first writer counts what is left
+    old = _signed(connection, key, removals.c.writer == _UNSEALED)
+    count = number + (old[0].last if old else 0)
+    now = datetime.now(UTC)
+    _replace(connection, key, old, [Removal(_UNSEALED, 1, count, EXPIRED, now, None, None)])
 
 
-def _stretches(connection: Connection, of: Iterable[int], reason: str | None) -> list[Removal]:
-    wanted = select(*[removals.c[name] for name in Removal._fields])
-    wanted = wanted.where(removals.c.writer.in_(list(of)))
-    if reason is not None:
-        wanted = wanted.where(removals.c.reason == reason)
-    return [Removal(*row) for row in connection.execute(wanted)]
+def records(
+    connection: Connection, key: SealKey, which: ColumnElement[bool] | None = None
+) -> Iterator[tuple[Removal, bool]]:
+    """Yield each record in its chain's order, and whether it is as it was signed."""
+    c = removals.c
+    columns = [as_kept(c[name], connection) for name in (*Removal._fields, "signature")]
+    wanted = select(*columns).order_by(c.writer, c.first)
+    if which is not None:
+        wanted = wanted.where(which)
+    for row in connection.execute(wanted).all():
+        removal, right = Removal(*row[:-1]), False
+        with suppress(ValueError, TypeError):
+            time = time_as_kept(removal.removed_at)
+            removal = removal._replace(removed_at=time or removal.removed_at)
+            right = same(row.signature, signature_of(removal, key))
+        yield removal, right
 
 
-def _joined(parts: Iterable[Removal]) -> list[Removal]:
+def _signed(connection: Connection, key: SealKey, which: ColumnElement[bool]) -> list[Removal]:
+    found = []
+    for removal, right in records(connection, key, which):
+        if not right:
+            raise SealError(
+                f"The record of {named(removal)} was altered, so nothing more is removed: see "
+                "python -m db.verify, and docs/record.md for what to do."
+            )
+        found.append(removal)
+    return found
+
+
+def _singly(gone: Iterable[Entry], reason: str) -> Iterator[Removal]:
+    """Give each entry a record of its own; one that nobody can have sealed gets none."""
+    now = datetime.now(UTC)
+    for entry in gone:
+        if entry.writer > 0 and entry.number > 0 and entry.digest and entry.seal:
+            n = entry.number
+            yield Removal(entry.writer, n, n, reason, now, entry.digest, entry.seal)
+
+
+def _joined(parts: Iterable[Removal], key: SealKey) -> list[Removal]:
+    """Make one of what follows from one another; the parts are in their chains' order."""
     joined: list[Removal] = []
-    for part in sorted(parts, key=lambda part: (part.writer, part.first)):
-        if joined and (joined[-1].writer, joined[-1].last + 1) == (part.writer, part.first):
-            joined[-1] = part._replace(first=joined[-1].first)
-        else:
+    for part in parts:
+        before = joined[-1] if joined else None
+        if before is None or not _follows(before, part, key):
             joined.append(part)
+        elif before.digest is None:
+            joined[-1] = before._replace(last=part.last, seal=part.seal)
+        else:  # that one's own place is still to be judged
+            joined.append(part._replace(digest=None))
     return joined
 
 
+def _follows(before: Removal, part: Removal, key: SealKey) -> bool:
+    """Say whether a part comes next; without a digest it was held against that one before."""
+    if (before.writer, before.last + 1) != _place(part):
+        return False
+    if part.digest is None:
+        return True
+    return before.seal is not None and same(part.seal, key.seal(before.seal, part.digest))
+
+
+def _place(removal: Removal) -> tuple[int, int]:
+    return removal.writer, removal.first
+
+
+def _near(parts: Sequence[Removal]) -> ColumnElement[bool]:
+    """Select the stretches of before that parts could become one with."""
+    c = removals.c
+    near = (c.reason == EXPIRED) & c.writer.in_({part.writer for part in parts})
+    if len(parts) <= _NAMED:
+        befores = {part.first - 1 for part in parts}
+        afters = {part.last + n for part in parts for n in (1, 2)}
+        near &= c.last.in_(befores) | c.first.in_(afters)
+    return near
+
+
 def _replace(
-    connection: Connection, key: SealKey, old: Sequence[Removal], new: Sequence[Removal]
+    connection: Connection, key: SealKey, old: Sequence[Removal], new: Iterable[Removal]
 ) -> None:
-    kept = set(old) & set(new)
-    gone = [(r.writer, r.first) for r in old if r not in kept]
+    wanted = set(new)
+    kept = set(old) & wanted
+    gone = [_place(r) for r in old if r not in kept]
     if gone:
         place = tuple_(removals.c.writer, removals.c.first)
         connection.execute(delete(removals).where(place.in_(gone)))
-    rows = [r._asdict() | {"signature": signature_of(r, key)} for r in new if r not in kept]
+    rows = [r._asdict() | {"signature": signature_of(r, key)} for r in wanted - kept]
     if rows:
-        connection.execute(insert(removals), rows)
+        # A place that was removed before stays as it is: who put an entry there again is not heard.
+        connection.execute(upsert(connection, removals).on_conflict_do_nothing(), rows)

@@ -91,7 +91,8 @@ def _copy(old: sqlite3.Connection, into: sqlite3.Connection, table: Table) -> Sa
         return Saved(table.name, 0, 0, whole=True)  # a table of a later migration
     values = ", ".join("?" * len(columns))
     names = ", ".join(columns)
-    insert = f"INSERT OR IGNORE INTO {table.name} ({names}) VALUES ({values})"  # noqa: S608
+    # A row that was read twice is left out; one that is not valid any more is an error.
+    insert = f"INSERT INTO {table.name} ({names}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
     reading = _Reading(old, table, names)
     before = into.total_changes
     refused = 0
@@ -202,18 +203,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if engine.dialect.name != "sqlite":
             raise SettingsError("Only SQLite files are mended; restore PostgreSQL from a backup.")
         path = Path(make_url(url).database or "")
-        try:
-            check_file(engine)
-        except DatabaseUnavailable as damage:
-            if not path.exists():
-                raise
-            print(damage, file=sys.stderr)
-        else:
-            print(f"{path} is not damaged; nothing was done")
-            return 0
-        saved = repair(path)
+        with ExitStack() as held:
+            try:
+                check_file(engine)
+            except DatabaseUnavailable as damage:
+                if not path.exists():
+                    raise
+                print(damage, file=sys.stderr)
+            else:
+                print(f"{path} is not damaged; nothing was done")
+                return 0
+            held.enter_context(closing(only_writer(engine)))
+            saved = repair(path)
         check_file(connect(url))
-    except (DatabaseUnavailable, SettingsError, OSError) as error:
+    except (DatabaseUnavailable, LogTaken, SettingsError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     for table in saved:

@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from db.tables import PREDICTION_COLUMNS
 from pipeline.schema import FEATURES, NAMES, Kind
@@ -38,6 +39,7 @@ Seal = tuple[int | None, int | None, bytes | None, bytes | None]
 """An entry's writer, number, salt and seal; None in a log without a key."""
 
 UNSEALED: Seal = (None, None, None, None)
+_REFERENCE = re.compile(r"[ -~]{1,64}")
 _SECRET = re.compile(r"[0-9a-fA-F]{64}")
 _BLOCK = 64  # bytes, of SHA-256
 
@@ -92,7 +94,10 @@ def _plain(part: object) -> object:
 
 def key_beside(url: str) -> Path | None:
     """Return where the key of a SQLite log is looked for when no file is set; else None."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None  # db.engine says what is wrong with it
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None
     return Path(f"{parsed.database}.key")
@@ -115,7 +120,7 @@ def key_for(url: str, file: Path | None) -> SealKey | None:
         The file that was set is missing, or does not hold a key.
     """
     path = file or key_beside(url)
-    if path is None or (file is None and not path.exists()):
+    if path is None or (file is None and not os.path.lexists(path)):  # a link to nothing is a fault
         return None
     try:
         text = path.read_text("ascii").strip()
@@ -142,8 +147,17 @@ def patients_key(url: str, file: Path | None) -> SealKey:
 
 
 def reference(named: str) -> str:
-    """Return a Patient-Reference as the command line names it: - = one line of standard input."""
-    return sys.stdin.readline().strip() if named == "-" else named
+    """Return a Patient-Reference as the command line names it: - = one line of standard input.
+
+    Raises
+    ------
+    SealError
+        It is none that the service takes.
+    """
+    given = sys.stdin.buffer.readline().decode("latin-1").strip() if named == "-" else named
+    if not _REFERENCE.fullmatch(given):
+        raise SealError("A Patient-Reference has 1 to 64 printable ASCII characters.")
+    return given
 
 
 def make_key(path: Path) -> None:

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -48,9 +49,17 @@ def verify(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verdict:
     """
     # Before the rows are: what is written meanwhile is not missed.
     known = [head for path in heads for head in read_heads(path, key)] if heads else None
+    if known == []:
+        raise SealError(
+            "The heads name no writer: give the file that the service keeps, or all its lines of "
+            "the log (docs/record.md)."
+        )
     engine = connect(url, read_only=True, answer_s=LONGEST_S)
     check_revision(engine)
     with session(engine) as connection:
+        if engine.dialect.name == "sqlite":  # any bytes may stand where text is expected
+            file: Any = connection.connection.driver_connection
+            file.text_factory = _text
         began = connection.execute(select(writers)).all()
         if not began and not known:
             raise SealError(
@@ -74,8 +83,15 @@ def verify(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verdict:
     return verdict
 
 
+def _text(kept: bytes) -> str:
+    return kept.decode("utf-8", "surrogateescape")
+
+
 def report(verdict: Verdict, *, with_heads: bool, most: int = FINDINGS_MAX) -> list[str]:
-    """Say in sentences what was found, naming at most so many findings."""
+    """Say in sentences what was found, naming at most so many findings.
+
+    What was put into the log to be shown here stays within its line and within its letters.
+    """
     counts = verdict.counts
     read = (
         f"{counts['predictions']:,} predictions and {counts['outcomes']:,} outcomes "
@@ -83,7 +99,7 @@ def report(verdict: Verdict, *, with_heads: bool, most: int = FINDINGS_MAX) -> l
     )
     if verdict.findings:
         number = len(verdict.findings)
-        lines = verdict.findings[:most]
+        lines = [_visible(finding) for finding in verdict.findings[:most]]
         if number > most:
             lines.append(f"... and {number - most:,} more; --all names them")
         lines.append(f"THE LOG WAS ALTERED: {number:,} findings in {read}.")
@@ -103,7 +119,21 @@ def report(verdict: Verdict, *, with_heads: bool, most: int = FINDINGS_MAX) -> l
             "Not checked: whether the newest rows of a writer, or the newest writers whole, "
             "were removed; that takes --heads FILE."
         )
+    elif verdict.without_head:
+        named = ", ".join(map(str, verdict.without_head[:FINDINGS_MAX]))
+        more = len(verdict.without_head) - FINDINGS_MAX
+        named += f" and {more} more" if more > 0 else ""
+        lines.append(
+            f"Not checked: whether the newest rows of writer {named} were removed; these heads do "
+            "not name it."
+        )
     return lines
+
+
+def _visible(sentence: str) -> str:
+    if sentence.isprintable():
+        return sentence
+    return sentence.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

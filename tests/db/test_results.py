@@ -43,7 +43,7 @@ def test_reports_of_another_kind_are_not_among_the_passes(database_url: str) -> 
 def _pass(day: int, **changes: Any) -> Pass:
     values = {
         "source": "live",
-        "model_version": "0123456789ab",
+        "model_version": "44136fa355b3",
         "since": datetime(2026, 11, day, tzinfo=UTC),
         "until": datetime(2026, 11, day + 1, tzinfo=UTC),
         "status": "green",
