@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from sqlalchemy import Table
 from sqlalchemy.engine import make_url
 
 from db.engine import DatabaseUnavailable, check_file, connect
+from db.log import LogTaken, only_writer
 from db.migrate import migrate
 from db.tables import PREDICTIONS_AND_OUTCOMES, REVISION, metadata
 from settings import SettingsError, load_settings
@@ -213,7 +214,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 print(f"{path} is not damaged; nothing was done")
                 return 0
-            held.enter_context(closing(only_writer(engine)))
+            if lock := only_writer(engine):
+                held.enter_context(closing(lock))
             saved = repair(path)
         check_file(connect(url))
     except (DatabaseUnavailable, LogTaken, SettingsError, OSError) as error:
