@@ -122,7 +122,7 @@ _MEANING = {
     403: "The key lacks the role; or, where no keys are set, Host or Origin is not this machine",
     404: "There is no such thing",
     405: "The method is not allowed here",
-    409: "The idempotency key was used with another request",
+    409: "The idempotency key was used with another request; or the prediction has 100 outcomes",
     413: "The body is too large",
     415: "The body is not plain JSON",
     422: "Invalid: one entry per field says what, what is allowed and in which unit",
@@ -185,7 +185,7 @@ LOG: Replies = ok(_PAGE) | problems(401, 403, 422, 503)
 LOG[200]["content"] |= _STREAMS
 ROW: Replies = ok(ref("LoggedPrediction")) | problems(401, 403, 404, 422, 503)
 EXPLANATION: Replies = ok(_EXPLAINED) | problems(401, 403, 404, 422, 503)
-OUTCOME: Replies = ok(ref("Outcome")) | problems(401, 403, 404, 413, 415, 422, 503)
+OUTCOME: Replies = ok(ref("Outcome")) | problems(401, 403, 404, 409, 413, 415, 422, 503)
 STATIC: Replies = ok(_OBJECT) | problems(401, 403, 422)
 HEALTH: Replies = ok(_OBJECT) | problems(403, 422)
 READY: Replies = ok(_OBJECT) | problems(403, 422, 503)

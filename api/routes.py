@@ -23,6 +23,7 @@ from api.service import Service, not_logged
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.log import LogUnavailable
+from db.records import FULL, OUTCOMES_MAX
 from pipeline.codings import encode_row
 from pipeline.model import Model, from_json
 from pipeline.schema import NAMES
@@ -155,6 +156,8 @@ async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Res
         raise not_logged(cause) from None
     if recorded is None:
         raise _not_found()
+    if recorded == FULL:
+        raise Problem(409, "outcomes-full", f"This prediction has had {OUTCOMES_MAX} outcomes.")
     return reply(recorded)
 
 

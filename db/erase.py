@@ -59,7 +59,8 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
         buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
         if buckets:
             mark(connection, FIVE_MINUTES, buckets)
-        forget_old_keys(connection)
+        while forget_old_keys(connection):
+            pass
         remembered = first_id_at(datetime.now(UTC) - KEYS_KEPT)
         for erased in (id_ for id_ in named if id_ >= remembered):
             _forget_answer(connection, erased)
@@ -87,6 +88,7 @@ def clear(engine: Engine) -> None:
     """
     if engine.dialect.name == "postgresql":
         with session(engine) as connection:
+            connection.exec_driver_sql("SET lock_timeout = '10s'")
             connection.exec_driver_sql("VACUUM predictions, outcomes, idempotency")
         return
     for _ in range(_CLEAR_TRIES):

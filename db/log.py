@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -24,7 +24,7 @@ from db.committer import Answer, Claim, Committer, Entry, LogUnavailable, RowRef
 from db.engine import CONNECT_S, DatabaseUnavailable, check_revision, connect
 from db.heads import kept_at
 from db.inserts import Row
-from db.records import forget_old_keys, insert_outcome, probe, remember_model
+from db.records import KEYS_AT_ONCE, forget_old_keys, insert_outcome, probe, remember_model
 from db.rejections import Rejections, add_rejections
 from db.seals import SealKey
 
@@ -162,15 +162,16 @@ class Log:
         outcome: int,
         observed_at: datetime | None,
         key_id: str | None = None,
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, Any] | Literal["full"] | None:
         """Append what was found later (1 = disease), and who said so; the newest counts.
 
         Returns
         -------
-        dict or None
-            id, outcome, observed_at, recorded_at; None when there is no such prediction.
+        dict, "full" or None
+            id, outcome, observed_at, recorded_at; "full" when there are too many already, None
+            when there is no such prediction.
         """
-        recorded: dict[str, Any] | None = await self._enqueue(
+        recorded: dict[str, Any] | Literal["full"] | None = await self._enqueue(
             work=lambda c: insert_outcome(c, self._chain, id, outcome, observed_at, key_id)
         )
         return recorded
@@ -257,9 +258,16 @@ class Log:
             await self._write_head()
             with suppress(LogUnavailable, RowRefused):
                 await self._flush_rejections()
-                if monotonic() >= next_cleaning:
+                if monotonic() >= next_cleaning and await self._clean():
                     next_cleaning = monotonic() + _CLEAN_S
-                    await self._enqueue(work=forget_old_keys)
+
+    async def _clean(self) -> bool:
+        """Forget old keys, for a second at most; say whether all of them are forgotten."""
+        end = monotonic() + _FLUSH_S
+        while await self._enqueue(work=forget_old_keys) == KEYS_AT_ONCE:
+            if monotonic() >= end:
+                return False
+        return True
 
     async def _write_head(self, *, last: bool = False) -> None:
         if self._heads is not None and self._chain.head is not None:

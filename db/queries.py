@@ -273,9 +273,13 @@ class Reader(ResultsReader):
         if not rows:
             return []
         c = outcomes.c
-        wanted = select(c.prediction_id, c.outcome, c.observed_at)
-        wanted = wanted.where(c.prediction_id.in_([row["id"] for row in rows])).order_by(c.id)
-        newest = {found.pop("prediction_id"): found for found in self._rows(wanted)}
+        place = func.row_number().over(partition_by=c.prediction_id, order_by=c.id.desc())
+        of_them = c.prediction_id.in_([row["id"] for row in rows])
+        all_of_them = select(c.prediction_id, c.outcome, c.observed_at, place.label("place"))
+        found = all_of_them.where(of_them).subquery().c
+        wanted = select(found.prediction_id, found.outcome, found.observed_at)
+        known = self._rows(wanted.where(found.place == 1))
+        newest = {one.pop("prediction_id"): one for one in known}
         return [row | newest.get(row["id"], _NOT_KNOWN) for row in rows]
 
     def _newest(

@@ -140,7 +140,7 @@ def test_every_call_of_the_contract_is_documented_with_its_errors(
         ("/predictions/{id}", "get"): {"200", "401", "403", "404", "422", "503"},
         ("/predictions/{id}/explanation", "get"): {"200", "401", "403", "404", "422", "503"},
         ("/predictions/{id}/outcome", "put"): {
-            "200", "401", "403", "404", "413", "415", "422", "503",
+            "200", "401", "403", "404", "409", "413", "415", "422", "503",
         },
         ("/model", "get"): {"200", "401", "403", "422"},
         ("/schema", "get"): {"200", "401", "403", "422"},

@@ -4,14 +4,15 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from db.engine import DatabaseUnavailable, connect, session
 from db.ids import time_of
 from db.log import Answer, Claim, Log, LogTaken, RowRefused
+from db.migrate import migrate
 from db.queries import Reader
-from db.records import forget_old_keys
-from db.tables import idempotency, models, predictions
+from db.records import FULL, OUTCOMES_MAX, forget_old_keys
+from db.tables import idempotency, models, outcomes, predictions
 from tests.db.rows import ANSWERED, FIRST_PATIENT, row, running_log
 
 
@@ -184,8 +185,22 @@ def test_keys_are_forgotten_after_a_day(database_url: str) -> None:
         age = datetime.now(UTC) - timedelta(hours=24, minutes=1)
         old = update(idempotency).where(idempotency.c.key == "old")
         connection.execute(old.values(created_at=age))
-        forget_old_keys(connection)
+        assert forget_old_keys(connection) == 1
         assert connection.scalars(select(idempotency.c.key)).all() == ["young"]
+
+
+def test_many_old_keys_are_forgotten_some_at_a_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a day's pause there are millions: one statement for all would take too long."""
+    monkeypatch.setattr("db.records.KEYS_AT_ONCE", 3)
+    migrate(database_url, lambda _: None)
+    answer = {"request_hash": b"", "response": b"", "scope": "s"}
+    old = datetime.now(UTC) - timedelta(hours=25)
+    with session(connect(database_url)) as connection:
+        keys = [answer | {"key": str(n), "created_at": old} for n in range(8)]
+        connection.execute(insert(idempotency), keys)
+        assert [forget_old_keys(connection) for _ in range(4)] == [3, 3, 2, 0]
 
 
 def test_the_newest_outcome_counts(database_url: str) -> None:
@@ -196,9 +211,8 @@ def test_the_newest_outcome_counts(database_url: str) -> None:
             sent = row()
             await log.append([sent])
             await log.record_outcome(sent[0], 0, None)
-            await asyncio.sleep(0.002)
             newest = await log.record_outcome(sent[0], 1, observed)
-            assert newest is not None
+            assert isinstance(newest, dict)
             assert (newest["id"], newest["outcome"]) == (sent[0], 1)
 
             reader = Reader(database_url)
@@ -210,6 +224,25 @@ def test_the_newest_outcome_counts(database_url: str) -> None:
             assert page == [found], "one row, however many outcomes it has"
 
     asyncio.run(run())
+
+
+def test_an_outcome_that_is_sent_again_is_written_once_and_their_number_has_an_end(
+    database_url: str,
+) -> None:
+    async def run() -> None:
+        async with running_log(database_url) as log:
+            sent = row()
+            await log.append([sent])
+            first = await log.record_outcome(sent[0], 1, None, "0a1b2c3d")
+            again = await log.record_outcome(sent[0], 1, None, "0a1b2c3d")
+            assert first == again
+            for n in range(1, OUTCOMES_MAX):
+                assert isinstance(await log.record_outcome(sent[0], 1 - n % 2, None), dict)
+            assert await log.record_outcome(sent[0], 1, None, "0a1b2c3d") == FULL
+
+    asyncio.run(run())
+    with session(connect(database_url)) as connection:
+        assert connection.scalar(select(func.count()).select_from(outcomes)) == OUTCOMES_MAX
 
 
 @pytest.mark.parametrize("id_", ["0190163d-8694-739b-aea5-966c26f8ad91", "no id", ""])
