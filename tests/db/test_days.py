@@ -18,12 +18,13 @@ from db.inserts import inserter
 from db.log import Log, RowRefused
 from db.migrate import migrate
 from db.queries import Reader
+from db.records import remember_model
 from db.retention import expire
 from db.rollup import in_own_transactions
 from db.seals import SealKey, prediction_content
 from db.tables import outcomes
 from db.verify import verify
-from tests.db.rows import row, running_log, store, store_as_before
+from tests.db.rows import SCORECARD, VERSION, row, running_log, store, store_as_before
 
 NOW = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -194,6 +195,7 @@ def test_a_log_from_before_is_put_into_its_days(postgres_url: str, key: SealKey)
     chain, engine = Chain(key), connect(postgres_url)
     with transaction(engine) as connection:
         inserter(engine)(connection, rows, chain.seal(connection, rows, prediction_content))
+        remember_model(connection, VERSION, SCORECARD)
     migrate(postgres_url, lambda _: None)
     assert [n for _, n in placed(postgres_url)] == [2, 2, 2]
     reader = Reader(postgres_url)
