@@ -25,7 +25,8 @@ check() { # refuse what is missing or would break the YAML
         case $value in *[!A-Za-z0-9._-]*) fail "$name holds a character that no such name has" ;; esac
     done
     for digest in "$API_DIGEST" "$DASHBOARD_DIGEST"; do
-        [ "${#digest}" = 64 ] || fail "a digest has 64 hex digits, without sha256:"
+        case $digest in *[!0-9a-f]*) false ;; *) [ "${#digest}" = 64 ] ;; esac ||
+            fail "a digest has 64 hex digits, without sha256:"
     done
 }
 
@@ -48,13 +49,18 @@ if [ -n "$dry" ]; then
 fi
 
 namespace=cardiowatch
-for secret in cardiowatch-database cardiowatch-keys cardiowatch-seal cardiowatch-dashboard; do
+secrets="cardiowatch-database cardiowatch-keys cardiowatch-seal cardiowatch-dashboard"
+# Without this one the load balancer asks for no login, and would show the dashboard to everybody.
+[ "$overlay" = local ] || secrets="$secrets cardiowatch-iap"
+for secret in $secrets; do
     kubectl get secret "$secret" --namespace "$namespace" >/dev/null 2>&1 ||
         fail "the secret $secret is missing in $namespace: docs/operations.md, First deployment"
 done
 # A Job's template cannot change; the one before has done its work.
 kubectl delete job cardiowatch-migrate --namespace "$namespace" --ignore-not-found
-printf '%s\n' "$rendered" | kubectl apply -f -
+printf '%s\n' "$rendered" | kubectl apply --selector '!cardiowatch' -f -
 kubectl wait --for=condition=complete job/cardiowatch-migrate --namespace "$namespace" --timeout=3600s
 kubectl rollout status deployment/cardiowatch-api --namespace "$namespace" --timeout=300s
 kubectl rollout status deployment/cardiowatch-dashboard --namespace "$namespace" --timeout=300s
+# Not in one step: kubectl would let callers in even where the login before them was refused.
+[ "$overlay" = local ] || printf '%s\n' "$rendered" | kubectl apply --selector cardiowatch=route -f -

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -23,11 +21,6 @@ pytestmark = pytest.mark.skipif(
 )
 every_stack = pytest.mark.parametrize(("overlay", "components"), stacks())
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-FILLED = {
-    "PROJECT_ID": "project", "REGION": "europe-west3", "CLOUD_SQL_INSTANCE": "log",
-    "API_HOST": "api.example", "DASHBOARD_HOST": "heart.example", "IAP_CLIENT_ID": "x.apps",
-    "API_DIGEST": "a" * 64, "DASHBOARD_DIGEST": "b" * 64,
-}  # fmt: skip
 
 
 def dockerfile(name: str) -> str:
@@ -273,33 +266,6 @@ def test_a_service_of_the_compose_stack_is_locked_down(service: str) -> None:
     assert found["security_opt"] == ["no-new-privileges:true"]
     known = {f"CARDIOWATCH_{name.upper()}" for name in Settings.model_fields}
     assert found["environment"].keys() <= known
-
-
-def deploy(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [K8S / "deploy.sh", *arguments], env=os.environ | environment, check=False,
-        capture_output=True, text=True,
-    )  # fmt: skip
-
-
-def test_a_dry_run_prints_what_would_be_applied_with_nothing_left_to_fill_in() -> None:
-    printed = deploy("gke", "--dry-run", **FILLED).stdout
-
-    assert next(yaml.safe_load_all(printed))["kind"] == "Namespace"
-    for name in FILLED:
-        assert not re.search(rf"\b{name}\b", printed)
-    assert f"api@sha256:{'a' * 64}" in printed
-    assert "0" * 64 not in printed
-
-
-@pytest.mark.parametrize("name", FILLED)
-def test_what_is_missing_or_odd_is_named_and_nothing_is_printed(name: str) -> None:
-    for value in ("", "a b", "a/b"):
-        ended = deploy("gke", "--dry-run", **(FILLED | {name: value}))
-
-        assert ended.returncode != 0
-        assert name in ended.stderr
-        assert ended.stdout == ""
 
 
 def test_what_serves_nothing_is_asked_whether_it_looked() -> None:
