@@ -15,9 +15,10 @@ if [ ! -e .env ]; then
     mv .env.part .env
     echo "New secrets are in .env; more API keys: python -m api.keys --file var/keys/keys.json create" >&2
 fi
+mkdir -p var/private
+chmod 700 var/private # whoever made it, and however
 if [ ! -e var/private/log.key ]; then
     # Readable within a folder that is not: the container's user is nobody on this machine.
-    mkdir -p var && mkdir -p -m 700 var/private
     "$python" -c 'import secrets; print(secrets.token_hex(32))' >var/private/log.key.part
     chmod 644 var/private/log.key.part
     mv var/private/log.key.part var/private/log.key
