@@ -31,6 +31,8 @@ def test_every_answer_keeps_other_sites_and_guesses_out(address: str) -> None:
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert not re.search(r"https?:|\*", policy), "no other host may be asked for anything"
+    scripts = next(each for each in policy.split("; ") if each.startswith("script-src "))
+    assert not {"'unsafe-inline'", "'unsafe-eval'", "data:", "blob:"} & set(scripts.split())
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert "server" not in headers

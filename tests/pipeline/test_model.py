@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.model import ModelError, from_json, load
+from pipeline.model import EVIDENCE, SCORECARD, SUMS, ModelError, checksums, from_json, load
 from pipeline.schema import NAMES
 from pipeline.training.scorecard import write_bundle
 from tests.conftest import ROOT
@@ -185,6 +186,24 @@ def test_an_interrupted_write_leaves_no_usable_half(tmp_path: Path) -> None:
     (tmp_path / "SHA256SUMS").write_bytes(old_sums)  # as if stopped before the sums
     with pytest.raises(ModelError):
         load(tmp_path)
+
+
+def test_a_pickle_with_the_right_hash_is_refused_and_never_run(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    class Code:
+        def __reduce__(self) -> object:
+            return Path.touch, (ran,)
+
+    code = pickle.dumps(Code(), protocol=0)  # ASCII, as a scorecard is
+    content = {SCORECARD: code, EVIDENCE: code}
+    for name, data in (content | {SUMS: checksums(content), "model.pkl": code}).items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ModelError):
+        load(tmp_path)
+    assert not ran.exists()
+    pickle.loads(code)  # noqa: S301 - it would have run
+    assert ran.exists()
 
 
 @pytest.mark.parametrize(
