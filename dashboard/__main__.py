@@ -32,13 +32,24 @@ def _refusal_to_start(settings: Settings) -> str | None:
     )
 
 
+def _cookie_secret(path: Path) -> str:
+    try:
+        secret = path.read_text("utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError("is not text: openssl rand -hex 32 makes a secret") from None
+    if len(secret) < people.SECRET_MIN:
+        raise SettingsError("is empty or short: openssl rand -hex 32 makes a secret")
+    return secret
+
+
 def _tell_streamlit(settings: Settings) -> None:
     """Set what depends on the place; it reads its own variables only in `streamlit run`."""
     config.get_config_options()  # .streamlit/config.toml first, or it would win
     config.set_option("server.allowedHosts", settings.dashboard_names.split(","))
     if settings.cookie_secret_file is not None:
-        secret = settings.cookie_secret_file.read_text("utf-8").strip()
-        config.set_option("server.cookieSecret", secret)
+        config.set_option("server.cookieSecret", _cookie_secret(settings.cookie_secret_file))
     # An empty list would leave the files of the user's home, which may name another provider.
     config.set_option("secrets.files", [str(settings.login_file or _NO_LOGIN)])
 
@@ -75,8 +86,8 @@ def main() -> int:
         _tell_streamlit(settings)
     except people.LoginError as error:
         return _say(f"CARDIOWATCH_LOGIN_FILE: {error}")
-    except OSError as error:
-        return _say(f"CARDIOWATCH_COOKIE_SECRET_FILE cannot be read: {error.strerror}")
+    except SettingsError as error:
+        return _say(f"CARDIOWATCH_COOKIE_SECRET_FILE {error}")
     uvicorn.run(
         create_app(cookies_over_tls=known is not None and known.over_tls),
         host=settings.dashboard_host,

@@ -33,7 +33,8 @@ LONGEST_S = 12 * 3600
 """A login lasts a long shift: who has left a group sees nothing more after it."""
 
 _NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
-_SECRET_MIN = 32
+SECRET_MIN = 32
+"""Characters of a secret that signs cookies, at least."""
 
 
 class LoginError(ValueError):
@@ -80,7 +81,7 @@ def read(path: Path) -> People:
     missing = [name for name in _NEEDED if not auth.get(name)]
     if missing:
         raise LoginError(f"{path} lacks in [auth]: {', '.join(missing)}")
-    if len(auth["cookie_secret"]) < _SECRET_MIN:
+    if len(auth["cookie_secret"]) < SECRET_MIN:
         raise LoginError(f"cookie_secret in {path} is short: openssl rand -hex 32 makes one")
     groups = ours.get("groups", {})
     unknown = sorted({str(role) for role in groups.values()} - ROLES.keys())

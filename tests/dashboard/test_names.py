@@ -50,3 +50,15 @@ def test_it_says_in_one_line_why_it_does_not_start(setting: str, value: str) -> 
     assert ended.returncode == 1
     assert f"CARDIOWATCH_{setting.upper()}" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"\n" * 64, b"0" * 31, b"\xff" * 64])
+def test_a_file_that_holds_no_secret_ends_the_start(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "cookie-secret"
+    file.write_bytes(content)
+    ended = run("-m", "dashboard", dashboard_port=free_port(), cookie_secret_file=file)
+
+    assert ended.returncode == 1
+    assert "CARDIOWATCH_COOKIE_SECRET_FILE" in ended.stderr
+    assert "openssl rand -hex 32" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
