@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := api dashboard db perf pipeline tests demo.py logs.py run.py settings.py
-LOCKS := requirements-api.txt requirements.txt requirements-dev.txt
+SHIPPED := requirements-api.txt requirements.txt
 
 .PHONY: help run test up test-deploy train audit lint lock sbom bench monitor demo soak migrate clean
 
@@ -65,9 +65,9 @@ test-deploy: $(VENV)/.dev .venv-deploy/.ready ## validate the manifests; images 
 	@DEPLOY_TESTS=1 $(PY) -m pytest tests/deploy --ignore tests/deploy/test_compose.py
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
 
-sbom: .venv-fuzz/.ready ## what each lock installs and what each of IMAGES=... holds, as CycloneDX, into var/sbom
+sbom: .venv-fuzz/.ready ## what the shipped locks install and what each of IMAGES=... holds, as CycloneDX, into var/sbom
 	@mkdir -p var/sbom
-	@for lock in $(LOCKS); do \
+	@for lock in $(SHIPPED); do \
 	  .venv-fuzz/bin/cyclonedx-py requirements $$lock --output-reproducible \
 	    --output-file var/sbom/$${lock%.txt}.json || exit 1; \
 	done

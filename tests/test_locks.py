@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.licences import SHIPPED
 from tests.programs import ROOT
 
 LOCKS = [
@@ -35,3 +36,7 @@ def test_installation_asks_for_hashes_and_builds_nothing(name: str) -> None:
         assert "--require-hashes" in installation
         assert re.search(r"--only-binary +:all:", installation)
         assert re.search(r"-r +\S+ *$", installation), "nothing beside the lock"
+
+
+def test_the_sbom_lists_what_is_shipped() -> None:
+    assert f"\nSHIPPED := {' '.join(SHIPPED)}\n" in (ROOT / "Makefile").read_text()
