@@ -2,11 +2,12 @@
 
 A request is `send` (method and target) with a body made from a good patient: `set` writes a value
 as literal JSON text, `drop` leaves keys out, `body` gives the whole of it: a part of it is text,
-`[text, times]`, `{hex: ...}` or `{pad: length of the whole}`. `@patient` and `@fields` stand for
-the good patient with and without its braces, `@id` for a prediction that is in the log, `@x9` for
-nine letters (`@x9lines`, `@x9parameters`). `headers` replace the usual ones (null takes one away),
-`lines` are added as they are, `chunked` sends the body in chunks, `raw` is the whole request. The
-answer that is right: `status`, and for refusals `field` and `reason`.
+`[text, times]`, `{hex: ...}`, `{keys: number of different ones}` or `{pad: length of the whole}`.
+`@patient` and `@fields` stand for the good patient with and without its braces, `@id` for a
+prediction that is in the log, `@x9` for nine letters (`@x9lines`, `@x9parameters`). `headers`
+replace the usual ones (null takes one away), `lines` are added as they are, `chunked` sends the
+body in chunks, `raw` is the whole request. The answer that is right: `status`, and for refusals
+`field` and `reason`.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def _body(request: dict[str, Any], patient: dict[str, Any]) -> bytes:
     for part in parts:
         if isinstance(part, dict):
             made += bytes.fromhex(part.get("hex", "")) + b" " * (part.get("pad", 0) - len(made))
+            made += b"".join(b'"%d":1,' % number for number in range(part.get("keys", 0)))
             continue
         text, times = part if isinstance(part, list) else (part, 1)
         text = text.replace("@patient", whole).replace("@fields", whole[1:-1])
