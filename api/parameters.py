@@ -10,6 +10,7 @@ from fastapi import Request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.errors import FieldError, invalid
+from api.queries import PARAMETERS_MAX
 from db.ids import is_id
 from db.tables import SOURCES
 from pipeline.codings import Coding
@@ -104,7 +105,13 @@ SENTENCES = {
 
 
 def single_values(request: Request) -> None:
-    """Refuse a query parameter that is given twice, because only one of them would count."""
+    """Refuse a query parameter that is given twice, because only one of them would count.
+
+    More than any call takes are refused unread: FastAPI looks for each name among all of them.
+    """
+    if request.scope["query_string"].count(b"&") >= PARAMETERS_MAX:
+        message = f"more than {PARAMETERS_MAX} parameters; see /docs for those that are known"
+        raise invalid([FieldError("query", message, "query")])
     names = [name for name, _ in request.query_params.multi_items()]
     twice = {name for name in names if names.count(name) > 1} & SENTENCES.keys()
     if twice:

@@ -28,6 +28,9 @@ _VALUES: dict[str, dict[str, object]] = {
 PREDICT = frozenset(_VALUES)
 BATCH = PREDICT - {"explain"}
 
+PARAMETERS_MAX = 10
+"""More than any call takes; a longer query is not taken apart."""
+
 
 def _error(key: str, allowed: frozenset[str]) -> FieldError:
     if key not in allowed:
@@ -54,7 +57,9 @@ def predict_query(query: bytes, allowed: frozenset[str] = PREDICT) -> PredictQue
 @lru_cache(maxsize=256)  # what is wrong, too: a flood of refusals must not cost more than answers
 def _read(query: bytes, allowed: frozenset[str]) -> PredictQuery | list[FieldError]:
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=10)
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, max_num_fields=PARAMETERS_MAX
+        )
     except (ValueError, UnicodeDecodeError):
         return [FieldError("query", "cannot be read; send ?name=value&...", "query")]
     chosen: dict[str, object] = {}
