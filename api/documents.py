@@ -119,7 +119,7 @@ _MEANING = {
     429: "The key asks more often than it may; Retry-After says when to try again",
     431: "Address and headers are over 16 KiB",
     401: "No API key, or one that is not known",
-    403: "The key lacks the role; or, where no keys are set, Host or Origin is not this machine",
+    403: "The key lacks the role; or, where no keys are set, this machine itself does not ask",
     404: "There is no such thing",
     405: "The method is not allowed here",
     409: "The idempotency key was used with another request; or the prediction has 100 outcomes",

@@ -84,7 +84,7 @@ class Gate:
         try:
             if len(headers) < len(scope["headers"]):
                 _check_doubled(scope["headers"])
-            scope[KEY_ID] = key = admit(self.service.keys, scope["method"], scope["path"], headers)
+            scope[KEY_ID] = key = admit(self.service.keys, scope, headers)
             if key and self._pace is not None:
                 self._pace.take(key)
         except Problem as refusal:

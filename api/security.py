@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from starlette.types import Scope
+
 from api.errors import Problem
 from api.keyring import Keyring, KeysError
 from settings import is_loopback
@@ -17,6 +19,12 @@ KEY_ID = "cardiowatch.key"
 """Where the gate leaves the id of the caller's key in the ASGI scope; "" without keys."""
 
 _BEARER = b"bearer "
+
+_PASSED_ON = frozenset({
+    b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-port",
+    b"x-forwarded-proto", b"x-forwarded-server", b"x-real-ip",
+})  # fmt: skip
+"""Headers of proxies, which may call from this machine for somebody elsewhere."""
 
 
 def _host_of(netloc: str) -> str:
@@ -53,19 +61,22 @@ def role_needed(method: str, path: str) -> str | None:
     return None
 
 
-def admit(keys: Keyring | None, method: str, path: str, headers: Mapping[bytes, bytes]) -> str:
+def admit(keys: Keyring | None, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
     """Let a caller in and return the id of its key ("" without keys).
 
     Raises
     ------
     Problem
         401 without a key that is known, 403 when it lacks the role; 403 for a foreign `Host` or
-        `Origin` where there are no keys; 503 when the keys cannot be read.
+        `Origin`, or through a proxy, where there are no keys; 503 when the keys cannot be read.
     """
     if keys is None:
-        if not may_call(headers.get(b"host", b""), headers.get(b"origin")):
+        # HTTP/1.0 is what nginx speaks to us unless it is told otherwise.
+        through_proxy = scope["http_version"] != "1.1" or not _PASSED_ON.isdisjoint(headers)
+        if through_proxy or not may_call(headers.get(b"host", b""), headers.get(b"origin")):
             raise _not_local()
         return ""
+    path = scope["path"]
     if path in KEYLESS:
         return ""
     sent = headers.get(b"authorization", b"")
@@ -75,7 +86,7 @@ def admit(keys: Keyring | None, method: str, path: str, headers: Mapping[bytes, 
         raise _keys_unreadable() from None
     if key is None:
         raise _no_key()
-    role = role_needed(method, path)
+    role = role_needed(scope["method"], path)
     if not key.may(role):
         raise Problem(403, "role", f"This key lacks the role {role}.")
     return key.id
@@ -86,7 +97,8 @@ def _not_local() -> Problem:
         403,
         "not-local",
         "Without API keys this service answers only programs and pages of its own machine: "
-        "call it as 127.0.0.1 or localhost, not through another name or another site's page.",
+        "call it as 127.0.0.1 or localhost, not through a proxy, another name or another site's "
+        "page. For others make keys: python -m api.keys.",
     )
 
 
