@@ -50,7 +50,7 @@ _ABOUT = (
 
 _DECIDING = frozenset({
     b"authorization", b"content-encoding", b"content-type", b"host", b"idempotency-key", b"origin",
-    b"patient-reference",
+    b"patient-reference", b"sec-fetch-site",
 })  # fmt: skip
 
 

@@ -26,6 +26,9 @@ _PASSED_ON = frozenset({
 })  # fmt: skip
 """Headers of proxies, which may call from this machine for somebody elsewhere."""
 
+_OWN_SITES = (None, b"same-origin", b"none")
+"""None = not a browser, or not of this decade; `none` = an address that somebody typed."""
+
 
 def _host_of(netloc: str) -> str:
     try:
@@ -35,13 +38,14 @@ def _host_of(netloc: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def may_call(host: bytes, origin: bytes | None) -> bool:
-    """Say whether a request with these `Host` and `Origin` headers comes from this machine.
+def may_call(host: bytes, origin: bytes | None, site: bytes | None) -> bool:
+    """Say whether a request with these `Host`, `Origin` and `Sec-Fetch-Site` is of this machine.
 
     A name that merely resolves to loopback (DNS rebinding) and a page of another site are both
-    refused, because without keys the address is the only lock.
+    refused, because without keys the address is the only lock. For an image in a page browsers send
+    no `Origin`.
     """
-    if not is_loopback(_host_of(host.decode("latin-1"))):
+    if site not in _OWN_SITES or not is_loopback(_host_of(host.decode("latin-1"))):
         return False
     if origin is None:
         return True
@@ -67,13 +71,14 @@ def admit(keys: Keyring | None, scope: Scope, headers: Mapping[bytes, bytes]) ->
     Raises
     ------
     Problem
-        401 without a key that is known, 403 when it lacks the role; 403 for a foreign `Host` or
-        `Origin`, or through a proxy, where there are no keys; 503 when the keys cannot be read.
+        401 without a key that is known, 403 when it lacks the role; where there are no keys, 403
+        for a foreign `Host` or page, or through a proxy; 503 when the keys cannot be read.
     """
     if keys is None:
         # HTTP/1.0 is what nginx speaks to us unless it is told otherwise.
         through_proxy = scope["http_version"] != "1.1" or not _PASSED_ON.isdisjoint(headers)
-        if through_proxy or not may_call(headers.get(b"host", b""), headers.get(b"origin")):
+        place = headers.get(b"host", b""), headers.get(b"origin"), headers.get(b"sec-fetch-site")
+        if through_proxy or not may_call(*place):
             raise _not_local()
         return ""
     path = scope["path"]
