@@ -84,9 +84,7 @@ class Gate:
         try:
             if len(headers) < len(scope["headers"]):
                 _check_doubled(scope["headers"])
-            scope[KEY_ID] = key = admit(self.service.keys, scope, headers)
-            if key and self._pace is not None:
-                self._pace.take(key)
+            scope[KEY_ID] = key = admit(self.service.keys, self._pace, scope, headers)
         except Problem as refusal:
             self.service.count_refusal("gate", "live", refusal)
             await refusal.send(send, new_id())

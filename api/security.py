@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from api.errors import Problem
 from api.keyring import Keyring, KeysError
+from api.pace import Pace
 from settings import is_loopback
 
 KEYLESS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -65,14 +66,17 @@ def role_needed(method: str, path: str) -> str | None:
     return None
 
 
-def admit(keys: Keyring | None, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+def admit(
+    keys: Keyring | None, pace: Pace | None, scope: Scope, headers: Mapping[bytes, bytes]
+) -> str:
     """Let a caller in and return the id of its key ("" without keys).
 
     Raises
     ------
     Problem
         401 without a key that is known, 403 when it lacks the role; where there are no keys, 403
-        for a foreign `Host` or page, or through a proxy; 503 when the keys cannot be read.
+        for a foreign `Host` or page, or through a proxy; 429 when the key asks too often, for what
+        it may not do, too; 503 when the keys cannot be read.
     """
     if keys is None:
         # HTTP/1.0 is what nginx speaks to us unless it is told otherwise.
@@ -91,6 +95,8 @@ def admit(keys: Keyring | None, scope: Scope, headers: Mapping[bytes, bytes]) ->
         raise _keys_unreadable() from None
     if key is None:
         raise _no_key()
+    if pace is not None:
+        pace.take(key.id)
     role = role_needed(scope["method"], path)
     if not key.may(role):
         raise Problem(403, "role", f"This key lacks the role {role}.")

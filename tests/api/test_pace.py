@@ -93,6 +93,16 @@ def test_who_asks_too_often_is_told_to_come_back_and_others_are_not(
     assert paced.get("/healthz").status_code == 200
 
 
+def test_what_a_key_may_not_do_counts_too(paced: TestClient, keys_file: Path) -> None:
+    reader = add(keys_file, "read")
+    paced.app.service.keys._next_look = 0  # type: ignore[attr-defined]
+
+    replies = [paced.post("/predict", json=PATIENT, headers=reader) for _ in range(12)]
+
+    assert [reply.status_code for reply in replies[:4]] == [403] * 4
+    assert 429 in [reply.status_code for reply in replies]
+
+
 def test_each_read_is_written_down_with_the_id_of_the_key_and_nothing_of_its_text(
     paced: TestClient,
     keys_file: Path,
