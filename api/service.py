@@ -65,6 +65,7 @@ class Service:
         # A database that is silent is given up soon, or it would seem so long after it is back.
         self._probe = Reader(settings.database_url, answer_s=_READY_S)
         self._asking: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[dict[str, str]] | None = None
         self.started = False
         self._starting: asyncio.Task[None] | None = None
 
@@ -115,11 +116,19 @@ class Service:
     async def check_ready(self) -> dict[str, str]:
         """Ask the model's files, the keys, the database, and the writer for a real write.
 
+        Who comes while others are being answered gets their answer: nobody needs a key to ask.
+
         Raises
         ------
         Problem
             503, naming what does not answer.
         """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+            self._checking.add_done_callback(_seen)
+        return await asyncio.shield(self._checking)
+
+    async def _check(self) -> dict[str, str]:
         questions: dict[str, Awaitable[object]] = {
             "model": asyncio.to_thread(load, self.model_dir),
             "database": self._ask_database(),
@@ -164,7 +173,7 @@ class Service:
             )
 
 
-def _seen(asked: asyncio.Task[None]) -> None:
+def _seen(asked: asyncio.Task[Any]) -> None:
     """Take note of how a question ended for which nobody waits any more."""
     if not asked.cancelled():
         asked.exception()

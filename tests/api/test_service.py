@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import sqlite3
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from starlette.testclient import TestClient
@@ -55,6 +57,25 @@ def test_ready_names_the_model(sqlite_client: TestClient) -> None:
 
     assert ready["status"] == "ready"
     assert ready["model_version"] == sqlite_client.get("/model").json()["version"]
+
+
+def test_who_asks_at_once_whether_all_is_ready_shares_one_check(
+    sqlite_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = sqlite_client.app.service  # type: ignore[attr-defined]
+    writes = Mock(wraps=parts.log.ping)
+    monkeypatch.setattr(parts.log, "ping", writes)
+
+    async def ask_at_once() -> list[dict[str, str]]:
+        return await asyncio.gather(*(parts.check_ready() for _ in range(40)))
+
+    assert sqlite_client.portal is not None
+    replies = sqlite_client.portal.call(ask_at_once)
+
+    assert {reply["status"] for reply in replies} == {"ready"}
+    assert writes.call_count == 1
+    assert sqlite_client.get("/readyz").status_code == 200
+    assert writes.call_count == 2
 
 
 def test_a_database_that_is_not_migrated_is_alive_and_not_ready(
