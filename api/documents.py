@@ -126,6 +126,7 @@ _MEANING = {
     413: "The body is too large",
     415: "The body is not plain JSON",
     422: "Invalid: one entry per field says what, what is allowed and in which unit",
+    426: "JSONL and CSV take HTTP/1.1",
     503: "The log cannot be written or read now; Retry-After says when to try again",
 }
 
@@ -181,7 +182,7 @@ OUTCOME_BODY: Json = {
 }
 
 _STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
-LOG: Replies = ok(_PAGE) | problems(401, 403, 422, 503)
+LOG: Replies = ok(_PAGE) | problems(401, 403, 422, 426, 503)
 LOG[200]["content"] |= _STREAMS
 ROW: Replies = ok(ref("LoggedPrediction")) | problems(401, 403, 404, 422, 503)
 EXPLANATION: Replies = ok(_EXPLAINED) | problems(401, 403, 404, 422, 503)

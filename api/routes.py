@@ -78,10 +78,12 @@ def _row(parts: Service, wanted: str) -> dict[str, Any]:
 
 
 @router.get("/predictions", responses=doc.LOG)
-def predictions(parts: Parts, chosen: Annotated[Filter, Query()]) -> Response:
+def predictions(request: Request, parts: Parts, chosen: Annotated[Filter, Query()]) -> Response:
     """Read the log, newest first: a page as JSON, or the whole window as JSONL or CSV."""
     window = _Window(since=chosen.since, until=chosen.until, source=chosen.source)
     paged = chosen.format == "json" or chosen.limit is not None or chosen.cursor is not None
+    if chosen.format != "json" and request.scope["http_version"] == "1.0":
+        raise _old_http()
     if not paged:
         return _stream(parts.reader.stream(**window), chosen)
     rows, following = parts.reader.page(
@@ -91,6 +93,12 @@ def predictions(parts: Parts, chosen: Annotated[Filter, Query()]) -> Response:
         return _stream(rows, chosen)
     items = [encode_row(row, chosen.coding) for row in rows]
     return reply({"items": items, "next": following})
+
+
+def _old_http() -> Problem:
+    detail = "HTTP/1.0 cannot tell a whole export from one that was cut off: ask by HTTP/1.1."
+    newer = {"Upgrade": "HTTP/1.1", "Connection": "upgrade"}
+    return Problem(426, "http-1.0", detail, headers=newer)
 
 
 def _stream(rows: Iterable[dict[str, Any]], chosen: Filter) -> Response:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from api.keyring import ROLES, Keyring, KeysError, changed, make, read
 from api.main import create_app
@@ -195,6 +196,24 @@ def test_two_callers_never_share_an_idempotency_key(
     assert [reply.status_code for reply in replies] == [200, 200, 200]
     assert replies[0].json() == replies[1].json()
     assert replies[2].json()["id"] != replies[0].json()["id"]
+
+
+def test_an_export_by_http_1_0_is_refused_because_it_could_not_show_its_end(
+    guarded: Callable[[], TestClient], keys_file: Path
+) -> None:
+    key = add(keys_file, "read")
+    service = guarded().app
+
+    async def old(scope: Scope, receive: Receive, send: Send) -> None:
+        await service({**scope, "http_version": "1.0"}, receive, send)
+
+    client = TestClient(old, base_url="http://api:8000", headers=key)
+
+    replies = [client.get(f"/predictions?{query}") for query in
+               ("format=csv", "format=jsonl", "format=csv&limit=1", "limit=1")]  # fmt: skip
+
+    assert [reply.status_code for reply in replies] == [426, 426, 426, 200]
+    assert replies[0].headers["upgrade"] == "HTTP/1.1"
 
 
 def wait_until(answer: Callable[[], int], status: int) -> None:
