@@ -67,7 +67,10 @@ class Cycle(RequestResponseCycle):
             await super().run_asgi(_raising(error))
         else:
             if not (self.response_complete or self.disconnected):
-                await super().run_asgi(_do_nothing)
+                if self.response_started:
+                    self.transport.close()  # what was begun cannot be ended; why is in the log
+                else:
+                    await super().run_asgi(_do_nothing)
         finally:
             self._tasks.discard(self._task)  # a callback would be one more step of the loop
             self._task = None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import Annotated, Any, TypedDict
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
+from starlette.types import Send
 
 from api import documents as doc
 from api import metrics
@@ -20,6 +23,7 @@ from api.predict import BODY_MAX, explain
 from api.refusals import json_object
 from api.security import KEY_ID
 from api.service import Service, not_logged
+from db.engine import DatabaseUnavailable
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.log import LogUnavailable
@@ -27,6 +31,8 @@ from db.records import FULL, OUTCOMES_MAX
 from pipeline.codings import encode_row
 from pipeline.model import Model, from_json
 from pipeline.schema import NAMES
+
+logger = logging.getLogger("cardiowatch.api")
 
 router = APIRouter(dependencies=[Depends(single_values)])
 
@@ -90,7 +96,7 @@ def predictions(request: Request, parts: Parts, chosen: Annotated[Filter, Query(
         **window, limit=chosen.limit or _PAGE_ROWS, cursor=chosen.cursor
     )
     if chosen.format != "json":
-        return _stream(rows, chosen)
+        return _stream(iter(rows), chosen)
     items = [encode_row(row, chosen.coding) for row in rows]
     return reply({"items": items, "next": following})
 
@@ -101,10 +107,23 @@ def _old_http() -> Problem:
     return Problem(426, "http-1.0", detail, headers=newer)
 
 
-def _stream(rows: Iterable[dict[str, Any]], chosen: Filter) -> Response:
+def _stream(rows: Iterator[dict[str, Any]], chosen: Filter) -> Response:
+    first = list(islice(rows, 1))  # a log that cannot be read is a 503 as long as nothing is sent
+    rows = chain(first, rows)
     if chosen.format == "csv":
-        return StreamingResponse(csv_lines(rows, chosen.coding), media_type="text/csv")
-    return StreamingResponse(jsonl_lines(rows, chosen.coding), media_type="application/jsonl")
+        return _Export(csv_lines(rows, chosen.coding), media_type="text/csv")
+    return _Export(jsonl_lines(rows, chosen.coding), media_type="application/jsonl")
+
+
+class _Export(StreamingResponse):
+    """Rows as they are read; cut off, so that nobody takes them for all, when that fails."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the rows; no end of the answer when the log cannot be read any more."""
+        try:
+            await super().stream_response(send)
+        except DatabaseUnavailable as cause:
+            logger.warning("an export was cut off, the log cannot be read: %s", cause)
 
 
 @router.get("/predictions/{id}", responses=doc.ROW)

@@ -241,6 +241,46 @@ def test_a_caller_who_hangs_up_in_the_middle_is_no_mistake_of_ours(
     assert printed == ""
 
 
+GOING = """
+import api.__main__ as program
+from db.engine import DatabaseUnavailable
+from db.queries import Reader
+
+page = Reader.page
+
+def first_page(self, *, limit, cursor, **window):
+    if cursor is not None:
+        raise DatabaseUnavailable("It is gone.")
+    return page(self, limit=1, **window)
+
+Reader.page = first_page
+program.main()
+"""
+"""The service on a log that can be read up to its first row."""
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_an_export_that_cannot_go_on_is_cut_off_and_the_reason_is_one_line(
+    tmp_path: Path, model_dir: Path, form: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    with running("-c", GOING, api_port=port, database_url=url, model_dir=model_dir) as api:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/readyz", api)
+        for _ in range(2):
+            httpx.post(f"{address}/predict", json=PATIENT, trust_env=False).raise_for_status()
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"{address}/predictions?format={form}", trust_env=False)
+        api.terminate()
+        printed = api.communicate(timeout=40)[0]
+
+    (line,) = printed.splitlines()
+    assert "an export was cut off" in line
+    assert "It is gone." in line
+
+
 def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_busy_one_is_not(
     tmp_path: Path, model_dir: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_database_that_is_not_migrated_is_alive_and_not_ready(
         assert reply.status_code == 503
         assert int(reply.headers["Retry-After"]) >= 1
         assert client.get("/predictions").status_code == 503
+        assert client.get("/predictions?format=csv").status_code == 503
 
 
 def test_a_model_file_that_is_changed_is_alive_and_not_ready(
