@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import estimate, load, widgets
+from dashboard import estimate, load, login, widgets
 from dashboard.client import ApiDown, LogBusy, Missing, Refused
 from dashboard.estimate import Estimate
 from dashboard.texts import findings, general, numbers, patient
@@ -210,6 +210,7 @@ def _close() -> None:
 
 
 @st.dialog("Prediction", width=880, position="right", on_dismiss=_close)
+@login.only_for("predictions")
 def drawer(prediction_id: str) -> None:
     """Draw one prediction beside the log: what was said, why, and what was found later."""
     with widgets.reading_the_log():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from typing import ParamSpec
 
 import streamlit as st
 
@@ -11,6 +12,8 @@ from dashboard import people
 from dashboard.people import PAGES, People
 from dashboard.texts import general
 from settings import load_settings
+
+_Parameters = ParamSpec("_Parameters")
 
 
 @cache
@@ -28,6 +31,24 @@ def allowed_pages() -> frozenset[str]:
     if not claims.get("is_logged_in") or not people.is_recent(claims):
         return frozenset()
     return known.pages(claims)
+
+
+def only_for(page: str) -> Callable[[Callable[_Parameters, None]], Callable[_Parameters, None]]:
+    """Draw a fragment only for who may see a page of `PAGES` now; else run the whole page again.
+
+    A fragment runs by itself, long after the script that asked which pages may be seen.
+    """
+
+    def guard(draw: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
+        @wraps(draw)
+        def guarded(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> None:
+            if page not in allowed_pages():
+                st.rerun()
+            draw(*args, **kwargs)
+
+        return guarded
+
+    return guard
 
 
 def link(page: str, label: str, query_params: Mapping[str, str] | None = None) -> None:

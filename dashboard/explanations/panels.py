@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import load, logbook, patients, widgets
+from dashboard import load, logbook, login, patients, widgets
 from dashboard.explanations import charts
 from dashboard.texts import explanations as texts
 from dashboard.texts import numbers
@@ -168,9 +168,12 @@ def _challengers() -> Mapping[str, Any]:
 
 
 def predictions(n: int) -> None:
-    """List the newest predictions with their strongest reasons; open any one by its id."""
+    """List the newest predictions with their strongest reasons; open any one by its id.
+
+    Only for who may see the log: these are single patients.
+    """
     _, rows = patients.newest(n)
-    if not rows:
+    if not rows or "predictions" not in login.allowed_pages():
         return
     with widgets.card("Single predictions"):
         st.caption(texts.PATIENTS_NOTE)

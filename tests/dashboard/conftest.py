@@ -16,7 +16,8 @@ import uvicorn
 from streamlit.testing.v1 import AppTest
 
 from api.main import create_app
-from dashboard import load
+from dashboard import load, login
+from dashboard.people import ROLES, People
 from db.ids import new_id
 from db.migrate import migrate
 from settings import Settings
@@ -99,6 +100,18 @@ def served(
         load.client().close()  # or the server would wait for it
         server.should_exit = True
         thread.join(timeout=30)
+
+
+@pytest.fixture
+def people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People have to log in; each group is named after its role."""
+    known = People({role: role for role in ROLES}, "groups", over_tls=False)
+    monkeypatch.setattr(login, "_people", lambda: known)
+
+
+def log_in(page: AppTest, role: str) -> None:
+    """Let somebody of a role be the visitor from now on."""
+    page.user = {"is_logged_in": True, "iat": time.time(), "groups": [role]}
 
 
 def shown(page: AppTest) -> str:

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pipeline.model import Model, load
-from tests.dashboard.conftest import shown
+from tests.dashboard.conftest import log_in, shown
 from tests.db.rows import running_log
 
 Write = Callable[..., list[str]]
@@ -121,3 +121,16 @@ def test_what_the_model_goes_by_is_offered_as_csv_and_json(
     visit(pages)
     offered = {button.label for button in pages.download_button}
     assert offered == {"Logged (CSV)", "Logged (JSON)"}
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("role", ["clinician", "reviewer", "admin"])
+def test_single_predictions_are_only_for_who_may_see_the_log(
+    pages: AppTest, write: Write, known: str, role: str
+) -> None:
+    (id_,) = write(1, model_version=known)
+    log_in(pages, role)
+    visit(pages)
+    may = role != "reviewer"
+    assert any(id_ in str(table.value) for table in pages.table) == may
+    assert bool(pages.text_input) == may

@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import load
+from dashboard import load, login
+from dashboard.people import ROLES
 from tests.dashboard.conftest import shown
 from tests.dashboard.test_patient import AGE_AND_SEX, WHOLE, enter, logged, open_patient, submit
 
@@ -155,6 +157,25 @@ def test_an_outcome_is_recorded_through_the_api(served: AppTest, log_url: str) -
     (row,) = logged(log_url)
     assert row["outcome"] == 1
     assert row["observed_at"].isoformat() == "2026-01-31T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("role", ["reviewer", None])
+def test_an_open_drawer_asks_again_who_may_record_an_outcome(
+    served: AppTest, log_url: str, monkeypatch: pytest.MonkeyPatch, role: str | None
+) -> None:
+    page = open_patient(served)
+    enter(page, AGE_AND_SEX)
+    submit(page)
+    (row,) = logged(log_url)
+    page = open_drawer(open_log(page), row["id"])
+    page.get_by_key(f"found_{row['id']}").set_value(1)
+    # The script still let the visitor in; when the drawer is drawn, that has changed.
+    answers = iter([ROLES["clinician"]])
+    may_see = ROLES[role] if role else frozenset()
+    monkeypatch.setattr(login, "allowed_pages", lambda: next(answers, may_see))
+    press(page, "Record")
+    assert logged(log_url)[0]["outcome"] is None
+    assert row["id"] not in shown(page)
 
 
 def test_an_outcome_with_an_unreadable_day_is_not_recorded(served: AppTest, log_url: str) -> None:
