@@ -3,7 +3,8 @@
 A job is a function of the project, named as `"package.module:function"`, which takes keyword
 arguments and `progress` (call it with the share done, 0 to 1) and returns what JSON can hold. It
 runs in a fresh `python -m dashboard.worker`: what it imports never enters the server, a cancel is
-the end of the process, and a worker whose server is gone ends by itself.
+the end of the process, and a worker whose server is gone ends by itself. A session has one job at
+a time, which ends with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 WORKERS = 1
 """Processes at once: one core computes, the others serve pages and predictions."""
@@ -41,14 +45,16 @@ class State(StrEnum):
 
 
 class Busy(Exception):
-    """Too many jobs wait already; try again when one of them has ended."""
+    """Too many jobs wait already, or the session has one; try again when one has ended."""
 
 
 class Job:
     """One call of a function in a worker process; made by `Jobs.submit`."""
 
-    def __init__(self, function: str, arguments: dict[str, Any]) -> None:
+    def __init__(self, function: str, arguments: dict[str, Any], session: str | None) -> None:
         self.function = function
+        self.session = session
+        """Who asked for it; None = no visitor."""
         self.state = State.WAITING
         self.progress = 0.0
         """Share done, 0 to 1, as the function last said."""
@@ -66,6 +72,16 @@ class Job:
         """True once nothing about the job will change."""
         return self._ended.is_set()
 
+    @property
+    def abandoned(self) -> bool:
+        """True once nobody can see what becomes of the job."""
+        if self.session is None:
+            return False
+        try:
+            return not runtime.get_instance().is_active_session(self.session)
+        except RuntimeError:  # nothing serves sessions: pages are run one by one, as in tests
+            return False
+
     def wait(self, seconds: float) -> bool:
         """Wait for the end; return whether it came."""
         return self._ended.wait(seconds)
@@ -76,6 +92,8 @@ class Job:
 
     def run(self, limit_s: float) -> None:
         """Run to the end in a process of its own; called by the pool's thread."""
+        if self.abandoned:
+            self.cancel()
         with self._lock:
             if self.ended:  # cancelled while it waited
                 return
@@ -106,7 +124,9 @@ class Job:
             return
         for line in process.stdout:
             said = json.loads(line)
-            if "progress" in said:
+            if self.abandoned:
+                self.cancel()
+            elif "progress" in said:
                 self.progress = float(said["progress"])
             elif "error" in said:
                 self._end(State.FAILED, said["error"])
@@ -137,6 +157,9 @@ class Jobs:
         self._limit_s = limit_s
         self._workers = workers
         self._threads: list[threading.Thread] = []
+        self._jobs: list[Job] = []
+        """Those that have not ended, as far as was looked."""
+        self._lock = threading.Lock()
 
     def submit(self, function: str, **arguments: Any) -> Job:
         """Queue a call of `function`.
@@ -151,21 +174,32 @@ class Jobs:
         Raises
         ------
         Busy
-            When as many jobs wait as may.
+            When as many jobs wait as may, or one of the same session has not ended.
         """
-        job = Job(function, arguments)
-        if not self._threads:  # no thread where no page asks for work
-            self._threads = [
-                threading.Thread(target=self._serve, name="jobs", daemon=True)
-                for _ in range(self._workers)
-            ]
-            for thread in self._threads:
-                thread.start()
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full:
-            raise Busy("too many calculations are waiting; try again in a minute") from None
+        context = get_script_run_ctx(suppress_warning=True)
+        job = Job(function, arguments, context.session_id if context else None)
+        with self._lock:
+            self._jobs = [other for other in self._jobs if not other.ended]
+            if job.session in {other.session for other in self._jobs} - {None}:
+                raise Busy("one calculation at a time; try again in a minute")
+            self._start_threads()
+            try:
+                self._queue.put_nowait(job)
+            except queue.Full:
+                raise Busy("too many calculations are waiting; try again in a minute") from None
+            self._jobs.append(job)
         return job
+
+    def _start_threads(self) -> None:
+        """Start the pool at its first job: no thread where no page asks for work."""
+        if self._threads:
+            return
+        self._threads = [
+            threading.Thread(target=self._serve, name="jobs", daemon=True)
+            for _ in range(self._workers)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _serve(self) -> None:
         while True:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _PACKAGE = "pipeline."
 """Work is pure computation; a page asks for nothing else."""
 _NICE = 10  # pages and predictions go first
+_MEMORY = 2**30
+"""Bytes of data, twice what the largest file needs; addresses alone cost nothing."""
 
 
 def _watch(server: int) -> None:
@@ -56,6 +60,8 @@ def main() -> None:
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_watch, args=(sys.stdin.fileno(),), daemon=True).start()
     os.nice(_NICE)
+    with suppress(ValueError, OSError):  # the machine's own limit is lower, or it has none
+        resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
 
     def say(**what: Any) -> None:
         print(json.dumps(what, allow_nan=False), file=answers, flush=True)

@@ -60,6 +60,9 @@ def _start(file: UploadedFile | None, coding: str) -> None:
     if file is None:
         st.warning(texts.NO_FILE)
         return
+    if file.size > _MAX_MB * 2**20:  # the uploader's limit is the browser's alone
+        st.warning(texts.too_large(_MAX_MB))
+        return
     model = patients.model_in_use()
     if model is None:
         st.warning(texts.NO_MODEL)

@@ -47,6 +47,11 @@ NO_POWER = "How often it refuses was not measured when this model was trained (`
 LISTED = "The most surprising labels, as many as are in excess of what clean patients show:"
 
 
+def too_large(limit_mb: int) -> str:
+    """Say how large a file may be."""
+    return f"The file is larger than {limit_mb} MB and was not judged."
+
+
 def elsewhere(trained_on: str) -> str:
     """Say why a file cannot be judged here, and where it can."""
     return (

@@ -71,6 +71,14 @@ def test_without_a_file_nothing_is_judged(served: AppTest) -> None:
     assert "gate_job" not in served.session_state
 
 
+def test_a_file_that_is_too_large_is_not_judged(served: AppTest) -> None:
+    served.run().switch_page("app_pages/poisoning.py").run()
+    served.file_uploader[0].upload("new.csv", b"1" * (5 * 2**20 + 1), "text/csv")
+    next(b for b in served.button if b.label == "Judge").click().run()
+    assert "gate_job" not in served.session_state
+    assert texts.too_large(5) in shown(served)
+
+
 def test_where_the_training_patients_are_not_at_hand_the_page_says_so(
     served: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

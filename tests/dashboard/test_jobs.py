@@ -28,6 +28,14 @@ def wrong(progress):
 def forever(progress):
     progress(0.25)
     time.sleep(600)
+
+def slow(progress):
+    while True:
+        progress(0.25)
+        time.sleep(0.05)
+
+def greedy(progress):
+    return len(bytes(3 * 2**30))
 """
 
 
@@ -110,6 +118,62 @@ def test_a_worker_whose_server_is_killed_ends_by_itself() -> None:
         assert left_alone.poll() is None
         left_alone.stdin.close()
         assert left_alone.wait(LONG) == 1
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_gets_no_more_memory_than_a_large_one_needs() -> None:
+    job = Jobs().submit("pipeline.work:greedy")
+    assert job.wait(LONG)
+    assert (job.state, job.error) == (State.FAILED, "MemoryError at work.py:22")
+
+
+class Session:
+    """A visitor, as far as jobs ask Streamlit about one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.session_id, self.there = "a visitor", True
+        monkeypatch.setattr(jobs, "get_script_run_ctx", lambda **_: self)
+        monkeypatch.setattr(jobs.runtime, "get_instance", lambda: self)
+
+    def is_active_session(self, session_id: str) -> bool:
+        return session_id != self.session_id or self.there
+
+
+@pytest.mark.usefixtures("work")
+def test_a_session_has_one_job_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, pool = Session(monkeypatch), Jobs()
+    first = pool.submit("pipeline.work:forever")
+    with pytest.raises(Busy, match="one calculation at a time"):
+        pool.submit("pipeline.work:double", number=1)
+    visitor.session_id = "another visitor"
+    pool.submit("pipeline.work:double", number=1)
+    visitor.session_id = "a visitor"
+    first.cancel()
+    again = pool.submit("pipeline.work:double", number=1)
+    assert again.wait(LONG)
+    assert again.state is State.DONE
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_ends_with_the_session_that_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, pool = Session(monkeypatch), Jobs()
+    running = pool.submit("pipeline.work:slow")
+    reach(running, State.RUNNING)
+    monkeypatch.setattr(jobs, "get_script_run_ctx", lambda **_: None)
+    following = pool.submit("pipeline.work:double", number=1)
+    visitor.there = False
+    assert running.wait(LONG)
+    assert running.state is State.CANCELLED
+    assert following.wait(LONG)
+    assert following.state is State.DONE
+
+
+def test_a_job_of_a_session_that_is_gone_never_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    Session(monkeypatch).there = False
+    monkeypatch.setattr(jobs, "_start", lambda: pytest.fail("it started"))
+    job = Jobs().submit("pipeline.work:double", number=1)
+    assert job.wait(LONG)
+    assert job.state is State.CANCELLED
 
 
 def test_only_functions_of_the_pipeline_can_be_asked_for() -> None:
