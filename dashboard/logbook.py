@@ -189,9 +189,10 @@ def _newer() -> None:
 
 def _downloads(chosen: Filters) -> None:
     for form, mime in (("csv", "text/csv"), ("jsonl", "application/jsonl")):
+        write = load.download(form, chosen.period, chosen.source, chosen.positive)
         st.download_button(
             f"Download {form.upper()}",
-            load.download(form, chosen.period, chosen.source, chosen.positive),
+            login.while_allowed("predictions", write),
             file_name=f"cardiowatch-predictions.{form}",
             mime=mime,
             on_click="ignore",

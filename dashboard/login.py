@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import streamlit as st
 
@@ -24,10 +24,13 @@ def _people() -> People | None:
 
 def allowed_pages() -> frozenset[str]:
     """Return the pages that the visitor may see; without a login file everybody may see all."""
+    return _allowed(st.user.to_dict())
+
+
+def _allowed(claims: Mapping[str, Any]) -> frozenset[str]:
     known = _people()
     if known is None:
         return frozenset(PAGES)
-    claims = st.user.to_dict()
     if not claims.get("is_logged_in") or not people.is_recent(claims):
         return frozenset()
     return known.pages(claims)
@@ -49,6 +52,21 @@ def only_for(page: str) -> Callable[[Callable[_Parameters, None]], Callable[_Par
         return guarded
 
     return guard
+
+
+def while_allowed(page: str, write: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Return `write` for a download button, which calls it later and without the visitor's session.
+
+    It raises PermissionError once the visitor may no longer see the page.
+    """
+    claims = st.user.to_dict()
+
+    def written() -> bytes:
+        if page not in _allowed(claims):
+            raise PermissionError
+        return write()
+
+    return written
 
 
 def link(page: str, label: str, query_params: Mapping[str, str] | None = None) -> None:

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from dashboard import load, panels, widgets
+from dashboard import load, login, panels, widgets
 from dashboard.texts import general
 from dashboard.texts import overview as texts
 
 
 @st.fragment(run_every=widgets.REFRESH_S)
+@login.only_for("overview")
 def overview() -> None:
     """Look again by itself: whoever watches the service should not have to reload."""
     with widgets.reading_the_log("Overview"):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard import jobs, widgets
+from dashboard import jobs, login, widgets
 from dashboard.drift import charts
 from dashboard.drift.reading import Array, Comparison, Span
 from dashboard.jobs import Job, State
@@ -57,6 +57,7 @@ def _plain(rows: Array) -> list[list[float | None]]:
 
 
 @st.fragment(run_every=_LOOK_S)
+@login.only_for("drift")
 def _progress(job: Job) -> None:
     if job.ended:
         st.rerun()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import patients, widgets
+from dashboard import login, patients, widgets
 from dashboard.fairness import charts
 from dashboard.patients import Assessed
 from dashboard.texts import fairness as texts
@@ -137,6 +137,7 @@ def tables(found: Assessment, grouping: Grouping) -> None:
 
 
 @st.fragment
+@login.only_for("fairness")
 def tradeoff(of: Assessed, attribute: str) -> None:
     """Draw what another threshold would do to each group, and what each rule would cost."""
     groups = of.groups[attribute]

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard import jobs, load, patients, widgets
+from dashboard import jobs, load, login, patients, widgets
 from dashboard.jobs import Job, State
 from dashboard.texts import gate as texts
 from dashboard.texts import poisoning
@@ -80,6 +80,7 @@ def _start(file: UploadedFile | None, coding: str) -> None:
 
 
 @st.fragment(run_every=_LOOK_S)
+@login.only_for("poisoning")
 def _wait(job: Job) -> None:
     if job.ended:
         st.rerun()

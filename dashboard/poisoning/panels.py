@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import jobs, load, patients, widgets
+from dashboard import jobs, load, login, patients, widgets
 from dashboard.jobs import Job, State
 from dashboard.poisoning import charts
 from dashboard.texts import general
@@ -177,6 +177,7 @@ def _forget() -> None:
 
 
 @st.fragment(run_every=_LOOK_S)
+@login.only_for("poisoning")
 def _progress(job: Job) -> None:
     if job.ended:
         st.rerun()

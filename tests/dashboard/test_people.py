@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import streamlit as st
 
+from dashboard import login
 from dashboard.app import SecurityHeaders
 from dashboard.people import PAGES, ROLES, LoginError, People, is_recent, read
 from tests.programs import ROOT, run
@@ -55,6 +60,37 @@ def test_a_login_counts_for_twelve_hours() -> None:
     assert is_recent({"iat": now - 12 * 3600 + 60})
     assert not is_recent({"iat": now - 12 * 3600 - 60})
     assert not is_recent({})
+
+
+def fragments() -> Iterator[tuple[str, list[str]]]:
+    """Yield what runs again without the script of its page, and its decorators."""
+    for path in (ROOT / "dashboard").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                marks = [ast.unparse(mark) for mark in node.decorator_list]
+                if any(mark.startswith(("st.fragment", "st.dialog")) for mark in marks):
+                    yield f"{path.name}: {node.name}", marks
+
+
+def test_every_fragment_asks_who_looks() -> None:
+    open_to_all = [
+        name for name, marks in fragments() if not marks[-1].startswith("login.only_for(")
+    ]
+
+    assert open_to_all == ["widgets.py: _draw_again_when_the_log_is_back"]  # it shows nothing
+
+
+@pytest.mark.usefixtures("people")
+def test_a_download_ends_with_the_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    claims = {"is_logged_in": True, "iat": now, "groups": ["clinician"]}
+    monkeypatch.setattr(st, "user", SimpleNamespace(to_dict=lambda: claims))
+    write = login.while_allowed("predictions", lambda: b"rows")
+
+    assert write() == b"rows"
+    monkeypatch.setattr(time, "time", lambda: now + LONGEST_S)
+    with pytest.raises(PermissionError):
+        write()
 
 
 def test_a_good_file_is_read(tmp_path: Path) -> None:
