@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY, ORANGE
+from dashboard.texts.escaping import plotly
 from db.queries import Bucket
 
 STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
@@ -64,7 +65,7 @@ def statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
                 width=[0.8 * _ms(found) for found in chosen],
                 offset=0,
                 marker_color=color,
-                customdata=[found["verdict"] for found in chosen],
+                customdata=[plotly(found["verdict"]) for found in chosen],
             )
         )
     figure = _over_time(traces, "%{customdata}")

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import load, login, over_time, widgets
 from dashboard.load import Overview, Window
-from dashboard.texts import general, numbers
+from dashboard.texts import escaping, general, numbers
 from dashboard.texts import overview as texts
 
 _LATE = timedelta(days=2)
@@ -42,7 +42,7 @@ def watch(seen: Overview) -> None:
             st.markdown(texts.NOT_WATCHED)
             return
         newest = passes[0]
-        said = general.as_written(newest["verdict"])
+        said = escaping.markdown(newest["verdict"])
         st.markdown(f"{texts.status(newest['status'])} {said}")
         window = numbers.stretch(newest["since"], newest["until"], widgets.zone())
         late = widgets.now() - newest["until"] > _LATE
@@ -80,7 +80,8 @@ def figures(seen: Overview) -> None:
             numbers.milliseconds(summary.latency_p50_ms),
             f"19 of 20 within {numbers.milliseconds(summary.latency_p95_ms)}",
         )
-        _figure("Model", summary.model_versions[0], _model_detail(summary.model_versions))
+        version = escaping.markdown(summary.model_versions[0])
+        _figure("Model", version, _model_detail(summary.model_versions))
 
 
 def _model_detail(versions: tuple[str, ...]) -> str:
@@ -123,7 +124,7 @@ def refusals(seen: Overview, window: Window) -> None:
             {
                 "When": [widgets.when(row["minute"]) for row in rows],
                 "What was wrong": [texts.refusal(row["field"], row["reason"]) for row in rows],
-                "Asked for": [texts.ROUTES.get(row["route"], row["route"]) for row in rows],
+                "Asked for": [texts.route(row["route"]) for row in rows],
                 "Answer": [str(row["status"]) for row in rows],
                 "Times": [str(row["count"]) for row in rows],
             },

@@ -9,7 +9,7 @@ from dashboard.card import charts
 from dashboard.card.document import html
 from dashboard.card.sections import Card, Incomplete, Section, card
 from dashboard.texts import card as texts
-from dashboard.texts.numbers import escaped
+from dashboard.texts.escaping import markdown
 
 
 def found() -> Card | None:
@@ -29,7 +29,7 @@ def found() -> Card | None:
 
 def verdict(of: Card) -> None:
     """Draw the page's one sentence, what is estimated, and the download."""
-    st.caption(escaped(texts.about(of.version)))
+    st.caption(markdown(texts.about(of.version)))
     st.title(of.verdict, anchor=False)
     st.markdown(texts.ESTIMATES)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -52,14 +52,14 @@ def sections(of: Card) -> None:
 
 def _section(of: Section, key: str) -> None:
     with widgets.card(of.title):
-        st.markdown(escaped(of.text))
+        st.markdown(markdown(of.text))
         if of.picture:
             figure, height = charts.draw(of.picture)
             widgets.over_time(figure, of.picture.alt, height, key)
         if of.points:
-            st.markdown("\n".join(f"- {escaped(point)}" for point in of.points))
+            st.markdown("\n".join(f"- {markdown(point)}" for point in of.points))
         if of.table:
-            rows = [{escaped(k): escaped(v) for k, v in row.items()} for row in of.table]
+            rows = [{markdown(k): markdown(v) for k, v in row.items()} for row in of.table]
             widgets.table(rows, of.title)
         if of.note:
-            st.caption(escaped(of.note))
+            st.caption(markdown(of.note))

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.drift.reading import Array, Day
 from dashboard.texts import drift as texts
+from dashboard.texts.escaping import plotly
 from pipeline.drift.result import DriftResult, FeatureDrift
 from pipeline.schema import BY_NAME, NAMES, Feature
 
@@ -199,7 +200,7 @@ def timeline(
             x0=since, x1=until, fillcolor=GREY, opacity=0.12, line_width=0, layer="below",
             # A line lower each, so that they stay apart where the bands are narrow.
             annotation={
-                "text": change["title"], "font": {"size": 12}, "yanchor": "bottom",
+                "text": plotly(change["title"]), "font": {"size": 12}, "yanchor": "bottom",
                 "yshift": 14 * (len(changes) - 1 - line),
             },
             annotation_position="bottom left",

@@ -11,7 +11,7 @@ from dashboard import login, widgets
 from dashboard.drift import charts, reading
 from dashboard.drift.reading import Day, Span
 from dashboard.texts import drift as texts
-from dashboard.texts import general, numbers
+from dashboard.texts import escaping, general, numbers
 
 UNTIL = "until"
 """Address parameter of the Drift page: when the window ends; without it, now."""
@@ -46,8 +46,8 @@ def story(of: Span) -> None:
         for change in changes:
             begun, ended = (datetime.fromisoformat(change[key]) for key in ("since", "until"))
             st.markdown(
-                f"- **{general.as_written(change['title'])}**, {texts.day_of(begun)} to "
-                f"{texts.day_of(ended)}: {general.as_written(change['sentence'])}"
+                f"- **{escaping.markdown(change['title'])}**, {texts.day_of(begun)} to "
+                f"{texts.day_of(ended)}: {escaping.markdown(change['sentence'])}"
             )
 
 
@@ -85,4 +85,4 @@ def _alarm(alarms: Sequence[Day], source: str) -> None:
         compared = {UNTIL: day.until.isoformat(), "drift_source": general.SOURCES[source]}
         login.link("drift", "Compare this day →", compared)
     names = numbers.listed([texts.inside(name) for name in day.named])
-    st.caption(f"{names[:1].upper()}{names[1:]}." if names else general.as_written(day.verdict))
+    st.caption(f"{names[:1].upper()}{names[1:]}." if names else escaping.markdown(day.verdict))

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.texts import load_tests as texts
+from dashboard.texts.escaping import plotly
 from dashboard.texts.numbers import milliseconds
 from pipeline.autoscaling import Autoscaling
 from pipeline.benchmark import ECHO, NO_LOG, ON_POSTGRESQL, OURS, OpenLoop, Summary
@@ -44,7 +45,7 @@ def rows_of(services: int) -> int:
 def per_second(of: Sequence[Summary]) -> go.Figure:
     """Draw the answers a second of each service, and what the study project reported."""
     low, high = texts.STUDY_PER_S
-    names = [*(s.service for s in of), texts.STUDY]
+    names = [*(plotly(s.service) for s in of), texts.STUDY]
     speeds = [*(s.ok_per_s for s in of), high]
     bars = go.Bar(
         x=speeds,
@@ -80,7 +81,7 @@ def _speed(s: Summary) -> str:
 
 def waiting(of: Sequence[Summary]) -> go.Figure:
     """Draw within which time half, 9 of 10 and 99 of 100 answers came."""
-    rows = [(s.service, color(s.service), (s.p50_ms, s.p90_ms, s.p99_ms)) for s in of]
+    rows = [(plotly(s.service), color(s.service), (s.p50_ms, s.p90_ms, s.p99_ms)) for s in of]
     study = (texts.STUDY, GREY, (texts.STUDY_P50_MS, None, texts.STUDY_P99_MS))
     return _spans([*rows, study], ("half", "9 of 10", "99 of 100"))
 
@@ -88,7 +89,7 @@ def waiting(of: Sequence[Summary]) -> go.Figure:
 def fixed_rate(results: Sequence[tuple[str, OpenLoop]]) -> go.Figure:
     """Draw the same of the requests that were sent at a fixed rate."""
     rows = [
-        (f"{name}, {r.rate:,.0f} a second", color(name), (r.p50_ms, r.p99_ms, r.p999_ms))
+        (f"{plotly(name)}, {r.rate:,.0f} a second", color(name), (r.p50_ms, r.p99_ms, r.p999_ms))
         for name, r in results
     ]
     return _spans(rows, ("half", "99 of 100", "999 of 1,000"))
@@ -141,7 +142,7 @@ def by_connections(
         greys += shade == GREY
         variant = greys if shade == GREY else (OURS, ON_POSTGRESQL, NO_LOG, ECHO).index(service) % 3
         figure.add_scatter(
-            name=service,
+            name=plotly(service),
             x=[f"{s.connections:,}" for s in points],
             y=[value(s) or None for s in points],
             mode="lines+markers",
@@ -170,7 +171,7 @@ def troubles(of: Sequence[Summary]) -> go.Figure:
         go.Bar(
             name=name,
             x=[count(s) for s in of],
-            y=[s.service for s in of],
+            y=[plotly(s.service) for s in of],
             orientation="h",
             marker={"color": shade, "pattern": {"shape": pattern}},
             hovertemplate="%{y}: %{x:,}",

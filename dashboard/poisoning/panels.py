@@ -11,7 +11,7 @@ from dashboard.jobs import Job, State
 from dashboard.poisoning import charts
 from dashboard.texts import general
 from dashboard.texts import poisoning as texts
-from dashboard.texts.numbers import escaped
+from dashboard.texts.escaping import markdown
 from pipeline.data import HEART_CSV
 from pipeline.poisoning import C, Poisoning
 from pipeline.poisoning.attacks import ATTACKS, HIDDEN, RANDOM
@@ -50,7 +50,7 @@ def verdict(of: Poisoning) -> None:
     job: Job | None = st.session_state.get(_JOB)
     own = job is not None and job.state is State.DONE
     rests_on = texts.source(of.settings, own=own)
-    st.caption(f"{texts.TITLE} · {general.APP} · {escaped(rests_on)}")
+    st.caption(f"{texts.TITLE} · {general.APP} · {markdown(rests_on)}")
     clean, flips, hidden = _study(of)
     known = {name: clean.bands[name] or _nan() for name in ("auc", "recall")}
     sentence = texts.verdict(
@@ -141,7 +141,7 @@ def again() -> None:
         st.markdown(texts.AGAIN)
         trained_on = patients.trained_elsewhere()
         if trained_on is not None:
-            st.info(texts.other_data(escaped(trained_on), HEART_CSV.name))
+            st.info(texts.other_data(markdown(trained_on), HEART_CSV.name))
         job: Job | None = st.session_state.get(_JOB)
         if job is not None and not job.ended:
             _progress(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboard.texts.escaping import markdown
 from dashboard.texts.findings import finding, in_a_sentence
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import listed, log_odds
@@ -51,7 +52,7 @@ def whom(fitted: Overall | None, logged: Overall | None, source: str | None) -> 
     if logged and source:
         parts.append(f"the newest {whose(logged.n, source).rstrip(',')}")
     version = next(of.version for of in (fitted, logged) if of)
-    return f"Explanations · {' beside '.join(parts)} · model {version}"
+    return f"Explanations · {' beside '.join(parts)} · model {markdown(version)}"
 
 
 WEIGHT_NOTE = (

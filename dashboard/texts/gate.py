@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dashboard.texts.numbers import escaped, percent, probability, times
+from dashboard.texts.escaping import markdown
+from dashboard.texts.numbers import percent, probability, times
 
 TITLE = "May new patients enter training?"
 GATE = (
@@ -55,9 +56,9 @@ def too_large(limit_mb: int) -> str:
 def elsewhere(trained_on: str) -> str:
     """Say why a file cannot be judged here, and where it can."""
     return (
-        f"The model in use was trained on {trained_on}, whose patients are not on this machine, "
-        "and the gate compares with them. Where they are: `python -m pipeline.gate NEW.csv "
-        "--trusted THAT.csv`."
+        f"The model in use was trained on {markdown(trained_on)}, whose patients are not on this "
+        "machine, and the gate compares with them. Where they are: `python -m pipeline.gate "
+        "NEW.csv --trusted THAT.csv`."
     )
 
 
@@ -97,12 +98,12 @@ def expects(found: Mapping[str, Any], power: Mapping[str, Any] | None) -> str:
 
 def verdict(name: str, found: Mapping[str, Any]) -> str:
     """Say in one sentence whether a file may enter training."""
-    return f"{escaped(name)}: {HEADS[found['accept']]}; {found['reason']}."
+    return f"{markdown(name)}: {HEADS[found['accept']]}; {markdown(found['reason'])}."
 
 
 def unreadable(problem: str) -> str:
     """Say why there is no verdict."""
-    return f"The file was not judged: {escaped(problem)}."
+    return f"The file was not judged: {markdown(problem)}."
 
 
 def more(n: int) -> str:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from dashboard.texts.numbers import times
-
-_MARKDOWN = re.compile(r"[!-/:-@\[-`{-~]")
-"""ASCII punctuation; a backslash before it takes away whatever it would mean."""
 
 APP = "Cardiowatch"
 ABOUT = (
@@ -71,8 +67,3 @@ def whose(n: int, source: str) -> str:
 def logged_in_as(name: str) -> str:
     """Say who is logged in."""
     return f"Logged in as {name}" if name else "Logged in"
-
-
-def as_written(text: str) -> str:
-    """Return a stored text so that Markdown shows it as it is: no link, no picture, no formula."""
-    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split()))

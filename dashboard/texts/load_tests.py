@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dashboard.texts.escaping import markdown
 from dashboard.texts.numbers import listed, milliseconds, times
 from pipeline.autoscaling import Autoscaling
 from pipeline.benchmark import OURS, Benchmark, OpenLoop, Summary
@@ -103,13 +104,14 @@ def ratio(value: float) -> str:
 
 def made(run: Benchmark, when: str) -> str:
     """Say when, how and on what a run was made."""
-    ours, found = run.nearest(OURS), run.environment
+    ours = run.nearest(OURS)
+    found = {name: markdown(str(value)) for name, value in run.environment.items()}
     how = f"{ours.connections:,} connections, {_rounds(ours)} of {ours.seconds:g} s" if ours else ""
     machine = (
         f"{found.get('processor', 'unknown processor')}, {found.get('cores', '?')} cores, "
-        f"{found.get('syncs_per_s', 0):,} fsync a second, load {found.get('load', '?')} at the "
-        f"start, {found.get('system', '')}, Python {found.get('python', '?')}, "
-        f"commit {found.get('commit', 'unknown')}"
+        f"{run.environment.get('syncs_per_s', 0):,} fsync a second, "
+        f"load {found.get('load', '?')} at the start, {found.get('system', '')}, "
+        f"Python {found.get('python', '?')}, commit {found.get('commit', 'unknown')}"
     )
     return " · ".join(filter(None, (when, how, machine)))
 
@@ -143,7 +145,7 @@ def troubles(of: Sequence[Summary]) -> str:
     failed = [s.service for s in of if s.failed > s.timeouts]
     refused = [s.service for s in of if s.refused]
     parts = [
-        f"{words} {listed(services)}"
+        f"{words} {markdown(listed(services))}"
         for words, services in (
             ("Timeouts:", late), ("Other failures:", failed), ("Refused with 503:", refused)
         )
@@ -191,7 +193,7 @@ def autoscaling(record: Autoscaling) -> str:
 def watched(record: Autoscaling, when: str) -> str:
     """Say which autoscaler was watched, when its record was kept and what it may choose."""
     return (
-        f"{record.name} · kept {when} · {record.fewest} to {record.most} pods, target "
+        f"{markdown(record.name)} · kept {when} · {record.fewest} to {record.most} pods, target "
         f"{record.target} % of the CPU that a pod requests. Times are as kubectl printed them."
     )
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta, tzinfo
 
 NBSP = "\u00a0"
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#+!|~$<>:-])")
-
-
-def escaped(text: str) -> str:
-    """Return text as Markdown that shows it as it is: names of files come from outside."""
-    return _MARKUP.sub(r"\\\1", text)
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from dashboard.texts.escaping import markdown
 from dashboard.texts.general import SOURCES, whose
 from dashboard.texts.numbers import share, times
 from pipeline.schema import BY_NAME
 
-ROUTES: Mapping[str, str] = {"/predict": "Prediction", "/predict/batch": "Batch of predictions"}
+_ROUTES: Mapping[str, str] = {"/predict": "Prediction", "/predict/batch": "Batch of predictions"}
 _REASONS: Mapping[str, str] = {
     "missing": "needed, but not sent",
     "wrong_type": "not of the expected kind",
@@ -35,8 +36,14 @@ _FIELDS: Mapping[str, str] = {"body": "The request", "query": "The address", "":
 
 def refusal(field: str, code: str) -> str:
     """Say why a request was refused, from the field and the reason code that were counted."""
-    label = BY_NAME[field].label if field in BY_NAME else _FIELDS.get(field, field)
-    return f"{label}: {_REASONS.get(code, code.replace('-', ' ').replace('_', ' '))}"
+    label = BY_NAME[field].label if field in BY_NAME else _FIELDS.get(field) or markdown(field)
+    reason = _REASONS.get(code) or markdown(code.replace("-", " ").replace("_", " "))
+    return f"{label}: {reason}"
+
+
+def route(path: str) -> str:
+    """Say what was asked for."""
+    return _ROUTES.get(path) or markdown(path)
 
 
 def verdict(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dashboard.texts.escaping import markdown
 from dashboard.texts.general import SOURCES
-from dashboard.texts.numbers import escaped
 
 NO_MATCH_TITLE = "No prediction matches these filters"
 NO_MATCH = "Choose a longer period or another source."
@@ -46,8 +46,8 @@ def outcome_known(found: int | None) -> str:
 
 def logged(row: Mapping[str, Any], when: str) -> str:
     """Say when and by which model a prediction was made, and which API key asked, if one did."""
-    asked = f" · asked with API key {escaped(row['key_id'])}" if row["key_id"] else ""
+    asked = f" · asked with API key {markdown(row['key_id'])}" if row["key_id"] else ""
     return (
-        f"{SOURCES[row['source']]} · {when} · model {escaped(row['model_version'])}  \n"
+        f"{SOURCES[row['source']]} · {when} · model {markdown(row['model_version'])}  \n"
         f"Prediction {row['id']}{asked}"
     )

@@ -1,4 +1,4 @@
-"""Texts that would be scripts, in every place that a page shows: none of them runs.
+"""Texts that would be scripts or links, in every place that a page shows: none becomes one.
 
 The browser is told to ignore the page's own policy, so that what is tested is what the pages write.
 The seeded tenth of the addresses runs in `make test`; `HOSTILE=all` (`make soak`) tries them all.
@@ -26,6 +26,11 @@ from tests.dashboard.benchmarks import benchmark, store
 from tests.programs import ROOT
 
 PAYLOADS = (ROOT / "tests" / "hostile" / "payloads.txt").read_text().splitlines()
+LINKS = (
+    "<a href=https://hacked.example>x</a>",
+    "[x](https://hacked.example)",
+    "www.hacked.example",
+)
 PATHS = (
     "", "patient", "predictions", "explanations", "fairness", "drift", "poisoning", "load-tests",
 )  # fmt: skip
@@ -73,10 +78,15 @@ def page(unguarded: BrowserContext) -> Iterator[Page]:
 
 
 def nothing_ran(page: Page, where: str) -> None:
-    """Assert that no script ran, and that no text became an element that could run one."""
+    """Assert that no script ran, and that no text became an element that runs or leads away."""
     settled(page)
     found = page.evaluate(
-        """() => [
+        """() => {
+            const leadsAway = link => {
+                const to = link.getAttribute('href') ?? link.getAttribute('xlink:href') ?? ''
+                return URL.canParse(to, location) && new URL(to, location).host !== location.host
+            }
+            return [
             ...window.ran,
             ...[...document.querySelectorAll('body *')].filter(element =>
                 [...element.attributes].some(a => a.name.startsWith('on')
@@ -85,8 +95,10 @@ def nothing_ran(page: Page, where: str) -> None:
                         && /^\\s*(javascript:|data:text)/i.test(a.value)))
                 || (element.matches('script, iframe, object, embed')
                     && element.outerHTML.includes('hacked'))
+                || (element.matches('a') && leadsAway(element))
             ).map(element => element.outerHTML.slice(0, 200)),
-        ]"""
+            ]
+        }"""
     )
     assert found == [], where
 
@@ -138,7 +150,7 @@ def spoiled_house(house: House) -> House:
             text("SELECT id, summary FROM load_tests ORDER BY id DESC LIMIT 1")
         ).all()  # fmt: skip
         for at, name in enumerate(("textbook", "Example CPU", "abc1234")):
-            summary = summary.replace(name, json.dumps(PAYLOADS[12 + at])[1:-1])
+            summary = summary.replace(name, json.dumps(PAYLOADS[12 + at] + LINKS[at])[1:-1])
         connection.execute(
             text("UPDATE load_tests SET summary = :summary WHERE id = :id"),
             {"summary": summary, "id": load_id},
@@ -159,6 +171,14 @@ def test_the_test_itself_sees_a_script_that_runs(page: Page, house: House) -> No
     settled(page)
     page.evaluate("() => { document.body.innerHTML += '<img src=x onerror=hacked()>' }")
     page.wait_for_function("() => window.ran.length > 0")
+
+
+def test_the_test_itself_sees_a_link_to_another_host(page: Page, house: House) -> None:
+    page.goto(f"{house.dashboard.url}/predictions")
+    settled(page)
+    page.evaluate("() => { document.body.innerHTML += '<svg><a xlink:href=https://x.example>' }")
+    with pytest.raises(AssertionError, match=r"x\.example"):
+        nothing_ran(page, "")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -82,7 +82,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is(
 ) -> None:
     monkeypatch.setattr("dashboard.load.model", lambda: validated)
     said = shown(opened(served))
-    assert r"\<script\>alert\(1\)\</script\> & \*b\*.csv" in said
+    assert r"\<script\>alert\(1\)\<\/script\> \& \*b\*\.csv" in said
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
+from dashboard.texts.escaping import markdown
 from db.results import add_load_test
 from pipeline import autoscaling as scaling
 from pipeline.autoscaling import Moment, parse
@@ -109,7 +110,7 @@ def test_a_missing_database_has_its_calm_screen(pages: AppTest, tmp_path: Path) 
 def test_troubles_are_said_by_kind() -> None:
     of = [summary(OURS, 200, 10, refused=3), summary(ECHO, 200, 10, timeouts=1, failed=3)]
     assert texts.troubles(of) == (
-        f"Timeouts: {ECHO}. Other failures: {ECHO}. Refused with 503: {OURS}."
+        f"Timeouts: {ECHO}. Other failures: {ECHO}. Refused with 503: {markdown(OURS)}."
     )
 
 

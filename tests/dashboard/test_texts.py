@@ -1,11 +1,14 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from dashboard.texts import findings, numbers, overview, patient, predictions
+from dashboard import over_time
+from dashboard.load_tests import charts
+from dashboard.texts import escaping, findings, load_tests, numbers, overview, patient, predictions
+from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, summary
 
 NB = numbers.NBSP
 
@@ -109,3 +112,46 @@ def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> N
         f"The service is answering: 1,200 live predictions in the last hour, 25{NB}% of them at "
         "or above the threshold; 1 request was refused."
     )
+
+
+LINK = "<a href='https://x.example'>%{x}</a> [y](https://y.example)"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[a](b) *c*", r"\[a\]\(b\) \*c\*"),
+        ("https://a.b", "https\\:\u2060\\/\\/a\\.b"),
+        ("WWW.a.b", "WWW\u2060\\.a\\.b"),
+        ("a@b.c", "a\\@\u2060b\\.c"),
+        ("a\n\n# b", r"a \# b"),
+        (f"about 5{NB}percent", f"about 5{NB}percent"),
+    ],
+)
+def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
+    assert escaping.markdown(text) == shown
+
+
+def test_stored_names_are_escaped_where_markdown_says_them() -> None:
+    escaped = escaping.markdown(LINK)
+    run = benchmark(environment=ENVIRONMENT | {"processor": LINK})
+    assert escaped in load_tests.made(run, "now")
+    assert escaped in load_tests.troubles([summary(LINK, 200, 100, timeouts=1, failed=1)])
+    assert overview.refusal(LINK, "unit") == f"{escaped}: looks like another unit"
+    assert overview.route(LINK) == escaped
+
+
+def test_stored_names_are_escaped_in_every_chart() -> None:
+    of = [summary(LINK, 200, 100, timeouts=1, failed=1)]
+    (_, fixed), *_ = benchmark().open_loop
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    found = {"since": moment, "until": moment, "status": "red", "verdict": LINK}
+    for figure in (
+        charts.per_second(of), charts.waiting(of), charts.troubles(of),
+        charts.fixed_rate([(LINK, fixed)]),
+        charts.by_connections(of, lambda s: s.ok_per_s, "%{y}"),
+        over_time.statuses([found], UTC),
+    ):  # fmt: skip
+        drawn = figure.to_json()
+        assert "x.example" in drawn
+        assert not any(tag in drawn for tag in ("<a", "\\u003ca", "%{x}<", "%{x}&"))
