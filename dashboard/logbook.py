@@ -18,6 +18,7 @@ from dashboard.client import ApiDown, LogBusy, Missing, Refused
 from dashboard.estimate import Estimate
 from dashboard.texts import findings, general, numbers, patient
 from dashboard.texts import predictions as texts
+from db.export import no_formula
 from pipeline.codings import Coding, encode_row
 from pipeline.schema import FEATURES, NAMES
 
@@ -142,7 +143,7 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
             "outcome": texts.outcome(row["outcome"]),
         }
         cells |= {f.title: findings.cell(f, row[f.name]) for f in FEATURES}
-        shown.append(cells | {"model": row["model_version"]})
+        shown.append(cells | {"model": no_formula(row["model_version"])})
     return pd.DataFrame(shown)
 
 

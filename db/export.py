@@ -67,6 +67,11 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield block
 
 
+def no_formula(text: str) -> str:
+    """Return text as a cell that no spreadsheet runs."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
 def _cell(value: object) -> object:
     write = _CELLS.get(type(value))
     return value if write is None else write(value)
@@ -75,7 +80,7 @@ def _cell(value: object) -> object:
 _CELLS: dict[type, Callable[[Any], str]] = {
     datetime: lambda time: time.isoformat().replace("+00:00", "Z"),
     bool: lambda yes: "true" if yes else "false",
-    str: lambda text: f"'{text}" if text.startswith(_FORMULA) else text,
+    str: no_formula,
 }
 
 

@@ -13,6 +13,7 @@ import streamlit as st
 from dashboard import widgets
 from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
+from db.export import no_formula
 from pipeline.autoscaling import Autoscaling
 from pipeline.benchmark import ECHO, OURS, Benchmark, Summary
 
@@ -164,6 +165,7 @@ def table(made: datetime, run: Benchmark) -> None:
     """Draw every figure of the run as a table, and offer it as CSV."""
     with widgets.card("All figures of this run"):
         frame = pd.DataFrame([asdict(summary) for summary in run.closed_loop])
+        frame["service"] = frame["service"].map(no_formula)
         frame = frame[["service", "connections", *frame.columns.drop(["service", "connections"])]]
         st.dataframe(
             frame.rename(columns=texts.COLUMNS)[list(texts.COLUMNS.values())],

@@ -179,3 +179,8 @@ def test_an_autoscaler_that_did_nothing_is_said_to_have() -> None:
 
     assert texts.autoscaling(cold) == "It stayed at 1 pod: CPU never passed its target."
     assert texts.autoscaling(hot) == "It stayed at 1 pod: though CPU passed its target."
+
+
+def test_no_cell_of_the_figures_is_a_formula(pages: AppTest, log_url: str) -> None:
+    store(log_url, benchmark(closed_loop=[summary("=1+1", 200, 100)]))
+    assert opened(pages).dataframe[0].value["Service"].tolist() == ["'=1+1"]

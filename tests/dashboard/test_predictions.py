@@ -202,6 +202,11 @@ def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Wr
     assert {row["cp"] for row in rows} == {"typical angina"}
 
 
+def test_no_cell_of_the_table_is_a_formula(pages: AppTest, write: Write) -> None:
+    write(1, model_version='=HYPERLINK("https://x.example")')  # its toolbar writes CSV, too
+    assert table(open_log(pages)).iloc[0]["model"] == '\'=HYPERLINK("https://x.example")'
+
+
 def test_a_link_to_a_stretch_of_time_shows_it_alone(pages: AppTest, write: Write) -> None:
     write(3, ago=timedelta(days=5))
     write(2, ago=timedelta(days=2))
