@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -10,10 +12,14 @@ import httpx
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 """Seconds; the API gives up on its log after 2 (CARDIOWATCH_LOG_TIMEOUT_S)."""
+_WHOLE_S = 10.0
+"""Longest time for a body; the timeout above begins again with every piece of it."""
+_LARGEST = 8 * 2**20
+"""Bytes of a body; the model card, the largest there is, has a quarter of a million."""
 
 
 class ApiDown(Exception):
-    """Nothing answers at the API's address."""
+    """Nothing answers at the API's address, or not as the API does."""
 
 
 class LogBusy(Exception):
@@ -45,7 +51,8 @@ class Client:
     """
 
     def __init__(self, url: str, key: str = "") -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Accept-Encoding": "identity"}  # a small body could hide a large one
+        headers |= {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers)
 
     def close(self) -> None:
@@ -90,12 +97,14 @@ class Client:
         """Call the API; a connection that broke is tried once more, as after its restart."""
         try:
             try:
-                answer = self._http.request(method, path, **kwargs)
+                answer, body = self._ask(method, path, **kwargs)
             except (httpx.NetworkError, httpx.RemoteProtocolError):
-                answer = self._http.request(method, path, **kwargs)
-            content = answer.json() if answer.content else {}
-        except (httpx.HTTPError, ValueError):
+                answer, body = self._ask(method, path, **kwargs)
+            content = json.loads(body) if body else {}
+        except (httpx.HTTPError, ValueError, RecursionError):
             raise ApiDown from None
+        if not isinstance(content, dict):
+            raise ApiDown
         if answer.status_code == 503:
             raise LogBusy
         if answer.status_code == 404:
@@ -105,4 +114,14 @@ class Client:
             raise Refused(content.get("detail", ""), errors)
         if not answer.is_success:
             raise ApiDown
-        return dict(content)
+        return content
+
+    def _ask(self, method: str, path: str, **kwargs: Any) -> tuple[httpx.Response, bytes]:
+        """Return the answer and its body, of which no more is read than the API ever sends."""
+        with self._http.stream(method, path, **kwargs) as answer:
+            body, until = bytearray(), time.monotonic() + _WHOLE_S
+            for piece in answer.iter_raw():
+                body += piece
+                if len(body) > _LARGEST or time.monotonic() > until:
+                    raise ApiDown
+        return answer, bytes(body)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboard.texts.escaping import markdown
 from dashboard.texts.numbers import listed, log_odds
 from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
 
@@ -66,7 +67,8 @@ def reasons(contributions: Sequence[Mapping[str, Any]], n: int = 3) -> list[str]
 
 def warning(field: str, message: str) -> str:
     """Name the finding that a message is about."""
-    return f"**{BY_NAME[field].label}**: {message}" if field in BY_NAME else message
+    said = markdown(message)
+    return f"**{BY_NAME[field].label}**: {said}" if field in BY_NAME else said
 
 
 def value_of(name: str, patient: Mapping[str, Any]) -> str:

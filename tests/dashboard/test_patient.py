@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.texts.escaping import markdown
 from db.queries import Reader
 from pipeline.schema import FEATURES, NAMES
 from tests.dashboard.conftest import shown
@@ -111,7 +112,8 @@ def test_a_value_in_another_unit_is_refused_with_the_reason(served: AppTest, log
     page = open_patient(served)
     enter(page, AGE_AND_SEX | {"chol": 5.2})
     submit(page)
-    assert "**Serum cholesterol**: looks like mmol/l; mg/dl is expected" in shown(page)
+    said = markdown("looks like mmol/l; mg/dl is expected")
+    assert f"**Serum cholesterol**: {said}" in shown(page)
     assert not page.metric
     assert page.get_by_key("patient_chol").value == 5.2
     assert logged(log_url) == []

@@ -155,3 +155,9 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
         drawn = figure.to_json()
         assert "x.example" in drawn
         assert not any(tag in drawn for tag in ("<a", "\\u003ca", "%{x}<", "%{x}&"))
+
+
+def test_what_the_service_says_is_escaped() -> None:
+    assert patient.refused([("zz", LINK), ("chol", LINK)]) == (
+        f"- {escaping.markdown(LINK)}\n- **Serum cholesterol**: {escaping.markdown(LINK)}"
+    )
