@@ -72,11 +72,8 @@ def filters() -> Filters:
 
 def _linked() -> load.Stretch | None:
     """Return the stretch of time in the address; None when there is none that can be read."""
-    try:
-        since, until = (datetime.fromisoformat(st.query_params[name]) for name in (_SINCE, _UNTIL))
-    except (KeyError, ValueError):
-        return None
-    return (since, until) if since.tzinfo and until.tzinfo else None
+    since, until = widgets.linked(_SINCE), widgets.linked(_UNTIL)
+    return (since, until) if since and until else None
 
 
 def _say(stretch: load.Stretch) -> None:

@@ -81,6 +81,16 @@ def now() -> datetime:
     return datetime.now(zone())
 
 
+def linked(name: str) -> datetime | None:
+    """Return the moment in the address that another page linked to; None = none that can be."""
+    try:
+        moment = datetime.fromisoformat(st.query_params[name])
+    except (KeyError, ValueError):
+        return None
+    # Near the ends of the calendar no zone and no length can be reckoned with.
+    return moment if moment.tzinfo and 1970 < moment.year < 9999 else None
+
+
 def when(moment: datetime) -> str:
     """Write a time in the viewer's zone."""
     return numbers.at(moment.astimezone(zone()), now())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -42,7 +41,7 @@ def controls() -> tuple[Span, str, str] | None:
         version = _version()
     if first is None:
         return None
-    until = _until()
+    until = widgets.linked(days.UNTIL)
     words = load.WINDOWS[period].words
     if until is not None:
         length = words.removeprefix("in the last ")
@@ -59,14 +58,6 @@ def _version() -> str | None:
     return st.selectbox(
         "Model", [None, *seen], format_func=lambda v: v or "All versions", key="version", width=180
     )
-
-
-def _until() -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(st.query_params[days.UNTIL])
-    except (KeyError, ValueError):
-        return None
-    return moment if moment.tzinfo else None
 
 
 def _now() -> None:

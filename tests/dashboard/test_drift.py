@@ -124,6 +124,16 @@ def test_an_address_may_name_the_end_of_the_window(pages: AppTest, log_url: str)
     assert "no prediction in the last 24 hours" in page.title[0].value
 
 
+@pytest.mark.parametrize(
+    "until", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "tomorrow"]
+)
+def test_an_end_that_cannot_be_reckoned_with_is_none(
+    pages: AppTest, log_url: str, until: str
+) -> None:
+    store(log_url, training(), ago=timedelta(hours=2))
+    assert "in the last 24 hours" in opened(pages, until=until).title[0].value
+
+
 def keep_pass(url: str, days_ago: int, patients: np.ndarray, source: str = "replay") -> None:
     """Keep a monitoring report as `pipeline.monitor` does."""
     midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -220,8 +220,14 @@ def test_a_link_to_a_stretch_of_time_shows_it_alone(pages: AppTest, write: Write
     assert len(table(page)) == 5
 
 
-def test_a_stretch_that_cannot_be_read_is_no_stretch(pages: AppTest, write: Write) -> None:
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("yesterday", "2026-01-01"), ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00")],
+)
+def test_a_stretch_that_cannot_be_read_is_no_stretch(
+    pages: AppTest, write: Write, since: str, until: str
+) -> None:
     write(2)
-    pages.query_params["since"] = "yesterday"
-    pages.query_params["until"] = "2026-01-01"
+    pages.query_params["since"] = since
+    pages.query_params["until"] = until
     assert len(table(open_log(pages))) == 2
