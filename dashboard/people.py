@@ -32,6 +32,8 @@ ROLES: Mapping[str, frozenset[str]] = {
 LONGEST_S = 12 * 3600
 """A login lasts a long shift: who has left a group sees nothing more after it."""
 
+_CLOCKS_DIFFER_S = 60
+
 _NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
 SECRET_MIN = 32
 """Characters of a secret that signs cookies, at least."""
@@ -51,16 +53,17 @@ class People:
 
     def pages(self, claims: Mapping[str, Any]) -> frozenset[str]:
         """Return the pages that a person with these claims may see; empty = none."""
-        named = claims.get(self.claim) or ()
-        named = [named] if isinstance(named, str) else named
-        roles = {self.groups[name] for name in named if name in self.groups}
+        claimed = claims.get(self.claim)
+        named = claimed if isinstance(claimed, list) else [claimed]
+        known = [name for name in named if isinstance(name, str) and name in self.groups]
+        roles = {self.groups[name] for name in known}
         return frozenset().union(*(ROLES[role] for role in roles))
 
 
 def is_recent(claims: Mapping[str, Any]) -> bool:
-    """Say whether a login is young enough to count."""
-    issued = claims.get("iat")
-    return isinstance(issued, int | float) and time.time() - issued < LONGEST_S
+    """Say whether a login is young enough to count, and not from the future."""
+    issued, now = claims.get("iat"), time.time()
+    return isinstance(issued, int | float) and now - LONGEST_S < issued <= now + _CLOCKS_DIFFER_S
 
 
 def read(path: Path) -> People:

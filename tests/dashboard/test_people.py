@@ -44,7 +44,22 @@ def test_who_is_in_two_groups_sees_the_pages_of_both() -> None:
     assert PEOPLE.pages({"groups": ["ward", "ethics"]}) == ROLES["clinician"] | ROLES["reviewer"]
 
 
-@pytest.mark.parametrize("groups", [None, [], ["root"], "root", ["WARD"], {}])
+@pytest.mark.parametrize(
+    "groups",
+    [
+        None,
+        [],
+        ["root"],
+        "root",
+        ["WARD"],
+        {},
+        {"ward": 1},
+        7,
+        True,
+        [["ward"]],
+        [{"ward": 1}, None],
+    ],
+)
 def test_without_a_known_group_nothing_is_seen(groups: object) -> None:
     assert PEOPLE.pages({"groups": groups}) == frozenset()
 
@@ -60,6 +75,16 @@ def test_a_login_counts_for_twelve_hours() -> None:
     assert is_recent({"iat": now - 12 * 3600 + 60})
     assert not is_recent({"iat": now - 12 * 3600 - 60})
     assert not is_recent({})
+
+
+@pytest.mark.parametrize(
+    "ahead_s", [3600, 99999999999, 10**400, float("inf")], ids=["hour", "age", "no float", "ever"]
+)
+def test_a_login_from_the_future_does_not_count(ahead_s: float) -> None:
+    now = int(time.time())
+
+    assert is_recent({"iat": now + 30})  # the provider's clock may be ahead
+    assert not is_recent({"iat": now + ahead_s})
 
 
 def fragments() -> Iterator[tuple[str, list[str]]]:
