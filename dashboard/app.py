@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.request_filter import RequestFilter
 from dashboard.texts import general
 
 SCRIPT = Path(__file__).with_name("streamlit_app.py")
@@ -73,7 +74,7 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware that puts `HEADERS` on every HTTP answer.
+    """ASGI middleware that puts `HEADERS` on every HTTP answer, a refused WebSocket's, too.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ class SecurityHeaders:
         """Pass the request on and add the headers to the start of the answer."""
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 MutableHeaders(scope=message).update(HEADERS)
                 if self.cookies_over_tls:
                     message["headers"] = [
@@ -98,7 +99,7 @@ class SecurityHeaders:
                     ]
             await send(message)
 
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await self.app(scope, receive, send_with_headers)
 
 
 class WithoutMessages(logging.Filter):
@@ -151,6 +152,7 @@ def create_app(*, cookies_over_tls: bool = False) -> st.App:
         lifespan=lifespan,
         middleware=[
             Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
+            Middleware(RequestFilter),
             # 4-7.5 MB of scripts become 1.4-1.8 MB.
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),
         ],

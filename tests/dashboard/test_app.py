@@ -8,18 +8,32 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dashboard.app import WithoutMessages
+from dashboard.app import HEADERS, WithoutMessages
 from db.migrate import migrate
 from tests.programs import ROOT, free_port, run, running, wait_for
 
+_SERVE = """
+from pathlib import Path
+from streamlit import net_util
+from dashboard.__main__ import main
+net_util.get_internal_ip = net_util.get_external_ip = Path({asked!r}).touch
+main()
+"""
+
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is there once the dashboard has asked another host for its address."""
+    return tmp_path_factory.mktemp("asked") / "asked"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, asked: Path) -> Iterator[str]:
     """The dashboard as `python -m dashboard` serves it."""
     url = f"sqlite:///{tmp_path_factory.mktemp('log')}/log.db"
     migrate(url, lambda _: None)
-    port = free_port()
-    with running("-m", "dashboard", database_url=url, dashboard_port=port) as dashboard:
+    port, serve = free_port(), _SERVE.format(asked=str(asked))
+    with running("-c", serve, database_url=url, dashboard_port=port) as dashboard:
         address = f"http://127.0.0.1:{port}"
         wait_for(f"{address}/_stcore/health", dashboard)
         yield address
@@ -46,13 +60,65 @@ def test_scripts_are_sent_compressed(address: str) -> None:
     assert answer.headers["content-encoding"] == "gzip"
 
 
-def test_another_name_for_this_machine_opens_no_session(address: str) -> None:
-    upgrade = {
-        "Host": "evil.example", "Connection": "Upgrade", "Upgrade": "websocket",
-        "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+def open_session(
+    address: str, origin: str | None, host: str | None = None, path: str = "/_stcore/stream"
+) -> httpx.Response:
+    """Ask for a WebSocket as a page of an origin does."""
+    headers = {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }  # fmt: skip
-    answer = httpx.get(f"{address}/_stcore/stream", headers=upgrade, trust_env=False)
+    headers |= {} if host is None else {"Host": host}
+    headers |= {} if origin is None else {"Origin": origin}
+    return httpx.get(address + path, headers=headers, trust_env=False)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None, "null", "file://", "http://evil.example", "http://127.0.0.1", "http://localhost:3000",
+        "https://localhost", "http://127.0.0.1:9999", "http://0.0.0.0:1", "http://[::1]:3",
+        "http://evil@{own}", "http://{own}/", "http://{own}.evil.example", "ftp://{own}",
+        "http://", "://{own}", "{own}",
+    ],
+)  # fmt: skip
+def test_no_other_page_opens_a_session(address: str, asked: Path, origin: str | None) -> None:
+    own = address.removeprefix("http://")
+    answer = open_session(address, origin and origin.format(own=own))
     assert answer.status_code == 403
+    assert answer.headers.items() >= {k.lower(): v for k, v in HEADERS.items()}.items()
+    assert not asked.exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [("evil.example", "http://evil.example"), ("", "http://"), ("[", "http://[")],
+)
+def test_another_name_for_this_machine_opens_no_session(
+    address: str, asked: Path, host: str, origin: str
+) -> None:
+    answer = open_session(address, origin, host)
+    assert answer.status_code == 403
+    assert answer.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
+    assert not asked.exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8501", "http://127.0.0.1:8501"), ("localhost", "http://localhost"),
+        ("localhost", "https://localhost"), ("localhost:443", "https://localhost"),
+    ],
+)  # fmt: skip
+def test_our_own_pages_open_one_also_behind_a_proxy(
+    address: str, asked: Path, host: str, origin: str
+) -> None:
+    assert open_session(address, origin, host).status_code == 101
+    assert not asked.exists()
+
+
+def test_there_is_no_other_socket(address: str) -> None:
+    assert open_session(address, address, path="/stream").status_code == 403
 
 
 def test_the_error_of_a_page_is_logged_without_its_message() -> None:
