@@ -16,6 +16,9 @@ from dashboard import people
 from dashboard.app import create_app
 from settings import Settings, SettingsError, is_loopback, load_settings
 
+_MESSAGE_MAX = 256 * 1024
+"""Bytes that a page sends at once; the form of a patient is 1 KB."""
+
 _NO_LOGIN = Path(__file__).with_name("no-login.toml")
 """There is no such file; of another kind of path Streamlit would complain."""
 
@@ -89,7 +92,7 @@ def main() -> int:
     except SettingsError as error:
         return _say(f"CARDIOWATCH_COOKIE_SECRET_FILE {error}")
     uvicorn.run(
-        create_app(cookies_over_tls=known is not None and known.over_tls),
+        create_app(known),
         host=settings.dashboard_host,
         port=chosen or settings.dashboard_port,
         access_log=False,
@@ -97,6 +100,7 @@ def main() -> int:
         log_config=logs.config(settings.log_format),
         log_level="warning",
         ws="websockets-sansio",
+        ws_max_size=_MESSAGE_MAX,
         timeout_graceful_shutdown=5,
     )
     return 0

@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.people import People
 from dashboard.request_filter import RequestFilter
 from dashboard.texts import general
 
@@ -144,15 +145,22 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     yield
 
 
-def create_app(*, cookies_over_tls: bool = False) -> st.App:
-    """Return the application; one per process."""
+def create_app(people: People | None = None) -> st.App:
+    """Return the application; one per process.
+
+    Parameters
+    ----------
+    people
+        Who may log in; without it nobody has to.
+    """
+    cookies_over_tls = people is not None and people.over_tls
     logging.getLogger("streamlit.error_util").addFilter(WithoutMessages())
     return st.App(
         SCRIPT,
         lifespan=lifespan,
         middleware=[
             Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
-            Middleware(RequestFilter),
+            Middleware(RequestFilter, people=people),
             # 4-7.5 MB of scripts become 1.4-1.8 MB.
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),
         ],

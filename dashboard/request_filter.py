@@ -2,27 +2,75 @@
 
 from __future__ import annotations
 
+import json
+from typing import cast
+
 from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+from streamlit.runtime import get_instance
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.web.server.starlette import starlette_websocket
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
+from dashboard.people import People, is_recent
+
+FILES_MAX = 20
+"""Uploads that are kept at once; the gate's form lets go of its file when it is sent."""
+
+_FOREIGN = PlainTextResponse("Sessions are for the pages of this address.", 403)
+_TOO_MANY_FILES = PlainTextResponse("Too many files are open; try again later.", 503)
+_LOG_IN = PlainTextResponse("Log in first.", 403)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class RequestFilter:
-    """ASGI middleware that answers in Streamlit's place what is not of a page of ours."""
+    """ASGI middleware that answers in Streamlit's place what is not of a page of ours.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Parameters
+    ----------
+    people
+        Who may log in; without it nobody has to.
+    """
+
+    def __init__(self, app: ASGIApp, people: People | None = None) -> None:
         self.app = app
+        self.people = people
+        self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
+        app = self.app
         if scope["type"] == "websocket" and not _is_session_of_ours(scope):
-            refusal = PlainTextResponse("Sessions are for the pages of this address.", 403)
-            await refusal(scope, receive, send)
-        else:
+            app = _FOREIGN
+        elif scope["type"] == "http" and scope["path"].startswith("/_stcore/upload_file/"):
+            app = self._take_file if self._may_see_a_page(scope) else _LOG_IN
+        await app(scope, receive, send)
+
+    async def _take_file(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "PUT" and self._arriving + _files_kept() >= FILES_MAX:
+            await _TOO_MANY_FILES(scope, receive, send)
+            return
+        self._arriving += 1
+        try:
             await self.app(scope, receive, send)
+        finally:
+            self._arriving -= 1
+
+    def _may_see_a_page(self, scope: Scope) -> bool:
+        """Tell whether who asks has logged in and has a role."""
+        if self.people is None:
+            return True
+        cookies = HTTPConnection(scope).cookies
+        found = starlette_websocket._get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
+        claims = json.loads(found) if found else {}
+        return is_recent(claims) and bool(self.people.pages(claims))
+
+
+def _files_kept() -> int:
+    manager = cast("MemoryUploadedFileManager", get_instance().uploaded_file_mgr)
+    return sum(len(files) for files in list(manager.file_storage.values()))
 
 
 def _is_session_of_ours(scope: Scope) -> bool:
@@ -37,4 +85,4 @@ def _is_session_of_ours(scope: Scope) -> bool:
     if scheme not in _DEFAULT_PORTS or host.removesuffix(_DEFAULT_PORTS[scheme]) != place:
         return False
     headers["host"] = place  # some proxies name the default port; Streamlit compares the letters
-    return scope["path"] == "/_stcore/stream" and is_host_allowed(place)
+    return scope["path"] == "/_stcore/stream" and starlette_websocket.is_host_allowed(place)

@@ -1,0 +1,102 @@
+"""What the dashboard takes, and from whom; real servers, without and with a login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosedError
+
+from dashboard.request_filter import FILES_MAX
+from db.migrate import migrate
+from tests.dashboard.sessions import LOGIN, XSRF, login_cookie, run, session, session_id
+from tests.programs import free_port, running, wait_for
+
+MB = 1024 * 1024
+
+
+def served(folder: Path, **settings: object) -> Iterator[str]:
+    url = f"sqlite:///{folder}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    with running(
+        "-m", "dashboard", database_url=url, dashboard_port=port, **settings
+    ) as dashboard:  # fmt: skip
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/_stcore/health", dashboard)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard where nobody logs in."""
+    yield from served(tmp_path_factory.mktemp("open"))
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard where people log in."""
+    folder = tmp_path_factory.mktemp("door")
+    file = folder / "login.toml"
+    file.write_text(LOGIN)
+    yield from served(folder, login_file=file)
+
+
+def upload(address: str, sid: str, *, name: str = "f", size: int = 10, cookie: str = "") -> int:
+    """Send a file into a session as the page does; return the status."""
+    return httpx.put(
+        f"{address}/_stcore/upload_file/{sid}/{name}",
+        files={"file": ("study.csv", b"0" * size, "text/csv")},
+        headers={"X-Xsrftoken": XSRF, "Cookie": f"_streamlit_xsrf={XSRF}" + cookie},
+        trust_env=False,
+        timeout=60,
+    ).status_code
+
+
+def test_a_file_is_no_larger_than_the_gate_promises(address: str) -> None:
+    with session(address) as socket:
+        sid = session_id(run(socket))
+        assert upload(address, sid, size=5 * MB) == 204
+        assert upload(address, sid, size=7 * MB) == 413
+
+
+def test_only_so_many_files_are_kept_until_their_sessions_end(address: str) -> None:
+    with session(address) as one, session(address) as other:
+        first, second = session_id(run(one)), session_id(run(other))
+        taken = [upload(address, first, name=f"one{n}") for n in range(FILES_MAX)]
+        assert taken.count(204) >= FILES_MAX - 1  # another test's file may be there still
+        assert upload(address, second) == 503
+        gone = httpx.delete(
+            f"{address}/_stcore/upload_file/{first}/one0",
+            headers={"X-Xsrftoken": XSRF, "Cookie": f"_streamlit_xsrf={XSRF}"},
+            trust_env=False,
+        )
+        assert gone.status_code == 204
+
+
+def test_a_message_is_no_larger_than_a_page_sends(address: str) -> None:
+    with session(address) as socket:
+        run(socket)
+        socket.send(b"\0" * 300_000)
+        with pytest.raises(ConnectionClosedError, match="1009"):
+            list(socket)
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "", "; _streamlit_user=ethics", login_cookie("ethics", secret="1" * 32),
+        login_cookie("cleaning"), login_cookie("ethics", age_s=13 * 3600),
+    ],
+)  # fmt: skip
+def test_who_has_not_logged_in_uploads_nothing(door: str, cookie: str) -> None:
+    with session(door) as socket:
+        assert upload(door, session_id(run(socket)), cookie=cookie) == 403
+
+
+def test_who_has_logged_in_uploads(door: str) -> None:
+    with session(door) as socket:
+        sid = session_id(run(socket))
+        assert upload(door, sid, cookie=login_cookie("ethics")) == 204
