@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import cast
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.runtime import get_instance
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.web.server.starlette import starlette_websocket
@@ -18,6 +20,17 @@ from dashboard.people import People, is_recent
 
 FILES_MAX = 20
 """Uploads that are kept at once; the gate's form lets go of its file when it is sent."""
+
+OF_A_PAGE = frozenset(
+    (
+        "rerun_script",
+        "stop_script",
+        "app_heartbeat",
+        "file_urls_request",
+        "backend_operation_request",
+    )
+)
+"""The other messages are the developer's; Streamlit empties everybody's caches for any visitor."""
 
 _FOREIGN = PlainTextResponse("Sessions are for the pages of this address.", 403)
 _TOO_MANY_FILES = PlainTextResponse("Too many files are open; try again later.", 503)
@@ -42,11 +55,20 @@ class RequestFilter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         app = self.app
-        if scope["type"] == "websocket" and not _is_session_of_ours(scope):
-            app = _FOREIGN
+        if scope["type"] == "websocket":
+            app = self._hear_page if _is_session_of_ours(scope) else _FOREIGN
         elif scope["type"] == "http" and scope["path"].startswith("/_stcore/upload_file/"):
             app = self._take_file if self._may_see_a_page(scope) else _LOG_IN
         await app(scope, receive, send)
+
+    async def _hear_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_from_page() -> Message:
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive" or _is_of_a_page(message.get("bytes")):
+                    return message
+
+        await self.app(scope, receive_from_page, send)
 
     async def _take_file(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "PUT" and self._arriving + _files_kept() >= FILES_MAX:
@@ -66,6 +88,14 @@ class RequestFilter:
         found = starlette_websocket._get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
         claims = json.loads(found) if found else {}
         return is_recent(claims) and bool(self.people.pages(claims))
+
+
+def _is_of_a_page(message: bytes | None) -> bool:
+    """Tell whether a page sends such messages; Streamlit refuses what cannot be read."""
+    try:
+        return BackMsg.FromString(message or b"").WhichOneof("type") in OF_A_PAGE
+    except DecodeError:
+        return True
 
 
 def _files_kept() -> int:

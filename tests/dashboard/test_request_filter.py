@@ -7,9 +7,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosedError
 
-from dashboard.request_filter import FILES_MAX
+from dashboard.request_filter import FILES_MAX, OF_A_PAGE, RequestFilter
 from db.migrate import migrate
 from tests.dashboard.sessions import LOGIN, XSRF, login_cookie, run, session, session_id
 from tests.programs import free_port, running, wait_for
@@ -100,3 +102,40 @@ def test_who_has_logged_in_uploads(door: str) -> None:
     with session(door) as socket:
         sid = session_id(run(socket))
         assert upload(door, sid, cookie=login_cookie("ethics")) == 204
+
+
+@pytest.mark.anyio
+async def test_nobody_empties_the_caches_of_all() -> None:
+    scope = {
+        "type": "websocket", "path": "/_stcore/stream",
+        "headers": [(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1")],
+    }  # fmt: skip
+    sent = [
+        BackMsg(clear_cache=True), BackMsg(stop_script=True), BackMsg(load_git_info=True),
+        BackMsg(clear_cache=True), BackMsg(app_heartbeat=True),
+    ]  # fmt: skip
+    unread = [{"type": "websocket.receive", "bytes": m.SerializeToString()} for m in sent]
+    unread += [{"type": "websocket.receive", "bytes": b"\xff"}, {"type": "websocket.disconnect"}]
+    heard: list[Message] = []
+
+    async def receive() -> Message:
+        return unread.pop(0)
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        while not heard or heard[-1]["type"] != "websocket.disconnect":
+            heard.append(await receive())
+
+    await RequestFilter(app)(scope, receive, pytest.fail)  # type: ignore[arg-type]
+
+    assert [m.get("bytes") for m in heard] == [
+        BackMsg(stop_script=True).SerializeToString(),
+        BackMsg(app_heartbeat=True).SerializeToString(), b"\xff", None,
+    ]  # fmt: skip
+
+
+def test_every_message_that_streamlit_takes_is_a_pages_or_a_developers() -> None:
+    taken = {field.name for field in BackMsg.DESCRIPTOR.oneofs_by_name["type"].fields}
+    assert taken - OF_A_PAGE == {
+        "clear_cache", "load_git_info", "set_run_on_save", "debug_disconnect_websocket",
+        "debug_shutdown_runtime",
+    }  # fmt: skip
