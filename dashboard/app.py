@@ -77,6 +77,8 @@ HEADERS = {
 class SecurityHeaders:
     """ASGI middleware that puts `HEADERS` on every HTTP answer, a refused WebSocket's, too.
 
+    No answer allows another origin anything.
+
     Parameters
     ----------
     cookies_over_tls
@@ -92,6 +94,12 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                # For uploads Streamlit lets http://localhost:8501 in, with cookies.
+                message["headers"] = [
+                    header
+                    for header in message["headers"]
+                    if not header[0].startswith(b"access-control-")
+                ]
                 MutableHeaders(scope=message).update(HEADERS)
                 if self.cookies_over_tls:
                     message["headers"] = [

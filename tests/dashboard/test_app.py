@@ -60,6 +60,22 @@ def test_scripts_are_sent_compressed(address: str) -> None:
     assert answer.headers["content-encoding"] == "gzip"
 
 
+def test_no_answer_names_another_origin(address: str) -> None:
+    for method, path in (
+        ("OPTIONS", "_stcore/upload_file/a/b"), ("OPTIONS", "_stcore/metrics"),
+        ("GET", "_stcore/health"), ("GET", "_stcore/host-config"), ("GET", ""),
+    ):  # fmt: skip
+        answer = httpx.request(
+            method,
+            f"{address}/{path}",
+            headers={"Origin": "http://localhost:8501"},
+            trust_env=False,
+        )
+        assert not [name for name in answer.headers if name.startswith("access-control-")], path
+    config = httpx.get(f"{address}/_stcore/host-config", trust_env=False).json()
+    assert config["allowedOrigins"] == []
+
+
 def open_session(
     address: str, origin: str | None, host: str | None = None, path: str = "/_stcore/stream"
 ) -> httpx.Response:
