@@ -100,7 +100,10 @@ class SecurityHeaders:
                     for header in message["headers"]
                     if not header[0].startswith(b"access-control-")
                 ]
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                if scope["path"].startswith("/media/"):
+                    headers["Cache-Control"] = "no-store"  # it may be an export of patients
                 if self.cookies_over_tls:
                     message["headers"] = [
                         (name, value + b"; Secure" if name == b"set-cookie" else value)

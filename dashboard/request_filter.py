@@ -32,6 +32,8 @@ OF_A_PAGE = frozenset(
 )
 """The other messages are the developer's; Streamlit empties everybody's caches for any visitor."""
 
+_UPLOADS = "/_stcore/upload_file/"
+_FILES = ("/media/", _UPLOADS)
 _FOREIGN = PlainTextResponse("Sessions are for the pages of this address.", 403)
 _TOO_MANY_FILES = PlainTextResponse("Too many files are open; try again later.", 503)
 _LOG_IN = PlainTextResponse("Log in first.", 403)
@@ -57,9 +59,15 @@ class RequestFilter:
         app = self.app
         if scope["type"] == "websocket":
             app = self._hear_page if _is_session_of_ours(scope) else _FOREIGN
-        elif scope["type"] == "http" and scope["path"].startswith("/_stcore/upload_file/"):
-            app = self._take_file if self._may_see_a_page(scope) else _LOG_IN
+        elif scope["type"] == "http":
+            app = self._answer_to(scope)
         await app(scope, receive, send)
+
+    def _answer_to(self, scope: Scope) -> ASGIApp:
+        path = scope["path"]
+        if path.startswith(_FILES) and not self._may_see_a_page(scope):
+            return _LOG_IN
+        return self._take_file if path.startswith(_UPLOADS) else self.app
 
     async def _hear_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_from_page() -> Message:

@@ -168,6 +168,6 @@ async def test_cookies_go_over_tls_alone_where_the_login_does() -> None:
         sent.append(message)
 
     guard = SecurityHeaders(app, cookies_over_tls=True)  # type: ignore[arg-type]
-    await guard({"type": "http"}, None, keep)  # type: ignore[arg-type]
+    await guard({"type": "http", "path": "/"}, None, keep)  # type: ignore[arg-type]
 
     assert (b"set-cookie", b"a=b; HttpOnly; Secure") in sent[0]["headers"]  # type: ignore[operator]

@@ -86,13 +86,13 @@ def test_a_message_is_no_larger_than_a_page_sends(address: str) -> None:
             list(socket)
 
 
-@pytest.mark.parametrize(
-    "cookie",
-    [
-        "", "; _streamlit_user=ethics", login_cookie("ethics", secret="1" * 32),
-        login_cookie("cleaning"), login_cookie("ethics", age_s=13 * 3600),
-    ],
+NOBODY = (
+    "", "; _streamlit_user=ethics", login_cookie("ethics", secret="1" * 32),
+    login_cookie("cleaning"), login_cookie("ethics", age_s=13 * 3600),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("cookie", NOBODY)
 def test_who_has_not_logged_in_uploads_nothing(door: str, cookie: str) -> None:
     with session(door) as socket:
         assert upload(door, session_id(run(socket)), cookie=cookie) == 403
@@ -102,6 +102,23 @@ def test_who_has_logged_in_uploads(door: str) -> None:
     with session(door) as socket:
         sid = session_id(run(socket))
         assert upload(door, sid, cookie=login_cookie("ethics")) == 204
+
+
+def download(address: str, cookie: str) -> httpx.Response:
+    """Ask for a file that somebody's page offers; there is none."""
+    headers = {"Cookie": "a=b" + cookie}
+    return httpx.get(f"{address}/media/0.csv", headers=headers, trust_env=False)
+
+
+@pytest.mark.parametrize("cookie", NOBODY)
+def test_who_has_not_logged_in_downloads_nothing(door: str, cookie: str) -> None:
+    assert download(door, cookie).status_code == 403
+
+
+def test_who_has_logged_in_downloads_and_no_cache_keeps_it(door: str) -> None:
+    answer = download(door, login_cookie("ethics"))
+    assert answer.status_code == 404
+    assert answer.headers["cache-control"] == "no-store"
 
 
 @pytest.mark.anyio
