@@ -36,6 +36,7 @@ _UPLOADS = "/_stcore/upload_file/"
 _FILES = ("/media/", _UPLOADS)
 _FOREIGN = PlainTextResponse("Sessions are for the pages of this address.", 403)
 _TOO_MANY_FILES = PlainTextResponse("Too many files are open; try again later.", 503)
+_NOTHING_HERE = PlainTextResponse("Not Found", 404)
 _LOG_IN = PlainTextResponse("Log in first.", 403)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -65,6 +66,8 @@ class RequestFilter:
 
     def _answer_to(self, scope: Scope) -> ASGIApp:
         path = scope["path"]
+        if path.startswith("/_stcore/metrics"):
+            return _NOTHING_HERE
         if path.startswith(_FILES) and not self._may_see_a_page(scope):
             return _LOG_IN
         return self._take_file if path.startswith(_UPLOADS) else self.app

@@ -76,6 +76,11 @@ def test_no_answer_names_another_origin(address: str) -> None:
     assert config["allowedOrigins"] == []
 
 
+@pytest.mark.parametrize("path", ["_stcore/metrics", "_stcore/metrics%0A"])
+def test_nobody_reads_how_many_are_here(address: str, path: str) -> None:
+    assert httpx.get(f"{address}/{path}", trust_env=False).status_code == 404
+
+
 def open_session(
     address: str, origin: str | None, host: str | None = None, path: str = "/_stcore/stream"
 ) -> httpx.Response:
