@@ -8,7 +8,7 @@ from typing import cast
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.runtime import get_instance
@@ -33,10 +33,13 @@ OF_A_PAGE = frozenset(
 """The other messages are the developer's; Streamlit empties everybody's caches for any visitor."""
 
 _UPLOADS = "/_stcore/upload_file/"
+_OF_STREAMLIT = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
+_LOOKED_FOR = ("/_stcore/health", "/_stcore/host-config")
 _FILES = ("/media/", _UPLOADS)
 _FOREIGN = PlainTextResponse("Sessions are for the pages of this address.", 403)
 _TOO_MANY_FILES = PlainTextResponse("Too many files are open; try again later.", 503)
 _NOTHING_HERE = PlainTextResponse("Not Found", 404)
+_TO_THE_OVERVIEW = RedirectResponse("/", 302)
 _LOG_IN = PlainTextResponse("Log in first.", 403)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -70,7 +73,9 @@ class RequestFilter:
             return _NOTHING_HERE
         if path.startswith(_FILES) and not self._may_see_a_page(scope):
             return _LOG_IN
-        return self._take_file if path.startswith(_UPLOADS) else self.app
+        if path.startswith(_UPLOADS):
+            return self._take_file
+        return _TO_THE_OVERVIEW if _is_below_a_page(scope) else self.app
 
     async def _hear_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_from_page() -> Message:
@@ -99,6 +104,18 @@ class RequestFilter:
         found = starlette_websocket._get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
         claims = json.loads(found) if found else {}
         return is_recent(claims) and bool(self.people.pages(claims))
+
+
+def _is_below_a_page(scope: Scope) -> bool:
+    """Tell whether nothing is at an address where Streamlit would send a page that stays blank.
+
+    Its scripts are at `./static/...`, so the slashes that the browser sees count. Below the address
+    of a page a browser first looks for the server and needs a 404 to look elsewhere.
+    """
+    path = scope["path"]
+    return scope["raw_path"].rstrip(b"/").count(b"/") > 1 and not (
+        path.startswith(_OF_STREAMLIT) or path.endswith(_LOOKED_FOR)
+    )
 
 
 def _is_of_a_page(message: bytes | None) -> bool:

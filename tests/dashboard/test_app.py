@@ -81,6 +81,27 @@ def test_nobody_reads_how_many_are_here(address: str, path: str) -> None:
     assert httpx.get(f"{address}/{path}", trust_env=False).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "path", ["a/b", "$/href{javascript:x()}{x}$", "predictions/a", "a//b", "a/b/"]
+)
+def test_an_address_of_no_page_leads_to_the_overview(address: str, path: str) -> None:
+    answer = httpx.get(f"{address}/{path}", trust_env=False)
+    assert (answer.status_code, answer.headers["location"]) == (302, "/")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("predictions", 200), ("nowhere", 200), ("a%2fb", 200), ("predictions/", 301),
+        ("predictions/_stcore/health", 404), ("predictions/_stcore/host-config", 404),
+    ],
+)  # fmt: skip
+def test_what_streamlit_answers_at_other_addresses_stays(
+    address: str, path: str, status: int
+) -> None:
+    assert httpx.get(f"{address}/{path}", trust_env=False).status_code == status
+
+
 def open_session(
     address: str, origin: str | None, host: str | None = None, path: str = "/_stcore/stream"
 ) -> httpx.Response:
