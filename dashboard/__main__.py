@@ -50,7 +50,9 @@ def _cookie_secret(path: Path) -> str:
 def _tell_streamlit(settings: Settings) -> None:
     """Set what depends on the place; it reads its own variables only in `streamlit run`."""
     config.get_config_options()  # .streamlit/config.toml first, or it would win
-    config.set_option("server.allowedHosts", settings.dashboard_names.split(","))
+    # It compares an IPv6 address without its brackets.
+    names = [name.strip(" []") for name in settings.dashboard_names.split(",")]
+    config.set_option("server.allowedHosts", names)
     if settings.cookie_secret_file is not None:
         config.set_option("server.cookieSecret", _cookie_secret(settings.cookie_secret_file))
     # An empty list would leave the files of the user's home, which may name another provider.

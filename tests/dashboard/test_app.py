@@ -150,6 +150,7 @@ def test_another_name_for_this_machine_opens_no_session(
     [
         ("127.0.0.1:8501", "http://127.0.0.1:8501"), ("localhost", "http://localhost"),
         ("localhost", "https://localhost"), ("localhost:443", "https://localhost"),
+        ("[::1]:8501", "http://[::1]:8501"),
     ],
 )  # fmt: skip
 def test_our_own_pages_open_one_also_behind_a_proxy(
