@@ -37,6 +37,13 @@ _READ_MAX = 256_000
 _PIECE = 4 * 1024
 """Bytes that are parsed at once: they may hold a hundred requests, which make everybody wait."""
 
+_AHEAD_MAX = 16
+"""Requests of a connection that wait parsed; a thousand callers may send so many in 1 KB each."""
+
+_KEPT_MAX = 8 * 1024 * 1024
+"""Bytes that wait unparsed, of all connections together."""
+_kept = 0
+
 _OPEN: WeakSet[Connection] = WeakSet()
 
 
@@ -72,6 +79,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         _OPEN.discard(self)
+        self._keep(b"")
         if self._running is not None:
             self._running.disconnected = True
             self._running.wake()
@@ -80,13 +88,12 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read on, as long as what is incomplete stays small."""
         if self._rest:
-            self._rest += data
+            self._keep(self._rest + data)
             self.flow.pause_reading()
         elif len(data) > HEAD_MAX and self._head_is_next() and b"\r\n\r\n" not in data[:HEAD_MAX]:
             self._refuse(_HEAD_TOO_LARGE)
         elif len(data) > _PIECE:
-            self._rest = data
-            self._read_on()
+            self._read_on(data)
             self._let_others_send()
         else:
             self._read(data)
@@ -101,16 +108,25 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def _read_on(self) -> None:
+    def _read_on(self, rest: bytes) -> None:
         """Read what has come, until a request has to wait for the answer to the one before."""
-        rest, at = self._rest, 0
+        at = 0
         while at < len(rest) and not self.pipeline:
             end = at + _PIECE
             if self._head_is_next():
                 head_end = rest.find(b"\r\n\r\n", at, end)
                 end = head_end + 4 if head_end >= 0 else end
             at = end if self._read(memoryview(rest)[at:end]) else len(rest)
-        self._rest = rest[at:]
+        self._keep(rest[at:])
+
+    def _keep(self, rest: bytes) -> None:
+        """Keep what has to wait, or answer no more than what was asked before it."""
+        global _kept
+        _kept += len(rest) - len(self._rest)
+        self._rest = rest
+        if rest and _kept > _KEPT_MAX:
+            self._keep(b"")
+            self._refuse(_TOO_MANY)
 
     def _read(self, data: bytes | memoryview) -> bool:
         """Parse; return whether what comes next can be parsed too."""
@@ -147,7 +163,10 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            if len(self.pipeline) < _AHEAD_MAX:
+                self.pipeline.appendleft((self.cycle, self.app))
+            else:
+                self._refuse(_TOO_MANY)
 
     def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
         self._running = cycle
@@ -158,14 +177,13 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        if len(self.pipeline) < 2:
-            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)  # type: ignore[arg-type]
-        elif self._rest:
-            self._read_on()
-        else:
+        if self._rest and not self.pipeline:
+            self._read_on(self._rest)
+        if not self._rest and not self.pipeline:
+            self.flow.resume_reading()
             self._idle_since = time.monotonic()
 
     def _head_is_next(self) -> bool:
@@ -313,4 +331,5 @@ _NOT_HTTP = Problem(400, "not-http", "This cannot be read as HTTP/1.1; nothing o
 _HEAD_TOO_LARGE = Problem(
     431, "head-too-large", f"Address and headers are over {HEAD_MAX // 1024} KiB."
 )
+_TOO_MANY = Problem(503, "busy", "Too many requests wait for the answers to those before them.")
 _TOO_SLOW = Problem(408, "too-slow", f"The request did not come whole within {PATIENCE_S:g} s.")

@@ -75,6 +75,7 @@ class Cycle(RequestResponseCycle):
             self._tasks.discard(self._task)  # a callback would be one more step of the loop
             self._task = None
             self.on_response = _forget  # or connection and cycle would keep each other
+            self.body.clear()  # the connection keeps the cycle until the next request
 
     def take_body(self) -> bytes | None:
         """Return the body when it has come whole and nobody has read of it; else None."""
