@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from starlette.types import Receive
@@ -15,7 +16,9 @@ HEADERS = "cardiowatch.headers"
 
 LARGE, LARGE_AT_ONCE = 64 * 1024, 64
 """So many bodies over 64 KiB are taken in at once; each may grow to 1 MiB and come slowly."""
-_large = 0
+LARGE_OF_ONE_KEY = LARGE_AT_ONCE // 4
+_large: Counter[str] = Counter()
+"""By the key that sends them; "" where there are no keys."""
 _BUSY = "Too many large bodies are on their way at once. Nothing was logged; try again."
 
 
@@ -39,7 +42,7 @@ def check_media_type(headers: Headers) -> None:
         raise Problem(415, "not-json", "Send the body with Content-Type: application/json.")
 
 
-async def read_json_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+async def read_json_body(headers: Headers, receive: Receive, limit: int, key_id: str) -> bytes:
     """Return the body.
 
     Raises
@@ -59,22 +62,23 @@ async def read_json_body(headers: Headers, receive: Receive, limit: int) -> byte
     cycle = cycle_of(receive)
     body = None if cycle is None else cycle.take_body()
     if body is None:
-        body = await _rest(receive, limit)
+        body = await _rest(receive, limit, key_id)
     if len(body) > limit:
         raise _too_large(limit)
     return body
 
 
-async def _rest(receive: Receive, limit: int) -> bytes:
+async def _rest(receive: Receive, limit: int, key_id: str) -> bytes:
     """Return a body that comes in pieces, as long as not too many large ones do."""
-    global _large
     body, is_large = bytearray(), False
     try:
         while len(body) <= limit:
             if not is_large and len(body) > LARGE:
-                if _large >= LARGE_AT_ONCE:
+                of_one = LARGE_OF_ONE_KEY if key_id else LARGE_AT_ONCE
+                if _large.total() >= LARGE_AT_ONCE or _large[key_id] >= of_one:
                     raise Problem(503, "busy", _BUSY, headers={"Retry-After": "1"})
-                _large, is_large = _large + 1, True
+                _large[key_id] += 1
+                is_large = True
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise Disconnected
@@ -82,5 +86,5 @@ async def _rest(receive: Receive, limit: int) -> bytes:
             if not message.get("more_body"):
                 return bytes(body)
     finally:
-        _large -= is_large
+        _large[key_id] -= is_large
     raise _too_large(limit)

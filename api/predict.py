@@ -156,7 +156,7 @@ class Endpoint:
             if crowd.is_full(perf_counter()):
                 await crowd.turn_away()
             query = predict_query(query_string, self.allowed)
-            body = await read_json_body(headers, receive, self.limit)
+            body = await read_json_body(headers, receive, self.limit, scope[KEY_ID])
             started = perf_counter()  # a body that comes slowly is not our slowness,
             place = crowd.enter(started)  # and takes no place from those who wait
             self.service.require_started()

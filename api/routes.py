@@ -174,7 +174,9 @@ def _outcome(body: bytes) -> tuple[int, datetime | None]:
 @router.put("/predictions/{id}/outcome", responses=doc.OUTCOME, openapi_extra=doc.OUTCOME_BODY)
 async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Response:
     """Record the later-known truth; the newest counts, earlier ones are kept."""
-    body = await read_json_body(request.scope[HEADERS], request.receive, BODY_MAX)
+    body = await read_json_body(
+        request.scope[HEADERS], request.receive, BODY_MAX, request.scope[KEY_ID]
+    )
     value, moment = _outcome(body)
     try:
         key_id = request.scope[KEY_ID] or None

@@ -22,6 +22,7 @@ from uvicorn.server import ServerState
 from api import bodies, connections
 from api.connections import PATIENCE_S, Connection
 from api.cycles import reply
+from api.errors import Problem
 from db.migrate import migrate
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, running, wait_for
@@ -196,6 +197,33 @@ def test_only_so_many_large_bodies_come_in_at_once(port: int) -> None:
 
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     assert (small.status_code, let_in.status_code) == (200, 200)
+
+
+def test_of_the_places_for_large_bodies_one_key_takes_at_most_a_quarter() -> None:
+    begun = {"type": "http.request", "body": b" " * (bodies.LARGE + 1), "more_body": True}
+
+    async def refused(*key_ids: str) -> list[str]:
+        """Begin large bodies that never end; return the keys of those that are refused."""
+
+        def begin(key_id: str) -> asyncio.Task[bytes]:
+            pieces = asyncio.Queue[dict[str, object]]()
+            pieces.put_nowait(begun)
+            headers = {b"content-type": b"application/json"}
+            return asyncio.create_task(
+                bodies.read_json_body(headers, pieces.get, 2**20, key_id)  # type: ignore[arg-type]
+            )
+
+        sending = [begin(key_id) for key_id in key_ids]
+        await asyncio.sleep(0.1)
+        ended = [isinstance(one.exception(), Problem) if one.done() else False for one in sending]
+        for one in sending:
+            one.cancel()
+        await asyncio.wait(sending)
+        return [key_id for key_id, is_over in zip(key_ids, ended, strict=True) if is_over]
+
+    assert asyncio.run(refused(*"a" * 17, "b")) == ["a"]
+    assert asyncio.run(refused(*"abcd" * 16, "e")) == ["e"]
+    assert asyncio.run(refused(*[""] * 65)) == [""]
 
 
 def test_requests_sent_in_a_row_are_answered_in_a_row_before_a_broken_one_ends_it(
