@@ -77,12 +77,14 @@ def read(path: Path) -> list[Key]:
             f"The keys in {path} cannot be read ({error.strerror}): make one with "
             "python -m api.keys create"
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except Exception:  # whatever is wrong with it, RecursionError too, must let nobody in
         raise KeysError(f"{path} is not a file of keys: write it with python -m api.keys") from None
 
 
 def _key(entry: Mapping[str, Any]) -> Key:
     key = Key(**{**entry, "roles": tuple(entry["roles"])})
+    if not all(isinstance(text, str) for text in (key.id, key.name, key.sha256, key.created_at)):
+        raise TypeError("not a text")
     bytes.fromhex(key.sha256)
     if len(key.sha256) != 64 or not set(key.roles) <= set(ROLES) or not key.id:
         raise ValueError("not a key")
@@ -163,7 +165,7 @@ class Keyring:
     def _look(self) -> None:
         self._next_look = time.monotonic() + _RECHECK_S
         stamp = self._stamp()
-        if stamp == self._seen:
+        if stamp == self._seen and self._broken is None:  # what broke may pass without a change
             return
         self._seen = stamp
         try:
@@ -175,10 +177,10 @@ class Keyring:
         self._broken = None
         self._keys = {key.id: (bytes.fromhex(key.sha256), key) for key in keys}
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """Return what changes with the file; through links, as Kubernetes swaps them."""
+    def _stamp(self) -> tuple[int, int, int, int] | None:
+        """Return what changes with file or mode; through links, as Kubernetes swaps them."""
         try:
             found = self._path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        return found.st_ctime_ns, found.st_mtime_ns, found.st_ino, found.st_size

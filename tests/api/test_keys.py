@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from starlette.testclient import TestClient
@@ -250,6 +251,64 @@ def test_a_file_that_breaks_lets_nobody_in_until_it_is_mended(
     keys_file.write_bytes(whole)
 
     wait_until(lambda: client.get("/predictions", headers=key).status_code, 200)
+
+
+def look_again(keyring: Keyring) -> None:
+    """Ask as if a second had passed."""
+    keyring._next_look = 0.0
+    keyring.check()
+
+
+def test_a_file_that_could_not_be_read_for_a_while_is_read_again_though_it_did_not_change(
+    keys_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = add(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
+    keyring = Keyring(keys_file)
+    keys_file.touch()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "denied")))
+        with pytest.raises(KeysError):
+            look_again(keyring)
+        with pytest.raises(KeysError):
+            keyring.find(text)
+    look_again(keyring)
+
+    assert keyring.find(text) is not None
+
+
+def test_a_change_of_mode_alone_is_noticed(
+    keys_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(keys_file, "read")
+    keyring = Keyring(keys_file)
+
+    keys_file.chmod(0o000)
+    # Root may read it all the same.
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "denied")))
+    with pytest.raises(KeysError):
+        look_again(keyring)
+
+
+STRANGE = {
+    "nested": "[" * 200_000,
+    "a list for an id": json.dumps({"keys": [{
+        "id": ["x"], "name": "", "roles": ["read"], "sha256": "0" * 64, "created_at": ""}]}),
+    "a number for a name": json.dumps({"keys": [{
+        "id": "a", "name": 1, "roles": ["read"], "sha256": "0" * 64, "created_at": ""}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_file_that_becomes_strange_lets_nobody_in(keys_file: Path, kind: str) -> None:
+    text = add(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
+    keyring = Keyring(keys_file)
+
+    keys_file.write_text(STRANGE[kind])
+    with pytest.raises(KeysError, match=r"python -m api\.keys"):
+        look_again(keyring)
+    with pytest.raises(KeysError):
+        keyring.find(text)
 
 
 @pytest.mark.parametrize(
