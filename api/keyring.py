@@ -104,6 +104,7 @@ def changed(path: Path) -> Iterator[list[Key]]:
         The file exists and cannot be read, or cannot be written.
     """
     try:
+        path = path.resolve()  # the file that a link names is replaced, not the link
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_name(f"{path.name}.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

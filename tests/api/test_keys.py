@@ -239,6 +239,19 @@ def test_keys_come_and_go_without_a_restart(
     assert client.get("/predictions", headers=kept).status_code == 200
 
 
+def test_a_key_that_is_revoked_through_a_link_is_revoked_in_the_file(
+    tmp_path: Path, keys_file: Path
+) -> None:
+    add(keys_file, "read")
+    link = tmp_path / "elsewhere" / "keys.json"
+    link.parent.mkdir()
+    link.symlink_to(keys_file)
+
+    assert run("-m", "api.keys", "--file", str(link), "revoke", read(keys_file)[0].id).stdout
+    assert read(keys_file) == []
+    assert link.is_symlink()
+
+
 def test_a_file_that_breaks_lets_nobody_in_until_it_is_mended(
     guarded: Callable[[], TestClient], keys_file: Path
 ) -> None:
