@@ -20,12 +20,18 @@ def _roles(text: str) -> tuple[str, ...]:
     return roles
 
 
+def _name(text: str) -> str:
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError("a name holds printable characters only")
+    return text
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m api.keys", description=__doc__)
     parser.add_argument("--file", type=Path, help="default: CARDIOWATCH_KEYS_FILE")
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("create", help="make a key and print it, once")
-    create.add_argument("--name", required=True, help="who will use it, as `dashboard`")
+    create.add_argument("--name", required=True, type=_name, help="who will use it, as `dashboard`")
     create.add_argument("--roles", required=True, type=_roles, help=", ".join(ROLES))
     commands.add_parser("list", help="id, roles, age and name of each key; never the key")
     revoke = commands.add_parser("revoke", help="take a key away")
@@ -65,6 +71,11 @@ def _revoke(path: Path, key_id: str) -> None:
     print(f"Key {key_id} is revoked")
 
 
+def _escaped(line: str) -> str:
+    """Show what would move a terminal's cursor or forge a line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def main() -> int:
     """Do what was asked; return the exit code."""
     options = _parse()
@@ -76,7 +87,7 @@ def main() -> int:
             _revoke(path, options.id)
         else:
             for key in read(path):
-                print(f"{key.id}  {','.join(key.roles):28}  {key.created_at}  {key.name}")
+                print(_escaped(f"{key.id}  {','.join(key.roles):28}  {key.created_at}  {key.name}"))
     except ValueError as error:  # KeysError and SettingsError
         print(error, file=sys.stderr)
         return 1

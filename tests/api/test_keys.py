@@ -367,6 +367,7 @@ def test_the_program_prints_a_key_once_and_lists_without_it(keys_file: Path) -> 
     [
         (["revoke", "12345678"], "no such key"),
         (["create", "--name", "a", "--roles", "root"], "predict, read, outcome, admin"),
+        (["create", "--name", "a\nb", "--roles", "read"], "printable"),
     ],
 )
 def test_what_the_program_cannot_do_it_says(
@@ -377,6 +378,15 @@ def test_what_the_program_cannot_do_it_says(
 
     assert ended.returncode != 0
     assert says in ended.stderr
+
+
+def test_a_name_that_was_written_by_hand_forges_no_line_of_the_list(keys_file: Path) -> None:
+    with changed(keys_file) as keys:
+        keys.append(make("wärd\n\x1b[2K12345678  admin", ("read",))[0])
+    listed = run("-m", "api.keys", "list", keys_file=keys_file).stdout
+
+    assert len(listed.splitlines()) == 1
+    assert r"\n\x1b[2K12345678" in listed
 
 
 def test_in_kubernetes_the_service_starts_with_postgresql_only(
