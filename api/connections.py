@@ -219,7 +219,8 @@ class Connection(HttpToolsProtocol):
     def _stay_with_http(self, rest: bytes | memoryview) -> None:
         """Read the body of a request that offers another protocol, as Java's own client does.
 
-        The parser leaves a body to that protocol, so another one is told only how long it is.
+        The parser leaves a body to that protocol, so another one is told only how long it is, and
+        that nothing comes after it.
         """
         cycle = self.cycle
         cycle.keep_alive = False
@@ -233,7 +234,9 @@ class Connection(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(only_body)
         head = b"".join(b"%s: %s\r\n" % header for header in lengths)
         try:
-            self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n%s" % (head, rest))
+            self.parser.feed_data(
+                b"POST / HTTP/1.1\r\nconnection: close\r\n%s\r\n%s" % (head, rest)
+            )
         except httptools.HttpParserError:
             self._refuse(_NOT_HTTP)
 
