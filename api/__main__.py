@@ -11,6 +11,7 @@ import tempfile
 import uvicorn
 
 import logs
+from api import room
 from api.keyring import KeysError, read
 from db.engine import DatabaseUnavailable
 from db.seals import SealError, key_for
@@ -84,6 +85,7 @@ def _serve(settings: Settings) -> int:
     # uvicorn drains on SIGTERM and then raises it again, for whoever handled it before: to have
     # ended as asked is success.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    room.allow_files()
     uvicorn.run(
         "api.main:create_app",
         factory=True,

@@ -11,6 +11,9 @@ import socket
 import struct
 import time
 from functools import cache, lru_cache
+from heapq import nsmallest
+from itertools import count
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
@@ -20,6 +23,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from api import room
 from api.cycles import Cycle
 from api.errors import MEDIA_TYPE, Problem
 from api.metrics import REFUSALS
@@ -45,6 +49,9 @@ _KEPT_MAX = 8 * 1024 * 1024
 _kept = 0
 
 _OPEN: WeakSet[Connection] = WeakSet()
+_MOST = room.most()
+_STEP = _MOST // 16
+_made = count(1)
 
 
 async def watch() -> None:
@@ -57,13 +64,24 @@ async def watch() -> None:
                 await asyncio.sleep(0)  # others are answered between two of a thousand
 
 
+def _make_room() -> None:
+    """Close those that have been idle longest, until the next `_STEP` have room."""
+    surplus = len(_OPEN) + _STEP - _MOST
+    if surplus > 0:
+        idle = [connection for connection in _OPEN if connection.is_idle()]
+        for connection in nsmallest(surplus, idle, key=attrgetter("idle_since")):
+            connection.transport.close()
+
+
 class Connection(HttpToolsProtocol):
     """One connection of a caller."""
 
     cycle: Cycle
     _running: Cycle | None = None
     """What is being answered; of requests sent in a row uvicorn's `cycle` is the last."""
-    _since = _idle_since = 0.0
+    _since = 0.0
+    idle_since = 0.0
+    """When the last answer was out, or the connection was made."""
     _awaited: object = None
     _untaken = 0
     _fruitless = 0
@@ -74,7 +92,10 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the transport, and this connection in view."""
         super().connection_made(transport)
+        self.idle_since = time.monotonic()
         _OPEN.add(self)
+        if next(_made) % _STEP == 0:  # each costs a look at all of them
+            _make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -184,7 +205,7 @@ class Connection(HttpToolsProtocol):
             self._read_on(self._rest)
         if not self._rest and not self.pipeline:
             self.flow.resume_reading()
-            self._idle_since = time.monotonic()
+            self.idle_since = time.monotonic()
 
     def _head_is_next(self) -> bool:
         return self.cycle is None or not self.cycle.more_body
@@ -243,7 +264,11 @@ class Connection(HttpToolsProtocol):
     def look(self, now: float) -> bool:
         """Close the connection when it has waited too long for its caller, and say so."""
         awaited = self._what_is_awaited()
-        if self._is_idle() and now - self._idle_since > self.timeout_keep_alive:
+        if (
+            self.cycle is not None
+            and self.is_idle()
+            and now - self.idle_since > self.timeout_keep_alive
+        ):
             self.transport.close()
             return True
         if awaited is None or awaited is not self._awaited:
@@ -257,9 +282,10 @@ class Connection(HttpToolsProtocol):
             self._refuse(_TOO_SLOW, silently=awaited is self)
         return True
 
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
+        """Say whether nothing is under way: nothing was asked yet, or all of it is answered."""
         cycle = self.cycle
-        return cycle is not None and cycle.response_complete and self.scope is cycle.scope
+        return cycle is None or (cycle.response_complete and self.scope is cycle.scope)
 
     def _what_is_awaited(self) -> object:
         """Return what the caller is to do next, another object each time; None = nothing."""

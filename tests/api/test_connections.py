@@ -25,7 +25,7 @@ from api.cycles import reply
 from api.errors import Problem
 from db.migrate import migrate
 from tests.api.conftest import PATIENT
-from tests.programs import free_port, running, wait_for
+from tests.programs import free_port, run, running, wait_for
 
 LATEST_S = 15.0
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -422,6 +422,65 @@ def test_an_export_that_cannot_go_on_is_cut_off_and_the_reason_is_one_line(
     (line,) = printed.splitlines()
     assert "an export was cut off" in line
     assert "It is gone." in line
+
+
+def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_busy_one_is_not(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    soon = "import api.__main__ as program; program.KEEP_ALIVE_S = 2; program.main()"
+    with running("-c", soon, api_port=port, database_url=url, model_dir=model_dir) as api:
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
+        with contextlib.closing(connect(port)) as idle, contextlib.closing(connect(port)) as busy:
+            idle.sendall(READ)
+            assert answer(idle)[0] == 200
+            idle.setblocking(False)
+            for _ in range(12):  # 6 s
+                busy.sendall(READ)
+                assert answer(busy)[0] == 200
+                time.sleep(0.5)
+
+            assert idle.recv(1) == b""
+
+
+def test_idle_connections_make_room_for_others_the_longest_idle_first(
+    tmp_path: Path, model_dir: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    few = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)); "
+        "import api.__main__ as program; program.main()"
+    )
+    with (
+        running("-c", few, api_port=port, database_url=url, model_dir=model_dir) as api,
+        contextlib.ExitStack() as opened,
+    ):
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
+        kept = []
+        for _ in range(400):
+            kept.append(opened.enter_context(contextlib.closing(connect(port))))
+            kept[-1].sendall(READ)
+            assert answer(kept[-1])[0] == 200
+        kept[-1].sendall(READ)
+        assert answer(kept[-1])[0] == 200
+
+        assert kept[0].recv(1) == b""
+        reply = httpx.post(f"http://127.0.0.1:{port}/predict", json=PATIENT, trust_env=False)
+        assert reply.status_code == 200
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may() -> None:
+    lines = (
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (200, {hard})); "
+        "from api import room; room.allow_files(); print(room.most())"
+    )
+    found = [int(run("-c", lines.format(hard=hard)).stdout) for hard in (300, 10_000)]
+
+    assert found == [300 - 64, 4096]
 
 
 def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_busy_one_is_not(
