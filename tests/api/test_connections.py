@@ -481,24 +481,3 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_may() -> None:
     found = [int(run("-c", lines.format(hard=hard)).stdout) for hard in (300, 10_000)]
 
     assert found == [300 - 64, 4096]
-
-
-def test_an_idle_connection_is_closed_after_the_keep_alive_and_a_busy_one_is_not(
-    tmp_path: Path, model_dir: Path
-) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    port = free_port()
-    soon = "import api.__main__ as program; program.KEEP_ALIVE_S = 2; program.main()"
-    with running("-c", soon, api_port=port, database_url=url, model_dir=model_dir) as api:
-        wait_for(f"http://127.0.0.1:{port}/readyz", api)
-        with contextlib.closing(connect(port)) as idle, contextlib.closing(connect(port)) as busy:
-            idle.sendall(READ)
-            assert answer(idle)[0] == 200
-            idle.setblocking(False)
-            for _ in range(12):  # 6 s
-                busy.sendall(READ)
-                assert answer(busy)[0] == 200
-                time.sleep(0.5)
-
-            assert idle.recv(1) == b""
