@@ -34,7 +34,7 @@ def judge(page: AppTest, lines: list[str], name: str = "new.csv") -> str:
 
 def test_clean_patients_may_enter_and_the_page_says_what_that_is_worth(served: AppTest) -> None:
     said = judge(served, SOME)
-    assert r"new.csv: May enter training" in said
+    assert r"new\.csv: May enter training" in said
     assert "61 labels" in said
     assert "In batches of 50, " in said
 
@@ -87,7 +87,7 @@ def test_where_the_training_patients_are_not_at_hand_the_page_says_so(
     assert not served.exception
     assert not served.file_uploader
     said = shown(served)
-    assert "The model in use was trained on ours.csv" in said
+    assert "The model in use was trained on ours\\.csv" in said
     assert "a run of your own is made with heart.csv" in said
 
 
