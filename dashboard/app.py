@@ -133,6 +133,11 @@ class WithoutMessages(logging.Filter):
         return True
 
 
+def _is_no_refused_session(record: logging.LogRecord) -> bool:
+    """Tell whether to keep a line; uvicorn calls a refused WebSocket an error of ours."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
 def show_error(_: Exception) -> bool:
     """Show the calm screen for an error that no page expected."""
     st.error(general.UNEXPECTED, title=general.UNEXPECTED_TITLE)
@@ -151,6 +156,7 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     # Streamlit gives uvicorn's loggers back the lines that `access_log=False` took away.
     for logger in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refused_session)
     gc.collect()
     gc.freeze()
     yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -34,6 +35,7 @@ OF_A_PAGE = frozenset(
 
 _UPLOADS = "/_stcore/upload_file/"
 _OF_STREAMLIT = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
+_HALF_AN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _LOOKED_FOR = ("/_stcore/health", "/_stcore/host-config")
 _FILES = ("/media/", _UPLOADS)
 _FOREIGN = PlainTextResponse("Sessions are for the pages of this address.", 403)
@@ -75,7 +77,7 @@ class RequestFilter:
             return _LOG_IN
         if path.startswith(_UPLOADS):
             return self._take_file
-        return _TO_THE_OVERVIEW if _is_below_a_page(scope) else self.app
+        return _TO_THE_OVERVIEW if _stays_blank(scope) else self.app
 
     async def _hear_page(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_from_page() -> Message:
@@ -106,15 +108,18 @@ class RequestFilter:
         return is_recent(claims) and bool(self.people.pages(claims))
 
 
-def _is_below_a_page(scope: Scope) -> bool:
+def _stays_blank(scope: Scope) -> bool:
     """Tell whether nothing is at an address where Streamlit would send a page that stays blank.
 
-    Its scripts are at `./static/...`, so the slashes that the browser sees count. Below the address
-    of a page a browser first looks for the server and needs a 404 to look elsewhere.
+    Its scripts are at `./static/...`, so the slashes that the browser sees count; and they stop at
+    what is no percent-encoded UTF-8. Below the address of a page a browser first looks for the
+    server and needs a 404 to look elsewhere.
     """
-    path = scope["path"]
-    return scope["raw_path"].rstrip(b"/").count(b"/") > 1 and not (
-        path.startswith(_OF_STREAMLIT) or path.endswith(_LOOKED_FOR)
+    path, seen = scope["path"], scope["raw_path"]
+    if path.startswith(_OF_STREAMLIT) or path.endswith(_LOOKED_FOR):
+        return False
+    return (
+        seen.rstrip(b"/").count(b"/") > 1 or "\ufffd" in path or bool(_HALF_AN_ESCAPE.search(seen))
     )
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -89,10 +91,19 @@ def test_an_address_of_no_page_leads_to_the_overview(address: str, path: str) ->
     assert (answer.status_code, answer.headers["location"]) == (302, "/")
 
 
+@pytest.mark.parametrize("path", ["%", "%2", "%%7Bx", "100%-x", "%ff", "x%C3"])
+def test_an_address_that_cannot_be_decoded_does_too(address: str, path: str) -> None:
+    with closing(HTTPConnection(address.removeprefix("http://"))) as caller:
+        caller.request("GET", f"/{path}")
+        answer = caller.getresponse()
+    assert (answer.status, answer.headers["location"]) == (302, "/")
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("predictions", 200), ("nowhere", 200), ("a%2fb", 200), ("predictions/", 301),
+        ("predictions", 200), ("nowhere", 200), ("a%2fb", 200), ("pr%C3%A9", 200),
+        ("predictions/", 301),
         ("predictions/_stcore/health", 404), ("predictions/_stcore/host-config", 404),
     ],
 )  # fmt: skip
@@ -162,6 +173,16 @@ def test_our_own_pages_open_one_also_behind_a_proxy(
 
 def test_there_is_no_other_socket(address: str) -> None:
     assert open_session(address, address, path="/stream").status_code == 403
+
+
+def test_who_is_refused_writes_nothing_into_our_log() -> None:
+    port = free_port()
+    with running("-m", "dashboard", dashboard_port=port) as dashboard:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/_stcore/health", dashboard)
+        assert open_session(address, "http://evil.example").status_code == 403
+        dashboard.terminate()
+        assert dashboard.communicate(timeout=40)[0] == ""
 
 
 def test_the_error_of_a_page_is_logged_without_its_message() -> None:
