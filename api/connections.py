@@ -11,13 +11,9 @@ import socket
 import struct
 import time
 from functools import cache, lru_cache
-from heapq import nsmallest
-from itertools import count
-from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
-from weakref import WeakSet
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -34,7 +30,6 @@ HEAD_MAX = 16 * 1024
 PATIENCE_S = 10.0
 """Within it a request must have come whole, and something of a waiting answer must be taken."""
 
-_LOOK_S = 1.0
 _READ_MAX = 256_000
 """Bytes that uvloop reads at once."""
 
@@ -47,30 +42,6 @@ _AHEAD_MAX = 16
 _KEPT_MAX = 8 * 1024 * 1024
 """Bytes that wait unparsed, of all connections together."""
 _kept = 0
-
-_OPEN: WeakSet[Connection] = WeakSet()
-_MOST = room.most()
-_STEP = _MOST // 16
-_made = count(1)
-
-
-async def watch() -> None:
-    """Look at every connection again and again, and close those that keep us waiting."""
-    while True:
-        await asyncio.sleep(_LOOK_S)
-        now = time.monotonic()
-        for connection in list(_OPEN):
-            if connection.look(now):
-                await asyncio.sleep(0)  # others are answered between two of a thousand
-
-
-def _make_room() -> None:
-    """Close those that have been idle longest, until the next `_STEP` have room."""
-    surplus = len(_OPEN) + _STEP - _MOST
-    if surplus > 0:
-        idle = [connection for connection in _OPEN if connection.is_idle()]
-        for connection in nsmallest(surplus, idle, key=attrgetter("idle_since")):
-            connection.transport.close()
 
 
 class Connection(HttpToolsProtocol):
@@ -93,13 +64,11 @@ class Connection(HttpToolsProtocol):
         """Keep the transport, and this connection in view."""
         super().connection_made(transport)
         self.idle_since = time.monotonic()
-        _OPEN.add(self)
-        if next(_made) % _STEP == 0:  # each costs a look at all of them
-            _make_room()
+        room.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        _OPEN.discard(self)
+        room.leave(self)
         self._keep(b"")
         if self._running is not None:
             self._running.disconnected = True

@@ -20,13 +20,13 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api import openapi, uses
 from api.bodies import HEADERS, Disconnected
-from api.connections import watch
 from api.drain import closing, drain_on_sigterm
 from api.errors import FieldError, Problem, bug, invalid, note
 from api.pace import Pace
 from api.parameters import SENTENCES
 from api.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
 from api.queries import BATCH, PREDICT
+from api.room import watch
 from api.routes import router
 from api.security import KEY_ID, admit
 from api.service import Service
