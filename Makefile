@@ -18,7 +18,7 @@ run: $(VENV)/.run ## set up everything, start the API and the dashboard, print t
 test: $(VENV)/.dev .venv-fuzz/.ready ## set up the tests' parts and run lint and all tests
 	@tests/parts.sh
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev ## format check, lint, types, architecture, bandit, licences
 	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)
@@ -46,7 +46,7 @@ soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow ca
 	@$(PY) -m perf.crash --kills 50 --signal TERM
 	@$(PY) -m perf.rollout --rollouts 20
 	@$(PY) -m pipeline.calibrate
-	@SOAK=1 $(PY) -m pytest tests/db/test_verify.py
+	@SOAK=1 $(PY) -m pytest tests/db/test_verify.py tests/db/test_junk.py
 ifdef POSTGRES_URL
 	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
 	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"

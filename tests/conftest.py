@@ -20,6 +20,18 @@ SHARED = ROOT.parent / "shared" / "data"
 pytest_plugins = ["tests.postgres"]
 
 
+_BESIDE = ("dashboard", "db", "pipeline")
+"""Folders whose tests, file by file, run beside those that look at servers and browsers."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the tests between two processes (`-n 2 --dist loadgroup`): most of them wait."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        group = str(item.path) if folder in _BESIDE else "servers"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_this_machine() -> None:
     for name in [name for name in os.environ if name.startswith("CARDIOWATCH_")]:
