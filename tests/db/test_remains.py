@@ -1,0 +1,106 @@
+"""What is not known, or left behind, is said, and never passed over."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from db.engine import DatabaseUnavailable, connect, session
+from db.erase import clear, erase
+from db.heads import heads_file
+from db.log import only_writer
+from db.migrate import migrate
+from db.retention import expire
+from db.rollup import in_own_transactions
+from db.seals import SealError, SealKey, key_for
+from db.verify import report, verify
+from tests.db.rows import row, running_log
+from tests.programs import run
+
+
+def write(url: str, key: SealKey, times: int = 1) -> Path:
+    """Write as so many writers, one after the other; return the heads."""
+    heads = heads_file(key, None)
+    assert heads is not None
+
+    async def write_once() -> None:
+        async with running_log(url, key=key, heads=heads) as log:
+            await log.append([row(patient=key.patient("bed 7")), row()])
+
+    for _ in range(times):
+        asyncio.run(write_once())
+    return heads
+
+
+def test_heads_that_name_nobody_are_refused(sqlite_url: str, key: SealKey) -> None:
+    write(sqlite_url, key).write_text("")
+    assert key.path is not None
+    with pytest.raises(SealError, match="name no writer"):
+        verify(sqlite_url, key, [heads_file(key, None) or key.path])
+
+
+def test_a_writer_that_the_heads_leave_out_is_named(sqlite_url: str, key: SealKey) -> None:
+    heads = write(sqlite_url, key, times=2)
+    heads.write_text(heads.read_text().splitlines()[0] + "\n")
+    verdict = verify(sqlite_url, key, [heads])
+    assert (verdict.findings, verdict.without_head) == ([], [2])
+    assert "newest rows of writer 2 were removed" in report(verdict, with_heads=True)[-1]
+
+
+def test_what_a_reader_keeps_of_an_erased_patient_is_said(
+    sqlite_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.erase._CLEAR_PAUSE_S", 0)
+    write(sqlite_url, key)
+    engine = connect(sqlite_url, answer_s=0.1)
+    with session(connect(sqlite_url, read_only=True)) as reader:
+        reader.exec_driver_sql("BEGIN")
+        reader.exec_driver_sql("SELECT * FROM predictions").all()
+        assert erase(engine, key, "bed 7") == 1
+        with pytest.raises(DatabaseUnavailable):
+            clear(engine)
+    clear(engine)
+
+
+def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path: Path) -> None:
+    migrate(sqlite_url, lambda _: None)
+    with session(connect(sqlite_url)) as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    lock = only_writer(connect(sqlite_url))
+    assert lock is not None
+    with (tmp_path / "log.db").open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(b"\xff" * 4096)
+    with closing(lock):
+        ended = run("-m", "db.repair", database_url=sqlite_url)
+    assert ended.returncode == 1
+    assert "Another process writes to" in ended.stderr
+    assert not list(tmp_path.glob("log.db.damaged-*"))
+
+
+def test_a_key_that_is_a_link_to_nothing_is_an_error(sqlite_url: str, tmp_path: Path) -> None:
+    (tmp_path / "log.db.key").symlink_to(tmp_path / "not mounted")
+    with pytest.raises(SealError, match="cannot be read"):
+        key_for(sqlite_url, None)
+
+
+def test_retention_passes_over_a_partition_that_is_no_day(postgres_url: str, key: SealKey) -> None:
+    write(postgres_url, key)
+    with session(connect(postgres_url)) as connection:
+        connection.exec_driver_sql("CREATE TABLE rest PARTITION OF predictions DEFAULT")
+    read = connect(postgres_url, read_only=True)
+    now = datetime(2126, 1, 1, tzinfo=UTC)
+    assert expire(read, in_own_transactions(connect(postgres_url)), now, 30, key) == 2
+    read.dispose()
+
+
+@pytest.mark.parametrize("program", ["db.verify", "db.erase"])
+def test_an_address_that_is_none_is_one_sentence(program: str) -> None:
+    arguments = ["--patient", "x"] if program == "db.erase" else []
+    ended = run("-m", program, *arguments, database_url="foo")
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
