@@ -38,7 +38,7 @@ _ROWS = 1_000  # fetched at once
 Of = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 """Turns the column that holds a prediction's id into a condition."""
 
-ID_OF = ((predictions, predictions.c.id), (outcomes, outcomes.c.prediction_id))
+_ID_OF = ((predictions, predictions.c.id), (outcomes, outcomes.c.prediction_id))
 """The tables of entries, each with its column of a prediction's id."""
 
 _NO_TIME = "timestamptz '0001-01-01 00:00Z'"
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     seal: bytes | None
     wrong: str
     """What is wrong with the entry by itself; "" = nothing."""
-    version: Any = None
+    version: str | None = None
     """A prediction's `model_version`; None = this is an outcome."""
 
 
@@ -76,7 +76,7 @@ def entries(connection: Connection, of: Of | None = None) -> Iterator[Entry]:
 def count_unsealed(connection: Connection, of: Of | None = None, *, after: str = "") -> int:
     """Count the predictions and outcomes without a seal; `after` = only with ids from there on."""
     found = 0
-    for table, prediction_id in ID_OF:
+    for table, prediction_id in _ID_OF:
         wanted = select(func.count(literal_column("1"))).select_from(table)
         wanted = wanted.where(table.c.writer.is_(None))
         if of is not None:

@@ -35,7 +35,7 @@ class Verdict:
     counts: Counter[str] = field(default_factory=Counter)
     """Of predictions, outcomes, unsealed rows, and removed entries by reason."""
     writers: int = 0
-    versions: set[Any] = field(default_factory=set)
+    versions: set[str] = field(default_factory=set)
     """Of the models that made the predictions."""
     without_head: list[int] = field(default_factory=list)
     """Writers that the heads do not name: whether their newest entries are there is not known."""
@@ -173,7 +173,7 @@ def _check_models(connection: Connection, verdict: Verdict) -> None:
         kept.add(row.version)
         if not _is_version(row.version, row.scorecard):
             verdict.findings.append(f"model {row.version}: its scorecard was altered")
-    for gone in sorted(map(str, verdict.versions - kept)):
+    for gone in sorted(verdict.versions - kept):
         verdict.findings.append(f"model {gone}: its scorecard is gone")
 
 

@@ -123,17 +123,12 @@ def test_what_was_altered_stays_a_finding_when_it_expires(
     url: str, key: SealKey, heads: Path, alter: Callable[[Connection], None]
 ) -> None:
     with transaction(connect(url)) as connection:
-        _days_for(connection)
         alter(connection)
     assert verify(url, key, [heads]).findings
 
     assert expire_all(url, key) >= 4
 
     assert verify(url, key, [heads]).findings
-
-
-def _days_for(connection: Connection) -> None:
-    """Nothing to do: the rows of long ago have made the day of those that are put there."""
 
 
 def test_what_was_not_altered_expires_without_a_finding(
