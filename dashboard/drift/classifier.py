@@ -12,7 +12,7 @@ from dashboard.drift import charts
 from dashboard.drift.reading import Array, Comparison, Span
 from dashboard.jobs import Job, State
 from dashboard.texts import drift as texts
-from dashboard.texts import poisoning
+from dashboard.texts import general
 
 _FUNCTION = "pipeline.drift.classifier:run_job"
 _PERMUTATIONS = 99
@@ -47,7 +47,7 @@ def _start(found: Comparison, asked: tuple[Span, str]) -> None:
         )
     except jobs.Busy:
         st.session_state["classifier_job"] = None
-        st.toast(poisoning.BUSY)
+        st.toast(general.CALCULATING)
         return
     st.session_state["classifier_job"], st.session_state["classifier_of"] = job, asked
 

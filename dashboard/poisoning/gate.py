@@ -12,7 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from dashboard import jobs, load, login, patients, widgets
 from dashboard.jobs import Job, State
 from dashboard.texts import gate as texts
-from dashboard.texts import poisoning
+from dashboard.texts import general, poisoning
 
 _JOB = "gate_job"
 _NAME = "gate_name"
@@ -73,7 +73,7 @@ def _start(file: UploadedFile | None, coding: str) -> None:
             _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard
         )
     except jobs.Busy:
-        st.warning(poisoning.BUSY)
+        st.warning(general.CALCULATING)
         return
     st.session_state[_NAME] = file.name
     st.rerun()

@@ -169,7 +169,7 @@ def _start() -> None:
     try:
         st.session_state[_JOB] = jobs.pool.submit(_FUNCTION, **chosen)
     except jobs.Busy:
-        st.toast(texts.BUSY)
+        st.toast(general.CALCULATING)
 
 
 def _forget() -> None:

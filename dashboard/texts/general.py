@@ -27,6 +27,7 @@ LOG_OUT = "Log out"
 NO_ROLE = (
     "You are logged in, and none of your groups has a role here. Ask who runs the service for one."
 )
+CALCULATING = "Other calculations, yours or of others, come first; try again in a minute."
 LOG_BUSY_TITLE = "The answer could not be put on record"
 LOG_BUSY = (
     "Every estimate is written to the log before it is shown, and the log does not take it at the "

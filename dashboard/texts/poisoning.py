@@ -97,7 +97,6 @@ def other_data(trained_on: str, here: str) -> str:
     )
 
 
-BUSY = "Other calculations, yours or of others, come first; try again in a minute."
 FAILED = (
     "The calculation ended without a result. Run it again; if it stays, tell who runs the service."
 )
