@@ -43,10 +43,14 @@ class ResultsReader:
             wanted = wanted.where(rejections.c.minute >= since.replace(second=0, microsecond=0))
         return self._rows(wanted)
 
-    def reports(self, *, kind: str = MONITORING, limit: int = 50) -> list[dict[str, Any]]:
+    def reports(
+        self, *, kind: str = MONITORING, source: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
         """Return the newest reports of a kind: id, recorded_at, format, report (as data)."""
         columns = [reports.c[name] for name in ("id", "recorded_at", "format", "report")]
         wanted = select(*columns).where(reports.c.kind == kind)
+        if source is not None:
+            wanted = wanted.where(reports.c.source == source)
         return self._results(wanted.order_by(reports.c.id.desc()).limit(limit), "report")
 
     def passes(self, *, source: str | None = None, limit: int = 50) -> list[dict[str, Any]]:

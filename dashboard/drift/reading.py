@@ -167,12 +167,16 @@ def comparison(of: Span, reference: str) -> Comparison:
     return Comparison(then, now, result, drift.risk_change(then.probability, now.probability))
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=5, show_spinner=False)
 def history(source: str) -> list[Day]:
-    """Return what the monitor found about a source, oldest first."""
-    kept = load.reader().reports(limit=_DAYS)
-    found = [row["report"] for row in kept if row["format"] == _FORMAT]
-    days = [_day(report) for report in found if report.get("source") == source]
+    """Return what the monitor found about a source, oldest first; a new pass is in it at once."""
+    newest = load.reader().reports(source=source, limit=1)
+    return _history(source, newest[0]["id"]) if newest else []
+
+
+@st.cache_data(ttl=_FRESH_S, max_entries=5, show_spinner=False)
+def _history(source: str, newest: str) -> list[Day]:
+    kept = load.reader().reports(source=source, limit=_DAYS)
+    days = [_day(row["report"]) for row in kept if row["format"] == _FORMAT]
     return sorted(days, key=lambda day: day.until)
 
 

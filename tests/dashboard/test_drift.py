@@ -173,6 +173,17 @@ def test_the_history_says_since_when_and_leads_from_an_alarm_to_its_requests(
     assert "since=" in behind.proto.query_string
 
 
+def test_a_pass_of_this_moment_is_in_the_history_and_those_of_other_sources_are_not(
+    pages: AppTest, log_url: str
+) -> None:
+    store(log_url, training(), ago=timedelta(hours=2))
+    keep_pass(log_url, 1, training(), source="replay")
+    page = opened(pages)
+    assert "`make monitor`" in shown(page)
+    keep_pass(log_url, 0, training(), source="live")
+    assert "0 alarms in 1 day." in shown(page.run())
+
+
 def test_without_a_monitoring_pass_it_says_how_to_make_one(pages: AppTest, write: Write) -> None:
     write(1)
     assert "`make monitor`" in shown(opened(pages))
