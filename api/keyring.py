@@ -70,15 +70,22 @@ def read(path: Path) -> list[Key]:
     KeysError
         It is missing, or not what `python -m api.keys` writes.
     """
+    keys: list[Key] = []
+    where = ""
     try:
-        return [_key(entry) for entry in json.loads(path.read_text("utf-8"))["keys"]]
+        for entry in json.loads(path.read_text("utf-8-sig"))["keys"]:
+            where = f" (key {len(keys) + 1} of it is none)"
+            keys.append(_key(entry))
+        return keys
     except OSError as error:
         raise KeysError(
             f"The keys in {path} cannot be read ({error.strerror}): make one with "
             "python -m api.keys create"
         ) from None
     except Exception:  # whatever is wrong with it, RecursionError too, must let nobody in
-        raise KeysError(f"{path} is not a file of keys: write it with python -m api.keys") from None
+        raise KeysError(
+            f"{path} is not a file of keys{where}: write it with python -m api.keys"
+        ) from None
 
 
 def _key(entry: Mapping[str, Any]) -> Key:
@@ -175,8 +182,8 @@ class Keyring:
             logger.error("nobody is let in: %s", error)
             self._broken, self._keys = error, {}
             return
-        self._broken = None
         self._keys = {key.id: (bytes.fromhex(key.sha256), key) for key in keys}
+        self._broken = None  # last: other threads ask meanwhile
 
     def _stamp(self) -> tuple[int, int, int, int] | None:
         """Return what changes with file or mode; through links, as Kubernetes swaps them."""

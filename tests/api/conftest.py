@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.keyring import changed, make
 from api.main import create_app
 from db.migrate import migrate
 from settings import Settings
@@ -51,3 +52,33 @@ def sqlite_client(tmp_path: Path, model_dir: Path) -> Iterator[TestClient]:
     app = create_app(Settings(database_url=url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+def add_key(path: Path, *roles: str) -> dict[str, str]:
+    """Make a key and return the header that carries it."""
+    with changed(path) as keys:
+        key, text = make("a test", roles)
+        keys.append(key)
+    return {"Authorization": f"Bearer {text}"}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, model_dir: Path, keys_file: Path) -> Iterator[Callable[[], TestClient]]:
+    """The service with the keys that are in the file when it is first asked for."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    opened: list[TestClient] = []
+
+    def client() -> TestClient:
+        settings = Settings(database_url=url, model_dir=model_dir, keys_file=keys_file)
+        opened.append(TestClient(create_app(settings), base_url="http://api:8000"))
+        return opened[-1].__enter__()
+
+    yield client
+    for client_ in opened:
+        client_.__exit__(None, None, None)

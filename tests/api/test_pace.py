@@ -16,8 +16,7 @@ from api.main import create_app
 from api.pace import BURST_S, Pace
 from db.migrate import migrate
 from settings import Settings
-from tests.api.conftest import PATIENT
-from tests.api.test_keys import add
+from tests.api.conftest import PATIENT, add_key
 
 
 @pytest.fixture
@@ -61,14 +60,9 @@ def test_a_slow_rate_says_how_long_to_wait(clock: list[float]) -> None:
 
 
 @pytest.fixture
-def keys_file(tmp_path: Path) -> Path:
-    return tmp_path / "keys.json"
-
-
-@pytest.fixture
 def paced(tmp_path: Path, model_dir: Path, keys_file: Path) -> Iterator[TestClient]:
     """The service where a key may ask twice a second."""
-    add(keys_file, "read")
+    add_key(keys_file, "read")
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
     settings = Settings(database_url=url, model_dir=model_dir, keys_file=keys_file, key_rate=2)
@@ -79,7 +73,7 @@ def paced(tmp_path: Path, model_dir: Path, keys_file: Path) -> Iterator[TestClie
 def test_who_asks_too_often_is_told_to_come_back_and_others_are_not(
     paced: TestClient, keys_file: Path
 ) -> None:
-    busy, quiet = add(keys_file, "predict"), add(keys_file, "predict")
+    busy, quiet = add_key(keys_file, "predict"), add_key(keys_file, "predict")
     paced.app.service.keys._next_look = 0  # type: ignore[attr-defined]
 
     replies = [paced.post("/predict", json=PATIENT, headers=busy) for _ in range(12)]
@@ -94,7 +88,7 @@ def test_who_asks_too_often_is_told_to_come_back_and_others_are_not(
 
 
 def test_what_a_key_may_not_do_counts_too(paced: TestClient, keys_file: Path) -> None:
-    reader = add(keys_file, "read")
+    reader = add_key(keys_file, "read")
     paced.app.service.keys._next_look = 0  # type: ignore[attr-defined]
 
     replies = [paced.post("/predict", json=PATIENT, headers=reader) for _ in range(12)]
@@ -109,7 +103,7 @@ def test_each_read_is_written_down_with_the_id_of_the_key_and_nothing_of_its_tex
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reader = add(keys_file, "read")
+    reader = add_key(keys_file, "read")
     paced.app.service.keys._next_look = 0  # type: ignore[attr-defined]
     lines = logging.getLogger("cardiowatch.uses")
     monkeypatch.setattr(lines, "propagate", True)

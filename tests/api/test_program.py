@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -127,3 +128,14 @@ def test_what_was_answered_before_sigkill_is_in_the_log(model_dir: Path, url: st
         service.wait(30)
 
     assert set(answered) <= logged(url)
+
+
+def test_in_kubernetes_the_service_starts_with_postgresql_only(
+    model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    ended = run("-m", "api", model_dir=model_dir)
+
+    assert ended.returncode == 1
+    assert "PostgreSQL" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

@@ -14,7 +14,6 @@ import db.counts
 import db.rollup
 from db.counts import plan
 from db.marks import DAY, FIVE_MINUTES, HOUR
-from db.migrate import migrate
 from db.queries import Reader
 from db.tables import PREDICTION_COLUMNS
 from pipeline.schema import FEATURES
@@ -25,16 +24,7 @@ WHENCE = ("live", "what-if")
 VERSIONS = ("v1", "v2")
 
 
-@pytest.fixture(autouse=True)
-def _no_window_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests have few rows and are about the rollups."""
-    monkeypatch.setattr(db.counts, "SMALL_MAX", 0)
-
-
-@pytest.fixture
-def url(database_url: str) -> str:
-    migrate(database_url, lambda _: None)
-    return database_url
+pytestmark = pytest.mark.usefixtures("no_window_is_small")
 
 
 def test_values_are_counted_to_the_step_and_what_is_not_known_too(url: str) -> None:

@@ -18,24 +18,13 @@ from db.engine import connect, session
 from db.inserts import inserter
 from db.log import Log
 from db.marks import DAY, FIVE_MINUTES, HOUR
-from db.migrate import migrate
 from db.rollup import Roller, in_own_transactions
 from db.seals import UNSEALED
 from db.tables import unrolled
 from tests.db.rows import row, running_log, store
 from tests.db.windows import HOUR_LONG, LATER, MINUTE, NOON, at, counts, roll_up, waiting, widths
 
-
-@pytest.fixture(autouse=True)
-def _no_window_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests have few rows and are about the rollups."""
-    monkeypatch.setattr(db.counts, "SMALL_MAX", 0)
-
-
-@pytest.fixture
-def url(database_url: str) -> str:
-    migrate(database_url, lambda _: None)
-    return database_url
+pytestmark = pytest.mark.usefixtures("no_window_is_small")
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,8 @@ def test_a_login_file_reaches_the_dashboard_which_then_asks_for_a_login(stack: S
     login = stack.folder / "var" / "private" / "login.toml"
     login.write_text(LOGIN)
     login.chmod(0o644)
+    with stack.client() as client:
+        assert client.post("/predict", json=PATIENT, params={"source": "synthetic"}).is_success
     up = ("docker", "compose", "up", "--detach", "--wait", "--no-build", "dashboard")
     stack.environment["CARDIOWATCH_LOGIN_FILE"] = "./var/private/login.toml"
     try:

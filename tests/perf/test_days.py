@@ -8,7 +8,7 @@ from tests.programs import run
 
 
 def test_days_are_dropped_and_deleted_and_the_rest_verifies(postgres_server: object) -> None:
-    ended = run("-m", "perf.days", "--rows", "1500", "--more", "2", timeout=180)
+    ended = run("-m", "perf.days", "--rows", "1500", "--more", "2", timeout=600)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     rows = dict(re.findall(r"\| (dropped|deleted) \| (\d+) \|", ended.stdout))

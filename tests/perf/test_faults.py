@@ -28,7 +28,7 @@ KEPT = Result(
 
 def test_a_locked_database_is_honest_refusals_and_then_over(model_dir: Path) -> None:
     ended = run(
-        "-m", "perf.faults", "--quick", "--fault", "locked", model_dir=model_dir, timeout=180
+        "-m", "perf.faults", "--quick", "--fault", "locked", model_dir=model_dir, timeout=600
     )
 
     assert ended.returncode == 0, ended.stderr

@@ -30,7 +30,7 @@ def test_the_slope_is_in_mb_a_million_requests() -> None:
 def test_a_short_run_shows_the_memory_at_each_step(model_dir: Path) -> None:
     ended = run(
         "-m", "perf.memory", "--requests", "200", "--starts", "0",
-        model_dir=model_dir, timeout=180,
+        model_dir=model_dir, timeout=600,
     )  # fmt: skip
 
     assert ended.returncode in (0, 1), ended.stderr  # a cold service is not flat yet

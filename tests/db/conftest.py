@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+import db.counts
+from db.migrate import migrate
+
+
+@pytest.fixture
+def url(database_url: str) -> str:
+    """A migrated log on SQLite and on PostgreSQL."""
+    migrate(database_url, lambda _: None)
+    return database_url
+
+
+@pytest.fixture
+def no_window_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count from the rollups even where a test has few rows."""
+    monkeypatch.setattr(db.counts, "SMALL_MAX", 0)
