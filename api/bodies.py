@@ -17,6 +17,7 @@ HEADERS = "cardiowatch.headers"
 LARGE, LARGE_AT_ONCE = 64 * 1024, 64
 """So many bodies over 64 KiB are taken in at once; each may grow to 1 MiB and come slowly."""
 LARGE_OF_ONE_KEY = LARGE_AT_ONCE // 4
+"""Those of one key, once half of all places are taken."""
 _large: Counter[str] = Counter()
 """By the key that sends them; "" where there are no keys."""
 _BUSY = "Too many large bodies are on their way at once. Nothing was logged; try again."
@@ -68,14 +69,20 @@ async def read_json_body(headers: Headers, receive: Receive, limit: int, key_id:
     return body
 
 
+def _is_full(key_id: str) -> bool:
+    """Say whether a key's caller has to wait, so that others find a place."""
+    all_of_them = _large.total()
+    half = bool(key_id) and all_of_them >= LARGE_AT_ONCE // 2
+    return all_of_them >= LARGE_AT_ONCE or (half and _large[key_id] >= LARGE_OF_ONE_KEY)
+
+
 async def _rest(receive: Receive, limit: int, key_id: str) -> bytes:
     """Return a body that comes in pieces, as long as not too many large ones do."""
     body, is_large = bytearray(), False
     try:
         while len(body) <= limit:
             if not is_large and len(body) > LARGE:
-                of_one = LARGE_OF_ONE_KEY if key_id else LARGE_AT_ONCE
-                if _large.total() >= LARGE_AT_ONCE or _large[key_id] >= of_one:
+                if _is_full(key_id):
                     raise Problem(503, "busy", _BUSY, headers={"Retry-After": "1"})
                 _large[key_id] += 1
                 is_large = True

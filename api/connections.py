@@ -52,7 +52,7 @@ class Connection(HttpToolsProtocol):
     """What is being answered; of requests sent in a row uvicorn's `cycle` is the last."""
     _since = 0.0
     idle_since = 0.0
-    """When the last answer was out, or the connection was made."""
+    """When the last answer was out, or a new connection had its time to ask."""
     _awaited: object = None
     _untaken = 0
     _fruitless = 0
@@ -63,7 +63,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the transport, and this connection in view."""
         super().connection_made(transport)
-        self.idle_since = time.monotonic()
+        self.idle_since = time.monotonic() + room.FIRST_S
         room.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -82,7 +82,7 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
         elif len(data) > HEAD_MAX and self._head_is_next() and b"\r\n\r\n" not in data[:HEAD_MAX]:
             self._refuse(_HEAD_TOO_LARGE)
-        elif len(data) > _PIECE:
+        elif len(data) > _PIECE or data.count(b"\r\n\r\n") > _AHEAD_MAX:
             self._read_on(data)
             self._let_others_send()
         else:
@@ -280,7 +280,6 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem, *, silently: bool = False) -> None:
         """Answer in the application's place, unless it answers already, and hang up."""
-        REFUSALS.labels("connection", str(problem.status)).inc()
         running = self._running
         if running is not None and not running.response_complete:
             if not running.more_body:
@@ -291,6 +290,7 @@ class Connection(HttpToolsProtocol):
         elif running is not None and running.more_body:
             silently = True  # it has its answer
         if not silently:
+            REFUSALS.labels("connection", str(problem.status)).inc()
             self.transport.write(_reply(problem))
         self.transport.close()
 

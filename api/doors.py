@@ -17,8 +17,11 @@ from typing import Any
 
 import uvloop
 
-_UNSENT = 128 * 1024
-"""Bytes that the kernel takes ahead of the network: it would take megabytes for who reads none."""
+_UNSENT = 32 * 1024
+"""Bytes that the kernel takes ahead of the network: it would take megabytes for who reads none.
+
+It asks for more when half are sent, and who takes so few in ten seconds is cut off.
+"""
 
 _FEW, _MANY = 4, 512
 """Let in per round; of several processes at one address none takes all who come together."""

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
-from api import openapi, uses
+from api import metrics, openapi, uses
 from api.bodies import HEADERS, Disconnected
 from api.drain import closing, drain_on_sigterm
 from api.errors import FieldError, Problem, bug, invalid, note
@@ -174,7 +174,8 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=400)  # nobody is there to read it
 
 
-async def _on_bug(_: Request, found: Exception) -> Response:
+async def _on_bug(request: Request, found: Exception) -> Response:
+    metrics.refusals(_route(request), 500).inc()
     return bug(found, REQUEST_ID.get()).response()
 
 

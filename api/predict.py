@@ -175,6 +175,7 @@ class Endpoint:
             return
         except Exception as found:
             request_id = new_id()
+            metrics.refusals(self.route, 500).inc()
             await bug(found, request_id).send(send, request_id)
         else:
             await reply(send, 200, b"application/json", answer)

@@ -20,6 +20,12 @@ _OTHERS = 64
 
 _LOOK_S = 1.0
 
+_REST_S = 1.0
+"""Who had an answer less than that ago is about to ask again, as callers under load do."""
+
+FIRST_S = 0.1
+"""Time for a new connection's first request to be read before it counts as idle."""
+
 
 class Kept(Protocol):
     """A connection as it is looked at here."""
@@ -39,24 +45,35 @@ _made = count(1)
 
 
 def allow_files() -> None:
-    """Raise the limit of open files, as far as this process may, to what `MOST` needs."""
+    """Raise the limit of open files, as far as this process may, to twice what `MOST` needs.
+
+    More callers than `MOST` who are all busy are answered.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, MOST + _OTHERS)), hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * MOST + _OTHERS)), hard))
+
+
+@cache
+def _files() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 @cache
 def most() -> int:
-    """Return how many connections the limit of open files leaves room for."""
-    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(_OTHERS, min(MOST, files - _OTHERS))
+    """Return how many connections are kept that are idle, as far as the limit of files allows."""
+    return max(_OTHERS, min(MOST, _files() - _OTHERS))
 
 
 def enter(connection: Kept) -> None:
-    """Take a connection into view; now and then close others to make room for it."""
+    """Take a connection into view; now and then close others to make room for it.
+
+    Where nobody can go it is closed itself: without files the log could not be read either.
+    """
     _open.add(connection)
-    step = most() // 16
-    if next(_made) % step == 0:  # each costs a look at all of them
-        _make_room(step)
+    if next(_made) % (most() // 16) == 0:  # each costs a look at all of them
+        _make_room()
+    if len(_open) > _files() - _OTHERS // 2:
+        connection.transport.abort()
 
 
 def leave(connection: Kept) -> None:
@@ -64,11 +81,14 @@ def leave(connection: Kept) -> None:
     _open.discard(connection)
 
 
-def _make_room(step: int) -> None:
-    """Close those that have been idle longest, until the next `step` have room."""
+def _make_room() -> None:
+    """Close those that have been idle longest, until a sixteenth of all has room."""
+    step = most() // 16
     surplus = len(_open) + step - most()
     if surplus > 0:
-        idle = [connection for connection in _open if connection.is_idle()]
+        files_end = len(_open) + step > _files() - _OTHERS
+        before = time.monotonic() - (0.0 if files_end else _REST_S)
+        idle = [one for one in _open if one.is_idle() and one.idle_since < before]
         for connection in nsmallest(surplus, idle, key=attrgetter("idle_since")):
             connection.transport.close()
 
@@ -77,6 +97,7 @@ async def watch() -> None:
     """Look at every connection again and again, and close those that keep us waiting."""
     while True:
         await asyncio.sleep(_LOOK_S)
+        _make_room()  # once no file is left nobody enters any more
         now = time.monotonic()
         for connection in list(_open):
             if connection.look(now):

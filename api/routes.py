@@ -102,7 +102,10 @@ def predictions(request: Request, parts: Parts, chosen: Annotated[Filter, Query(
 
 
 def _old_http() -> Problem:
-    detail = "HTTP/1.0 cannot tell a whole export from one that was cut off: ask by HTTP/1.1."
+    detail = (
+        "HTTP/1.0 cannot tell a whole export from one that was cut off: ask by HTTP/1.1, "
+        "as must a proxy between."
+    )
     newer = {"Upgrade": "HTTP/1.1", "Connection": "upgrade"}
     return Problem(426, "http-1.0", detail, headers=newer)
 

@@ -27,6 +27,9 @@ _PASSED_ON = frozenset({
 })  # fmt: skip
 """Headers of proxies, which may call from this machine for somebody elsewhere."""
 
+_DOCUMENT = {b"sec-fetch-mode": b"navigate", b"sec-fetch-dest": b"document"}
+"""What a browser sends for a page in a tab of its own, where another page's scripts see nothing."""
+
 _OWN_SITES = (None, b"same-origin", b"none")
 """None = not a browser, or not of this decade; `none` = an address that somebody typed."""
 
@@ -78,14 +81,15 @@ def admit(
         for a foreign `Host` or page, or through a proxy; 429 when the key asks too often, for what
         it may not do, too; 503 when the keys cannot be read.
     """
+    path = scope["path"]
     if keys is None:
         # HTTP/1.0 is what nginx speaks to us unless it is told otherwise.
         through_proxy = scope["http_version"] != "1.1" or not _PASSED_ON.isdisjoint(headers)
-        place = headers.get(b"host", b""), headers.get(b"origin"), headers.get(b"sec-fetch-site")
+        site = None if _is_link(scope, headers) else headers.get(b"sec-fetch-site")
+        place = headers.get(b"host", b""), headers.get(b"origin"), site
         if through_proxy or not may_call(*place):
             raise _not_local()
         return ""
-    path = scope["path"]
     if path in KEYLESS:
         return ""
     sent = headers.get(b"authorization", b"")
@@ -103,13 +107,22 @@ def admit(
     return key.id
 
 
+def _is_link(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """Say whether somebody followed a link to the documentation, perhaps from another program."""
+    return (
+        scope["method"] == "GET"
+        and scope["path"] == "/docs"
+        and all(headers.get(name) == value for name, value in _DOCUMENT.items())
+    )
+
+
 def _not_local() -> Problem:
     return Problem(
         403,
         "not-local",
-        "Without API keys this service answers only programs and pages of its own machine: "
-        "call it as 127.0.0.1 or localhost, not through a proxy, another name or another site's "
-        "page. For others make keys: python -m api.keys.",
+        "Without API keys this service answers only programs of its own machine and its own pages: "
+        "call it by HTTP/1.1 as 127.0.0.1 or localhost, not through a proxy, another name or "
+        "another site's page. For others make keys: python -m api.keys.",
     )
 
 

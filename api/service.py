@@ -194,6 +194,9 @@ async def _answers(name: str, question: Awaitable[object]) -> bool:
 def not_logged(cause: LogUnavailable) -> Problem:
     """Return the 503 that says whether the row may nevertheless be in the log."""
     retry = {"Retry-After": str(cause.retry_after_s)}
+    if cause.is_full:
+        detail = "Too many rows wait to be logged already. Nothing was logged; try again."
+        return Problem(503, "busy", detail, headers=retry)
     if cause.fate_unknown:
         return Problem(
             503,

@@ -32,13 +32,21 @@ class LogUnavailable(Exception):
 
     With `fate_unknown` false they are not stored and never will be. With `fate_unknown` true the
     database fell silent during the commit: they may be stored, and a retry under the same
-    idempotency key settles it.
+    idempotency key settles it. With `is_full` as many rows wait as may.
     """
 
-    def __init__(self, reason: str, *, retry_after_s: int = 1, fate_unknown: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after_s: int = 1,
+        fate_unknown: bool = False,
+        is_full: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
         self.fate_unknown = fate_unknown
+        self.is_full = is_full
 
 
 class RowRefused(Exception):

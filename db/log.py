@@ -203,7 +203,8 @@ class Log:
             raise LogUnavailable("The log is not running.")
         # A call larger than the whole queue may pass when nothing waits, or it never could.
         if self._rows_waiting and self._rows_waiting + len(rows) > self._queue_max:
-            raise LogUnavailable(f"{self._rows_waiting} rows wait for their commit already.")
+            reason = f"{self._rows_waiting} rows wait for their commit already."
+            raise LogUnavailable(reason, is_full=True)
         entry = Entry(self._loop.create_future(), monotonic() + self._timeout_s, rows, claim, work)
         self._rows_waiting += len(rows)
         self._pending.append(entry)

@@ -199,7 +199,7 @@ def test_only_so_many_large_bodies_come_in_at_once(port: int) -> None:
     assert (small.status_code, let_in.status_code) == (200, 200)
 
 
-def test_of_the_places_for_large_bodies_one_key_takes_at_most_a_quarter() -> None:
+def test_once_half_of_the_places_for_large_bodies_are_taken_a_key_has_a_quarter_at_most() -> None:
     begun = {"type": "http.request", "body": b" " * (bodies.LARGE + 1), "more_body": True}
 
     async def refused(*key_ids: str) -> list[str]:
@@ -221,7 +221,8 @@ def test_of_the_places_for_large_bodies_one_key_takes_at_most_a_quarter() -> Non
         await asyncio.wait(sending)
         return [key_id for key_id, is_over in zip(key_ids, ended, strict=True) if is_over]
 
-    assert asyncio.run(refused(*"a" * 17, "b")) == ["a"]
+    assert asyncio.run(refused(*"a" * 33, "b")) == ["a"]
+    assert asyncio.run(refused(*"a" * 32, *"b" * 17)) == ["b"]
     assert asyncio.run(refused(*"abcd" * 16, "e")) == ["e"]
     assert asyncio.run(refused(*[""] * 65)) == [""]
 
@@ -327,13 +328,25 @@ def test_all_connections_together_keep_few_bytes_that_wait() -> None:
     assert left == 0
 
 
-@pytest.mark.parametrize(
-    "before", [b"", READY[:-2] + b"Content-Length: 5000\r\n\r\n" + b" " * 5000]
-)
-def test_of_small_requests_in_a_row_few_are_parsed_and_then_the_connection_is_closed(
-    before: bytes,
-) -> None:
+def test_small_requests_in_a_row_are_all_answered_and_few_are_parsed_ahead() -> None:
     wire = Wire()
+
+    async def flood() -> int:
+        connection = wire.connect(answers, asyncio.get_running_loop())
+        connection.data_received(b"GET /readyz HTTP/1.1\r\n\r\n" * 160)
+        ahead = len(connection.pipeline)
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        return ahead
+
+    assert asyncio.run(flood()) <= 16
+    assert wire.written.count(b"200 OK") == 160
+    assert not wire.closed
+
+
+def test_of_small_requests_behind_a_body_few_are_parsed_and_then_the_connection_is_closed() -> None:
+    wire = Wire()
+    before = READY[:-2] + b"Content-Length: 5000\r\n\r\n" + b" " * 5000
 
     async def flood() -> int:
         connection = wire.connect(answers, asyncio.get_running_loop())

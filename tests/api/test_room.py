@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import http.client
+import json
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
+from api import room
 from db.migrate import migrate
 from tests.api.conftest import PATIENT
 from tests.api.test_connections import HEAD, READ, answer, connect
 from tests.programs import free_port, run, running, wait_for
+
+BODY = json.dumps(PATIENT).encode()
+
+
+class Caller:
+    """A connection as the room looks at it."""
+
+    def __init__(self, idle_for_s: float | None) -> None:
+        self.idle_since = time.monotonic() - (idle_for_s or 0.0)
+        self.transport = Mock(spec=asyncio.Transport)
+        self._idle = idle_for_s is not None
+
+    @property
+    def gone(self) -> bool:
+        return bool(self.transport.close.called or self.transport.abort.called)
+
+    def is_idle(self) -> bool:
+        return self._idle and not self.gone
+
+    def look(self, _: float) -> bool:
+        return False
 
 
 @contextlib.contextmanager
@@ -122,6 +149,58 @@ def test_idle_connections_make_room_for_others_the_longest_idle_first(
         assert kept[0].recv(1) == b""
         reply = httpx.post(f"http://127.0.0.1:{port}/predict", json=PATIENT, trust_env=False)
         assert reply.status_code == 200
+
+
+def test_callers_of_this_moment_keep_their_connections_where_files_are_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "_open", set())
+    monkeypatch.setattr(room, "_made", count(1))
+    monkeypatch.setattr(room, "_files", lambda: 300)
+    monkeypatch.setattr(room, "most", lambda: 100)
+    resting = [Caller(idle_for_s=5) for _ in range(10)]
+    busy = [Caller(idle_for_s=0.01) for _ in range(180)]
+    for caller in (*resting, *busy):
+        room.enter(caller)
+    assert all(caller.gone for caller in resting)
+    assert not any(caller.gone for caller in busy)
+
+    more = [Caller(idle_for_s=0.01) for _ in range(100)]
+    for caller in more:
+        room.enter(caller)
+    assert sum(caller.gone for caller in busy) > 50
+
+
+def test_where_all_files_are_taken_by_callers_who_wait_who_comes_is_closed_and_reads_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room, "_open", set())
+    monkeypatch.setattr(room, "_files", lambda: 200)
+    asking = [Caller(idle_for_s=None) for _ in range(300)]
+    for caller in asking:
+        room.enter(caller)
+
+    assert [caller.gone for caller in asking] == [False] * 168 + [True] * 132
+
+
+def test_idle_connections_go_though_nobody_enters_any_more(tmp_path: Path, model_dir: Path) -> None:
+    few = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)); "
+        "import api.__main__ as program; program.main()"
+    )
+    asked = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY)
+    with served(tmp_path, model_dir, "-c", few) as (port, api), contextlib.ExitStack() as opened:
+        callers = []
+        for _ in range(260):
+            callers.append(opened.enter_context(contextlib.closing(connect(port))))
+            with contextlib.suppress(OSError):
+                callers[-1].sendall(asked)
+        time.sleep(1)  # those for whom no file was left are turned away
+        for caller in callers:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                caller.sendall(BODY)
+                answer(caller)
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
 
 
 def test_the_limit_of_open_files_is_raised_as_far_as_it_may() -> None:

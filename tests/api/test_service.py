@@ -13,6 +13,7 @@ from unittest.mock import Mock
 import pytest
 from starlette.testclient import TestClient
 
+from api import metrics
 from api.documents import patient_schema
 from api.main import create_app
 from db.migrate import migrate
@@ -203,3 +204,38 @@ def test_a_method_that_is_not_allowed_is_a_problem_too(sqlite_client: TestClient
 
     assert reply.status_code == 405
     assert reply.json()["title"] == "Method Not Allowed"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_link_from_another_programs_page_leads_to_the_documentation(
+    sqlite_client: TestClient, site: str
+) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+    assert sqlite_client.get("/docs", headers=headers).status_code == 200
+    assert sqlite_client.get("/model", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("mistake", "method", "path"),
+    [("api.predict.answer", "POST", "/predict"), ("api.routes.model_card", "GET", "/model")],
+)
+def test_a_mistake_of_ours_is_a_500_that_repeats_nothing_and_is_counted(
+    tmp_path: Path,
+    model_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mistake: str,
+    method: str,
+    path: str,
+) -> None:
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    monkeypatch.setattr(mistake, Mock(side_effect=ZeroDivisionError("chol is 233")))
+    counted = metrics.refusals(path, 500)._value.get()
+    app = create_app(Settings(database_url=url, model_dir=model_dir))
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        reply = client.request(method, path, json=PATIENT if method == "POST" else None)
+
+    assert reply.status_code == 500
+    assert "233" not in reply.text
+    assert metrics.refusals(path, 500)._value.get() == counted + 1
