@@ -13,7 +13,10 @@ from typing import Protocol
 from weakref import WeakSet
 
 MOST = 4096
-"""Connections at once; one that has its answer and is kept takes some 30 KB."""
+"""Connections at once that may be idle; one that has its answer and is kept takes some 30 KB."""
+
+_MOST_BUSY = 6144
+"""Connections at once; so many take 280 MB of a pod's 384."""
 
 _OTHERS = 64
 """Files of the log, the database and the program itself."""
@@ -45,12 +48,10 @@ _made = count(1)
 
 
 def allow_files() -> None:
-    """Raise the limit of open files, as far as this process may, to twice what `MOST` needs.
-
-    More callers than `MOST` who are all busy are answered.
-    """
+    """Raise the limit of open files, as far as this process may, to what all connections need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * MOST + _OTHERS)), hard))
+    needed = _MOST_BUSY + _OTHERS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, needed)), hard))
 
 
 @cache
@@ -67,12 +68,12 @@ def most() -> int:
 def enter(connection: Kept) -> None:
     """Take a connection into view; now and then close others to make room for it.
 
-    Where nobody can go it is closed itself: without files the log could not be read either.
+    Where nobody can go it is closed itself, before memory ends, or the files that the log needs.
     """
     _open.add(connection)
     if next(_made) % (most() // 16) == 0:  # each costs a look at all of them
         _make_room()
-    if len(_open) > _files() - _OTHERS // 2:
+    if len(_open) > min(_MOST_BUSY, _files() - _OTHERS // 2):
         connection.transport.abort()
 
 
