@@ -2,7 +2,7 @@
 
 Whole days (UTC) go, with their outcomes and their counts; the signed removals let the rest of the
 chain be verified. PostgreSQL drops each day's tables (db.expired_days), SQLite deletes some
-hundred predictions in a transaction.
+hundred predictions in a transaction; of the counts some go at a time on both (db.expired_counts).
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from time import monotonic
 from sqlalchemy import Connection, Engine, delete, select
 
 from db.chain import check_key
-from db.engine import DatabaseUnavailable, check_revision, connect, session
+from db.engine import DatabaseUnavailable, check_revision, connect
 from db.entries import count_unsealed, entries
+from db.expired_counts import forget_counts
 from db.expired_days import drop_days
 from db.ids import first_id_at
 from db.removals import leave_expired, leave_unsealed, require_key
 from db.rollup import COUNT_S, Write, alone, in_own_transactions
 from db.seals import SealError, SealKey, key_for
-from db.tables import outcomes, predictions, rollups, unrolled
+from db.tables import outcomes, predictions
 from settings import SettingsError, load_settings
 
 _EVERY_S = 3600.0
@@ -59,8 +60,7 @@ def expire(
             deleted = drop_days(read, first_kept.date(), key, stopped)
         else:
             deleted = delete_days(write, first_kept, key, stopped)
-        if not stopped() and _has_counts(read, first_kept):
-            write(partial(_forget_counts, first_kept))
+        forget_counts(read, write, first_kept, stopped)
     return deleted
 
 
@@ -100,24 +100,6 @@ def _expire_some(first_kept: datetime, key: SealKey | None, connection: Connecti
     connection.execute(delete(outcomes).where(outcomes.c.prediction_id.in_(ids)))
     connection.execute(delete(predictions).where(c.id.in_(ids)))
     return len(ids)
-
-
-def _has_counts(read: Engine, first_kept: datetime) -> bool:
-    """Look for counts of what is gone, as a reader, for whom nobody waits: no index serves it."""
-    first = int(first_kept.timestamp())
-    with session(read) as connection:
-        found = [
-            connection.execute(select(t.c.bucket).where(t.c.bucket < first).limit(1)).first()
-            for t in (rollups, unrolled)
-        ]
-    return any(found)
-
-
-def _forget_counts(first_kept: datetime, connection: Connection) -> None:
-    """Delete the counts of what is gone: of a quiet ward they are a patient's findings."""
-    first = int(first_kept.timestamp())
-    for table in (rollups, unrolled):
-        connection.execute(delete(table).where(table.c.bucket < first))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,19 +9,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
-from db.engine import connect, session
+from db.engine import connect, session, transaction
 from db.erase import erase
 from db.ids import new_id
+from db.inserts import insert_tuples
 from db.log import Claim, Log
+from db.marks import mark
+from db.migrate import migrate
 from db.queries import Reader
 from db.retention import Expiry, expire
 from db.rollup import Roller, in_own_transactions, roll
 from db.seals import SealError, SealKey, make_key
 from db.tables import idempotency, outcomes, predictions, removals, rollups, unrolled
 from db.verify import verify
-from tests.db.rows import row, running_log
+from tests.db.rows import VERSION, row, running_log
 from tests.programs import run
 
 NOW = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
@@ -77,6 +80,37 @@ def test_whole_days_expire_with_their_outcomes_and_counts(database_url: str, key
     assert oldest == int(datetime(2026, 1, 30, tzinfo=UTC).timestamp())
     assert verify(database_url, key).findings == []
     assert expire_now(database_url, key) == 0
+
+
+def test_counts_of_many_days_expire_a_few_at_a_time(database_url: str) -> None:
+    migrate(database_url, lambda _: None)
+    midnight = int(NOW.replace(hour=0, minute=0).timestamp())
+    named = [(300, "age"), (300, "no more counted"), (3_600, "age")]
+    rows = [
+        (width, feature, midnight - days * 86_400 + nth * 3_600, "live", VERSION, value, 1)
+        for width, feature in named
+        for days in range(60)
+        for nth in range(8)
+        for value in range(4)
+    ]
+    with transaction(connect(database_url)) as connection:
+        insert_tuples(connection, rollups, rows)
+        mark(connection, 3_600, {row_[2] for row_ in rows})
+    gone = []
+
+    def write_and_count(work: Callable[[Connection], object]) -> object:
+        before = count(database_url, rollups)
+        done = in_own_transactions(connect(database_url))(work)
+        gone.append(before - count(database_url, rollups))
+        return done
+
+    read = connect(database_url, read_only=True)
+    expire(read, write_and_count, NOW, 30, None)
+    read.dispose()
+    kept = 31 * 8
+    assert (sum(gone), count(database_url, unrolled)) == (len(rows) - len(named) * kept * 4, kept)
+    assert max(gone) < 1_010
+    assert len(gone) < 10  # an hour with nothing to delete writes nothing
 
 
 def test_what_expires_day_after_day_becomes_one_stretch(database_url: str, key: SealKey) -> None:
