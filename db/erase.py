@@ -12,8 +12,18 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import sleep
+from typing import Any
 
-from sqlalchemy import Connection, Engine, LargeBinary, bindparam, delete, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    LargeBinary,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 
 from db.chain import check_key
 from db.days import stays
@@ -27,6 +37,7 @@ from db.seals import SealError, SealKey, patients_key, reference
 from db.tables import idempotency, outcomes, predictions
 from settings import SettingsError, load_settings
 
+_AT_ONCE = 1_000  # a statement of PostgreSQL takes 65,535 values
 _CLEAR_TRIES = 20
 _CLEAR_PAUSE_S = 0.5
 _CLEAR_S = 3_600.0  # longest wait for PostgreSQL, which looks through a large log
@@ -51,10 +62,8 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
         require_key(connection, key)
         found = select(c.id).where(c.patient == key.patient(patient))
         ids = connection.scalars(found.with_for_update()).all()  # no outcome comes now
-        leave_erased(connection, key, entries(connection, lambda id_: id_.in_(ids)))
-        leave_unsealed(connection, key, count_unsealed(connection, lambda id_: id_.in_(ids)))
-        connection.execute(delete(outcomes).where(outcomes.c.prediction_id.in_(ids)))
-        connection.execute(delete(predictions).where(c.id.in_(ids)))
+        for at in range(0, len(ids), _AT_ONCE):
+            _erase_some(connection, key, ids[at : at + _AT_ONCE])
         named = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
         buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
         if buckets:
@@ -65,6 +74,16 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
         for erased in (id_ for id_ in named if id_ >= remembered):
             _forget_answer(connection, erased)
     return len(ids)
+
+
+def _erase_some(connection: Connection, key: SealKey, ids: Sequence[str]) -> None:
+    def of(id_: ColumnElement[Any]) -> ColumnElement[bool]:
+        return id_.in_(ids)
+
+    leave_erased(connection, key, entries(connection, of))
+    leave_unsealed(connection, key, count_unsealed(connection, of))
+    connection.execute(delete(outcomes).where(of(outcomes.c.prediction_id)))
+    connection.execute(delete(predictions).where(of(predictions.c.id)))
 
 
 def _forget_answer(connection: Connection, id_: str) -> None:

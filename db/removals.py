@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
 from db.chain import keep_from_joining
 from db.entries import Entry, as_kept, same, time_as_kept
@@ -197,10 +197,11 @@ def _replace(
 ) -> None:
     wanted = set(new)
     kept = set(old) & wanted
-    gone = [_place(r) for r in old if r not in kept]
-    if gone:
-        place = tuple_(removals.c.writer, removals.c.first)
-        connection.execute(delete(removals).where(place.in_(gone)))
+    gone = [{"of": r.writer, "at": r.first} for r in old if r not in kept]
+    if gone:  # each by itself: there may be more than the values that one statement takes
+        c = removals.c
+        place = (c.writer == bindparam("of"), c.first == bindparam("at"))
+        connection.execute(delete(removals).where(*place), gone)
     rows = [r._asdict() | {"signature": signature_of(r, key)} for r in wanted - kept]
     if rows:
         # A place that was removed before stays as it is: who put an entry there again is not heard.

@@ -7,11 +7,13 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, event, func, select
 
 from db.engine import connect, session, transaction
+from db.entries import Entry
 from db.erase import erase
 from db.ids import new_id
 from db.inserts import insert_tuples
@@ -19,6 +21,7 @@ from db.log import Claim, Log
 from db.marks import mark
 from db.migrate import migrate
 from db.queries import Reader
+from db.removals import leave_expired
 from db.retention import Expiry, expire
 from db.rollup import Roller, in_own_transactions, roll
 from db.seals import SealError, SealKey, make_key
@@ -132,6 +135,50 @@ def test_many_rows_expire_in_several_transactions(
     assert expire_now(database_url, key) == 30
     assert (count(database_url, predictions), count(database_url, removals)) == (0, 2)
     assert verify(database_url, key).findings == []
+
+
+def values_in_statements(engine: Engine) -> list[int]:
+    """Return a list of how many values each statement carries; PostgreSQL takes 65,535."""
+    found: list[int] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def look(_c: object, _cursor: object, _sql: str, values: Any, _x: object, many: bool) -> None:
+        found.append(len(values[0] if many else values))
+
+    return found
+
+
+def test_a_statement_does_not_grow_with_the_records_that_become_one(
+    database_url: str, key: SealKey
+) -> None:
+    migrate(database_url, lambda _: None)
+    gone, seal = [], b"the one before"
+    for number in range(1, 5_001):
+        content = b"%032d" % number
+        seal = key.seal(seal, content)
+        gone.append(Entry(1, number, "", content, seal, ""))
+    engine = connect(database_url)
+    largest = values_in_statements(engine)
+    for some in (gone[::2], gone[1::2]):  # two days whose entries alternate
+        with transaction(engine) as connection:
+            leave_expired(connection, key, some)
+    with session(engine) as connection:
+        left = connection.execute(select(removals.c.first, removals.c.last)).all()
+    assert [tuple(each) for each in left] == [(1, 1), (2, 5_000)]
+    assert max(largest) < 100
+
+
+def test_a_patient_of_many_predictions_is_erased_some_at_a_time(
+    database_url: str, key: SealKey
+) -> None:
+    patient = key.patient(PATIENT)
+    write(database_url, key, [days_ago(3, patient=patient) for _ in range(2_500)])
+    engine = connect(database_url)
+    largest = values_in_statements(engine)
+    assert erase(engine, key, PATIENT) == 2_500
+    assert max(largest) < 1_100
+    verdict = verify(database_url, key)
+    assert (verdict.counts["erased"], verdict.findings) == (2_501, [])
 
 
 def test_a_log_without_seals_expires_too(database_url: str) -> None:
