@@ -130,6 +130,9 @@ def records(
             time = time_as_kept(removal.removed_at)
             removal = removal._replace(removed_at=time or removal.removed_at)
             right = same(row.signature, signature_of(removal, key))
+        if right and removal.first < removal.last:
+            # A version before kept the digest of a single record that became the end of a stretch.
+            removal = removal._replace(digest=None)
         yield removal, right
 
 

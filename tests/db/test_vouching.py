@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from db.engine import connect, transaction
 from db.erase import erase
 from db.ids import new_id, time_of
+from db.removals import records, signature_of
 from db.retention import expire
 from db.rollup import in_own_transactions
 from db.seals import SealError, SealKey
@@ -138,6 +139,26 @@ def test_what_was_not_altered_expires_without_a_finding(
     verdict = verify(url, key, [heads])
     assert verdict.findings == []
     assert verdict.counts["expired"] == 5
+
+
+def joined_as_before(connection: Connection, key: SealKey) -> None:
+    """Expire the rest as the version before did, which kept the last record's digest."""
+    kept = next(found for found, _ in records(connection, key) if found.first == ENTRIES)
+    whole = kept._replace(first=1)
+    connection.execute(delete(removals))
+    connection.execute(delete(predictions))
+    signed = whole._asdict() | {"signature": signature_of(whole, key)}
+    connection.execute(insert(removals).values(signed))
+
+
+def test_what_the_version_before_expires_after_a_rollback_is_no_finding(
+    url: str, key: SealKey, heads: Path
+) -> None:
+    expire_all(url, key)
+    with transaction(connect(url)) as connection:
+        joined_as_before(connection, key)
+    verdict = verify(url, key, [heads])
+    assert (verdict.findings, verdict.counts["expired"]) == ([], ENTRIES)
 
 
 def record_of_nothing(connection: Connection, writer: int, first: int, last: int) -> None:
