@@ -85,8 +85,11 @@ class Expiry:
 
     def __call__(self, read: Engine, write: Write, stopped: Callable[[], bool]) -> None:
         """Delete what is too old, if the last time is long enough ago."""
-        if monotonic() >= self._due:
+        if monotonic() < self._due:
+            return
+        try:
             expire(read, write, datetime.now(UTC), self._days, self._key, stopped)
+        finally:  # also after an error: a day that is kept for now was looked through all the same
             self._due = monotonic() + _EVERY_S
 
 

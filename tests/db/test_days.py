@@ -19,7 +19,7 @@ from db.log import Log, RowRefused
 from db.migrate import migrate
 from db.queries import Reader
 from db.records import remember_model
-from db.retention import expire
+from db.retention import Expiry, expire
 from db.rollup import in_own_transactions
 from db.seals import SealKey, prediction_content
 from db.tables import outcomes
@@ -162,6 +162,24 @@ def test_who_reads_for_long_keeps_old_days_and_stops_nobody(
         assert [n for _, n in placed(postgres_url)] == [1, 2]
         reader.exec_driver_sql("ROLLBACK")
     assert expire_now(postgres_url, 4) == 1
+
+
+def test_the_api_tries_again_in_an_hour_when_somebody_reads_for_long(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.expired_days._TRIES", 1)
+    monkeypatch.setattr("db.expired_days._PAUSE_S", 0)
+    asyncio.run(store(postgres_url, [at(NOW - 9 * DAY), at(NOW)]))
+    read, expiry = connect(postgres_url, read_only=True), Expiry(4, None)
+    write = in_own_transactions(connect(postgres_url))
+    with session(connect(postgres_url)) as reader:
+        reader.exec_driver_sql("BEGIN")
+        reader.exec_driver_sql("SELECT * FROM predictions")
+        with pytest.raises(DatabaseUnavailable, match="somebody reads the log for too long"):
+            expiry(read, write, lambda: False)
+        expiry(read, write, lambda: False)
+    read.dispose()
+    assert len(placed(postgres_url)) == 2
 
 
 def test_nothing_is_recorded_or_erased_of_a_day_that_is_being_dropped(
