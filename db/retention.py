@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -34,6 +35,10 @@ _ROWS = 500
 """Predictions deleted in one transaction, for which the log's next rows wait."""
 
 
+class AnotherPass(DatabaseUnavailable):
+    """Another process counts or expires just now."""
+
+
 def expire(
     read: Engine,
     write: Write,
@@ -48,6 +53,8 @@ def expire(
     ------
     DatabaseUnavailable
         The database is missing, silent or not migrated; what was deleted so far is gone.
+    AnotherPass
+        Another process counts or expires.
     SealError
         The log is sealed and there is no key, or what was written of earlier removals was altered.
     """
@@ -55,7 +62,10 @@ def expire(
     first_kept = midnight - timedelta(days=days)
     with alone(read) as allowed:
         if not allowed:
-            return 0
+            raise AnotherPass(
+                "Nothing is deleted: another process counts or deletes old rows just now; run this "
+                "again in some minutes."
+            )
         if read.dialect.name == "postgresql":
             deleted = drop_days(read, first_kept.date(), key, stopped)
         else:
@@ -88,7 +98,8 @@ class Expiry:
         if monotonic() < self._due:
             return
         try:
-            expire(read, write, datetime.now(UTC), self._days, self._key, stopped)
+            with suppress(AnotherPass):
+                expire(read, write, datetime.now(UTC), self._days, self._key, stopped)
         finally:  # also after an error: a day that is kept for now was looked through all the same
             self._due = monotonic() + _EVERY_S
 

@@ -15,7 +15,7 @@ from db.heads import heads_file
 from db.log import only_writer
 from db.migrate import migrate
 from db.retention import expire
-from db.rollup import in_own_transactions
+from db.rollup import alone, in_own_transactions
 from db.seals import SealError, SealKey, key_for
 from db.verify import report, verify
 from tests.db.rows import row, running_log
@@ -96,6 +96,18 @@ def test_retention_passes_over_a_partition_that_is_no_day(postgres_url: str, key
     now = datetime(2126, 1, 1, tzinfo=UTC)
     assert expire(read, in_own_transactions(connect(postgres_url)), now, 30, key) == 2
     read.dispose()
+
+
+def test_a_pass_beside_another_says_that_nothing_was_deleted(postgres_url: str) -> None:
+    migrate(postgres_url, lambda _: None)
+    other = connect(postgres_url, read_only=True)
+    with alone(other) as allowed:
+        assert allowed
+        ended = run("-m", "db.retention", database_url=postgres_url, retention_days=30)
+    other.dispose()
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Nothing is deleted: another process")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("program", ["db.verify", "db.erase"])
