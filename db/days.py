@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from db.ids import first_id_of, milliseconds
 
@@ -22,6 +23,10 @@ _FIRST = date(1970, 1, 1)
 _DAY_MS = 86_400_000
 _LOCKS = 0x64617973  # "days": advisory locks, one for each day since 1970, and two more
 _MAKING, _LEAVING = -1, -2
+
+_QUEUES = 36
+_QUEUE_MS = 5_000
+"""An erasure waits for three minutes, each time for less than a connection waits for an answer."""
 
 
 class Days:
@@ -103,13 +108,36 @@ def _day_of(name: str, whole: str = "predictions") -> date | None:
     return None
 
 
-def stays(connection: Connection, day: date | None = None) -> bool:
-    """Say whether a day (None: every day) is sure to stay until this transaction ends."""
+def stays(connection: Connection, day: date) -> bool:
+    """Say whether a day is sure to stay until this transaction ends."""
     if connection.dialect.name != "postgresql":
         return True
     asked = text("SELECT pg_try_advisory_xact_lock_shared(:locks, :number)")
-    number = _LEAVING if day is None else (day - _FIRST).days
-    return bool(connection.scalar(asked, {"locks": _LOCKS, "number": number}))
+    return bool(connection.scalar(asked, {"locks": _LOCKS, "number": (day - _FIRST).days}))
+
+
+def all_stay(connection: Connection) -> bool:
+    """Have every day stay until this transaction ends; False = old ones go on leaving.
+
+    It waits in the queue, because nobody who only tries meets the moment between two that leave.
+    """
+    if connection.dialect.name != "postgresql":
+        return True
+    asked = f"SELECT pg_advisory_xact_lock_shared({_LOCKS}, {_LEAVING})"
+    stay = any(granted(connection, asked, _QUEUE_MS) for _ in range(_QUEUES))
+    connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
+    return stay
+
+
+def granted(connection: Connection, lock: str, wait_ms: int) -> bool:
+    """Say whether a lock came in time; the transaction, with this timeout, goes on either way."""
+    connection.exec_driver_sql("SAVEPOINT waiting")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
+    with suppress(OperationalError):  # the lock's time is over
+        connection.exec_driver_sql(lock)
+        return True
+    connection.exec_driver_sql("ROLLBACK TO SAVEPOINT waiting")
+    return False
 
 
 def leave(connection: Connection, day: date) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from db.chain import check_key
-from db.days import stays
+from db.days import all_stay
 from db.engine import DatabaseUnavailable, check_revision, connect, session, transaction
 from db.entries import count_unsealed, entries
 from db.ids import first_id_at, is_id, milliseconds
@@ -57,7 +57,7 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
     with transaction(engine) as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, do not just forget
-        if not stays(connection):
+        if not all_stay(connection):
             raise DatabaseUnavailable("Old days are being deleted: try again in a few minutes.")
         require_key(connection, key)
         found = select(c.id).where(c.patient == key.patient(patient))

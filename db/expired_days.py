@@ -7,15 +7,13 @@ changes that day meanwhile: `db.days.stays` tells them that it leaves.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import date
 from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
-from sqlalchemy.exc import OperationalError
 
-from db.days import days_before, ids_of, leave, table_of
+from db.days import days_before, granted, ids_of, leave, table_of
 from db.engine import DatabaseUnavailable, session
 from db.entries import Entry, count_unsealed, entries
 from db.removals import leave_expired, leave_unsealed, require_key
@@ -102,14 +100,9 @@ def _gently(found: Iterator[Entry]) -> Iterator[Entry]:
 
 def _stop_everybody(connection: Connection, tables: str) -> None:
     """Have the log for this transaction alone, which ends at once then."""
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_WAIT_MS}")
+    lock = f"LOCK TABLE ONLY predictions, ONLY outcomes, {tables} IN ACCESS EXCLUSIVE MODE"
     for _ in range(_TRIES):
-        connection.exec_driver_sql("SAVEPOINT waiting")
-        with suppress(OperationalError):  # the lock's time is over
-            connection.exec_driver_sql(
-                f"LOCK TABLE ONLY predictions, ONLY outcomes, {tables} IN ACCESS EXCLUSIVE MODE"
-            )
+        if granted(connection, lock, _WAIT_MS):
             return
-        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT waiting")
         sleep(_PAUSE_S)
     raise DatabaseUnavailable("Old days are kept for now: somebody reads the log for too long.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from time import sleep
 
 import pytest
 from sqlalchemy import insert, text
@@ -183,8 +185,9 @@ def test_the_api_tries_again_in_an_hour_when_somebody_reads_for_long(
 
 
 def test_nothing_is_recorded_or_erased_of_a_day_that_is_being_dropped(
-    postgres_url: str, key: SealKey
+    postgres_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("db.days._QUEUE_MS", 10)
     patient = key.patient("bed 7")
     old, new = at(NOW - 9 * DAY, patient=patient), at(NOW)
 
@@ -205,6 +208,28 @@ def test_nothing_is_recorded_or_erased_of_a_day_that_is_being_dropped(
 
     asyncio.run(run())
     assert erase(connect(postgres_url), key, "bed 7") == 1
+
+
+def test_an_erasure_comes_between_two_days_that_are_dropped(
+    postgres_url: str, key: SealKey
+) -> None:
+    async def write() -> None:
+        async with running_log(postgres_url, key=key) as log:
+            await log.append([at(NOW, patient=key.patient("bed 7"))])
+
+    asyncio.run(write())
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor() as others, session(connect(postgres_url)) as dropping:
+        dropping.exec_driver_sql("BEGIN")
+        leave(dropping, (NOW - 9 * DAY).date())
+        erasing = others.submit(erase, connect(postgres_url), key, "bed 7")
+        while not (erasing.done() or asked(postgres_url, waiting)):
+            sleep(0.01)
+        dropping.exec_driver_sql("COMMIT")
+        dropping.exec_driver_sql("BEGIN")
+        leave(dropping, (NOW - 8 * DAY).date())
+        assert erasing.result() == 1
+        dropping.exec_driver_sql("ROLLBACK")
 
 
 def test_a_log_from_before_is_put_into_its_days(postgres_url: str, key: SealKey) -> None:
