@@ -41,6 +41,7 @@ _AT_ONCE = 1_000  # a statement of PostgreSQL takes 65,535 values
 _CLEAR_TRIES = 20
 _CLEAR_PAUSE_S = 0.5
 _CLEAR_S = 3_600.0  # longest wait for PostgreSQL, which looks through a large log
+_BUSY_MS = 100  # longest wait for SQLite's readers: nobody can write meanwhile
 
 
 def erase(engine: Engine, key: SealKey, patient: str) -> int:
@@ -112,6 +113,7 @@ def clear(engine: Engine) -> None:
         return
     for _ in range(_CLEAR_TRIES):
         with session(engine) as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {_BUSY_MS}")
             busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         if not busy:
             return

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from db.engine import DatabaseUnavailable, connect, session
-from db.erase import clear, erase
+from db.engine import DatabaseUnavailable, connect, session, transaction
+from db.erase import clear, erase, main
 from db.heads import heads_file
 from db.log import only_writer
 from db.migrate import migrate
+from db.records import probe
 from db.retention import expire
 from db.rollup import alone, in_own_transactions
 from db.seals import SealError, SealKey, key_for
@@ -36,6 +39,15 @@ def write(url: str, key: SealKey, times: int = 1) -> Path:
     return heads
 
 
+@contextmanager
+def reading(url: str) -> Iterator[None]:
+    """Read the log for as long as that lasts."""
+    with session(connect(url, read_only=True)) as reader:
+        reader.exec_driver_sql("BEGIN")
+        reader.exec_driver_sql("SELECT * FROM predictions").all()
+        yield
+
+
 def test_heads_that_name_nobody_are_refused(sqlite_url: str, key: SealKey) -> None:
     write(sqlite_url, key).write_text("")
     assert key.path is not None
@@ -54,16 +66,32 @@ def test_a_writer_that_the_heads_leave_out_is_named(sqlite_url: str, key: SealKe
 def test_what_a_reader_keeps_of_an_erased_patient_is_said(
     sqlite_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.erase._CLEAR_PAUSE_S", 0)
+    monkeypatch.setattr("db.erase._CLEAR_TRIES", 2)
     write(sqlite_url, key)
-    engine = connect(sqlite_url, answer_s=0.1)
-    with session(connect(sqlite_url, read_only=True)) as reader:
-        reader.exec_driver_sql("BEGIN")
-        reader.exec_driver_sql("SELECT * FROM predictions").all()
+    engine = connect(sqlite_url)
+    with reading(sqlite_url):
         assert erase(engine, key, "bed 7") == 1
         with pytest.raises(DatabaseUnavailable):
             clear(engine)
     clear(engine)
+
+
+def test_an_erasure_that_waits_for_readers_keeps_no_writer_out(
+    sqlite_url: str,
+    key: SealKey,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("db.erase._CLEAR_TRIES", 2)
+    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
+    write(sqlite_url, key)
+    with ThreadPoolExecutor() as pool, reading(sqlite_url):
+        ended = pool.submit(main, ["--patient", "bed 7"])
+        while not ended.done():
+            with transaction(connect(sqlite_url, answer_s=2)) as connection:
+                probe(connection)
+        assert ended.result() == 1
+    assert "Remains are in the database's files" in capsys.readouterr().err
 
 
 def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path: Path) -> None:
