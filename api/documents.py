@@ -122,7 +122,8 @@ _MEANING = {
     403: "The key lacks the role; or, where no keys are set, this machine itself does not ask",
     404: "There is no such thing",
     405: "The method is not allowed here",
-    409: "The idempotency key was used with another request; or the prediction has 100 outcomes",
+    409: "The idempotency key was used with another request; or this API key has recorded 100 "
+    "outcomes of the prediction, and this one changes nothing",
     413: "The body is too large",
     415: "The body is not plain JSON",
     422: "Invalid: one entry per field says what, what is allowed and in which unit",

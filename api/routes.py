@@ -27,7 +27,7 @@ from db.engine import DatabaseUnavailable
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.log import LogUnavailable
-from db.records import FULL, OUTCOMES_MAX
+from db.records import CHANGES_MAX, FULL, OUTCOMES_MAX
 from pipeline.codings import encode_row
 from pipeline.model import Model, from_json
 from pipeline.schema import NAMES
@@ -174,6 +174,12 @@ def _outcome(body: bytes) -> tuple[int, datetime | None]:
     return int(outcome), moment
 
 
+_OUTCOMES_FULL = (
+    f"This API key has recorded {OUTCOMES_MAX} outcomes of this prediction. It can still change "
+    f"what the newest says, up to {CHANGES_MAX:,} outcomes in all; another key can record one, too."
+)
+
+
 @router.put("/predictions/{id}/outcome", responses=doc.OUTCOME, openapi_extra=doc.OUTCOME_BODY)
 async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Response:
     """Record the later-known truth; the newest counts, earlier ones are kept."""
@@ -189,7 +195,7 @@ async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Res
     if recorded is None:
         raise _not_found()
     if recorded == FULL:
-        raise Problem(409, "outcomes-full", f"This prediction has had {OUTCOMES_MAX} outcomes.")
+        raise Problem(409, "outcomes-full", _OUTCOMES_FULL)
     return reply(recorded)
 
 

@@ -168,7 +168,7 @@ class Log:
         Returns
         -------
         dict, "full" or None
-            id, outcome, observed_at, recorded_at; "full" when there are too many already, None
+            id, outcome, observed_at, recorded_at; "full" when this key has recorded too many, None
             when there is no such prediction.
         """
         recorded: dict[str, Any] | Literal["full"] | None = await self._enqueue(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, tuple_, update
 
 from db.chain import Chain
 from db.days import stays
@@ -21,10 +21,13 @@ KEYS_AT_ONCE = 1_000
 """Keys deleted in one transaction, for which the log's next rows wait."""
 
 OUTCOMES_MAX = 100
-"""Of one prediction: far more than corrections take, and what a reader has to look through."""
+"""Of one prediction, from one API key: far more than corrections take."""
+
+CHANGES_MAX = 1_000
+"""Beyond `OUTCOMES_MAX` so many in all are taken where they change what the newest says."""
 
 FULL: Final = "full"
-"""Instead of an outcome: there are `OUTCOMES_MAX`."""
+"""Instead of an outcome: there are too many."""
 
 
 def insert_outcome(
@@ -37,36 +40,52 @@ def insert_outcome(
 ) -> dict[str, Any] | Literal["full"] | None:
     """Append an outcome, sealed, and return it; None when there is no such prediction.
 
-    What the newest one says already, from the same key, is not written again.
+    What a key has said before is not written again, as long as the newest outcome agrees.
     """
-    if not is_id(prediction_id):
+    if not _stands(connection, prediction_id):
         return None
-    received_at = time_of(prediction_id)
-    if not stays(connection, received_at.date()):
-        return None  # its day is being dropped, and this transaction does not wait for that
-    c = predictions.c
-    one = select(c.id).where(c.id == prediction_id, c.received_at == received_at)
-    if connection.execute(one).first() is None:
-        return None
-    said = (outcome, observed_at, key_id)
-    of = outcomes.c
-    known = select(of.id, of.outcome, of.observed_at, of.key_id).order_by(of.id.desc())
-    before = connection.execute(
-        known.where(of.prediction_id == prediction_id).limit(OUTCOMES_MAX)
-    ).all()
-    if before and before[0][1:] == said:
-        return _recorded(prediction_id, *before[0][:3])
-    if len(before) == OUTCOMES_MAX:
-        return FULL
+    newest = connection.execute(_newest_first(prediction_id).limit(1)).first()
+    if newest is not None:
+        by_key = _newest_first(prediction_id).where(outcomes.c.key_id == key_id)
+        before = connection.execute(by_key.limit(OUTCOMES_MAX)).all()
+        changes = outcome != newest.outcome
+        if before and not changes and before[0][1:] == (outcome, observed_at):
+            return _recorded(prediction_id, *before[0])
+        if len(before) == OUTCOMES_MAX and not (changes and _may_change(connection, by_key)):
+            return FULL
     outcome_id = new_id()
-    if before and outcome_id <= before[0].id:  # of the same millisecond: the last one counts
-        outcome_id = new_id(milliseconds(before[0].id) + 1)
-    row = (prediction_id, outcome_id, *said)
+    if newest is not None and outcome_id <= newest.id:  # of the same millisecond: the last counts
+        outcome_id = new_id(milliseconds(newest.id) + 1)
+    row = (prediction_id, outcome_id, outcome, observed_at, key_id)
     (seal,) = chain.seal(connection, [row], outcome_content)
+    received_at = time_of(prediction_id)
     names = (*OUTCOME_COLUMNS, *SEAL_COLUMNS, "received_at")
     values = dict(zip(names, (*row, *seal, received_at), strict=True))
     connection.execute(insert(outcomes), values)
     return _recorded(prediction_id, outcome_id, outcome, observed_at)
+
+
+def _stands(connection: Connection, prediction_id: str) -> bool:
+    """Say whether there is such a prediction, and its day is not being dropped.
+
+    For that this transaction does not wait.
+    """
+    if not is_id(prediction_id):
+        return False
+    received_at, c = time_of(prediction_id), predictions.c
+    one = select(c.id).where(c.id == prediction_id, c.received_at == received_at)
+    return stays(connection, received_at.date()) and connection.execute(one).first() is not None
+
+
+def _newest_first(prediction_id: str) -> Select[Any]:
+    c = outcomes.c
+    found = select(c.id, c.outcome, c.observed_at).where(c.prediction_id == prediction_id)
+    return found.order_by(c.id.desc())
+
+
+def _may_change(connection: Connection, by_key: Select[Any]) -> bool:
+    few = by_key.limit(CHANGES_MAX).subquery()
+    return (connection.scalar(select(func.count()).select_from(few)) or 0) < CHANGES_MAX
 
 
 def _recorded(

@@ -11,8 +11,8 @@ from db.ids import time_of
 from db.log import Answer, Claim, Log, LogTaken, RowRefused
 from db.migrate import migrate
 from db.queries import Reader
-from db.records import FULL, OUTCOMES_MAX, forget_old_keys
-from db.tables import idempotency, models, outcomes, predictions
+from db.records import forget_old_keys
+from db.tables import idempotency, models, predictions
 from tests.db.rows import ANSWERED, FIRST_PATIENT, row, running_log
 
 
@@ -201,57 +201,6 @@ def test_many_old_keys_are_forgotten_some_at_a_time(
         keys = [answer | {"key": str(n), "created_at": old} for n in range(8)]
         connection.execute(insert(idempotency), keys)
         assert [forget_old_keys(connection) for _ in range(4)] == [3, 3, 2, 0]
-
-
-def test_the_newest_outcome_counts(database_url: str) -> None:
-    observed = datetime(2026, 1, 31, 8, tzinfo=UTC)
-
-    async def run() -> None:
-        async with running_log(database_url) as log:
-            sent = row()
-            await log.append([sent])
-            await log.record_outcome(sent[0], 0, None)
-            newest = await log.record_outcome(sent[0], 1, observed)
-            assert isinstance(newest, dict)
-            assert (newest["id"], newest["outcome"]) == (sent[0], 1)
-
-            reader = Reader(database_url)
-            found = reader.get(sent[0])
-            page, _ = reader.page()
-            reader.close()
-            assert found is not None
-            assert (found["outcome"], found["observed_at"]) == (1, observed)
-            assert page == [found], "one row, however many outcomes it has"
-
-    asyncio.run(run())
-
-
-def test_an_outcome_that_is_sent_again_is_written_once_and_their_number_has_an_end(
-    database_url: str,
-) -> None:
-    async def run() -> None:
-        async with running_log(database_url) as log:
-            sent = row()
-            await log.append([sent])
-            first = await log.record_outcome(sent[0], 1, None, "0a1b2c3d")
-            again = await log.record_outcome(sent[0], 1, None, "0a1b2c3d")
-            assert first == again
-            for n in range(1, OUTCOMES_MAX):
-                assert isinstance(await log.record_outcome(sent[0], 1 - n % 2, None), dict)
-            assert await log.record_outcome(sent[0], 1, None, "0a1b2c3d") == FULL
-
-    asyncio.run(run())
-    with session(connect(database_url)) as connection:
-        assert connection.scalar(select(func.count()).select_from(outcomes)) == OUTCOMES_MAX
-
-
-@pytest.mark.parametrize("id_", ["0190163d-8694-739b-aea5-966c26f8ad91", "no id", ""])
-def test_an_unknown_prediction_has_no_outcome(database_url: str, id_: str) -> None:
-    async def run() -> None:
-        async with running_log(database_url) as log:
-            assert await log.record_outcome(id_, 1, None) is None
-
-    asyncio.run(run())
 
 
 def test_a_model_is_remembered_once(database_url: str) -> None:
