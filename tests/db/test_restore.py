@@ -1,19 +1,22 @@
-"""A log on PostgreSQL, saved and restored by the very commands of docs/operations.md."""
+"""A log, saved and restored by the very commands of docs/operations.md."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
 
-from db.engine import connect, session
+from db.engine import check_file, connect, session
 from db.ids import new_id
 from db.seals import SealKey
 from db.tables import predictions
@@ -99,6 +102,36 @@ def test_the_documented_commands_save_and_restore_the_log(
     asyncio.run(write(url, key, heads))
     assert verify(url, key, [heads]).findings == []
     assert verify(url, key, [tmp_path / "heads.before-restore"]).findings
+
+
+async def write_and_save(url: str, key: SealKey, folder: Path) -> None:
+    """Make a backup of a running service, and the files of the same after a kill, in `var`."""
+    async with running_log(url, key=key) as log:
+        file = Path(url.removeprefix("sqlite:///"))
+        await log.append([row() for _ in range(100)])
+        with closing(sqlite3.connect(file)) as now, closing(sqlite3.connect(folder / "COPY")) as to:
+            now.backup(to)
+        await log.append([row() for _ in range(1_000)])
+        with session(connect(url)) as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint")
+        await log.append([row() for _ in range(100)])
+        (folder / "var").mkdir()
+        for end in ("", "-wal", "-shm"):
+            shutil.copy(f"{file}{end}", folder / "var" / f"cardiowatch.db{end}")
+
+
+def test_the_documented_commands_put_a_backup_in_the_place_of_a_sqlite_file(
+    sqlite_url: str, key: SealKey, tmp_path: Path
+) -> None:
+    asyncio.run(write_and_save(sqlite_url, key, tmp_path))
+    section = commands("A damaged database file", tmp_path)
+    for command in section[section.index("mkdir -m 700 before-restore") :]:
+        subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    url = f"sqlite:///{tmp_path}/var/cardiowatch.db"
+    check_file(connect(url))
+    verdict = verify(url, key)
+    assert (verdict.findings, verdict.counts["predictions"]) == ([], 100)
+    assert len(list((tmp_path / "before-restore").iterdir())) == 3
 
 
 def test_copies_of_the_log_are_their_owners_alone() -> None:
