@@ -8,9 +8,9 @@ each entry, which says nothing without the salt that goes too; `python -m db.ver
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence, Set
 from time import sleep
 from typing import Any
 
@@ -20,18 +20,18 @@ from sqlalchemy import (
     Engine,
     LargeBinary,
     bindparam,
+    cast,
     delete,
-    func,
     select,
+    tuple_,
 )
 
 from db.chain import check_key
 from db.days import all_stay
 from db.engine import DatabaseUnavailable, check_revision, connect, session, transaction
 from db.entries import count_unsealed, entries
-from db.ids import first_id_at, is_id, milliseconds
+from db.ids import is_id, milliseconds
 from db.marks import FIVE_MINUTES, mark
-from db.records import KEYS_KEPT, forget_old_keys
 from db.removals import leave_erased, leave_unsealed, require_key
 from db.seals import SealError, SealKey, patients_key, reference
 from db.tables import idempotency, outcomes, predictions
@@ -41,6 +41,7 @@ _AT_ONCE = 1_000  # a statement of PostgreSQL takes 65,535 values
 _CLEAR_TRIES = 20
 _CLEAR_PAUSE_S = 0.5
 _CLEAR_S = 3_600.0  # longest wait for PostgreSQL, which looks through a large log
+_ANSWERS_AT_ONCE = 5_000
 _BUSY_MS = 100  # longest wait for SQLite's readers: nobody can write meanwhile
 
 
@@ -54,26 +55,29 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
     DatabaseUnavailable
         Nothing was erased.
     """
-    c = predictions.c
+    of_patient = select(predictions.c.id).where(predictions.c.patient == key.patient(patient))
+    seen: set[str] = set()
+    answers: list[dict[str, str]] = []
+    if engine.dialect.name == "sqlite":  # looks before it keeps others from writing
+        with session(engine) as connection:
+            seen.update(connection.scalars(of_patient))
+            answers += _answers_about(connection, seen)
     with transaction(engine) as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, do not just forget
         if not all_stay(connection):
             raise DatabaseUnavailable("Old days are being deleted: try again in a few minutes.")
         require_key(connection, key)
-        found = select(c.id).where(c.patient == key.patient(patient))
-        ids = connection.scalars(found.with_for_update()).all()  # no outcome comes now
+        ids = connection.scalars(of_patient.with_for_update()).all()  # no outcome comes now
         for at in range(0, len(ids), _AT_ONCE):
             _erase_some(connection, key, ids[at : at + _AT_ONCE])
         named = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
         buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
         if buckets:
             mark(connection, FIVE_MINUTES, buckets)
-        while forget_old_keys(connection):
-            pass
-        remembered = first_id_at(datetime.now(UTC) - KEYS_KEPT)
-        for erased in (id_ for id_ in named if id_ >= remembered):
-            _forget_answer(connection, erased)
+        answers += _answers_about(connection, set(ids) - seen)
+        if answers:
+            connection.execute(_FORGET, answers)
     return len(ids)
 
 
@@ -87,15 +91,30 @@ def _erase_some(connection: Connection, key: SealKey, ids: Sequence[str]) -> Non
     connection.execute(delete(predictions).where(of(predictions.c.id)))
 
 
-def _forget_answer(connection: Connection, id_: str) -> None:
-    """Delete the answer that is remembered for a retry, of a whole batch when it is in one."""
-    c = idempotency.c
-    wanted = bindparam(None, id_.encode(), LargeBinary)
-    if connection.dialect.name == "sqlite":
-        at = func.instr(c.response, wanted)
-    else:
-        at = func.position(wanted.op("IN")(c.response))
-    connection.execute(delete(idempotency).where(at > 0))
+_KEY = (idempotency.c.scope, idempotency.c.key)
+_RESPONSE = cast(idempotency.c.response, LargeBinary)  # whatever was put there
+_FORGET = delete(idempotency).where(*(column == bindparam(f"of_{column.name}") for column in _KEY))
+_IDS = re.compile(rb'"([0-9a-f-]{36})"')  # in JSON
+
+
+def _answers_about(connection: Connection, ids: Set[str]) -> list[dict[str, str]]:
+    """Find the answers remembered for retries that name a prediction, also in a whole batch.
+
+    All of them are looked through once, in the order of their keys: however many ids there are.
+    """
+    named = {str(id_).encode() for id_ in ids}
+    found: list[dict[str, str]] = []
+    after = ("", "")
+    while named:
+        wanted = select(*_KEY, _RESPONSE).where(tuple_(*_KEY) > after)
+        some = connection.execute(wanted.order_by(*_KEY).limit(_ANSWERS_AT_ONCE)).all()
+        for scope, key, response in some:
+            if not named.isdisjoint(_IDS.findall(response)):
+                found.append({"of_scope": scope, "of_key": key})
+        if len(some) < _ANSWERS_AT_ONCE:
+            break
+        after = some[-1][:2]
+    return found
 
 
 def clear(engine: Engine) -> None:

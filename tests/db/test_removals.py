@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, event, func, select
 
 from db.engine import connect, session, transaction
 from db.entries import Entry
-from db.erase import erase
+from db.erase import _answers_about, erase
 from db.ids import new_id
 from db.inserts import insert_tuples
 from db.log import Claim, Log
@@ -262,6 +262,41 @@ def test_an_erased_patient_is_gone_and_the_log_still_verifies(
     verdict = verify(database_url, key)
     assert (verdict.counts["erased"], verdict.findings) == (4, [])
     assert erase(connect(database_url), key, PATIENT) == 0
+
+
+def test_an_erasure_looks_through_the_answers_before_it_keeps_others_from_writing(
+    sqlite_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.erase._ANSWERS_AT_ONCE", 2)
+    write_about(sqlite_url, key)
+    engine = connect(sqlite_url)
+    asked: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(*args: object) -> None:
+        asked.append(str(args[2]))
+
+    assert erase(engine, key, PATIENT) == 2
+    locked = asked[asked.index("BEGIN IMMEDIATE") :]
+    assert [each for each in locked if "response" in each] == []
+    assert any("DELETE FROM idempotency" in each for each in locked)
+
+
+def test_what_is_answered_while_an_erasure_looks_is_forgotten_too(
+    sqlite_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def look(*arguments: Any) -> list[dict[str, str]]:
+        if not written:
+            written.extend(write_about(sqlite_url, key))
+        return _answers_about(*arguments)
+
+    write(sqlite_url, key, [row()])
+    monkeypatch.setattr("db.erase._answers_about", look)
+    assert erase(connect(sqlite_url), key, PATIENT) == 2
+    with session(connect(sqlite_url)) as connection:
+        assert connection.scalars(select(idempotency.c.key)).all() == ["other"]
 
 
 def test_counts_that_were_rolled_up_forget_an_erased_patient(
