@@ -15,7 +15,7 @@ from api.keyring import Keyring, KeysError
 from api.monitoring import LastPass
 from db.engine import DatabaseUnavailable, check_file, connect
 from db.heads import heads_file
-from db.log import Log, LogUnavailable
+from db.log import Log, LogTaken, LogUnavailable
 from db.queries import Reader
 from db.retention import Expiry
 from db.rollup import Roller
@@ -110,7 +110,7 @@ class Service:
             try:
                 await self._start()
                 return
-            except (DatabaseUnavailable, LogUnavailable, SealError) as cause:
+            except (DatabaseUnavailable, LogTaken, LogUnavailable, SealError) as cause:
                 logger.warning("not ready: %s", cause)
 
     async def check_ready(self) -> dict[str, str]:

@@ -7,7 +7,10 @@ import json
 import re
 import shutil
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from time import monotonic, sleep
 from unittest.mock import Mock
 
 import pytest
@@ -16,6 +19,8 @@ from starlette.testclient import TestClient
 from api import metrics
 from api.documents import patient_schema
 from api.main import create_app
+from db.engine import connect
+from db.log import only_writer
 from db.migrate import migrate
 from pipeline.codings import Coding
 from pipeline.schema import NAMES
@@ -93,6 +98,29 @@ def test_a_database_that_is_not_migrated_is_alive_and_not_ready(
         assert int(reply.headers["Retry-After"]) >= 1
         assert client.get("/predictions").status_code == 503
         assert client.get("/predictions?format=csv").status_code == 503
+
+
+def test_a_waiting_service_whose_log_another_process_writes_to_waits_for_that_too(
+    tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("api.service._RETRY_S", 0.05)
+    url = f"sqlite:///{tmp_path}/log.db"
+    settings = Settings(database_url=url, model_dir=model_dir)
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        lock = only_writer(connect(url))
+        assert lock is not None
+        with closing(lock):
+            migrate(url, lambda _: None)
+            wait_until(lambda: "Another process writes to" in caplog.text)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = monotonic() + 20
+    while not true():
+        assert monotonic() < end
+        sleep(0.05)
 
 
 def test_a_model_file_that_is_changed_is_alive_and_not_ready(
