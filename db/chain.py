@@ -1,8 +1,9 @@
 """The chain of one writer: every row and outcome it commits is sealed upon the one before.
 
 A writer is one committing thread of one process, with a row of its own in `writers`. It joins with
-the first entry that it seals, in that entry's transaction; after a lost connection, when nobody
-knows what was committed, it joins again as a new writer. So no chain is ever continued from a
+the first entry that it seals, in that entry's transaction (the very first one before, because it
+counts the rows that have no seals); after a lost connection, when nobody knows what was committed,
+it joins again as a new writer. So no chain is ever continued from a
 place that may not be in the database.
 """
 
@@ -14,14 +15,16 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select
+from sqlalchemy.engine import make_url
 
-from db.engine import connect, session
+from db.engine import ANSWER_S, connect, session, transaction
 from db.entries import count_unsealed, same
 from db.ids import new_id
 from db.seals import FORMAT, SALT_BYTES, UNSEALED, Seal, SealError, SealKey, key_beside, make_key
 from db.tables import writers
 
 _SALTS = 256  # drawn at once
+_COUNT_S = 3_600.0  # longest wait for PostgreSQL to count the rows from before the chain
 _ADVISORY_LOCK = 0x7365616C  # "seal"; any number that no other program takes
 
 
@@ -46,6 +49,26 @@ class Chain:
         self.place: Head | None = None
         self.head: Head | None = None
         self._salts: list[bytes] = []
+
+    def begin(self, url: str) -> None:
+        """Enter the first writer of a log that is not sealed yet, before anything is written.
+
+        It counts the rows from before the chain, in a large log for longer than a row may take.
+
+        Raises
+        ------
+        DatabaseUnavailable
+            Nobody has joined.
+        """
+        if self._key is None:
+            return
+        on_postgresql = make_url(url).get_backend_name() == "postgresql"
+        engine = connect(url, answer_s=_COUNT_S if on_postgresql else ANSWER_S)
+        if _first_writer(engine) is None:
+            with transaction(engine) as connection:
+                keep_from_joining(connection)
+                if connection.scalar(select(func.max(writers.c.id))) is None:
+                    self.place = self.head = join(connection, self._key)
 
     def seal(
         self, connection: Connection, rows: Sequence[Any], content: Callable[[Any], bytes]

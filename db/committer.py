@@ -125,6 +125,11 @@ class Committer:
         self._days = Days()
         self._chain = chain
 
+    def begin(self, url: str) -> None:
+        """Begin a new log's chain in the database of this URL, before `run`; see Chain.begin."""
+        self._file = self._file_now()
+        self._chain.begin(url)
+
     def run(self) -> None:
         """Commit batch after batch until None comes through the queue."""
         while (first := self.queue.get()) is not None:

@@ -67,6 +67,7 @@ class Log:
         key: SealKey | None = None,
         heads: Path | None = None,
     ) -> None:
+        self._url = url
         self._engine = connect(url, answer_s=timeout_s)
         self._key = key
         self._chain = Chain(key)
@@ -97,6 +98,11 @@ class Log:
         await asyncio.to_thread(check_revision, self._engine)
         await asyncio.to_thread(check_key, self._engine, self._key)
         self._lock = only_writer(self._engine)
+        try:
+            await asyncio.to_thread(self._committer.begin, self._url)
+        except BaseException:
+            self._unlock()
+            raise
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         threading.Thread(target=self._commit, name="log", daemon=True).start()
@@ -116,7 +122,11 @@ class Log:
         await asyncio.wait([self._ended], timeout=2 * self._timeout_s + CONNECT_S)
         self._watch.cancel()
         await self._write_head(last=True)
-        if self._lock and self._ended.done():
+        if self._ended.done():
+            self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock:
             self._lock.close()
 
     async def append(

@@ -1,0 +1,63 @@
+"""A log is sealed from the moment its first service with a key starts."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import Connection
+
+from db.chain import count_unsealed
+from db.heads import heads_file
+from db.log import Log, LogTaken
+from db.seals import SealKey
+from db.verify import report, verify
+from tests.db.rows import row, running_log, store_as_before
+
+
+def test_rows_from_before_are_counted_for_longer_than_a_row_may_take(
+    postgres_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count_long(connection: Connection) -> int:
+        connection.exec_driver_sql("SELECT pg_sleep(1)")
+        return count_unsealed(connection)
+
+    async def seal() -> None:
+        async with running_log(postgres_url):
+            pass
+        store_as_before(postgres_url, [row(), row()])
+        monkeypatch.setattr("db.chain.count_unsealed", count_long)
+        async with running_log(postgres_url, key=key, timeout_s=0.5) as log:
+            await log.append([row()])
+
+    asyncio.run(seal())
+    verdict = verify(postgres_url, key)
+    assert (verdict.findings, verdict.counts["unsealed"]) == ([], 2)
+
+
+def test_a_sealed_log_without_rows_is_as_it_was_written(database_url: str, key: SealKey) -> None:
+    heads = heads_file(key, None)
+    assert heads is not None
+
+    async def start_and_stop() -> None:
+        async with running_log(database_url, key=key, heads=heads):
+            pass
+
+    asyncio.run(start_and_stop())
+    verdict = verify(database_url, key, [heads])
+    assert report(verdict, with_heads=True) == [
+        "0 predictions and 0 outcomes of 1 writers: all are as they were written."
+    ]
+
+
+def test_a_process_that_may_not_write_seals_nothing(sqlite_url: str, key: SealKey) -> None:
+    async def start_beside() -> None:
+        async with running_log(sqlite_url) as log:
+            with pytest.raises(LogTaken):
+                await Log(sqlite_url, key=key).start()
+            await log.append([row()])
+        async with running_log(sqlite_url, key=key):
+            pass
+
+    asyncio.run(start_beside())
+    assert verify(sqlite_url, key).counts["unsealed"] == 1
