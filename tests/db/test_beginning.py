@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from time import time_ns
 
 import pytest
 from sqlalchemy import Connection
 
 from db.chain import count_unsealed
 from db.heads import heads_file
+from db.ids import new_id
 from db.log import Log, LogTaken
 from db.seals import SealKey
 from db.verify import report, verify
@@ -61,3 +63,14 @@ def test_a_process_that_may_not_write_seals_nothing(sqlite_url: str, key: SealKe
 
     asyncio.run(start_beside())
     assert verify(sqlite_url, key).counts["unsealed"] == 1
+
+
+def test_rows_of_a_clock_that_was_ahead_are_the_only_finding(sqlite_url: str, key: SealKey) -> None:
+    async def seal() -> None:
+        async with running_log(sqlite_url) as log:
+            await log.append([row(id=new_id(time_ns() // 1_000_000 + 300_000))])
+        async with running_log(sqlite_url, key=key) as log:
+            await log.append([row()])
+
+    asyncio.run(seal())
+    assert verify(sqlite_url, key).findings == ["1 rows without a seal are newer than the chain"]
