@@ -82,7 +82,7 @@ def _is_of(story: Mapping[str, Any], now: datetime, model_version: str) -> bool:
 
 
 def _remove(file: Path) -> None:
-    for ending in ("", "-wal", "-shm", ".lock"):
+    for ending in ("", "-wal", "-shm", ".lock", ".key.heads"):
         file.with_name(file.name + ending).unlink(missing_ok=True)
 
 

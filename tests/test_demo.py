@@ -23,6 +23,7 @@ def test_the_history_is_made_once_and_looked_over_day_by_day(
     monkeypatch.setattr(demo, "LOOKED_OVER", 2)  # the whole history takes half a minute
     file, said = tmp_path / "demo.db", []
     (tmp_path / "demo.part").write_bytes(b"what an interrupted start left")
+    (tmp_path / "demo.db.key.heads").write_bytes(b"how far yesterday's history had come")
 
     story = demo.prepare(settings, file, said.append)
 
