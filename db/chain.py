@@ -3,8 +3,8 @@
 A writer is one committing thread of one process, with a row of its own in `writers`. It joins with
 the first entry that it seals, in that entry's transaction (the very first one before, because it
 counts the rows that have no seals); after a lost connection, when nobody knows what was committed,
-it joins again as a new writer. So no chain is ever continued from a
-place that may not be in the database.
+it joins again as a new writer. So no chain is ever continued from a place that may not be in the
+database.
 """
 
 from __future__ import annotations
@@ -64,11 +64,14 @@ class Chain:
             return
         on_postgresql = make_url(url).get_backend_name() == "postgresql"
         engine = connect(url, answer_s=_COUNT_S if on_postgresql else ANSWER_S)
-        if _first_writer(engine) is None:
-            with transaction(engine) as connection:
-                keep_from_joining(connection)
-                if connection.scalar(select(func.max(writers.c.id))) is None:
-                    self.place = self.head = join(connection, self._key)
+        try:
+            if _first_writer(engine) is None:
+                with transaction(engine) as connection:
+                    keep_from_joining(connection)
+                    if connection.scalar(select(func.max(writers.c.id))) is None:
+                        self.place = self.head = join(connection, self._key)
+        finally:
+            engine.dispose()
 
     def seal(
         self, connection: Connection, rows: Sequence[Any], content: Callable[[Any], bytes]
