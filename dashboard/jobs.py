@@ -4,7 +4,7 @@ A job is a function of the project, named as `"package.module:function"`, which 
 arguments and `progress` (call it with the share done, 0 to 1) and returns what JSON can hold. It
 runs in a fresh `python -m dashboard.worker`: what it imports never enters the server, a cancel is
 the end of the process, and a worker whose server is gone ends by itself. A session has one job at
-a time, which ends with it.
+a time, which ends once nobody can come back to the session.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ WAITING = 4
 """Jobs that may wait for a worker; more are refused at once instead of after minutes."""
 LIMIT_S = 600.0
 """Longest run of a job, several times what the longest one needs on a slow core."""
+RESUMABLE_S = 120.0
+"""So long Streamlit keeps a session whose connection is lost (its `MemorySessionStorage`)."""
+LOOK_S = 5.0
+"""Seconds between two looks for sessions that are gone."""
 COMMAND: tuple[str, ...] = (sys.executable, "-m", "dashboard.worker")
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -66,21 +71,12 @@ class Job:
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._away_since: float | None = None
 
     @property
     def ended(self) -> bool:
         """True once nothing about the job will change."""
         return self._ended.is_set()
-
-    @property
-    def abandoned(self) -> bool:
-        """True once nobody can see what becomes of the job."""
-        if self.session is None:
-            return False
-        try:
-            return not runtime.get_instance().is_active_session(self.session)
-        except RuntimeError:  # nothing serves sessions: pages are run one by one, as in tests
-            return False
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end; return whether it came."""
@@ -90,10 +86,20 @@ class Job:
         """End the job at once; what has ended stays as it is."""
         self._end(State.CANCELLED)
 
+    def look(self, now: float) -> None:
+        """Cancel the job once its session is away for too long; called every few seconds.
+
+        A connection that is lost for a moment is no end: the browser comes back to its session.
+        """
+        if _is_connected(self.session):
+            self._away_since = None
+        elif self._away_since is None:
+            self._away_since = now
+        elif now - self._away_since > RESUMABLE_S:
+            self.cancel()
+
     def run(self, limit_s: float) -> None:
         """Run to the end in a process of its own; called by the pool's thread."""
-        if self.abandoned:
-            self.cancel()
         with self._lock:
             if self.ended:  # cancelled while it waited
                 return
@@ -124,9 +130,7 @@ class Job:
             return
         for line in process.stdout:
             said = json.loads(line)
-            if self.abandoned:
-                self.cancel()
-            elif "progress" in said:
+            if "progress" in said:
                 self.progress = float(said["progress"])
             elif "error" in said:
                 self._end(State.FAILED, said["error"])
@@ -195,8 +199,8 @@ class Jobs:
         if self._threads:
             return
         self._threads = [
-            threading.Thread(target=self._serve, name="jobs", daemon=True)
-            for _ in range(self._workers)
+            threading.Thread(target=work, name="jobs", daemon=True)
+            for work in (*[self._serve] * self._workers, self._watch)
         ]
         for thread in self._threads:
             thread.start()
@@ -204,6 +208,23 @@ class Jobs:
     def _serve(self) -> None:
         while True:
             self._queue.get().run(self._limit_s)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(LOOK_S)
+            with self._lock:
+                jobs = list(self._jobs)
+            for job in jobs:
+                job.look(time.monotonic())
+
+
+def _is_connected(session: str | None) -> bool:
+    if session is None:
+        return True
+    try:
+        return runtime.get_instance().is_active_session(session)
+    except RuntimeError:  # nothing serves sessions: pages are run one by one, as in tests
+        return True
 
 
 def _start() -> subprocess.Popen[str]:

@@ -3,14 +3,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from pipeline.data import HEART_CSV
-from tests.browser.conftest import House, fits, settled
+from tests.browser.conftest import House, Recorder, fits, settled
 from tests.browser.test_accessibility import AXE, cut_tables, switch
 
 JUDGED = 90_000
 """Milliseconds: a worker process starts, reads the training patients and refits five models."""
+CUT_MS = 3_000
+"""The worker tells of several steps meanwhile."""
 
 
 def opened(page: Page, house: House) -> None:
@@ -128,6 +130,33 @@ def test_a_running_calculation_has_an_accessible_progress(page: Page, house: Hou
     assert violations(page) == []  # it draws itself again each second: one look, as it is
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled.")).to_be_visible()
+
+
+def test_a_calculation_outlives_a_connection_that_is_lost_for_a_moment(
+    page: Page, house: House, recorder: Recorder
+) -> None:
+    connections: list[WebSocketRoute] = []
+    is_cut = False
+
+    def pass_on(of_the_page: WebSocketRoute) -> None:
+        if is_cut:
+            of_the_page.close()
+        else:
+            connections.append(of_the_page.connect_to_server())
+
+    page.route_web_socket("**/_stcore/stream", pass_on)
+    running(page, house)
+    said = page.get_by_text("Running: ")
+    before = said.inner_text()
+    is_cut = True
+    connections[0].close()
+    page.wait_for_timeout(CUT_MS)
+    is_cut = False
+    expect(said.or_(page.get_by_text("Cancelled."))).not_to_have_text(before)
+    assert len(connections) == 2
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled.")).to_be_visible()
+    recorder.complaints = [c for c in recorder.complaints if "disconnected from server" not in c]
 
 
 def test_no_table_is_cut_in_the_window_of_a_telephone(page: Page, house: House) -> None:

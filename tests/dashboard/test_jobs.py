@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from streamlit.runtime.memory_session_storage import MemorySessionStorage
 
 from dashboard import jobs, worker
 from dashboard.jobs import Busy, Job, Jobs, State
@@ -28,11 +29,6 @@ def wrong(progress):
 def forever(progress):
     progress(0.25)
     time.sleep(600)
-
-def slow(progress):
-    while True:
-        progress(0.25)
-        time.sleep(0.05)
 
 def greedy(progress):
     return len(bytes(3 * 2**30))
@@ -124,7 +120,7 @@ def test_a_worker_whose_server_is_killed_ends_by_itself() -> None:
 def test_a_job_gets_no_more_memory_than_a_large_one_needs() -> None:
     job = Jobs().submit("pipeline.work:greedy")
     assert job.wait(LONG)
-    assert (job.state, job.error) == (State.FAILED, "MemoryError at work.py:22")
+    assert (job.state, job.error) == (State.FAILED, "MemoryError at work.py:17")
 
 
 class Session:
@@ -154,10 +150,17 @@ def test_a_session_has_one_job_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     assert again.state is State.DONE
 
 
-@pytest.mark.usefixtures("work")
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions that are given up at the second look after they are gone."""
+    monkeypatch.setattr(jobs, "RESUMABLE_S", 0.0)
+    monkeypatch.setattr(jobs, "LOOK_S", 0.02)
+
+
+@pytest.mark.usefixtures("work", "soon")
 def test_a_job_ends_with_the_session_that_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     visitor, pool = Session(monkeypatch), Jobs()
-    running = pool.submit("pipeline.work:slow")
+    running = pool.submit("pipeline.work:forever")  # it says nothing more
     reach(running, State.RUNNING)
     monkeypatch.setattr(jobs, "get_script_run_ctx", lambda **_: None)
     following = pool.submit("pipeline.work:double", number=1)
@@ -168,12 +171,41 @@ def test_a_job_ends_with_the_session_that_asked_for_it(monkeypatch: pytest.Monke
     assert following.state is State.DONE
 
 
-def test_a_job_of_a_session_that_is_gone_never_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    Session(monkeypatch).there = False
-    monkeypatch.setattr(jobs, "_start", lambda: pytest.fail("it started"))
-    job = Jobs().submit("pipeline.work:double", number=1)
-    assert job.wait(LONG)
+@pytest.mark.usefixtures("work", "soon")
+def test_a_waiting_job_ends_with_its_session_and_never_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visitor, pool = Session(monkeypatch), Jobs()
+    visitor.session_id = "another visitor"
+    running = pool.submit("pipeline.work:forever")
+    visitor.session_id, visitor.there = "a visitor", False
+    waiting = pool.submit("pipeline.work:double", number=1)
+    assert waiting.wait(LONG)
+    assert (waiting.state, waiting.progress) == (State.CANCELLED, 0.0)
+    assert not running.ended
+    running.cancel()
+
+
+def test_a_job_outlives_a_connection_that_is_lost_for_as_long_as_its_session_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visitor = Session(monkeypatch)
+    job = Job("pipeline.work:double", {}, visitor.session_id)
+    visitor.there = False
+    for now in (0.0, 1.0, 119.0):
+        job.look(now)
+    visitor.there = True
+    job.look(120.0)
+    visitor.there = False
+    for now in (121.0, 240.0):
+        job.look(now)
+    assert not job.ended
+    job.look(242.0)
     assert job.state is State.CANCELLED
+
+
+def test_streamlit_keeps_a_session_as_long_as_jobs_take_it_to() -> None:
+    assert MemorySessionStorage()._cache.ttl == jobs.RESUMABLE_S  # type: ignore[attr-defined]
 
 
 def test_only_functions_of_the_pipeline_can_be_asked_for() -> None:
