@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -114,21 +115,22 @@ class Job:
         too_long = threading.Timer(limit_s, self._end, (State.FAILED, "the job took too long"))
         too_long.daemon = True
         too_long.start()
-        with self._process as process:
-            self._converse(process)
-            process.kill()  # it has said its last word or closed its mouth
+        with suppress(BrokenPipeError), self._process as process:  # whose end sends what is left
+            try:
+                self._converse(process)
+            finally:
+                process.kill()  # it has said its last word or closed its mouth
         too_long.cancel()
         self._end(State.FAILED, f"the worker ended with code {process.returncode}")
 
     def _converse(self, process: subprocess.Popen[str]) -> None:
         """Send the request and listen until the result, an error or the end of the process."""
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes
-        try:
-            process.stdin.write(self._request + "\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            return
+        process.stdin.write(self._request + "\n")
+        process.stdin.flush()
         for line in process.stdout:
+            if not line.endswith("\n"):  # it was killed in the middle of a word
+                return
             said = json.loads(line)
             if "progress" in said:
                 self.progress = float(said["progress"])

@@ -123,6 +123,71 @@ def test_a_job_gets_no_more_memory_than_a_large_one_needs() -> None:
     assert (job.state, job.error) == (State.FAILED, "MemoryError at work.py:17")
 
 
+SPEAKS_HALF_A_LINE = """
+import sys, time
+sys.stdin.readline()
+print('{"progress": 0.5}', flush=True)
+sys.stdout.write('{"result": "' + 100000 * "x")
+sys.stdout.flush()
+"""
+HEARS_NOTHING = "import time; time.sleep(600)"
+LARGE = 5_000_000 * "x"
+"""More than a pipe holds."""
+
+
+def next_one_is_done(pool: Jobs) -> bool:
+    following = pool.submit("pipeline.work:double", number=1)
+    return following.wait(LONG) and following.state is State.DONE
+
+
+@pytest.mark.usefixtures("work")
+def test_a_worker_that_is_killed_in_the_middle_of_a_line_costs_its_own_job_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Jobs()
+    with monkeypatch.context() as dying:
+        dying.setattr(jobs, "COMMAND", (sys.executable, "-c", SPEAKS_HALF_A_LINE))
+        job = pool.submit("pipeline.work:double", number=1)
+        assert job.wait(LONG)
+    assert (job.state, job.error) == (State.FAILED, "the worker ended with code 0")
+    assert next_one_is_done(pool)
+
+
+@pytest.mark.parametrize("content", ["", LARGE], ids=["small", "large"])
+@pytest.mark.usefixtures("work")
+def test_a_worker_that_ends_before_it_hears_its_request_costs_its_own_job_alone(
+    monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    def start_and_die() -> subprocess.Popen[str]:
+        worker = start()
+        worker.kill()
+        worker.wait()
+        return worker
+
+    pool, start = Jobs(), jobs._start
+    with monkeypatch.context() as dying:
+        dying.setattr(jobs, "_start", start_and_die)
+        job = pool.submit("pipeline.work:double", content=content)
+        assert job.wait(LONG)
+    assert (job.state, job.error) == (State.FAILED, "the worker ended with code -9")
+    assert next_one_is_done(pool)
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_that_is_cancelled_before_its_large_request_is_read_frees_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = Jobs()
+    with monkeypatch.context() as deaf:
+        deaf.setattr(jobs, "COMMAND", (sys.executable, "-c", HEARS_NOTHING))
+        job = pool.submit("pipeline.work:double", content=LARGE)
+        while job.state is State.WAITING:
+            time.sleep(0.01)
+    job.cancel()
+    assert job.state is State.CANCELLED
+    assert next_one_is_done(pool)
+
+
 class Session:
     """A visitor, as far as jobs ask Streamlit about one."""
 
