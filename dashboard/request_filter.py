@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +18,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.web.server.starlette import starlette_websocket
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
+import logs
 from dashboard.people import People, is_recent
 
 FILES_MAX = 20
@@ -33,6 +35,7 @@ OF_A_PAGE = frozenset(
 )
 """The other messages are the developer's; Streamlit empties everybody's caches for any visitor."""
 
+_SESSION = "/_stcore/stream"
 _UPLOADS = "/_stcore/upload_file/"
 _OF_STREAMLIT = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
 _HALF_AN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -44,6 +47,11 @@ _NOTHING_HERE = PlainTextResponse("Not Found", 404)
 _TO_THE_OVERVIEW = RedirectResponse("/", 302)
 _LOG_IN = PlainTextResponse("Log in first.", 403)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_SHOWN = 80
+"""Characters of a header that a line of the log quotes."""
+
+logger = logging.getLogger("cardiowatch.dashboard")
+_seldom = logs.Seldom()
 
 
 class RequestFilter:
@@ -64,7 +72,7 @@ class RequestFilter:
         """Pass the request on, or refuse it."""
         app = self.app
         if scope["type"] == "websocket":
-            app = self._hear_page if _is_session_of_ours(scope) else _FOREIGN
+            app = self._hear_page if _is_session_of_ours(scope) else _refuse_session
         elif scope["type"] == "http":
             app = self._answer_to(scope)
         await app(scope, receive, send)
@@ -108,6 +116,17 @@ class RequestFilter:
         return is_recent(claims) and bool(self.people.pages(claims))
 
 
+async def _refuse_session(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a session; whose name is missing in our settings sees an empty page and no more."""
+    count = _seldom.count("session") if scope["path"] == _SESSION else 0
+    if count:
+        headers = Headers(scope=scope)
+        origin, host = (ascii(headers.get(name, ""))[:_SHOWN] for name in ("origin", "host"))
+        told = "refused a session: Origin %s, Host %s; see CARDIOWATCH_DASHBOARD_NAMES"
+        logger.warning(told, origin, host, extra={"count": count})
+    await _FOREIGN(scope, receive, send)
+
+
 def _stays_blank(scope: Scope) -> bool:
     """Tell whether nothing is at an address where Streamlit would send a page that stays blank.
 
@@ -148,4 +167,4 @@ def _is_session_of_ours(scope: Scope) -> bool:
     if scheme not in _DEFAULT_PORTS or host.removesuffix(_DEFAULT_PORTS[scheme]) != place:
         return False
     headers["host"] = place  # some proxies name the default port; Streamlit compares the letters
-    return scope["path"] == "/_stcore/stream" and starlette_websocket.is_host_allowed(place)
+    return scope["path"] == _SESSION and starlette_websocket.is_host_allowed(place)

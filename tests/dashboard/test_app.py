@@ -175,14 +175,17 @@ def test_there_is_no_other_socket(address: str) -> None:
     assert open_session(address, address, path="/stream").status_code == 403
 
 
-def test_who_is_refused_writes_nothing_into_our_log() -> None:
+def test_a_refused_session_is_said_in_a_line_that_names_the_setting() -> None:
     port = free_port()
     with running("-m", "dashboard", dashboard_port=port) as dashboard:
         address = f"http://127.0.0.1:{port}"
         wait_for(f"{address}/_stcore/health", dashboard)
-        assert open_session(address, "http://evil.example").status_code == 403
+        assert open_session(address, "https://heart.example", "heart.example").status_code == 403
         dashboard.terminate()
-        assert dashboard.communicate(timeout=40)[0] == ""
+        assert dashboard.communicate(timeout=40)[0] == (
+            "WARNING cardiowatch.dashboard: refused a session: Origin 'https://heart.example', "
+            "Host 'heart.example'; see CARDIOWATCH_DASHBOARD_NAMES (count=1)\n"
+        )
 
 
 def test_the_error_of_a_page_is_logged_without_its_message() -> None:

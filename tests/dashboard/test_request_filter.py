@@ -11,6 +11,8 @@ from starlette.types import Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import ConnectionClosedError
 
+import logs
+from dashboard import request_filter
 from dashboard.request_filter import FILES_MAX, OF_A_PAGE, RequestFilter
 from db.migrate import migrate
 from tests.dashboard.sessions import LOGIN, XSRF, login_cookie, run, session, session_id
@@ -148,6 +150,36 @@ async def test_nobody_empties_the_caches_of_all() -> None:
         BackMsg(stop_script=True).SerializeToString(),
         BackMsg(app_heartbeat=True).SerializeToString(), b"\xff", None,
     ]  # fmt: skip
+
+
+async def refuse(path: str, **headers: str) -> None:
+    async def ignore(_: Message) -> None:
+        pass
+
+    sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    scope = {"type": "websocket", "path": path, "headers": sent, "extensions": {}}
+    await RequestFilter(pytest.fail)(scope, pytest.fail, ignore)  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+async def test_refused_sessions_fill_no_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(logs, "monotonic", lambda: now)
+    monkeypatch.setattr(request_filter, "_seldom", logs.Seldom())
+    for _ in range(3):
+        await refuse("/_stcore/stream", origin="http://a\x1b[2J\r\n\xe9", host="h" * 60_000)
+    now = 2.0
+    await refuse("/_stcore/stream")
+    await refuse("/stream", origin="http://heart.example")
+    first, second = caplog.records
+    assert first.getMessage() == (
+        "refused a session: Origin 'http://a\\x1b[2J\\r\\n\\xe9', "
+        f"Host '{'h' * 79}; see CARDIOWATCH_DASHBOARD_NAMES"
+    )
+    assert "Origin '', Host '';" in second.getMessage()
+    assert second.__dict__["count"] == 3
 
 
 def test_every_message_that_streamlit_takes_is_a_pages_or_a_developers() -> None:
