@@ -22,8 +22,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.people import People
-from dashboard.request_filter import RequestFilter
+from dashboard.request_filter import RequestFilter, has_logged_in
 from dashboard.texts import general
+from dashboard.way_back import WayBack
 
 SCRIPT = Path(__file__).with_name("streamlit_app.py")
 
@@ -177,6 +178,7 @@ def create_app(people: People | None = None) -> st.App:
         lifespan=lifespan,
         middleware=[
             Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
+            *([] if people is None else [Middleware(WayBack, knows=has_logged_in)]),
             Middleware(RequestFilter, people=people),
             # 4-7.5 MB of scripts become 1.4-1.8 MB.
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),

@@ -72,15 +72,24 @@ def while_allowed(page: str, write: Callable[[], bytes]) -> Callable[[], bytes]:
 def link(page: str, label: str, query_params: Mapping[str, str] | None = None) -> None:
     """Offer the way to another page of `PAGES`, where the visitor may see it.
 
-    A link to a page that is not in the bar is an error, and the page that holds it cannot be drawn.
+    To others it would lead to a refusal.
     """
     if page in allowed_pages():
         st.page_link(f"app_pages/{page}.py", label=label, query_params=query_params)
 
 
-def ask_for_login() -> None:
-    """Show who is not logged in how to, and who has no role whom to ask."""
+def refuse() -> None:
+    """Draw in place of a page why the visitor does not see it, and what to do."""
     st.title(general.APP)
+    if allowed_pages():
+        st.warning(general.NOT_FOR_YOU)
+        link("overview", "Overview")
+    else:
+        _ask_for_login()
+
+
+def _ask_for_login() -> None:
+    """Show who is not logged in how to, and who has no role whom to ask."""
     claims = st.user.to_dict()
     if claims.get("is_logged_in") and people.is_recent(claims):
         st.warning(general.NO_ROLE)

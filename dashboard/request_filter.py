@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.datastructures import Headers, MutableHeaders
@@ -108,12 +109,20 @@ class RequestFilter:
 
     def _may_see_a_page(self, scope: Scope) -> bool:
         """Tell whether who asks has logged in and has a role."""
-        if self.people is None:
-            return True
-        cookies = HTTPConnection(scope).cookies
-        found = starlette_websocket._get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
-        claims = json.loads(found) if found else {}
-        return is_recent(claims) and bool(self.people.pages(claims))
+        return self.people is None or (
+            has_logged_in(scope) and bool(self.people.pages(_claims(scope)))
+        )
+
+
+def has_logged_in(scope: Scope) -> bool:
+    """Tell whether who asks has a login that counts."""
+    return is_recent(_claims(scope))
+
+
+def _claims(scope: Scope) -> Mapping[str, Any]:
+    cookies = HTTPConnection(scope).cookies
+    found = starlette_websocket._get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
+    return dict(json.loads(found)) if found else {}
 
 
 async def _refuse_session(scope: Scope, receive: Receive, send: Send) -> None:

@@ -27,6 +27,10 @@ LOG_OUT = "Log out"
 NO_ROLE = (
     "You are logged in, and none of your groups has a role here. Ask who runs the service for one."
 )
+NOT_YOURS = "Not for your role"
+NOT_FOR_YOU = (
+    "Your role does not see this page. Ask who runs the service, should you need it for your work."
+)
 CALCULATING = "Other calculations, yours or of others, come first; try again in a minute."
 LOG_BUSY_TITLE = "The answer could not be put on record"
 LOG_BUSY = (

@@ -1,0 +1,24 @@
+"""The pages of the bar on top, in its order: titles and addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TITLES: Mapping[str, str] = {
+    "overview": "Overview",
+    "patient": "Patient",
+    "predictions": "Predictions",
+    "explanations": "Explanations",
+    "fairness": "Fairness",
+    "drift": "Drift",
+    "poisoning": "Poisoning",
+    "load_tests": "Load tests",
+    "model_card": "Model card",
+}
+"""By the names of the scripts in `app_pages`."""
+
+ADDRESSES: Mapping[str, str] = {name: name for name in TITLES} | {
+    "overview": "",
+    "load_tests": "load-tests",
+    "model_card": "model",
+}
