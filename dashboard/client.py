@@ -39,6 +39,10 @@ class Refused(Exception):
         self.errors = errors
 
 
+class NotLetIn(Refused):
+    """The API does not know this program's key, or the key lacks a role (401, 403)."""
+
+
 class Client:
     """Calls one API.
 
@@ -111,7 +115,8 @@ class Client:
             raise Missing
         if answer.is_client_error:
             errors = [(e.get("field", ""), e.get("message", "")) for e in content.get("errors", [])]
-            raise Refused(content.get("detail", ""), errors)
+            kind = NotLetIn if answer.status_code in (401, 403) else Refused
+            raise kind(str(content.get("detail", "")), errors)
         if not answer.is_success:
             raise ApiDown
         return content

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import charts, form, load, widgets
-from dashboard.client import ApiDown, LogBusy, Refused
+from dashboard.client import ApiDown, LogBusy, NotLetIn, Refused
 from dashboard.form import Wire
 from dashboard.texts import findings, general, numbers
 from dashboard.texts import patient as texts
@@ -55,8 +55,10 @@ def ask(name: str, sent: Mapping[str, Wire] | None, source: str) -> Estimate | N
         widgets.calm(general.API_DOWN_TITLE, general.API_DOWN)
     except LogBusy:
         widgets.calm(general.LOG_BUSY_TITLE, general.LOG_BUSY)
+    except NotLetIn:
+        widgets.calm(general.NOT_LET_IN_TITLE, general.NOT_LET_IN)
     except Refused as refusal:
-        st.warning(texts.refused(refusal.errors), title="Not estimated")
+        st.warning(texts.refused(refusal.errors, refusal.detail), title="Not estimated")
     else:
         load.forget()
         st.session_state[name] = Estimate(dict(sent), answer)

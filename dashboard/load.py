@@ -15,7 +15,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.client import ApiDown, Client, LogBusy, Missing, Refused
+from dashboard.client import ApiDown, Client, LogBusy, Missing, NotLetIn, Refused
 from db.export import csv_lines, jsonl_lines
 from db.queries import Bucket, Reader, Summary
 from pipeline import autoscaling as scaling
@@ -209,12 +209,24 @@ def _model() -> dict[str, Any]:
     return client().model()
 
 
-def model() -> dict[str, Any] | None:
-    """Return the model card of the model in use; None while the API does not answer."""
+def _asked() -> tuple[dict[str, Any] | None, bool]:
+    """Return the model card, and whether the API lets this dashboard in."""
     try:
-        return _model()
+        return _model(), True
+    except NotLetIn:
+        return None, False
     except (ApiDown, LogBusy, Missing, Refused):
-        return None
+        return None, True
+
+
+def model() -> dict[str, Any] | None:
+    """Return the model card of the model in use; None while the API does not give it."""
+    return _asked()[0]
+
+
+def lets_in() -> bool:
+    """Say whether the API knows this dashboard's key; `ready` needs none, so it cannot tell."""
+    return _asked()[1]
 
 
 @st.cache_data(ttl=3600, max_entries=500, show_spinner=False)

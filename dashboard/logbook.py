@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import estimate, load, login, widgets
-from dashboard.client import ApiDown, LogBusy, Missing, Refused
+from dashboard.client import ApiDown, LogBusy, Missing, NotLetIn, Refused
 from dashboard.estimate import Estimate
 from dashboard.texts import findings, general, numbers, patient
 from dashboard.texts import predictions as texts
@@ -282,8 +282,10 @@ def _record(prediction_id: str, found: int | None, day: str) -> bool:
         load.client().record_outcome(prediction_id, found, moment)
     except ValueError:
         st.warning(texts.NO_DAY)
+    except NotLetIn:
+        st.warning(general.NOT_LET_IN, title=general.NOT_LET_IN_TITLE)
     except Refused as refusal:
-        st.warning(patient.refused(refusal.errors))
+        st.warning(patient.refused(refusal.errors, refusal.detail))
     except (ApiDown, LogBusy):
         st.warning(general.API_DOWN, title=general.API_DOWN_TITLE)
     except Missing:

@@ -68,6 +68,14 @@ def empty_log() -> None:
     login.link("patient", "Enter a patient")
 
 
+def no_model(title: str, text: str) -> None:
+    """Draw the screen of a page without the model card, or say that the key is the reason."""
+    if load.lets_in():
+        calm(title, text)
+    else:
+        calm(general.NOT_LET_IN_TITLE, general.NOT_LET_IN)
+
+
 def zone() -> tzinfo:
     """Return the time zone of the browser, or UTC when it does not say."""
     try:

@@ -20,6 +20,8 @@ def overview() -> None:
                 widgets.heading(texts.no_rows(ready=ready), texts.LEAD)
             else:
                 panels.verdict(seen, window, ready=ready)
+        if ready and not load.lets_in():
+            widgets.calm(general.NOT_LET_IN_TITLE, general.NOT_LET_IN)
         if seen is None:
             widgets.empty_log()
             return

@@ -17,7 +17,7 @@ def found() -> Card | None:
     known = load.model()
     if known is None:
         widgets.heading(texts.TITLE, texts.LEAD)
-        widgets.calm(texts.NOTHING_TITLE, texts.NOTHING)
+        widgets.no_model(texts.NOTHING_TITLE, texts.NOTHING)
         return None
     try:
         return card(known)

@@ -42,7 +42,7 @@ def found() -> Poisoning | None:
 def nothing() -> None:
     """Draw the screen of a model without poisoning figures."""
     widgets.heading(texts.TITLE, texts.LEAD)
-    widgets.calm(texts.NOTHING_TITLE, texts.NOTHING)
+    widgets.no_model(texts.NOTHING_TITLE, texts.NOTHING)
 
 
 def verdict(of: Poisoning) -> None:

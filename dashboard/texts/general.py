@@ -21,6 +21,11 @@ API_DOWN = (
     "No estimate can be made at the moment. What you entered is kept on this page; try again in a "
     "moment."
 )
+NOT_LET_IN_TITLE = "The service does not let this dashboard in"
+NOT_LET_IN = (
+    "The service does not know this dashboard's key, or the key does not allow this. Trying again "
+    "will not help: tell who runs the service."
+)
 LOGIN_NEEDED = "Here are findings of patients, so this service wants to know who you are."
 LOG_IN = "Log in"
 LOG_OUT = "Log out"

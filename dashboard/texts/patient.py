@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dashboard.texts.escaping import markdown
 from dashboard.texts.findings import warning
 from dashboard.texts.numbers import listed, of_hundred
 
@@ -13,7 +14,8 @@ NOT_FOR_DIAGNOSIS = (
 )
 INTERVAL_LABEL = "95 % range of the model's estimate, not of this patient's outcome"
 DISEASE = "Disease means at least one coronary artery narrowed by more than 50 %."
-NO_REASONS = "The reasons cannot be computed at the moment because the service is not answering."
+NO_REASON = "The service refused this without a reason: tell who runs it."
+NO_REASONS = "The reasons cannot be computed at the moment: the service does not give them."
 
 
 def natural_frequency(value: float) -> str:
@@ -52,9 +54,10 @@ def lacking(labels: Sequence[str]) -> str:
     return f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} needed for an estimate."
 
 
-def refused(errors: Sequence[tuple[str, str]]) -> str:
-    """Say what is wrong with each entry."""
-    return "\n".join(f"- {warning(field, message)}" for field, message in errors)
+def refused(errors: Sequence[tuple[str, str]], detail: str) -> str:
+    """Say what is wrong with each entry, or why the service refuses where it is not an entry."""
+    entries = "\n".join(f"- {warning(field, message)}" for field, message in errors)
+    return entries or markdown(detail) or NO_REASON
 
 
 def comparison(before: float, after: float) -> str:

@@ -79,13 +79,26 @@ def _forget() -> None:
 
 
 @pytest.fixture
+def keys_file() -> Path | None:
+    """The API's keys; None = it answers its own machine without one."""
+    return None
+
+
+@pytest.fixture
 def served(
-    log_url: str, model_dir: Path, pages: AppTest, monkeypatch: pytest.MonkeyPatch
+    log_url: str,
+    model_dir: Path,
+    pages: AppTest,
+    monkeypatch: pytest.MonkeyPatch,
+    keys_file: Path | None,
 ) -> Iterator[AppTest]:
     """The dashboard with the real API and the real model behind it, over HTTP; not run yet."""
     port = free_port()
     monkeypatch.setenv("CARDIOWATCH_API_URL", f"http://127.0.0.1:{port}")
-    api = create_app(Settings(database_url=log_url, model_dir=model_dir, api_port=port))
+    settings = Settings(
+        database_url=log_url, model_dir=model_dir, api_port=port, keys_file=keys_file
+    )
+    api = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(api, port=port, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()

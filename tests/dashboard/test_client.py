@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from dashboard import client
-from dashboard.client import ApiDown, Client, Refused
+from dashboard.client import ApiDown, Client, NotLetIn, Refused
 
 MOST = 600
 """Pieces that a service sends unless it is cut off."""
@@ -89,3 +89,11 @@ def test_a_refusal_names_what_is_wrong(serve: Callable[..., Service]) -> None:
     with pytest.raises(Refused) as refused:
         serve(422, body).client.model()
     assert refused.value.errors == [("chol", "m")]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_not_known_is_told_from_a_mistake_in_what_was_sent(
+    serve: Callable[..., Service], status: int
+) -> None:
+    with pytest.raises(NotLetIn):
+        serve(status, b'{"detail": "d"}').client.model()

@@ -191,6 +191,21 @@ def test_an_outcome_with_an_unreadable_day_is_not_recorded(served: AppTest, log_
     assert logged(log_url)[0]["outcome"] is None
 
 
+def test_an_outcome_that_the_service_refuses_is_refused_with_its_reason(
+    served: AppTest, log_url: str
+) -> None:
+    page = open_patient(served)
+    enter(page, AGE_AND_SEX)
+    submit(page)
+    (row,) = logged(log_url)
+    for number in range(100):  # what one prediction takes
+        load.client().record_outcome(row["id"], number % 2, None)
+    page = open_drawer(open_log(page), row["id"])
+    page.get_by_key(f"found_{row['id']}").set_value(0)
+    press(page, "Record")
+    assert "This prediction has had 100 outcomes" in shown(page)
+
+
 def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Write) -> None:
     write(3, source="live", prediction=0)
     above = write(2, source="live", prediction=1)

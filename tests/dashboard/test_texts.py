@@ -158,6 +158,7 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
 
 
 def test_what_the_service_says_is_escaped() -> None:
-    assert patient.refused([("zz", LINK), ("chol", LINK)]) == (
+    assert patient.refused([], LINK) == escaping.markdown(LINK)
+    assert patient.refused([("zz", LINK), ("chol", LINK)], "") == (
         f"- {escaping.markdown(LINK)}\n- **Serum cholesterol**: {escaping.markdown(LINK)}"
     )

@@ -1,0 +1,52 @@
+"""What the pages say when the API does not let the dashboard in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from api.keyring import changed, make
+from dashboard import load
+from dashboard.texts import general
+from tests.dashboard.conftest import shown
+from tests.dashboard.test_patient import AGE_AND_SEX, enter, open_patient, submit
+
+UNKNOWN = "cw_00000000_" + "A" * 43
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+@pytest.fixture(autouse=True)
+def keys(keys_file: Path) -> dict[str, str]:
+    """What the dashboard may hold as its key; it starts without one."""
+    with changed(keys_file) as known:
+        key, may_read = make("a test", ("read",))
+        known.append(key)
+    return {"none": "", "unknown": UNKNOWN, "read": may_read}
+
+
+@pytest.mark.parametrize("holds", ["none", "unknown", "read"])
+def test_an_estimate_that_the_key_does_not_allow_says_so(
+    keys: dict[str, str], holds: str, monkeypatch: pytest.MonkeyPatch, served: AppTest
+) -> None:
+    monkeypatch.setenv("CARDIOWATCH_API_KEY", keys[holds])
+    load.client.clear()
+    page = open_patient(served)
+    enter(page, AGE_AND_SEX)
+    submit(page)
+    assert general.NOT_LET_IN in shown(page)
+    assert page.get_by_key("patient_age").value == 63.0
+
+
+@pytest.mark.parametrize("name", ["overview", "model_card", "poisoning"])
+def test_pages_say_that_the_service_does_not_know_the_key(served: AppTest, name: str) -> None:
+    page = served.run()
+    page.switch_page(f"app_pages/{name}.py").run()
+    assert not page.exception
+    assert general.NOT_LET_IN in shown(page)
+    assert "not answering" not in shown(page)
