@@ -209,8 +209,13 @@ def _model() -> dict[str, Any]:
     return client().model()
 
 
+@st.cache_data(ttl=_FRESH_S, max_entries=1)
 def _asked() -> tuple[dict[str, Any] | None, bool]:
-    """Return the model card, and whether the API lets this dashboard in."""
+    """Return the model card, and whether the API lets this dashboard in.
+
+    A failure is kept, too: a page needs the card several times, and must not wait for an API that
+    hangs each time.
+    """
     try:
         return _model(), True
     except NotLetIn:

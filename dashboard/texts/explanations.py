@@ -8,7 +8,7 @@ from typing import Any
 from dashboard.texts.escaping import markdown
 from dashboard.texts.findings import finding, in_a_sentence
 from dashboard.texts.general import whose
-from dashboard.texts.numbers import listed, log_odds
+from dashboard.texts.numbers import listed, log_odds, times
 from pipeline.explain import Effect, Overall
 from pipeline.fairness.assessment import MIN_CELL
 from pipeline.schema import BY_NAME
@@ -23,6 +23,10 @@ def verdict(fitted: Overall | None, logged: Overall | None) -> str:
     known = fitted or logged
     if known is None:
         return "There is nothing to explain yet."
+    if fitted is None and known.n < MIN_CELL:
+        patients = times(known.n, "logged patient")
+        verb = "is" if known.n == 1 else "are"
+        return f"{patients} {verb} too few to say what the model goes by."
     first = f"The model goes mostly by {_three(known)}"
     if fitted is None or logged is None or logged.n < MIN_CELL:  # of few, a change says nothing
         return f"{first}."

@@ -20,6 +20,7 @@ from dashboard import load, login
 from dashboard.people import ROLES, People
 from db.ids import new_id
 from db.migrate import migrate
+from pipeline.model import load as load_model
 from settings import Settings
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, free_port
@@ -51,6 +52,19 @@ def write(log_url: str) -> Callable[..., list[str]]:
         return [stored[0] for stored in rows]
 
     return write
+
+
+@pytest.fixture
+def known(log_url: str, model_dir: Path) -> str:
+    """The version of a model whose scorecard the log holds, as after the API's first start."""
+    model = load_model(model_dir)
+
+    async def register() -> None:
+        async with running_log(log_url) as log:
+            await log.register_model(model.version, model.scorecard)
+
+    asyncio.run(register())
+    return model.version
 
 
 @pytest.fixture

@@ -1,35 +1,14 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pipeline.model import Model, load
 from tests.dashboard.conftest import log_in, shown
-from tests.db.rows import running_log
 
 Write = Callable[..., list[str]]
 PAGE = "app_pages/explanations.py"
-
-
-@pytest.fixture
-def model(model_dir: Path) -> Model:
-    return load(model_dir)
-
-
-@pytest.fixture
-def known(log_url: str, model: Model) -> str:
-    """The version of a model whose scorecard the log holds, as after the API's first start."""
-
-    async def register() -> None:
-        async with running_log(log_url) as log:
-            await log.register_model(model.version, model.scorecard)
-
-    asyncio.run(register())
-    return model.version
 
 
 def visit(page: AppTest) -> str:
@@ -48,10 +27,17 @@ def test_one_prediction_is_explained_without_the_service(
     pages: AppTest, write: Write, known: str
 ) -> None:
     (id_,) = write(1, model_version=known)
-    assert visit(pages).startswith("The model goes mostly by ")
+    assert visit(pages) == "1 logged patient is too few to say what the model goes by."
     assert "the newest 1 live prediction" in shown(pages)
     assert "The training patients are not shown" in shown(pages)
     assert pages.table[-1].value["Id"].tolist() == [id_]
+
+
+def test_twenty_predictions_say_what_the_model_goes_by_without_the_service(
+    pages: AppTest, write: Write, known: str
+) -> None:
+    write(20, model_version=known)
+    assert visit(pages).startswith("The model goes mostly by ")
 
 
 @pytest.fixture
