@@ -138,8 +138,9 @@ def what_if(original: Estimate) -> None:
         st.session_state.update(what_if_of=original.answer["id"], comparison=None)
     with st.expander("What if a finding were different?"):
         st.markdown(texts.WHAT_IF)
-        sent = form.patient("changed", submit="Compare", clears=False)
-        found = ask("comparison", sent, "what-if")
+        sent, said = form.patient("changed", submit="Compare", clears=False)
+        with said:
+            found = ask("comparison", sent, "what-if")
         if found is not None:
             _compare(original, found)
 

@@ -140,8 +140,11 @@ def _sections() -> list[tuple[str, list[Feature]]]:
 
 def patient(
     form: str, *, submit: str, clears: bool = True, forget: tuple[str, ...] = ()
-) -> dict[str, Wire] | None:
-    """Draw the form; return the known values when it was just submitted, otherwise None.
+) -> tuple[dict[str, Wire] | None, st.delta_generator.DeltaGenerator]:
+    """Draw the form; return the known values and a place for what is said of them.
+
+    The values are None unless the form was just submitted. The place is above the button, where
+    whoever has pressed it is looking.
 
     Parameters
     ----------
@@ -162,13 +165,14 @@ def patient(
             with st.grid(2, min_column_width=240, gap="medium"):
                 for feature in features:
                     _INPUTS[feature.kind](feature, _key(form, feature))
+        said = st.container(key=f"{form}_said")
         with st.container(horizontal=True):
             submitted = st.form_submit_button(submit, type="primary", key=f"{form}_submit")
             if clears:
                 st.form_submit_button(
                     "Clear", key=f"{form}_clear", on_click=clear, args=(form, *forget)
                 )
-    return entered(form) if submitted else None
+    return (entered(form) if submitted else None), said
 
 
 def changed(before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:

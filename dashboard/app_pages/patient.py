@@ -11,13 +11,17 @@ with st.grid(2, min_column_width=460, gap="large") as halves:
     entry, result = halves.cell(), halves.cell()
 
 with entry:
-    sent = form.patient("patient", submit="Estimate", forget=("estimate", "comparison"))
+    sent, said = form.patient("patient", submit="Estimate", forget=("estimate", "comparison"))
 
-with result:
+with said:
     found = estimate.ask("estimate", sent, "live")
     if found is not None:
+        st.info(texts.estimated(found.probability, found.interval))
+
+with result:
+    if found is not None:
         estimate.show(found)
-    elif sent is None:
+    else:
         widgets.calm(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
 
 if found is not None:

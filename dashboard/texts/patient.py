@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dashboard.texts.escaping import markdown
 from dashboard.texts.findings import warning
-from dashboard.texts.numbers import listed, of_hundred
+from dashboard.texts.numbers import listed, of_hundred, probability
 
 NOT_FOR_DIAGNOSIS = (
     "**Not for diagnosis.** This is what a statistical model of 303 patients says. It is not a "
@@ -47,6 +47,15 @@ WHAT_IF_NOTE = (
     "differ in this way are estimated differently; that does not say what happens to one patient "
     "when a finding is treated."
 )
+
+
+def estimated(value: float, interval: tuple[float, float]) -> str:
+    """Say beside the button what came out, and where its meaning stands."""
+    low, high = map(probability, interval)
+    return (
+        f"**Estimated: {probability(value)}**, range {low} to {high}, and no diagnosis: what it "
+        "means stands under “Estimated probability of disease”, why stands below."
+    )
 
 
 def lacking(labels: Sequence[str]) -> str:

@@ -101,6 +101,22 @@ def test_entries_survive_while_the_service_is_down(page: Page, house: House) -> 
     expect(page.get_by_role("heading", name="Why")).to_be_visible()
 
 
+@pytest.mark.parametrize("values", [{}, {"age": 50, "sex": "female"}], ids=["refused", "answered"])
+def test_whoever_presses_estimate_sees_what_came_of_it_without_scrolling(
+    page: Page, house: House, values: dict[str, object]
+) -> None:
+    page.goto(f"{house.dashboard.url}/patient")
+    settled(page)
+    enter(page, values)
+    page.mouse.move(400, 500)
+    page.mouse.wheel(0, 5_000)
+    button = page.get_by_role("button", name="Estimate")
+    expect(button).to_be_in_viewport(ratio=1)
+    button.click()
+    said = page.locator(".st-key-patient_said")
+    expect(said.get_by_text("Estimated: " if values else "are needed")).to_be_in_viewport(ratio=1)
+
+
 def test_what_if_compares_and_is_logged_as_what_if(page: Page, house: House) -> None:
     estimate(page, house, PATIENT)
     page.get_by_text("What if a finding were different?").click()
