@@ -58,7 +58,7 @@ def ask(name: str, sent: Mapping[str, Wire] | None, source: str) -> Estimate | N
     except NotLetIn:
         widgets.calm(general.NOT_LET_IN_TITLE, general.NOT_LET_IN)
     except Refused as refusal:
-        st.warning(texts.refused(refusal.errors, refusal.detail), title="Not estimated")
+        st.warning(texts.refused(refusal.errors, refusal.detail, sent), title="Not estimated")
     else:
         load.forget()
         st.session_state[name] = Estimate(dict(sent), answer)

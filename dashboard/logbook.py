@@ -279,9 +279,19 @@ def _record(prediction_id: str, found: int | None, day: str) -> bool:
         return False
     try:
         moment = _midnight(day)
-        load.client().record_outcome(prediction_id, found, moment)
     except ValueError:
         st.warning(texts.NO_DAY)
+        return False
+    if moment is not None and (moment.year < 1900 or moment > widgets.now()):
+        st.warning(texts.DAY_NEVER)
+        return False
+    return _sent(prediction_id, found, moment)
+
+
+def _sent(prediction_id: str, found: int, moment: datetime | None) -> bool:
+    try:
+        observed_at = None if moment is None else moment.isoformat()
+        load.client().record_outcome(prediction_id, found, observed_at)
     except NotLetIn:
         st.warning(general.NOT_LET_IN, title=general.NOT_LET_IN_TITLE)
     except Refused as refusal:
@@ -297,8 +307,8 @@ def _record(prediction_id: str, found: int | None, day: str) -> bool:
     return False
 
 
-def _midnight(day: str) -> str | None:
+def _midnight(day: str) -> datetime | None:
     """Turn a day as entered into a moment with a zone; an empty one into None."""
     if not day.strip():
         return None
-    return datetime.combine(date.fromisoformat(day.strip()), time(), widgets.zone()).isoformat()
+    return datetime.combine(date.fromisoformat(day.strip()), time(), widgets.zone())

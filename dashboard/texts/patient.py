@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from dashboard.texts.escaping import markdown
 from dashboard.texts.findings import warning
 from dashboard.texts.numbers import listed, of_hundred, probability
+from pipeline.schema import BY_NAME
 
 NOT_FOR_DIAGNOSIS = (
     "**Not for diagnosis.** This is what a statistical model of 303 patients says. It is not a "
@@ -63,10 +65,32 @@ def lacking(labels: Sequence[str]) -> str:
     return f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} needed for an estimate."
 
 
-def refused(errors: Sequence[tuple[str, str]], detail: str) -> str:
+def refused(
+    errors: Sequence[tuple[str, str]],
+    detail: str,
+    sent: Mapping[str, object] = MappingProxyType({}),
+) -> str:
     """Say what is wrong with each entry, or why the service refuses where it is not an entry."""
-    entries = "\n".join(f"- {warning(field, message)}" for field, message in errors)
+    said = [(field, _wrong_number(field, sent.get(field)) or told) for field, told in errors]
+    entries = "\n".join(f"- {warning(field, message)}" for field, message in said)
     return entries or markdown(detail) or NO_REASON
+
+
+def _wrong_number(field: str, value: object) -> str | None:
+    """Say what is wrong with a number; the service tells programmers, and speaks of null."""
+    feature = BY_NAME.get(field)
+    if feature is None or not feature.is_numeric or not isinstance(value, float):
+        return None
+    limits = f"enter {feature.low:g} to {feature.high:g} {feature.unit}"
+    empty = "" if feature.required else ", or leave it empty if it is not known"
+    other = feature.other_unit
+    if value == 0 and feature.zero_is_missing:
+        why = "0 is not a measurement"
+    elif other is not None and other.low <= value <= other.high:
+        why = other.message
+    else:
+        why = "outside the plausible limits"
+    return f"{why}; {limits}{empty}"
 
 
 def comparison(before: float, after: float) -> str:

@@ -19,6 +19,7 @@ DOWNLOAD = (
 OUTCOMES: Mapping[int, str] = {1: "Disease found", 0: "No disease"}
 NO_OUTCOME = "Choose what was found."
 NO_DAY = "The day is not readable; write it as 2026-01-31, or leave it empty."
+DAY_NEVER = "The examination cannot be in the future, nor before 1900; write the day as 2026-01-31."
 RECORDED = "Recorded. An earlier entry stays in the log; the newest counts."
 
 

@@ -119,6 +119,24 @@ def test_a_value_in_another_unit_is_refused_with_the_reason(served: AppTest, log
     assert logged(log_url) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("chol", 0.0, "0 is not a measurement; enter 30 to 1000 mg/dl, or leave it empty"),
+        ("trestbps", 400.0, "outside the plausible limits; enter 50 to 300 mm Hg, or leave it"),
+        ("age", 17.0, "outside the plausible limits; enter 18 to 120 years"),
+    ],
+)
+def test_a_refused_number_is_explained_to_a_clinician_not_to_a_programmer(
+    served: AppTest, name: str, value: float, said: str
+) -> None:
+    page = open_patient(served)
+    enter(page, AGE_AND_SEX | {name: value})
+    submit(page)
+    assert markdown(said) in shown(page)
+    assert "null" not in shown(page)
+
+
 def test_what_the_model_has_not_seen_is_a_warning(served: AppTest) -> None:
     page = open_patient(served)
     enter(page, {"age": 95.0, "sex": "female"})

@@ -191,6 +191,22 @@ def test_an_outcome_with_an_unreadable_day_is_not_recorded(served: AppTest, log_
     assert logged(log_url)[0]["outcome"] is None
 
 
+@pytest.mark.parametrize("day", ["2999-01-31", "1899-12-31"])
+def test_a_day_on_which_nobody_was_examined_is_refused_in_plain_words(
+    served: AppTest, log_url: str, day: str
+) -> None:
+    page = open_patient(served)
+    enter(page, AGE_AND_SEX)
+    submit(page)
+    (row,) = logged(log_url)
+    page = open_drawer(open_log(page), row["id"])
+    page.get_by_key(f"found_{row['id']}").set_value(0)
+    page.get_by_key(f"day_{row['id']}").set_value(day)
+    press(page, "Record")
+    assert "cannot be in the future, nor before 1900" in shown(page)
+    assert logged(log_url)[0]["outcome"] is None
+
+
 def test_an_outcome_that_the_service_refuses_is_refused_with_its_reason(
     served: AppTest, log_url: str
 ) -> None:
