@@ -74,6 +74,12 @@ def whose(n: int, source: str) -> str:
     return times(n, singular, plural) + but
 
 
+def rows_of(source: str) -> str:
+    """Say what the rows of a source are, as "synthetic patients, not real ones"."""
+    _, plural, but = _SOURCE_PATIENTS[source]
+    return plural + but.rstrip(",")
+
+
 def logged_in_as(name: str) -> str:
     """Say who is logged in."""
     return f"Logged in as {name}" if name else "Logged in"

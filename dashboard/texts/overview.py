@@ -6,17 +6,23 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from dashboard.texts.escaping import markdown
-from dashboard.texts.general import SOURCES, whose
+from dashboard.texts.general import rows_of, whose
 from dashboard.texts.numbers import share, times
 from pipeline.schema import BY_NAME
 
-_ROUTES: Mapping[str, str] = {"/predict": "Prediction", "/predict/batch": "Batch of predictions"}
+_ROUTES: Mapping[str, str] = {
+    "/predict": "Prediction",
+    "/predict/batch": "Batch of predictions",
+    "/predictions/{id}/outcome": "What was found later",
+    "gate": "Turned away unread",
+    "other": "No known address",
+}
 _REASONS: Mapping[str, str] = {
     "missing": "needed, but not sent",
     "wrong_type": "not of the expected kind",
     "range": "outside the plausible limits",
     "unit": "looks like another unit",
-    "zero": "0 stands for missing in some files; send null",
+    "zero": "0 stands for missing in some files",
     "fraction": "a fraction where a whole number belongs",
     "no_coding": "a code without its coding",
     "unknown_value": "not one of the allowed words",
@@ -30,14 +36,32 @@ _REASONS: Mapping[str, str] = {
     "log-unavailable": "the log could not be written",
     "log-fate-unknown": "the log did not confirm in time",
     "busy": "too many requests were waiting",
+    "not-ready": "the service was not ready",
+    "no-key": "the API key was missing or not known",
+    "no-keys": "the service could not read its API keys",
+    "role": "the API key does not allow this",
+    "not-local": "without API keys only programs of the service's own machine may ask",
+    "too-often": "the API key asked too often",
+    "too-large": "the request was too large",
+    "not-json": "the request was not sent as JSON",
+    "encoded": "the request was sent compressed",
+    "header-twice": "a header was sent twice",
+    "http": "no such address, or not in this way",
+    "http-1.0": "asked in HTTP 1.0, which cannot take this answer",
+    "no-such-prediction": "there is no such prediction",
+    "no-such-model": "there is no such model",
+    "outcomes-full": "the prediction takes no more outcomes",
+    "idempotency-key-reused": "one Idempotency-Key was used for two requests",
 }
-_FIELDS: Mapping[str, str] = {"body": "The request", "query": "The address", "": "The service"}
+_FIELDS: Mapping[str, str] = {"body": "The request", "query": "The address"}
 
 
 def refusal(field: str, code: str) -> str:
     """Say why a request was refused, from the field and the reason code that were counted."""
-    label = BY_NAME[field].label if field in BY_NAME else _FIELDS.get(field) or markdown(field)
     reason = _REASONS.get(code) or markdown(code.replace("-", " ").replace("_", " "))
+    if not field:  # not about what was sent
+        return f"{reason[:1].upper()}{reason[1:]}"
+    label = BY_NAME[field].label if field in BY_NAME else _FIELDS.get(field) or markdown(field)
     return f"{label}: {reason}"
 
 
@@ -62,14 +86,14 @@ def verdict(
     ready : bool
         Whether the service would answer now.
     refused : int
-        Requests refused in the period.
+        Reasons for which requests were refused in the period; a request may have several.
     newest : str
         When the newest prediction was made, in words.
     """
     state = "The service is answering" if ready else "The service is not answering"
     if n == 0:
         return f"{state}, but nothing is new {period}: the newest prediction is from {newest}."
-    refusals = f"; {times(refused, 'request was', 'requests were')} refused" if refused else ""
+    refusals = f"; {refused_for(refused)}" if refused else ""
     part = share(positive, n) if n >= 20 else str(positive)  # of few, a percentage says too much
     above = f"{part} of them at or above the threshold"
     return f"{state}: {whose(n, source)} {period}, {above}{refusals}."
@@ -95,11 +119,20 @@ def no_refusals(period: str) -> str:
     return f"No request was refused {period}."
 
 
+def refused_for(reasons: int) -> str:
+    """Say how much was refused; reasons are counted, and a request may have had several."""
+    if reasons == 1:
+        return "1 request was refused"
+    return f"requests were refused for {reasons:,} reasons in all"
+
+
 def refusals_note(n: int, period: str, shown: int) -> str:
     """Introduce the table of refusals."""
+    said = refused_for(n)
+    newest = "newest kind is" if shown == 1 else f"newest {shown} kinds are"
     return (
-        f"{times(n, 'request was', 'requests were')} refused {period}; the last {shown} kinds are "
-        "shown. They are counted by reason, their values are not kept."
+        f"{said[:1].upper()}{said[1:]} {period}; the {newest} shown. A request with three wrong "
+        "fields counts three times; values are not kept."
     )
 
 
@@ -156,6 +189,4 @@ LOOK_CLOSER = "Look closer: what has changed, and since when"
 
 def of_whom(source: str) -> str:
     """Say whose predictions were looked at when they are not those of live patients."""
-    return (
-        "" if source == "live" else f"They are {SOURCES[source].lower()} patients, not live ones."
-    )
+    return "" if source == "live" else f"They are {rows_of(source)}."

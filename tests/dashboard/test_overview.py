@@ -111,7 +111,7 @@ def test_refusals_are_counted_by_reason(pages: AppTest, write: Write, tmp_path: 
         )
     log.close()
     pages.run()
-    assert "3 requests were refused" in verdict(pages)
+    assert "requests were refused for 3 reasons in all" in verdict(pages)
     table = pages.table[0].value
     assert table["What was wrong"].tolist() == ["Serum cholesterol: looks like another unit"]
     assert table["Times"].tolist() == ["3"]

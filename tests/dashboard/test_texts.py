@@ -88,7 +88,8 @@ def test_log_odds_carry_their_sign(value: float, said: str) -> None:
 
 def test_a_refusal_names_field_and_reason_and_survives_an_unknown_reason() -> None:
     assert overview.refusal("chol", "unit") == "Serum cholesterol: looks like another unit"
-    assert overview.refusal("", "log-unavailable") == "The service: the log could not be written"
+    assert overview.refusal("", "log-unavailable") == "The log could not be written"
+    assert overview.refusal("", "no-key") == "The API key was missing or not known"
     assert overview.refusal("body", "some_new_reason") == "The request: some new reason"
 
 
@@ -112,6 +113,20 @@ def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> N
         f"The service is answering: 1,200 live predictions in the last hour, 25{NB}% of them at "
         "or above the threshold; 1 request was refused."
     )
+
+
+def test_reasons_are_not_called_requests() -> None:
+    assert overview.refused_for(3) == "requests were refused for 3 reasons in all"
+    said = overview.refusals_note(3, "in the last hour", 1)
+    assert said.startswith(
+        "Requests were refused for 3 reasons in all in the last hour; the newest"
+    )
+    assert "newest kind is shown" in said
+
+
+def test_a_pass_over_replayed_patients_names_them_as_the_verdict_does() -> None:
+    assert overview.of_whom("replay") == "They are replayed patients, not live ones."
+    assert overview.of_whom("live") == ""
 
 
 LINK = "<a href='https://x.example'>%{x}</a> [y](https://y.example)"

@@ -77,10 +77,10 @@ def test_passes_over_another_source_are_not_shown(
     assert "No monitoring pass yet" in shown(pages)
 
 
-def test_passes_over_synthetic_patients_say_that_they_are_not_live(
+def test_passes_over_synthetic_patients_say_that_they_are_not_real(
     pages: AppTest, write: Write, log_url: str
 ) -> None:
     write(1, source="synthetic")
     add(log_url, "green", "All well.", source="synthetic")
     pages.run()
-    assert "synthetic patients, not live ones" in shown(pages)
+    assert "synthetic patients, not real ones" in shown(pages)
