@@ -82,21 +82,23 @@ def reader() -> Reader:
 
 
 @st.cache_data(ttl=_FRESH_S)
+def sources() -> list[str]:
+    """Return the sources that have rows."""
+    return [name for name, count in reader().sources().items() if count]
+
+
 def source() -> str | None:
     """Return the source that pages read: live, else the one that has rows; None = an empty log.
 
     `what-if` and `load-test` never count unless chosen.
     """
-    counts = reader().sources()
-    return next((name for name in ("live", "synthetic", "replay") if counts.get(name)), None)
+    return next((name for name in ("live", "synthetic", "replay") if name in sources()), None)
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=50)
-def overview(window: str) -> Overview | None:
-    """Read what the Overview shows of a window (a key of `WINDOWS`); None = an empty log."""
-    chosen, shown = source(), WINDOWS[window]
-    if chosen is None:
-        return None
+def overview(window: str, chosen: str) -> Overview:
+    """Read what the Overview shows of a window (a key of `WINDOWS`) of a source that has rows."""
+    shown = WINDOWS[window]
     # Steps begin at round times, so that a bar does not change its meaning while one looks at it.
     until = _step_after(datetime.now(UTC), shown.width_s)
     since = until - shown.length
@@ -108,17 +110,16 @@ def overview(window: str) -> Overview | None:
         rejections=[
             row
             for row in reader().rejections(since=since, limit=200)
-            if row["source"] not in ("what-if", "load-test")
+            if row["source"] == chosen or row["source"] not in ("what-if", "load-test")
         ],
         newest=newest[0]["received_at"],
     )
 
 
 @st.cache_data(ttl=_FRESH_S)
-def passes() -> list[dict[str, Any]]:
-    """Return the monitoring passes of the source that pages read, newest window first."""
-    chosen = source()
-    return reader().passes(source=chosen, limit=PASSES) if chosen else []
+def passes(chosen: str) -> list[dict[str, Any]]:
+    """Return the monitoring passes of a source, newest window first."""
+    return reader().passes(source=chosen, limit=PASSES)
 
 
 def _step_after(moment: datetime, width_s: int) -> datetime:

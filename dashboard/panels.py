@@ -15,6 +15,23 @@ _LATE = timedelta(days=2)
 """A window that ended so long ago has been missed at least once."""
 
 
+def controls() -> tuple[str, str | None]:
+    """Let the viewer choose a period and, where there are several, a source; None = an empty log.
+
+    Without a choice one live prediction would take a log of replayed patients off the page.
+    """
+    first, kept = load.source(), load.sources()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        period = widgets.period("24h") or "24h"
+        if first is None or len(kept) == 1:
+            return period, first
+        source = st.selectbox(
+            "Source", kept, index=kept.index(first), format_func=general.SOURCES.__getitem__,
+            key="overview_source", bind="query-params", width=160,
+        )  # fmt: skip
+    return period, source
+
+
 def verdict(seen: Overview, window: Window, *, ready: bool) -> None:
     """Draw the page's one sentence, and when it was said."""
     st.caption(f"Overview · {general.APP} · {texts.seen_now(widgets.now())}")
@@ -36,10 +53,10 @@ def _refused(seen: Overview) -> int:
 
 def watch(seen: Overview) -> None:
     """Draw what the newest monitoring pass said, and the passes before it as a strip."""
-    passes = load.passes()
+    passes = load.passes(seen.source)
     with widgets.card(texts.WATCH_TITLE):
         if not passes:
-            st.markdown(texts.NOT_WATCHED)
+            st.markdown(texts.not_watched(seen.source))
             return
         newest = passes[0]
         said = escaping.markdown(newest["verdict"])
@@ -52,7 +69,8 @@ def watch(seen: Overview) -> None:
             said = texts.strip([found["status"] for found in passes])
             widgets.over_time(over_time.statuses(passes, widgets.zone()), said, 190, "passes")
         if newest["status"] != "green":
-            login.link("drift", texts.LOOK_CLOSER)
+            chosen = {"drift_source": general.SOURCES[seen.source]}
+            login.link("drift", texts.LOOK_CLOSER, chosen)
 
 
 def stale(seen: Overview, window: Window) -> None:

@@ -13,8 +13,9 @@ def overview() -> None:
     """Look again by itself: whoever watches the service should not have to reload."""
     with widgets.reading_the_log("Overview"):
         top = st.container()
-        chosen = widgets.period("24h") or "24h"
-        window, seen, ready = load.WINDOWS[chosen], load.overview(chosen), load.ready()
+        chosen, source = panels.controls()
+        seen = load.overview(chosen, source) if source else None
+        window, ready = load.WINDOWS[chosen], load.ready()
         with top:
             if seen is None:
                 widgets.heading(texts.no_rows(ready=ready), texts.LEAD)

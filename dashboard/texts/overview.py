@@ -152,16 +152,20 @@ def no_rows(*, ready: bool) -> str:
 
 
 WATCH_TITLE = "Has anything changed?"
-NOT_WATCHED = (
-    "No monitoring pass yet: run `make monitor` once a day. It looks for drift, broken values, "
-    "unequal treatment and wrong answers."
-)
 _STATUS: Mapping[str, tuple[str, str]] = {
     "green": ("●", "Green"),
     "amber": ("▲", "Amber"),
     "red": ("■", "Red"),
 }
 """Each with a shape of its own: the colour is never the only sign."""
+
+
+def not_watched(source: str) -> str:
+    """Say that no pass looked at the predictions of a source, and how one is made."""
+    return (
+        f"No monitoring pass yet over {rows_of(source)}: run `make monitor` once a day. It looks "
+        "for drift, broken values, unequal treatment and wrong answers."
+    )
 
 
 def status(found: str) -> str:

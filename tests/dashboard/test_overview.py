@@ -75,6 +75,22 @@ def test_what_if_and_load_tests_alone_leave_the_overview_empty(
     assert "no predictions yet" in verdict(pages)
 
 
+def test_another_source_can_be_chosen_where_there_are_several(pages: AppTest, write: Write) -> None:
+    write(100, source="replay")
+    write(1, source="live")
+    pages.run()
+    assert "1 live prediction in" in verdict(pages)
+    pages.get_by_key("overview_source").set_value("replay").run()
+    assert "100 replayed patients, not live ones, in" in verdict(pages)
+    assert "No monitoring pass yet over replayed patients, not live ones" in shown(pages)
+
+
+def test_a_log_of_one_source_offers_no_choice(pages: AppTest, write: Write) -> None:
+    write(1, source="synthetic")
+    pages.run()
+    assert not pages.selectbox
+
+
 def test_a_stale_log_says_when_the_newest_prediction_was(pages: AppTest, write: Write) -> None:
     write(1, ago=timedelta(days=3))
     pages.run()

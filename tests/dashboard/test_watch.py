@@ -30,7 +30,7 @@ def test_without_a_pass_the_command_is_named(pages: AppTest, write: Write) -> No
     write(1)
     pages.run()
     assert not pages.exception
-    assert "No monitoring pass yet: run `make monitor`" in shown(pages)
+    assert "No monitoring pass yet over live predictions: run `make monitor`" in shown(pages)
 
 
 @pytest.mark.parametrize(
