@@ -71,7 +71,8 @@ CHANGES = (
         34,
         45,
         "Other patients",
-        f"People are sent for screening: {_SCREENED_ILL:.0%} of them have the disease, not 46 %.",
+        "People are sent for screening: "
+        f"{100 * _SCREENED_ILL:.0f} % of them have the disease, not 46 %.",
         (),
     ),
     Change(

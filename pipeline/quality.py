@@ -224,13 +224,13 @@ def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> l
     if not enough:
         return problems
     if found.missing >= ABSENT and (found.missing_reference or 0.0) < ABSENT:
-        sentence = f"{label} is not known for {found.missing:.0%} of the patients."
+        sentence = f"{label} is not known for {100 * found.missing:.0f} % of the patients."
         problems.append(Problem(found.name, "absent", True, sentence))
     elif found.distinct == 1 and found.n_known >= MIN_N and _varies(found.name, reference):
         sentence = f"{label} has the same value for all {found.n_known:,} patients."
         problems.append(Problem(found.name, "constant", True, sentence))
     if found.unusual >= UNUSUAL and found.n_known >= MIN_N:
-        sentence = f"{label} is unusual for {found.unusual:.0%} of the patients."
+        sentence = f"{label} is unusual for {100 * found.unusual:.0f} % of the patients."
         problems.append(Problem(found.name, "unusual", False, sentence))
     return problems
 
@@ -257,7 +257,7 @@ def _refusal_problem(
         return []
     most = max(refusals, key=lambda refusal: int(refusal["count"]))
     sentence = (
-        f"{share:.0%} of the requests were refused, most for {most['field'] or 'the service'} "
-        f"({str(most['reason']).replace('_', ' ')})."
+        f"{100 * share:.0f} % of the requests were refused, "
+        f"most for {most['field'] or 'the service'} ({str(most['reason']).replace('_', ' ')})."
     )
     return [Problem(str(most["field"]), "refused", False, sentence)]

@@ -124,7 +124,7 @@ def of_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> l
         and estimated.interval[1] < trained - WORSE
     ):
         sentence = (
-            f"Only {estimated.accuracy:.0%} of the answers are likely to be right; "
+            f"Only {100 * estimated.accuracy:.0f} % of the answers are likely to be right; "
             f"in training it was {trained:.0%}."
         )
         found.append(Finding("estimated accuracy", Status.AMBER, sentence))

@@ -188,7 +188,7 @@ def test_what_was_refused_is_in_the_report(
         )
     log.close()
     (done,) = monitor(on_sqlite)
-    assert done.verdict == "25% of the requests were refused, most for chol (unit)."
+    assert done.verdict == "25 % of the requests were refused, most for chol (unit)."
 
 
 def test_more_rows_than_are_read_are_judged_by_their_counts(

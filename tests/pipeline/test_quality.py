@@ -41,7 +41,7 @@ def test_a_finding_that_is_no_longer_sent_is_serious(cleveland: np.ndarray) -> N
     found = assess(changed(cleveland, "thal", np.nan), reference=cleveland)
     assert kinds(found) == [("thal", "absent")]
     assert found.problems[0].serious
-    assert found.problems[0].sentence == "Thallium scan is not known for 100% of the patients."
+    assert found.problems[0].sentence == "Thallium scan is not known for 100 % of the patients."
     assert found.features["thal"].distinct == 0
 
 
@@ -109,7 +109,7 @@ def test_refused_requests_are_told_by_field_and_reason(cleveland: np.ndarray) ->
     refusals = [{"field": "chol", "reason": "unit", "count": 95}]
     found = assess(cleveland, reference=cleveland, refusals=refusals, n_asked=905)
     assert found.n_refused == 95
-    assert found.problems[0].sentence == ("10% of the requests were refused, most for chol (unit).")
+    assert found.problems[0].sentence == "10 % of the requests were refused, most for chol (unit)."
     assert assess(cleveland, refusals=refusals, n_asked=9_905).problems == ()
 
 

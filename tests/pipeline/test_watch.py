@@ -41,7 +41,7 @@ def test_measured_accuracy_clearly_below_training_is_red() -> None:
     # 60 of 100 right: the interval ends at .69, more than five points below .84.
     (found,) = of_accuracy(None, measure([1] * 100, [1] * 60 + [0] * 40), 0.84)
     assert (found.status, found.check) == (Status.RED, "accuracy")
-    assert "60%" in found.sentence
+    assert "60 %" in found.sentence
 
 
 def test_accuracy_that_may_be_as_in_training_is_no_finding() -> None:
