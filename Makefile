@@ -18,7 +18,7 @@ run: $(VENV)/.run ## set up everything, start the API and the dashboard, print t
 test: $(VENV)/.dev .venv-fuzz/.ready ## set up the tests' parts and run lint and all tests
 	@tests/parts.sh
 	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.dev ## format check, lint, types, architecture, bandit, licences
 	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from db.seals import SealKey, make_key
 
@@ -24,12 +25,18 @@ _BESIDE = ("dashboard", "db", "pipeline")
 """Folders whose tests, file by file, run beside those that look at servers and browsers."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests between two processes (`-n 2 --dist loadgroup`): most of them wait."""
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        group = str(item.path) if folder in _BESIDE else "servers"
-        item.add_marker(pytest.mark.xdist_group(group))
+class _Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist's own is not typed
+    """Shares the tests between processes: most of them wait."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what is run in one process, in its order."""
+        path = nodeid.partition("::")[0]
+        return path if path.split("/")[1] in _BESIDE else "servers"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Share the tests by file, and keep those together that measure, or open a browser."""
+    return _Shared(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
