@@ -21,21 +21,17 @@ SHARED = ROOT.parent / "shared" / "data"
 pytest_plugins = ["tests.postgres"]
 
 
-_BESIDE = ("dashboard", "db", "pipeline")
-"""Folders whose tests, file by file, run beside those that look at servers and browsers."""
-
-
 class _Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist's own is not typed
     """Shares the tests between processes: most of them wait."""
 
     def _split_scope(self, nodeid: str) -> str:
-        """Return what is run in one process, in its order."""
+        """Return what is run in one process: a file; all that opens a browser, on one house."""
         path = nodeid.partition("::")[0]
-        return path if path.split("/")[1] in _BESIDE else "servers"
+        return "browser" if path.startswith("tests/browser/") else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """Share the tests by file, and keep those together that measure, or open a browser."""
+    """Share the tests between the processes of `-n` by what they have in common."""
     return _Shared(config, log)
 
 
