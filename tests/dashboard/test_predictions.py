@@ -214,12 +214,13 @@ def test_an_outcome_that_the_service_refuses_is_refused_with_its_reason(
     enter(page, AGE_AND_SEX)
     submit(page)
     (row,) = logged(log_url)
-    for number in range(100):  # what one prediction takes
+    for number in range(100):  # what one key may record of a prediction, ending with disease
         load.client().record_outcome(row["id"], number % 2, None)
     page = open_drawer(open_log(page), row["id"])
-    page.get_by_key(f"found_{row['id']}").set_value(0)
+    page.get_by_key(f"found_{row['id']}").set_value(1)
+    page.get_by_key(f"day_{row['id']}").set_value("2026-01-31")
     press(page, "Record")
-    assert "This prediction has had 100 outcomes" in shown(page)
+    assert "has recorded 100 outcomes of this prediction" in shown(page)
 
 
 def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Write) -> None:
