@@ -113,8 +113,8 @@ def of_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> l
         and true.interval[1] < trained - WORSE
     ):
         sentence = (
-            f"Of {true.n:,} answers whose outcome is known {true.accuracy:.0%} were right; "
-            f"in training it was {trained:.0%}."
+            f"Of {true.n:,} answers whose outcome is known {100 * true.accuracy:.0f} % were right; "
+            f"in training it was {100 * trained:.0f} %."
         )
         found.append(Finding("accuracy", Status.RED, sentence))
     if (
@@ -125,7 +125,7 @@ def of_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> l
     ):
         sentence = (
             f"Only {100 * estimated.accuracy:.0f} % of the answers are likely to be right; "
-            f"in training it was {trained:.0%}."
+            f"in training it was {100 * trained:.0f} %."
         )
         found.append(Finding("estimated accuracy", Status.AMBER, sentence))
     return found
