@@ -16,7 +16,7 @@ MOST = 4096
 """Connections at once that may be idle; one that has its answer and is kept takes some 30 KB."""
 
 _MOST_BUSY = 6144
-"""Connections at once; so many take 280 MB of a pod's 384."""
+"""Connections at once: by reckoning 280 MB, of the 384 that a pod has."""
 
 _OTHERS = 64
 """Files of the log, the database and the program itself."""

@@ -11,6 +11,7 @@ from api.keyring import changed, make
 from api.main import create_app
 from db.migrate import migrate
 from settings import Settings
+from tests.programs import free_port, running, wait_for
 
 PATIENT: dict[str, Any] = {
     "age": 63,
@@ -82,3 +83,14 @@ def guarded(tmp_path: Path, model_dir: Path, keys_file: Path) -> Iterator[Callab
     yield client
     for client_ in opened:
         client_.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[int]:
+    """The port of the real service, started once for a file of tests."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('connections')}/log.db"
+    migrate(url, lambda _: None)
+    port = free_port()
+    with running("-m", "api", api_port=port, database_url=url, model_dir=model_dir) as api:
+        wait_for(f"http://127.0.0.1:{port}/readyz", api)
+        yield port
