@@ -241,11 +241,11 @@ def enter(page: Page, patient: Mapping[str, object], within: str = "patient") ->
 def _choose(page: Page, combobox: Locator, word: str) -> None:
     """Open a list and choose; what moves on the page closes a list that has just been opened."""
     option = page.get_by_role("option", name=word, exact=True)
-    for _ in range(5):
+    for _ in range(20):
         combobox.evaluate("box => box.scrollIntoView({block: 'center'})")
         combobox.press("ArrowDown")
         with contextlib.suppress(PlaywrightTimeout):
-            option.click(timeout=SECONDS * 1000 / 5)
+            option.click(timeout=SECONDS * 1000 / 20)
             return
     raise AssertionError(f"{word} could not be chosen")
 

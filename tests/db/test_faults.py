@@ -26,13 +26,13 @@ from db.seals import SealKey
 from db.tables import predictions
 from db.verify import verify
 from perf.postgres import Cluster
-from tests.db.faults import callers, loop_never_waits_longer_than
+from tests.db.faults import callers, loop_stays_free
 from tests.db.rows import row, running_log
 
 TIMEOUT_S = 0.5
-IN_TIME_S = TIMEOUT_S + 0.3  # shared machines are slow to wake up
+FAULT_S = 6 * TIMEOUT_S
+IN_TIME_S = 3 * TIMEOUT_S  # long before the fault ends; `perf.faults` measures how long it takes
 RECOVERED_S = 5.0
-FREE_S = 0.3
 
 
 def file_of(url: str) -> Path:
@@ -43,16 +43,16 @@ def test_a_locked_file_is_a_refusal_in_time_and_then_over(sqlite_url: str) -> No
     async def run() -> None:
         async with running_log(sqlite_url, timeout_s=TIMEOUT_S) as log:
             other = sqlite3.connect(file_of(sqlite_url), isolation_level=None)
-            async with loop_never_waits_longer_than(FREE_S), callers(log) as told:
+            async with callers(log) as told:
                 await told.seconds_until_stored()
                 other.execute("BEGIN IMMEDIATE")
-                await asyncio.sleep(6 * TIMEOUT_S)
+                async with loop_stays_free():
+                    await asyncio.sleep(FAULT_S)
                 with pytest.raises(LogUnavailable):
                     await log.ping()
                 Reader(sqlite_url).ping()  # readers do not mind
                 other.execute("ROLLBACK")
-                await told.seconds_until_stored()
-                assert await told.seconds_until_stored() < 1
+                assert await told.seconds_until_stored() < RECOVERED_S
             other.close()
         assert told.not_stored
         assert told.longest_s < IN_TIME_S
@@ -103,15 +103,12 @@ def test_a_full_disk_is_a_refusal_until_there_is_room(small_disk: Path) -> None:
                 await asyncio.sleep(0.01)
 
     async def run() -> None:
-        async with (
-            running_log(url, timeout_s=TIMEOUT_S) as log,
-            loop_never_waits_longer_than(FREE_S),
-            callers(log) as told,
-        ):
+        async with running_log(url, timeout_s=TIMEOUT_S) as log, callers(log) as told:
             await told.seconds_until_stored()
             filling = asyncio.create_task(fill())
-            while len(told.not_stored) < 500:
-                await asyncio.sleep(0.05)
+            async with loop_stays_free():
+                while len(told.not_stored) < 500:
+                    await asyncio.sleep(0.05)
             filling.cancel()
             ballast.unlink()
             assert await told.seconds_until_stored() < RECOVERED_S
@@ -148,10 +145,9 @@ def test_a_full_queue_is_a_refusal_at_once(sqlite_url: str) -> None:
             other.execute("BEGIN IMMEDIATE")
             waiting = [asyncio.create_task(log.append([row(), row()])) for _ in range(5)]
             await asyncio.sleep(0.01)
-            began = time.monotonic()
             with pytest.raises(LogUnavailable, match="10 rows wait") as refused:
                 await log.append([row()])
-            assert time.monotonic() - began < TIMEOUT_S / 2
+            assert not any(task.done() for task in waiting)  # refused before their time is over
             assert refused.value.is_full
             assert not refused.value.fate_unknown
             other.execute("ROLLBACK")
@@ -173,14 +169,11 @@ def test_a_stopped_server_is_a_refusal_in_time_and_then_over(mortal_server: Clus
     url = mortal_server.url(mortal_server.new_database())
 
     async def run() -> None:
-        async with (
-            running_log(url, timeout_s=TIMEOUT_S) as log,
-            loop_never_waits_longer_than(FREE_S),
-            callers(log) as told,
-        ):
+        async with running_log(url, timeout_s=TIMEOUT_S) as log, callers(log) as told:
             await told.seconds_until_stored()
             await asyncio.to_thread(mortal_server.stop)
-            await asyncio.sleep(2 * TIMEOUT_S)
+            async with loop_stays_free():
+                await asyncio.sleep(FAULT_S)
             with pytest.raises(LogUnavailable):
                 await log.ping()
             await asyncio.to_thread(mortal_server.start)
@@ -196,15 +189,12 @@ def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Clust
     url = mortal_server.url(mortal_server.new_database())
 
     async def run() -> None:
-        async with (
-            running_log(url, timeout_s=TIMEOUT_S) as log,
-            loop_never_waits_longer_than(FREE_S),
-            callers(log) as told,
-        ):
+        async with running_log(url, timeout_s=TIMEOUT_S) as log, callers(log) as told:
             await told.seconds_until_stored()
             mortal_server.freeze()
             try:
-                await asyncio.sleep(6 * TIMEOUT_S)
+                async with loop_stays_free():
+                    await asyncio.sleep(FAULT_S)
             finally:
                 mortal_server.thaw()
             assert await told.seconds_until_stored() < RECOVERED_S
