@@ -7,6 +7,7 @@ look.
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ from db.chain import make_key_beside
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.queries import Reader
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings, url_here
 
 _START_S = 90.0
 """Longest wait for a server: the first start of the dashboard compiles its libraries."""
@@ -49,15 +50,19 @@ def _call(*arguments: str) -> None:
         raise Stopped(f"python {' '.join(arguments)} failed; see above")
 
 
-def _require_free(port: int, setting: str) -> None:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
+def _require_free(host: str, port: int, setting: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             raise Stopped(
-                f"Port {port} is in use, perhaps by another run: stop that, or set {setting}"
+                f"Port {port} is in use, perhaps by another run: stop that, or set {setting}_PORT"
             ) from None
+        raise Stopped(
+            f"Nothing can listen on port {port} of {host} ({error.strerror}): "
+            f"set {setting}_HOST or {setting}_PORT"
+        ) from None
 
 
 def _answers(url: str) -> bool:
@@ -115,8 +120,8 @@ def train_if_none(settings: Settings) -> None:
 
 def run(settings: Settings, house: House, say: Callable[[str], None]) -> None:
     """Set up what is missing, start both servers, and wait until told to stop."""
-    _require_free(settings.api_port, "CARDIOWATCH_API_PORT")
-    _require_free(settings.dashboard_port, "CARDIOWATCH_DASHBOARD_PORT")
+    _require_free(settings.api_host, settings.api_port, "CARDIOWATCH_API")
+    _require_free(settings.dashboard_host, settings.dashboard_port, "CARDIOWATCH_DASHBOARD")
     train_if_none(settings)
     migrate(settings.database_url, say)
     if settings.log_hmac_key_file is None:
@@ -124,7 +129,7 @@ def run(settings: Settings, house: House, say: Callable[[str], None]) -> None:
     house.start("api", f"{settings.api_url}/readyz")
     if _log_is_empty(settings):
         _call("-m", "perf.replay", "--patients", str(_SYNTHETIC))
-    page = f"http://127.0.0.1:{settings.dashboard_port}"
+    page = url_here(settings.dashboard_host, settings.dashboard_port)
     house.start("dashboard", f"{page}/_stcore/health")
     say(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 from pathlib import Path
@@ -29,7 +30,7 @@ class Settings(BaseSettings):
     api_url: str = Field(
         "",
         description="Where the dashboard and the replay find the API; "
-        "default: http://127.0.0.1 and API_PORT.",
+        "default: API_HOST on this machine and API_PORT.",
     )
     api_key: SecretStr = Field(
         SecretStr(""), description="Key with which the dashboard and the replay call the API."
@@ -84,9 +85,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _api_url_follows_port(cls, values: dict[str, object]) -> dict[str, object]:
-        values.setdefault("api_url", f"http://127.0.0.1:{values.get('api_port', 8000)}")
+    def _api_url_follows_host_and_port(cls, values: dict[str, object]) -> dict[str, object]:
+        host, port = values.get("api_host", "127.0.0.1"), values.get("api_port", 8000)
+        values.setdefault("api_url", url_here(str(host), port))
         return values
+
+
+def url_here(host: str, port: object) -> str:
+    """Return the URL under which this machine reaches its own server that listens on `host`."""
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_unspecified:  # it listens on all addresses
+            host = "::1" if ":" in host else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:

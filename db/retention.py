@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     read.dispose()
-    print(f"{deleted:,} predictions of more than {settings.retention_days} days ago are deleted")
+    print(f"Deleted predictions of more than {settings.retention_days} days ago: {deleted:,}")
     return 0
 
 

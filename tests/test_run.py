@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from settings import load_settings
 from tests.programs import free_port, run, running
 
 
@@ -65,3 +66,32 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(settings: dict[str, objec
     assert ended.returncode == 1
     assert "CARDIOWATCH_API_PORT" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_an_address_that_is_not_this_machines_is_named_with_what_to_do(
+    settings: dict[str, object],
+) -> None:
+    ended = run("run.py", **settings | {"api_host": "203.0.113.1"})
+
+    assert ended.returncode == 1
+    assert "203.0.113.1" in ended.stderr
+    assert "CARDIOWATCH_API_HOST" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8010"),
+        ("localhost", "http://localhost:8010"),
+        ("::1", "http://[::1]:8010"),
+        ("0.0.0.0", "http://127.0.0.1:8010"),  # noqa: S104
+        ("::", "http://[::1]:8010"),
+    ],
+)
+def test_the_dashboard_looks_for_the_api_where_it_listens(
+    monkeypatch: pytest.MonkeyPatch, host: str, url: str
+) -> None:
+    monkeypatch.setenv("CARDIOWATCH_API_HOST", host)
+    monkeypatch.setenv("CARDIOWATCH_API_PORT", "8010")
+    assert load_settings().api_url == url

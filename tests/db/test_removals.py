@@ -212,4 +212,4 @@ def test_the_program_expires_by_the_setting(sqlite_url: str, key: SealKey) -> No
         1, "Nothing is deleted: CARDIOWATCH_RETENTION_DAYS is not set.\n",
     )  # fmt: skip
     done = run("-m", "db.retention", **settings, retention_days=30)
-    assert done.stdout == "1 predictions of more than 30 days ago are deleted\n"
+    assert done.stdout == "Deleted predictions of more than 30 days ago: 1\n"
