@@ -19,6 +19,19 @@ from db.queries import Bucket
 STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
 """At least 3:1 on the background of either theme."""
 
+_DAY_MS = 24 * 3600 * 1000
+DATES: dict[str, Any] = {
+    "type": "date",
+    "showgrid": False,
+    "hoverformat": "%-d %b %Y, %H:%M",
+    "tickformatstops": [  # what stands behind the line break is drawn where it changes
+        {"dtickrange": [None, _DAY_MS - 1], "value": "%H:%M\n%-d %b %Y"},
+        {"dtickrange": [_DAY_MS, "M1"], "value": "%-d %b\n%Y"},
+        {"dtickrange": ["M1", None], "value": "%b %Y"},
+    ],
+}
+"""An axis of times, with dates as in the sentences; Plotly's own are American."""
+
 
 def volume(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     """Draw predictions over time, those at or above the threshold on top of the others."""
@@ -104,4 +117,4 @@ def _over_time(traces: list[go.Bar] | list[go.Scatter], shown: str) -> go.Figure
         showlegend=True,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
     )
-    return figure.update_xaxes(type="date", showgrid=False)
+    return figure.update_xaxes(**DATES)

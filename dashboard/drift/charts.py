@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.drift.reading import Array, Day
+from dashboard.over_time import DATES
 from dashboard.texts import drift as texts
 from dashboard.texts.escaping import plotly
 from pipeline.drift.result import DriftResult, FeatureDrift
@@ -205,7 +206,7 @@ def timeline(
             },
             annotation_position="bottom left",
         )  # fmt: skip
-    figure.update_xaxes(type="date", showgrid=False)
+    figure.update_xaxes(**DATES)
     if times:
         figure.update_xaxes(range=[min(times) - _A_DAY, max(times) + 2 * _A_DAY])
     return figure
@@ -225,7 +226,7 @@ def risk_over_time(days: Sequence[Day], zone: tzinfo) -> go.Figure:
         hovertemplate="%{y:.0%} in the week before<extra></extra>",
     )
     figure = go.Figure(line).update_layout(margin=_MARGIN, dragmode=False, showlegend=False)
-    figure.update_xaxes(type="date", showgrid=False)
+    figure.update_xaxes(**DATES)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from typing import Any
 
 import pytest
@@ -36,6 +37,8 @@ def test_the_overview_begins_with_its_verdict(page: Page, house: House) -> None:
     settled(page)
     for panel in ("Predictions over time", "Time to estimate", "Refused requests"):
         expect(page.get_by_role("heading", name=panel)).to_be_visible()
+    with_a_date = page.locator(".xtick").filter(has_text=re.compile(r"\d+ [A-Z][a-z]{2} 20\d\d$"))
+    expect(with_a_date).not_to_have_count(0)
 
 
 def test_the_bar_on_top_leads_to_every_page(page: Page, house: House) -> None:
