@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -93,15 +92,11 @@ def _tell(story: Mapping[str, Any], say: Say) -> None:
         say(f"  {since:%d %b} to {until:%d %b}  {change['title']}: {change['sentence']}")
 
 
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     """Make the history if need be, then run both servers on it; return the exit code."""
-    signal.signal(signal.SIGTERM, _stop)
     say = partial(print, flush=True)
     try:
+        run.stop_once()
         settings = load_settings()
         train_if_none(settings)
         _tell(prepare(settings, FILE, say), say)

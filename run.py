@@ -37,8 +37,21 @@ class Stopped(Exception):
     """The house cannot start or go on; the message says why in one line."""
 
 
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
+def stop_once() -> None:
+    """Have the first SIGINT or SIGTERM raise KeyboardInterrupt, and those after it do nothing.
+
+    `make` passes on what the terminal has sent to all; a second one must not end the ending.
+    """
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
 
 
 def _python(*arguments: str) -> list[str]:
@@ -139,9 +152,9 @@ def run(settings: Settings, house: House, say: Callable[[str], None]) -> None:
 
 def main() -> int:
     """Run until stopped; return the exit code."""
-    signal.signal(signal.SIGTERM, _stop)
     house = House()
     try:
+        stop_once()
         run(load_settings(), house, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         return 0
@@ -149,8 +162,6 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         house.stop()
     return 0
 

@@ -56,7 +56,7 @@ def running(*arguments: str, **settings: object) -> Iterator[subprocess.Popen[st
             process.communicate(timeout=40)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()  # what it has left running may hold its output open
             raise
 
 

@@ -37,9 +37,13 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
             printed += line
         assert httpx.get(f"{page}/_stcore/health", trust_env=False).status_code == 200
         items = httpx.get(f"{api}/predictions?limit=1000", trust_env=False).json()["items"]
-        house.send_signal(signal.SIGTERM)
-        printed += house.stdout.read()
+        house.send_signal(signal.SIGINT)
+        house.send_signal(signal.SIGTERM)  # at once: make passes on what all in a terminal get
         house.wait(timeout=40)
+        for url in (api, page):
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(url, trust_env=False)
+        printed += house.stdout.read()
 
     assert len(items) == 100
     log = Path(str(settings["database_url"]).removeprefix("sqlite:///"))
@@ -52,9 +56,6 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
     assert api in printed
     assert "Traceback" not in printed
     assert "ERROR" not in printed
-    for url in (api, page):
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(url, trust_env=False)
 
 
 def test_a_port_that_is_taken_is_named_with_what_to_do(settings: dict[str, object]) -> None:
