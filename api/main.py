@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
@@ -27,8 +25,8 @@ from api.parameters import SENTENCES
 from api.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
 from api.queries import BATCH, PREDICT
 from api.room import watch
-from api.routes import router
-from api.security import KEY_ID, admit
+from api.routes import KEYLESS, router
+from api.security import KEY, authenticate
 from api.service import Service
 from db.engine import DatabaseUnavailable
 from db.ids import new_id
@@ -47,6 +45,8 @@ _ABOUT = (
     "Trained on 303 patients of 1988; not a medical device, not for diagnosis."
 )
 
+
+_NOT_FOUND = "There is nothing at this address; see /docs."
 
 _DECIDING = frozenset({
     b"authorization", b"content-encoding", b"content-type", b"host", b"idempotency-key", b"origin",
@@ -84,17 +84,20 @@ class Gate:
         try:
             if len(headers) < len(scope["headers"]):
                 _check_doubled(scope["headers"])
-            scope[KEY_ID] = key = admit(self.service.keys, self._pace, scope, headers)
+            key = authenticate(self.service.keys, self._pace, scope, headers, KEYLESS)
+            if endpoint is None:
+                _check_path(scope["path"])
         except Problem as refusal:
             self.service.count_refusal("gate", "live", refusal)
             await refusal.send(send, new_id())
             return
+        scope[KEY] = key
         if endpoint is not None and scope["method"] == "POST":
             await endpoint(scope, receive, send)
             return
         REQUEST_ID.set(new_id())
-        if key:
-            uses.note(key, scope)
+        if key is not None and key.id:
+            uses.note(key.id, scope)
         await self.app(scope, receive, send)
 
 
@@ -104,6 +107,15 @@ def _check_doubled(sent: Sequence[tuple[bytes, bytes]]) -> None:
     twice = sorted({name.decode() for name in _DECIDING if names.count(name) > 1})
     if twice:
         raise Problem(400, "header-twice", f"Sent more than once: {', '.join(twice)}.")
+
+
+def _check_path(path: str) -> None:
+    """Refuse a path with control characters, which a proxy and Python's `$` may not see.
+
+    `/metrics%0a` passes a proxy's rule for `/metrics`, and would match our route.
+    """
+    if not path.isprintable():
+        raise Problem(404, "http", _NOT_FOUND)
 
 
 def _in_one_line(send: Send) -> Send:
@@ -148,7 +160,7 @@ async def _on_invalid(request: Request, found: Exception) -> Response:
 
 async def _on_http(request: Request, found: Exception) -> Response:
     assert isinstance(found, HTTPException)  # noqa: S101
-    known = {404: "There is nothing at this address; see /docs.",
+    known = {404: _NOT_FOUND,
              405: "This address takes another method; see /docs."}  # fmt: skip
     problem = Problem(
         found.status_code,
@@ -194,7 +206,8 @@ def create_app(settings: Settings | None = None) -> Gate:
         await service.open()
         drain_on_sigterm(gate.begin_to_end)
         watching = asyncio.create_task(watch())
-        openapi.document(app)  # when it is first asked for, making it would keep everybody waiting
+        # Made when it is first asked for, it would keep everybody waiting.
+        openapi.document(app, KEYLESS)
         gc.collect()
         gc.set_threshold(*_GARBAGE)
         gc.freeze()  # what lives as long as the process is not looked through again and again
@@ -216,7 +229,8 @@ def create_app(settings: Settings | None = None) -> Gate:
     # The gate goes there directly; as routes they answer other methods with 405.
     app.router.routes += [Route(e.route, e, methods=["POST"]) for e in endpoints]
     app.include_router(router)
-    _add_documentation(app)
+    assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
+    app.mount("/docs/assets", assets, name="docs-assets")  # a hospital may have no way out
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -225,23 +239,3 @@ def create_app(settings: Settings | None = None) -> Gate:
     app.add_exception_handler(Exception, _on_bug)
     gate = Gate(app, service, endpoints)
     return gate
-
-
-def _add_documentation(app: FastAPI) -> None:
-    """Serve /docs from this machine: a hospital's network may have no way out."""
-    assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
-    app.mount("/docs/assets", assets, name="docs-assets")
-
-    @app.get("/openapi.json", include_in_schema=False)
-    async def openapi_json(request: Request) -> Response:
-        return openapi.response(request.app)
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="/openapi.json",
-            title="Cardiowatch API",
-            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-            swagger_css_url="/docs/assets/swagger-ui.css",
-            swagger_favicon_url="/docs/assets/favicon-32x32.png",
-        )

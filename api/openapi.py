@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -10,7 +12,6 @@ from starlette.responses import Response
 from api.documents import OUTCOME_ROW, PROBLEM, Json, ok, patient_schema, problems, ref, row_schema
 from api.predict import Answer
 from api.schemas import BATCH_MAX
-from api.security import KEYLESS
 from db.tables import SOURCES
 from pipeline.codings import Coding
 
@@ -117,13 +118,13 @@ def _leave_out_null(parameter: Json) -> None:
         schema |= kind
 
 
-def response(app: FastAPI) -> Response:
+def response(app: FastAPI, keyless: Set[str]) -> Response:
     """Return the document as a reply."""
-    return Response(msgspec.json.encode(document(app)), media_type="application/json")
+    return Response(msgspec.json.encode(document(app, keyless)), media_type="application/json")
 
 
-def document(app: FastAPI) -> Json:
-    """Return the whole OpenAPI document, made once."""
+def document(app: FastAPI, keyless: Set[str]) -> Json:
+    """Return the whole OpenAPI document, made once; the `keyless` paths need no key."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -143,9 +144,9 @@ def document(app: FastAPI) -> Json:
         of_connection = {str(status): reply for status, reply in problems(400, 408, 431).items()}
         for path, calls in made["paths"].items():
             for call in calls.values():  # {}: where no keys are set, and for the probes
-                call["security"] = [{}] if path in KEYLESS else [{"key": []}, {}]
+                call["security"] = [{}] if path in keyless else [{"key": []}, {}]
                 call["responses"] |= of_connection
-                if path not in KEYLESS:
+                if path not in keyless:
                     call["responses"] |= {str(status): r for status, r in problems(429).items()}
                 for parameter in call.get("parameters", ()):
                     _leave_out_null(parameter)

@@ -23,7 +23,7 @@ from api.errors import FieldError, Problem, bug, invalid, note
 from api.patients import patient_of
 from api.queries import PredictQuery, predict_query, source_of
 from api.schemas import DECODERS, Row
-from api.security import KEY_ID
+from api.security import KEY, authorize
 from api.service import Service, not_logged
 from db.ids import new_id
 from db.log import Answer as Remembered
@@ -138,6 +138,8 @@ def score_batch(service: Service, query: PredictQuery, body: bytes, started: flo
 class Endpoint:
     """An ASGI endpoint that reads a request, scores it, logs it and only then replies."""
 
+    required_role = "predict"
+
     def __init__(
         self, service: Service, route: str, score: Score, *, allowed: frozenset[str], limit: int
     ) -> None:
@@ -153,17 +155,19 @@ class Endpoint:
         headers: Headers = scope[HEADERS]
         crowd, place = self.service.crowd, None
         try:
+            authorize(scope, self.required_role)
             if crowd.is_full(perf_counter()):
                 await crowd.turn_away()
             query = predict_query(query_string, self.allowed)
-            body = await read_json_body(headers, receive, self.limit, scope[KEY_ID])
+            key_id = scope[KEY].id
+            body = await read_json_body(headers, receive, self.limit, key_id)
             started = perf_counter()  # a body that comes slowly is not our slowness,
             place = crowd.enter(started)  # and takes no place from those who wait
             self.service.require_started()
             patient = patient_of(headers, self.service.seal_key)
-            key, caller = headers.get(b"idempotency-key"), f"{self.route} {scope[KEY_ID]}"
+            key, caller = headers.get(b"idempotency-key"), f"{self.route} {key_id}"
             once = None if key is None else Once.of(key, caller, query_string, body, patient)
-            asker = scope[KEY_ID] or None, patient
+            asker = key_id or None, patient
             answer = await self._logged(query, body, started, once, asker)
         except Problem as problem:
             source = source_of(query_string)

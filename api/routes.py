@@ -10,18 +10,19 @@ from typing import Annotated, Any, TypedDict
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Send
 
 from api import documents as doc
-from api import metrics
+from api import metrics, openapi
 from api.bodies import HEADERS, read_json_body
 from api.describe import features, model_card
 from api.errors import FieldError, Problem, invalid
 from api.parameters import Coded, Filter, Nothing, rfc3339, single_values
 from api.predict import BODY_MAX, explain
 from api.refusals import json_object
-from api.security import KEY_ID
+from api.security import ANY_KEY, KEY, NO_KEY, Guarded, required_role, requires
 from api.service import Service, not_logged
 from db.engine import DatabaseUnavailable
 from db.export import csv_lines, jsonl_lines
@@ -34,7 +35,7 @@ from pipeline.schema import NAMES
 
 logger = logging.getLogger("cardiowatch.api")
 
-router = APIRouter(dependencies=[Depends(single_values)])
+router = APIRouter(dependencies=[Depends(single_values)], route_class=Guarded)
 
 _PAGE_ROWS = 100
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -84,6 +85,7 @@ def _row(parts: Service, wanted: str) -> dict[str, Any]:
 
 
 @router.get("/predictions", responses=doc.LOG)
+@requires("read")
 def predictions(request: Request, parts: Parts, chosen: Annotated[Filter, Query()]) -> Response:
     """Read the log, newest first: a page as JSON, or the whole window as JSONL or CSV."""
     window = _Window(since=chosen.since, until=chosen.until, source=chosen.source)
@@ -130,6 +132,7 @@ class _Export(StreamingResponse):
 
 
 @router.get("/predictions/{id}", responses=doc.ROW)
+@requires("read")
 def prediction(parts: Parts, wanted: Id, chosen: Annotated[Coded, Query()]) -> Response:
     """Read one row of the log with its newest outcome."""
     return reply(encode_row(_row(parts, wanted), chosen.coding))
@@ -146,6 +149,7 @@ def _model_of(parts: Service, version: str) -> Model:
 
 
 @router.get("/predictions/{id}/explanation", responses=doc.EXPLANATION)
+@requires("read")
 def explanation(parts: Parts, wanted: Id, _: NoQuery) -> Response:
     """Explain a prediction by the model version that made it, in log-odds."""
     row = _row(parts, wanted)
@@ -181,15 +185,14 @@ _OUTCOMES_FULL = (
 
 
 @router.put("/predictions/{id}/outcome", responses=doc.OUTCOME, openapi_extra=doc.OUTCOME_BODY)
+@requires("outcome")
 async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Response:
     """Record the later-known truth; the newest counts, earlier ones are kept."""
-    body = await read_json_body(
-        request.scope[HEADERS], request.receive, BODY_MAX, request.scope[KEY_ID]
-    )
+    key_id = request.scope[KEY].id
+    body = await read_json_body(request.scope[HEADERS], request.receive, BODY_MAX, key_id)
     value, moment = _outcome(body)
     try:
-        key_id = request.scope[KEY_ID] or None
-        recorded = await parts.log.record_outcome(wanted, value, moment, key_id)
+        recorded = await parts.log.record_outcome(wanted, value, moment, key_id or None)
     except LogUnavailable as cause:
         raise not_logged(cause) from None
     if recorded is None:
@@ -200,31 +203,64 @@ async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Res
 
 
 @router.get("/model", responses=doc.STATIC)
+@requires(ANY_KEY)
 def model(parts: Parts, _: NoQuery) -> Response:
     """Describe the model in use: version, threshold, training data, measured quality."""
     return reply(model_card(parts.model, parts.evidence, parts.threshold))
 
 
 @router.get("/schema", responses=doc.STATIC)
+@requires(ANY_KEY)
 def schema(_: NoQuery) -> Response:
     """Describe the thirteen features: words, units, limits and codes."""
     return reply(features())
 
 
 @router.get("/healthz", responses=doc.HEALTH)
+@requires(NO_KEY)
 async def healthz(_: NoQuery) -> Response:
     """Say that the process is alive."""
     return reply({"status": "alive"})
 
 
 @router.get("/readyz", responses=doc.READY)
+@requires(NO_KEY)
 async def readyz(parts: Parts, _: NoQuery) -> Response:
     """Say whether a prediction would be answered now: model file, database and writer are asked."""
     return reply(await parts.check_ready())
 
 
 @router.get("/metrics", responses=doc.METRICS, response_class=Response)
+@requires(NO_KEY)
 def prometheus(parts: Parts, _: NoQuery) -> Response:
     """Expose the counters, and the gauges of the newest monitoring pass, to Prometheus."""
     text = metrics.render() + parts.last_pass.render()
     return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+
+@router.get("/openapi.json", include_in_schema=False)
+@requires(ANY_KEY)
+async def openapi_json(request: Request) -> Response:
+    """Send the OpenAPI document."""
+    return openapi.response(request.app, KEYLESS)
+
+
+@router.get("/docs", include_in_schema=False)
+@requires(ANY_KEY)
+async def docs() -> Response:
+    """Show the OpenAPI document; everything comes from this machine."""
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Cardiowatch API",
+        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="/docs/assets/swagger-ui.css",
+        swagger_favicon_url="/docs/assets/favicon-32x32.png",
+    )
+
+
+KEYLESS = frozenset(
+    route.path
+    for route in router.routes
+    if isinstance(route, Guarded) and required_role(route.endpoint) == NO_KEY
+)
+"""Probes and Prometheus hold no key; these say nothing of a patient."""

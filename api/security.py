@@ -1,23 +1,34 @@
-"""Who may call: with keys their holders, each within its roles; without, this machine alone."""
+"""Who may call: with keys their holders, each within its roles; without, this machine alone.
+
+A key is looked up before the request is routed; whether it carries the role is asked by the route
+that was matched (`Guarded`), so that nothing reads the path a second time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import lru_cache
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from starlette.types import Scope
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
 
 from api.errors import Problem
-from api.keyring import Keyring, KeysError
+from api.keyring import ROLES, Key, Keyring, KeysError
 from api.pace import Pace
 from settings import is_loopback
 
-KEYLESS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Probes and Prometheus hold no key; these say nothing of a patient."""
+ANY_KEY, NO_KEY = "any key", "no key"
+"""What a route may ask for instead of a role."""
 
-KEY_ID = "cardiowatch.key"
-"""Where the gate leaves the id of the caller's key in the ASGI scope; "" without keys."""
+KEY = "cardiowatch.key"
+"""Where the gate leaves the caller's `Key` in the ASGI scope; None = nobody's."""
+
+_THIS_MACHINE = Key("", "this machine", ("admin",), "", "")
+"""Who calls where there are no keys."""
+
+Handler = TypeVar("Handler", bound=Callable[..., object])
 
 _BEARER = b"bearer "
 
@@ -57,31 +68,65 @@ def may_call(host: bytes, origin: bytes | None, site: bytes | None) -> bool:
     return scheme in ("http", "https") and is_loopback(_host_of(netloc))
 
 
-def role_needed(method: str, path: str) -> str | None:
-    """Return the role that a call needs; None = any key will do.
+def requires(role: str) -> Callable[[Handler], Handler]:
+    """Declare beside a handler what its callers need: a role, `ANY_KEY` or `NO_KEY`."""
+    if role not in (*ROLES, ANY_KEY, NO_KEY):
+        raise ValueError(f"{role} is not a role")
 
-    A test holds this against every call of the OpenAPI document.
-    """
-    if path in ("/predict", "/predict/batch"):
-        return "predict"
-    if path == "/predictions" or path.startswith("/predictions/"):
-        return "outcome" if method == "PUT" else "read"
-    return None
+    def declare(handler: Handler) -> Handler:
+        handler.required_role = role  # type: ignore[attr-defined]
+        return handler
+
+    return declare
 
 
-def admit(
-    keys: Keyring | None, pace: Pace | None, scope: Scope, headers: Mapping[bytes, bytes]
-) -> str:
-    """Let a caller in and return the id of its key ("" without keys).
+def required_role(handler: object) -> str:
+    """Return what was declared beside a handler; `admin` where it was forgotten."""
+    role: str = getattr(handler, "required_role", "admin")
+    return role
+
+
+def authorize(scope: Scope, role: str) -> None:
+    """Return if the caller may use the route that was matched.
 
     Raises
     ------
     Problem
-        401 without a key that is known, 403 when it lacks the role; where there are no keys, 403
-        for a foreign `Host` or page, or through a proxy; 429 when the key asks too often, for what
-        it may not do, too; 503 when the keys cannot be read.
+        401 without a key that is known, 403 when it lacks the role.
     """
-    path = scope["path"]
+    key: Key | None = scope[KEY]
+    if role == NO_KEY:
+        return
+    if key is None:
+        raise _no_key()
+    if not key.may(None if role == ANY_KEY else role):
+        raise Problem(403, "role", f"This key lacks the role {role}.")
+
+
+class Guarded(APIRoute):
+    """A route that answers only callers with the role declared beside its handler."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the caller, or pass the request on."""
+        authorize(scope, required_role(self.endpoint))
+        await super().handle(scope, receive, send)
+
+
+def authenticate(
+    keys: Keyring | None,
+    pace: Pace | None,
+    scope: Scope,
+    headers: Mapping[bytes, bytes],
+    keyless: Set[str],
+) -> Key | None:
+    """Return the caller's key; None only at the addresses that need none (`keyless`).
+
+    Raises
+    ------
+    Problem
+        401 without a key that is known; where there are no keys, 403 for a foreign `Host` or page,
+        or through a proxy; 429 when the key asks too often; 503 when the keys cannot be read.
+    """
     if keys is None:
         # HTTP/1.0 is what nginx speaks to us unless it is told otherwise.
         through_proxy = scope["http_version"] != "1.1" or not _PASSED_ON.isdisjoint(headers)
@@ -89,9 +134,9 @@ def admit(
         place = headers.get(b"host", b""), headers.get(b"origin"), site
         if through_proxy or not may_call(*place):
             raise _not_local()
-        return ""
-    if path in KEYLESS:
-        return ""
+        return _THIS_MACHINE
+    if scope["path"] in keyless:
+        return None
     sent = headers.get(b"authorization", b"")
     try:
         key = keys.find(sent[len(_BEARER) :]) if sent[: len(_BEARER)].lower() == _BEARER else None
@@ -101,10 +146,7 @@ def admit(
         raise _no_key()
     if pace is not None:
         pace.take(key.id)
-    role = role_needed(scope["method"], path)
-    if not key.may(role):
-        raise Problem(403, "role", f"This key lacks the role {role}.")
-    return key.id
+    return key
 
 
 def _is_link(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
