@@ -46,7 +46,7 @@ soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow ca
 	@$(PY) -m perf.crash --kills 50 --signal TERM
 	@$(PY) -m perf.rollout --rollouts 20
 	@$(PY) -m pipeline.calibrate
-	@SOAK=1 $(PY) -m pytest tests/db/test_verify.py tests/db/test_junk.py
+	@SOAK=1 $(PY) -m pytest tests/db/audit/test_verify.py tests/db/audit/test_junk.py
 ifdef POSTGRES_URL
 	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
 	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"

@@ -19,9 +19,9 @@ from typing import Any
 
 import run
 from db.engine import DatabaseUnavailable
-from db.log import LogTaken, LogUnavailable
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
+from db.writer.writer import LogTaken, LogUnavailable
 from perf.history import DAYS, SOURCE, write
 from pipeline.data import DataError
 from pipeline.model import ModelError, load

@@ -18,10 +18,10 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 
-from db.chain import make_key_beside
+from db.audit.chain import make_key_beside
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from settings import Settings, SettingsError, load_settings, url_here
 
 _START_S = 90.0

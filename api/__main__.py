@@ -13,8 +13,8 @@ import uvicorn
 import logs
 from api import room
 from api.keyring import KeysError, read
+from db.audit.seals import SealError, key_for
 from db.engine import DatabaseUnavailable
-from db.seals import SealError, key_for
 from pipeline.model import ModelError, load
 from settings import Settings, SettingsError, in_kubernetes, is_loopback, load_settings
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from db.tables import SOURCES
+from db.schema import SOURCES
 from pipeline.codings import Coding, decoder, encode
 from pipeline.schema import FEATURES, NAMES, Feature, Kind
 

@@ -15,7 +15,7 @@ from prometheus_client import (
     multiprocess,
 )
 
-from db.tables import SOURCES
+from db.schema import SOURCES
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily as Gauge
 from prometheus_client.registry import Collector
 
 from db.engine import DatabaseUnavailable
-from db.queries import Reader
+from db.reader.queries import Reader
 
 logger = logging.getLogger("cardiowatch.api")
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.documents import OUTCOME_ROW, PROBLEM, Json, ok, patient_schema, problems, ref, row_schema
 from api.predict import Answer
 from api.schemas import BATCH_MAX
-from db.tables import SOURCES
+from db.schema import SOURCES
 from pipeline.codings import Coding
 
 

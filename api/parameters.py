@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from api.errors import FieldError, invalid
 from api.queries import PARAMETERS_MAX
 from db.ids import is_id
-from db.tables import SOURCES
+from db.schema import SOURCES
 from pipeline.codings import Coding
 
 _RFC3339 = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.bodies import Headers
 from api.errors import FieldError, invalid
-from db.seals import SealKey
+from db.audit.seals import SealKey
 
 _NAME = b"patient-reference"
 _LONGEST = 64

@@ -26,8 +26,8 @@ from api.schemas import DECODERS, Row
 from api.security import KEY, authorize
 from api.service import Service, not_logged
 from db.ids import new_id
-from db.log import Answer as Remembered
-from db.log import Claim, LogUnavailable
+from db.writer.writer import Answer as Remembered
+from db.writer.writer import Claim, LogUnavailable
 from pipeline.codings import Coding, encode
 from pipeline.model import Model
 from pipeline.schema import FEATURES, NAMES, unusual

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from api.errors import FieldError, invalid
-from db.tables import SOURCES
+from db.schema import SOURCES
 from pipeline.codings import Coding
 
 

@@ -27,8 +27,8 @@ from api.service import Service, not_logged
 from db.engine import DatabaseUnavailable
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
-from db.log import LogUnavailable
-from db.records import CHANGES_MAX, FULL, OUTCOMES_MAX
+from db.writer.writer import LogUnavailable
+from db.writer.writes import CHANGES_MAX, FULL, OUTCOMES_MAX
 from pipeline.codings import encode_row
 from pipeline.model import Model, from_json
 from pipeline.schema import NAMES

@@ -13,13 +13,13 @@ from api.crowd import Crowd
 from api.errors import FieldError, Problem
 from api.keyring import Keyring, KeysError
 from api.monitoring import LastPass
+from db.audit.chain_heads import heads_file
+from db.audit.seals import SealError, key_for
 from db.engine import DatabaseUnavailable, check_file, connect
-from db.heads import heads_file
-from db.log import Log, LogTaken, LogUnavailable
-from db.queries import Reader
-from db.retention import Expiry
-from db.rollup import Roller
-from db.seals import SealError, key_for
+from db.reader.queries import Reader
+from db.retention.delete_expired import Expiry
+from db.rollups.rollup_worker import Roller
+from db.writer.writer import Log, LogTaken, LogUnavailable
 from pipeline.model import Model, ModelError, load
 from settings import Settings
 

@@ -35,7 +35,7 @@ _IMPORTED_BY_PAGES = (
     "dashboard.drift.panels", "dashboard.form", "dashboard.fairness.panels", "dashboard.logbook",
     "dashboard.explanations.panels", "dashboard.panels", "dashboard.poisoning.gate",
     "dashboard.poisoning.panels",
-    "db.export", "db.queries", "settings",
+    "db.export", "db.reader.queries", "settings",
 )  # fmt: skip
 
 

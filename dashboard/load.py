@@ -17,7 +17,7 @@ import streamlit as st
 
 from dashboard.client import ApiDown, Client, LogBusy, Missing, NotLetIn, Refused
 from db.export import csv_lines, jsonl_lines
-from db.queries import Bucket, Reader, Summary
+from db.reader.queries import Bucket, Reader, Summary
 from pipeline import autoscaling as scaling
 from pipeline.benchmark import KIND, Benchmark, UnreadableBenchmark, from_dict
 from pipeline.codings import Coding, encode_row

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.texts.escaping import plotly
-from db.queries import Bucket
+from db.reader.queries import Bucket
 
 STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
 """At least 3:1 on the background of either theme."""

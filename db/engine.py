@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.tables import REVISION
+from db.schema import REVISION
 
 ANSWER_S = 10.0
 """Longest wait for one answer of a reader's query; the writer has a shorter one of its own."""

@@ -26,15 +26,15 @@ from sqlalchemy import (
     tuple_,
 )
 
-from db.chain import check_key
-from db.days import all_stay
+from db.audit.chain import check_key
+from db.audit.sealed_entries import count_unsealed, entries
+from db.audit.seals import SealError, SealKey, patients_key, reference
+from db.audit.tombstones import leave_erased, leave_unsealed, require_key
 from db.engine import DatabaseUnavailable, check_revision, connect, session, transaction
-from db.entries import count_unsealed, entries
 from db.ids import is_id, milliseconds
-from db.marks import FIVE_MINUTES, mark
-from db.removals import leave_erased, leave_unsealed, require_key
-from db.seals import SealError, SealKey, patients_key, reference
-from db.tables import idempotency, outcomes, predictions
+from db.partitions import all_stay
+from db.rollups.dirty_buckets import FIVE_MINUTES, mark
+from db.schema import idempotency, outcomes, predictions
 from settings import SettingsError, load_settings
 
 _AT_ONCE = 1_000  # a statement of PostgreSQL takes 65,535 values

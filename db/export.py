@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from db.chain import check_key
+from db.audit.chain import check_key
+from db.audit.seals import SealError, patients_key, reference
 from db.engine import DatabaseUnavailable, connect
-from db.queries import Reader
-from db.seals import SealError, patients_key, reference
-from db.tables import SHOWN_COLUMNS, SOURCES, outcomes
+from db.reader.queries import Reader
+from db.schema import SHOWN_COLUMNS, SOURCES, outcomes
 from pipeline.codings import Coding, encode_row
 from settings import SettingsError, load_settings
 

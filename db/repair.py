@@ -22,9 +22,9 @@ from sqlalchemy import Table
 from sqlalchemy.engine import make_url
 
 from db.engine import DatabaseUnavailable, check_file, connect
-from db.log import LogTaken, only_writer
 from db.migrate import migrate
-from db.tables import PREDICTIONS_AND_OUTCOMES, REVISION, metadata
+from db.schema import PREDICTIONS_AND_OUTCOMES, REVISION, metadata
+from db.writer.writer import LogTaken, only_writer
 from settings import SettingsError, load_settings
 
 _PROBES = 2_000

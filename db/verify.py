@@ -13,12 +13,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.chain import vouches
+from db.audit.chain import vouches
+from db.audit.chain_heads import read_heads
+from db.audit.seals import SealError, SealKey, key_for
+from db.audit.verify_chain import Verdict, walk
 from db.engine import DatabaseUnavailable, check_revision, connect, session
-from db.heads import read_heads
-from db.seals import SealError, SealKey, key_for
-from db.tables import writers
-from db.walk import Verdict, walk
+from db.schema import writers
 from settings import SettingsError, load_settings
 
 LONGEST_S = 86_400.0

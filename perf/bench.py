@@ -22,11 +22,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from db.audit.seals import make_key
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from db.queries import Reader
-from db.results import add_load_test
-from db.seals import make_key
+from db.reader.queries import Reader
+from db.writer.results import add_load_test
 from perf.bodies import write_bodies
 from perf.client import PATH
 from perf.machine import environment

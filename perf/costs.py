@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import uvloop
 
+from db.audit.seals import make_key
 from db.migrate import migrate
-from db.seals import make_key
 from perf.client import PATH, Connection, as_requests, connect
 from perf.postgres import Cluster, PostgresMissing
 from perf.replay import bodies

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from db.audit.seals import key_for, make_key
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from db.queries import Reader
-from db.seals import key_for, make_key
+from db.reader.queries import Reader
 from db.verify import report, verify
 from perf.bodies import write_bodies
 from perf.client import Connection, as_requests, connect

@@ -19,16 +19,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from db.days import days_before, make_days
+from db.audit.seals import SealKey
 from db.engine import DatabaseUnavailable, connect, session, transaction
-from db.expired_days import drop_days
-from db.log import Log, LogUnavailable
 from db.migrate import migrate
-from db.queries import Reader
-from db.retention import delete_days
-from db.rollup import COUNT_S, in_own_transactions
-from db.seals import SealKey
+from db.partitions import days_before, make_days
+from db.reader.queries import Reader
+from db.retention.delete_expired import delete_days
+from db.retention.drop_partitions import drop_days
+from db.rollups.rollup_worker import COUNT_S, in_own_transactions
 from db.verify import verify
+from db.writer.writer import Log, LogUnavailable
 from perf.log_size import RATE, append_latencies, questions, roll_up, write
 from perf.postgres import Cluster, PostgresMissing
 

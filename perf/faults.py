@@ -23,7 +23,7 @@ import uvloop
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from perf.breakages import ON_POSTGRESQL, ON_SQLITE, Breakable, Fault, NotPossible
 from perf.postgres import PostgresMissing
 from perf.servers import ROOT, Server, ServerFailed, allow_connections

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from db.ids import new_id
-from db.log import Log
-from db.rejections import Refusal, add_rejections
-from db.results import add_report
+from db.writer.rejections import Refusal, add_rejections
+from db.writer.results import add_report
+from db.writer.writer import Log
 from pipeline.codings import Coding
 from pipeline.data import HEART_CSV, read
 from pipeline.model import Model

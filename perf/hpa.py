@@ -12,7 +12,7 @@ from pathlib import Path
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from db.results import add_load_test
+from db.writer.results import add_load_test
 from pipeline.autoscaling import KIND, UnreadableRecord, parse
 from settings import SettingsError, load_settings
 

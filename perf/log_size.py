@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from db.audit.seals import SealKey
 from db.engine import DatabaseUnavailable, connect
 from db.ids import new_id
-from db.log import Log, LogTaken, LogUnavailable
-from db.marks import FIVE_MINUTES, mark
 from db.migrate import migrate
-from db.queries import Reader
-from db.rollup import COUNT_S, Roller, in_own_transactions, roll
-from db.seals import SealKey
+from db.reader.queries import Reader
+from db.rollups.dirty_buckets import FIVE_MINUTES, mark
+from db.rollups.rollup_worker import COUNT_S, Roller, in_own_transactions, roll
+from db.writer.writer import Log, LogTaken, LogUnavailable
 from pipeline.codings import Coding
 from pipeline.data import HEART_CSV, read
 from pipeline.synthetic import smoothed_bootstrap

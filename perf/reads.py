@@ -24,9 +24,9 @@ from pathlib import Path
 from statistics import median
 
 from db.engine import DatabaseUnavailable, connect, session
-from db.log import LogTaken, LogUnavailable
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
+from db.writer.writer import LogTaken, LogUnavailable
 from perf.bench import BenchFailed, open_loop
 from perf.bodies import write_bodies
 from perf.log_size import VERSION, questions, roll_up, write

@@ -24,8 +24,8 @@ import httpx
 import numpy as np
 
 from db.engine import DatabaseUnavailable
-from db.log import LogTaken, LogUnavailable
-from db.queries import Reader
+from db.reader.queries import Reader
+from db.writer.writer import LogTaken, LogUnavailable
 from perf import history
 from pipeline.codings import Coding, encode
 from pipeline.data import HEART_CSV, DataError, read

@@ -29,7 +29,7 @@ import yaml
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from perf.bodies import write_bodies
 from perf.client import Connection, as_requests, connect
 from perf.postgres import Cluster, PostgresMissing

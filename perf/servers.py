@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from db.queries import Reader
+from db.reader.queries import Reader
 
 ROOT = Path(__file__).resolve().parent.parent
 _PROC = Path("/proc")

@@ -21,12 +21,12 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
+from db.audit.seals import UNSEALED
 from db.engine import DatabaseUnavailable, connect, transaction
-from db.inserts import inserter
-from db.marks import Marks
 from db.migrate import migrate
-from db.queries import Reader
-from db.seals import UNSEALED
+from db.reader.queries import Reader
+from db.rollups.dirty_buckets import Marks
+from db.writer.inserts import inserter
 from pipeline import drift
 from pipeline.model import ModelError, load
 from pipeline.monitor import training

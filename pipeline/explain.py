@@ -118,7 +118,7 @@ def overall(model: Model, counts: ValueCounts) -> Overall:
     model
         The scorecard that explains.
     counts
-        As `pipeline.explain.count` or `db.queries.Reader.counts` return them.
+        As `pipeline.explain.count` or `db.reader.queries.Reader.counts` return them.
     """
     effects = {name: _effect(model, name, counts[name]) for name in NAMES}
     n = sum(counts["age"].values())

@@ -20,9 +20,9 @@ from typing import Any
 
 import logs
 from db.engine import DatabaseUnavailable
-from db.queries import Reader
-from db.results import Pass, add_pass, pass_key
-from db.tables import READ_FIRST, SOURCES
+from db.reader.queries import Reader
+from db.schema import READ_FIRST, SOURCES
+from db.writer.results import Pass, add_pass, pass_key
 from pipeline.data import HEART_CSV, DataError, read
 from pipeline.model import EVIDENCE, Model, ModelError, load
 from pipeline.passes import FORMAT, Training, Window, look

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db.queries import Reader
-from db.samples import SampledRow
+from db.reader.queries import Reader
+from db.reader.samples import SampledRow
 from pipeline import quality, watch
 from pipeline.drift import DriftResult, compare, compare_counts, risk_change
 from pipeline.expected_accuracy import Confidence, confidence_from, estimate, measure

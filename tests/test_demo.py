@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import demo
-from db.queries import Reader
+from db.reader.queries import Reader
 from settings import Settings
 
 

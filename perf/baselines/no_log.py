@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from api.__main__ import main
-from db.log import Log
+from db.writer.writer import Log
 
 
 async def _forget(*_: object, **__: object) -> None:

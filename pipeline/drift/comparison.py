@@ -88,7 +88,7 @@ def compare_counts(
     Parameters
     ----------
     reference_counts, current_counts
-        Feature -> value -> count, None = not known, as `db.counts.Counts.values`.
+        Feature -> value -> count, None = not known, as `db.rollups.counts.Counts.values`.
     reference_sample, sample
         Random patients of both sides, for pairs; at most `ROWS_MAX` of each are used. Without
         them pairs are not tested. When they are all patients, and few, rows are tested.

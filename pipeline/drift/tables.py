@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ValueCounts = Mapping[str, Mapping[float | None, int]]
-"""Feature -> value -> how often; None = not known. The shape of `db.counts.Counts.values`."""
+"""Feature -> value -> how often; None = not known. The shape of `counts.Counts.values`."""
 
 
 _FAR = 2.0**53  # the last whole number that a float tells from its neighbour

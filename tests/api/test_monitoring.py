@@ -14,8 +14,8 @@ from api.main import create_app
 from api.monitoring import LastPass
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from db.queries import Reader
-from db.results import Pass, add_pass
+from db.reader.queries import Reader
+from db.writer.results import Pass, add_pass
 from settings import Settings
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)

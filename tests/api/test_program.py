@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, run, running, wait_for
 

@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 
 from api.keyring import changed, make
 from api.main import create_app
+from db.audit.chain_heads import heads_file
+from db.audit.seals import SealKey, make_key
 from db.engine import connect, session
-from db.heads import heads_file
 from db.migrate import migrate
-from db.seals import SealKey, make_key
-from db.tables import outcomes, predictions
+from db.schema import outcomes, predictions
 from db.verify import verify
 from settings import Settings
 from tests.api.conftest import PATIENT

@@ -22,7 +22,7 @@ from api.keyring import ROLES
 from api.main import Gate, create_app
 from api.security import ANY_KEY, NO_KEY, required_role
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from settings import Settings
 from tests.api.conftest import PATIENT, add_key
 from tests.programs import free_port, running, wait_for

@@ -77,7 +77,7 @@ def test_a_caller_who_hangs_up_in_the_middle_is_no_mistake_of_ours(
 GOING = """
 import api.__main__ as program
 from db.engine import DatabaseUnavailable
-from db.queries import Reader
+from db.reader.queries import Reader
 
 page = Reader.page
 

@@ -20,8 +20,8 @@ from api import metrics
 from api.documents import patient_schema
 from api.main import create_app
 from db.engine import connect
-from db.log import only_writer
 from db.migrate import migrate
+from db.writer.writer import only_writer
 from pipeline.codings import Coding
 from pipeline.schema import NAMES
 from settings import Settings

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from db.ids import new_id
 from db.migrate import migrate
-from db.results import add_load_test
+from db.writer.results import add_load_test
 from demo import prepare
 from pipeline.benchmark import KIND
 from pipeline.codings import Coding

@@ -9,7 +9,7 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from dashboard.texts import overview
-from db.results import Pass, add_pass
+from db.writer.results import Pass, add_pass
 from pipeline.data import HEART_CSV, read
 from pipeline.drift import compare
 from pipeline.schema import NAMES

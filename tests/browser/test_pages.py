@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from db.queries import Reader
+from db.reader.queries import Reader
 from tests.browser.conftest import PATIENT, House, Recorder, enter, estimate, settled
 
 

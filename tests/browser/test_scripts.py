@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import create_engine, insert, text
 
-from db.tables import rejections
+from db.schema import rejections
 from tests.browser.conftest import House, settled
 from tests.browser.test_drift import alarm
 from tests.dashboard.benchmarks import benchmark, store

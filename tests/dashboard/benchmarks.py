@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from db.results import add_load_test
+from db.writer.results import add_load_test
 from pipeline.benchmark import ECHO, KIND, NO_LOG, OURS, Benchmark, OpenLoop, Summary
 
 ENVIRONMENT = {

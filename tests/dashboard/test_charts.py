@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dashboard import charts, over_time
-from db.queries import Bucket
+from db.reader.queries import Bucket
 
 EXPLANATION = {
     "base_value": -0.2,

@@ -19,7 +19,7 @@ from dashboard.drift.reading import Day
 from dashboard.texts import drift as texts
 from dashboard.texts import trust
 from db.ids import new_id
-from db.results import Pass, add_pass, add_report
+from db.writer.results import Pass, add_pass, add_report
 from pipeline.data import HEART_CSV, read
 from pipeline.drift import compare
 from pipeline.schema import BY_NAME, NAMES

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
 from dashboard.texts.escaping import markdown
-from db.results import add_load_test
+from db.writer.results import add_load_test
 from pipeline import autoscaling as scaling
 from pipeline.autoscaling import Moment, parse
 from pipeline.benchmark import ECHO, KIND, OURS

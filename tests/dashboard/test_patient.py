@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.texts.escaping import markdown
-from db.queries import Reader
+from db.reader.queries import Reader
 from pipeline.schema import FEATURES, NAMES
 from tests.dashboard.conftest import shown
 from tests.programs import free_port

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.texts.escaping import markdown
-from db.results import Pass, add_pass
+from db.writer.results import Pass, add_pass
 from tests.dashboard.conftest import shown
 
 Write = Callable[..., list[str]]

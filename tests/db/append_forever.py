@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from db.heads import heads_file
-from db.seals import key_for
+from db.audit.chain_heads import heads_file
+from db.audit.seals import key_for
 from tests.db.rows import row, running_log
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-import db.counts
+import db.rollups.counts
 from db.migrate import migrate
 
 
@@ -16,4 +16,4 @@ def url(database_url: str) -> str:
 @pytest.fixture
 def no_window_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count from the rollups even where a test has few rows."""
-    monkeypatch.setattr(db.counts, "SMALL_MAX", 0)
+    monkeypatch.setattr(db.rollups.counts, "SMALL_MAX", 0)

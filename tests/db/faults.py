@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from db.engine import connect, session
-from db.log import Log, LogUnavailable
-from db.tables import predictions
+from db.schema import predictions
+from db.writer.writer import Log, LogUnavailable
 from tests.db.rows import row
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, LargeBinary, Table, delete, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from db.ids import new_id, time_of
-from db.tables import SEAL_COLUMNS, outcomes, predictions, removals, writers
+from db.schema import SEAL_COLUMNS, outcomes, predictions, removals, writers
 from pipeline.schema import BY_NAME, Kind
 
 _TABLES = (predictions, predictions, outcomes, writers, removals)

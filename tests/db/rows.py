@@ -10,9 +10,9 @@ from sqlalchemy import insert
 
 from db.engine import connect, transaction
 from db.ids import new_id, time_of
-from db.log import Log
 from db.migrate import migrate
-from db.tables import PREDICTION_COLUMNS, predictions
+from db.schema import PREDICTION_COLUMNS, predictions
+from db.writer.writer import Log
 
 FIRST_PATIENT: dict[str, Any] = {
     "age": 63.0, "sex": 1, "cp": 1, "trestbps": 145.0, "chol": 233.0, "fbs": 1, "restecg": 2,

@@ -11,15 +11,22 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
+from db.audit.seals import SealKey, make_key
 from db.engine import connect, session
 from db.erase import _answers_about, erase
-from db.log import Claim, Log
-from db.queries import Reader
-from db.seals import SealKey, make_key
-from db.tables import idempotency, outcomes, unrolled
+from db.reader.queries import Reader
+from db.schema import idempotency, outcomes, unrolled
 from db.verify import verify
+from db.writer.writer import Claim, Log
+from tests.db.retention.test_retention import (
+    NOW,
+    count,
+    days_ago,
+    roll_up,
+    values_in_statements,
+    write,
+)
 from tests.db.rows import row, running_log
-from tests.db.test_removals import NOW, count, days_ago, roll_up, values_in_statements, write
 from tests.programs import run
 
 PATIENT = "ward 3 / bed 7"
@@ -105,7 +112,7 @@ def test_what_is_answered_while_an_erasure_looks_is_forgotten_too(
 def test_counts_that_were_rolled_up_forget_an_erased_patient(
     database_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.counts.SMALL_MAX", 0)
+    monkeypatch.setattr("db.rollups.counts.SMALL_MAX", 0)
     patient = key.patient(PATIENT)
     write(database_url, key, [days_ago(3, patient=patient, age=77.0), days_ago(3)])
     roll_up(database_url)

@@ -16,8 +16,8 @@ from sqlalchemy import inspect, select
 from db.engine import DatabaseUnavailable, check_revision, connect, session
 from db.ids import new_id
 from db.migrate import MIGRATIONS, migrate
-from db.queries import Reader
-from db.tables import REVISION, metadata, unrolled
+from db.reader.queries import Reader
+from db.schema import REVISION, metadata, unrolled
 from perf.postgres import Cluster
 from tests.db.rows import row, store_as_before
 

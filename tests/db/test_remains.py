@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from db.audit.chain_heads import heads_file
+from db.audit.seals import SealError, SealKey, key_for
 from db.engine import DatabaseUnavailable, connect, session, transaction
 from db.erase import clear, erase, main
-from db.heads import heads_file
-from db.log import only_writer
 from db.migrate import migrate
-from db.records import probe
-from db.retention import expire
-from db.rollup import alone, in_own_transactions
-from db.seals import SealError, SealKey, key_for
+from db.retention.delete_expired import expire
+from db.rollups.rollup_worker import alone, in_own_transactions
 from db.verify import report, verify
+from db.writer.writer import only_writer
+from db.writer.writes import probe
 from tests.db.rows import row, running_log
 from tests.programs import run
 

@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from api.main import create_app
+from db.audit.chain_heads import heads_file
+from db.audit.seals import SealKey
 from db.engine import DatabaseUnavailable, check_file, connect, session
-from db.heads import heads_file
 from db.migrate import migrate
-from db.seals import SealKey
-from db.tables import predictions
+from db.schema import predictions
 from settings import Settings
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, run

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from db.audit.seals import SealKey
 from db.engine import check_file, connect, session
 from db.ids import new_id
-from db.seals import SealKey
-from db.tables import predictions
+from db.schema import predictions
 from db.verify import verify
 from perf.postgres import Cluster
 from tests.db.rows import row, running_log

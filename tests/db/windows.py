@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 
 from db.engine import connect, session
 from db.ids import new_id
-from db.queries import Counts, Reader
-from db.rollup import Write, in_own_transactions, roll
-from db.tables import rollups, unrolled
+from db.reader.queries import Counts, Reader
+from db.rollups.rollup_worker import Write, in_own_transactions, roll
+from db.schema import rollups, unrolled
 from tests.db.rows import row
 
 NOON = datetime(2026, 1, 30, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from api.main import create_app
 from db.migrate import migrate
-from db.tables import SOURCES
+from db.schema import SOURCES
 from settings import Settings
 from tests.api.conftest import PATIENT
 from tests.api.test_monitoring import REPORT, add

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from api.keyring import changed, make
+from db.audit.seals import make_key
 from db.migrate import migrate
-from db.seals import make_key
 from perf.servers import ROOT, Server, ServerFailed
 from pipeline.codings import Coding
 from settings import load_settings

@@ -16,7 +16,7 @@ import pytest
 
 from api.errors import MAX_BYTES, MEDIA_TYPE
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from tests.api.conftest import PATIENT
 from tests.hostile.asking import Answer, Case, as_bytes, ask, cases
 from tests.hostile.documented import Documented

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from pipeline.benchmark import from_dict
 from tests.programs import run, running
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from db.ids import new_id
-from db.log import Log
 from db.migrate import migrate
-from db.tables import PREDICTION_COLUMNS
+from db.schema import PREDICTION_COLUMNS
+from db.writer.writer import Log
 from perf.bodies import write_bodies
 from perf.client import as_requests
 from perf.crash import Tally, crash, failed

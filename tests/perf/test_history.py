@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from perf.history import CHANGES, DAYS, Day, days, story, write
 from pipeline.model import load
 from pipeline.schema import FEATURES, NAMES, Kind

@@ -16,7 +16,7 @@ import pytest
 
 from db.ids import new_id
 from db.migrate import migrate
-from db.queries import Reader
+from db.reader.queries import Reader
 from pipeline.data import HEART_CSV, read
 from pipeline.model import load
 from pipeline.monitor import DAY, NothingToWatch, _last_end, monitor, windows

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.days import ids_of, make_days
 from db.ids import first_id_of, time_of
+from db.partitions import ids_of, make_days
 
 revision = "0005"
 down_revision = "0004"

@@ -1,0 +1,185 @@
+"""The sealed entries of a log as they stand in the database now, in the order of their chains.
+
+Whoever altered them may have put anything there: what cannot have been written is said of the
+entry, and never an error.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from heapq import merge
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    String,
+    Table,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+    type_coerce,
+)
+
+from db.audit.seals import NOTHING, OUTCOME_COLUMNS, digest, outcome_content, prediction_content
+from db.ids import time_of
+from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, UtcDateTime, outcomes, predictions
+from db.writer.inserts import received_at_text
+
+_ROWS = 1_000  # fetched at once
+
+Of = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+"""Turns the column that holds a prediction's id into a condition."""
+
+_ID_OF = ((predictions, predictions.c.id), (outcomes, outcomes.c.prediction_id))
+"""The tables of entries, each with its column of a prediction's id."""
+
+_NO_TIME = "timestamptz '0001-01-01 00:00Z'"
+
+
+class Entry(NamedTuple):
+    """One prediction or outcome and its place in a chain."""
+
+    writer: int
+    number: int
+    name: str
+    digest: bytes | None
+    """Of its content as it stands; None = it cannot have been written so."""
+    seal: bytes | None
+    wrong: str
+    """What is wrong with the entry by itself; "" = nothing."""
+    version: str | None = None
+    """A prediction's `model_version`; None = this is an outcome."""
+
+
+def entries(connection: Connection, of: Of | None = None) -> Iterator[Entry]:
+    """Yield the sealed entries of all predictions, or of some, with their outcomes.
+
+    Parameters
+    ----------
+    connection
+        In a transaction.
+    of
+        Which predictions; None = all.
+    """
+    found = [_predictions(connection, of), _outcomes(connection, of)]
+    return merge(*found, key=attrgetter("writer", "number"))
+
+
+def count_unsealed(connection: Connection, of: Of | None = None, *, after: str = "") -> int:
+    """Count the predictions and outcomes without a seal; `after` = only with ids from there on."""
+    found = 0
+    for table, prediction_id in _ID_OF:
+        wanted = select(func.count(literal_column("1"))).select_from(table)
+        wanted = wanted.where(table.c.writer.is_(None))
+        if of is not None:
+            wanted = wanted.where(of(prediction_id))
+        if after:
+            wanted = wanted.where(table.c.id >= after)
+        found += connection.scalar(wanted) or 0
+    return found
+
+
+def same(kept: object, expected: bytes) -> bool:
+    """Compare what is stored with what it should be, in constant time."""
+    return isinstance(kept, bytes) and hmac.compare_digest(kept, expected)
+
+
+def as_kept(column: ColumnElement[Any], connection: Connection) -> ColumnElement[Any]:
+    """Select a column so that whatever stands there can be fetched.
+
+    SQLite gives its times as text. PostgreSQL's go beyond Python's: those come as one that the log
+    never holds.
+    """
+    if not isinstance(column.type, UtcDateTime):
+        return column
+    if connection.dialect.name == "sqlite":
+        return type_coerce(column, String)
+    within = column.between(
+        literal_column("timestamptz '0001-01-02 00:00Z'"),
+        literal_column("timestamptz '9999-12-30 00:00Z'"),
+    )
+    return case((column.is_(None), None), (within, column), else_=literal_column(_NO_TIME))
+
+
+def time_as_kept(kept: Any) -> datetime | None:
+    """Read a time that SQLite keeps as text.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It is not one, or not as it is written.
+    """
+    if not isinstance(kept, str):
+        time: datetime | None = kept
+        return time
+    time = datetime.fromisoformat(f"{kept}+00:00").astimezone(UTC)
+    if time.replace(tzinfo=None).isoformat(" ", "microseconds") != kept:
+        raise ValueError("not as it was written")
+    return time
+
+
+def _in_order(
+    connection: Connection, table: Table, names: Sequence[str], of: ColumnElement[bool] | None
+) -> Iterator[Any]:
+    """Stream the sealed rows of a table in the order of the chains."""
+    c = table.c
+    writer, number = cast(c.writer, Integer), cast(c.number, c.number.type)
+    columns = [as_kept(c[name], connection) for name in (*names, "received_at", *SEAL_COLUMNS)]
+    wanted = select(*columns, writer.label("of"), number.label("at")).where(c.writer.is_not(None))
+    if of is not None:
+        wanted = wanted.where(of)
+    wanted = wanted.order_by(writer, number)
+    yield from connection.execute(wanted, execution_options={"yield_per": _ROWS})
+
+
+def _predictions(connection: Connection, of: Of | None) -> Iterator[Entry]:
+    width = len(PREDICTION_COLUMNS)
+    model = PREDICTION_COLUMNS.index("model_version")
+    which = of and of(predictions.c.id)
+    for row in _in_order(connection, predictions, PREDICTION_COLUMNS, which):
+        found = _entry(row, f"prediction {row[0]}", prediction_content, row[:width], row[0])
+        yield found._replace(version=str(row[model]))
+
+
+def _outcomes(connection: Connection, of: Of | None) -> Iterator[Entry]:
+    which = of and of(outcomes.c.prediction_id)
+    for row in _in_order(connection, outcomes, OUTCOME_COLUMNS, which):
+        name = f"outcome {row[1]} of prediction {row[0]}"
+        yield _entry(row, name, _kept_outcome, row[: len(OUTCOME_COLUMNS)], row[0])
+
+
+def _kept_outcome(row: Sequence[Any]) -> bytes:
+    prediction_id, id_, outcome, observed_at, key_id = row
+    return outcome_content((prediction_id, id_, outcome, time_as_kept(observed_at), key_id))
+
+
+def _entry(
+    row: Any, name: str, content: Callable[[Any], bytes], values: Sequence[Any], id_: str
+) -> Entry:
+    writer, number, salt, seal = row[-6:-2]  # as they stand; `of` and `at` are the whole numbers
+    found, wrong = None, "altered"
+    with suppress(ValueError, TypeError, ArithmeticError, AttributeError):
+        wrong = "" if _received(row[len(values)], id_) else "its received_at was altered"
+        if NOTHING in values:
+            wrong = "a value was put where none was known"
+        else:
+            found = digest(salt, content(values))
+    if (writer, number) != (row.of, row.at) or not isinstance(seal, bytes):
+        wrong = "its place in the chain was altered"
+        found = seal = None
+    if found is None:
+        wrong = wrong or "altered"
+    return Entry(row.of, row.at or 0, name, found, seal, wrong)
+
+
+def _received(kept: Any, id_: str) -> bool:
+    """Say whether a row's time is the one in its id."""
+    return bool(kept == (received_at_text(id_[:13]) if isinstance(kept, str) else time_of(id_)))

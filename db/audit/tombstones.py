@@ -1,0 +1,211 @@
+"""Entries that are removed on purpose: what remains of them is signed, so that the chain holds.
+
+An erased entry leaves its digest; a stretch of expired ones leaves the seal of its last, from which
+the chain goes on, and the digest of its first where nobody has held that against the entry before
+it yet. Rows without a seal leave their number, under writer 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
+
+from db.audit.chain import keep_from_joining
+from db.audit.sealed_entries import Entry, as_kept, same, time_as_kept
+from db.audit.seals import SealError, SealKey
+from db.schema import removals, writers
+from db.writer.inserts import upsert
+
+ERASED, EXPIRED = "erased", "expired"
+_UNSEALED = 0
+_NAMED = 2_000  # so many stretches are looked for by their places, more by their writers
+
+
+class Removal(NamedTuple):
+    """A row of `removals`, but for its signature."""
+
+    writer: int
+    first: int
+    last: int
+    reason: str
+    removed_at: datetime
+    digest: bytes | None
+    seal: bytes | None
+
+
+def signature_of(removal: Removal, key: SealKey) -> bytes:
+    """Sign that the entries were removed on purpose."""
+    return key.sign("removal", *removal)
+
+
+def named(removal: Removal) -> str:
+    """Name the entries of a record, as a sentence begins."""
+    if removal.first == removal.last:
+        return f"the {removal.reason} entry {removal.first} of writer {removal.writer}"
+    span = f"{removal.first} to {removal.last}"
+    return f"the {removal.reason} entries {span} of writer {removal.writer}"
+
+
+def require_key(connection: Connection, key: SealKey | None) -> None:
+    """Refuse to remove entries of a sealed log without its key: they would seem to be stolen.
+
+    Raises
+    ------
+    SealError
+        The log is sealed and there is no key.
+    """
+    if key is None and _is_sealed(connection):
+        raise SealError(
+            "This log is sealed: nothing is removed without its key; set "
+            "CARDIOWATCH_LOG_HMAC_KEY_FILE."
+        )
+
+
+def _is_sealed(connection: Connection) -> bool:
+    return connection.scalar(select(writers.c.id).limit(1)) is not None
+
+
+def leave_erased(connection: Connection, key: SealKey, erased: Iterable[Entry]) -> None:
+    """Write what remains of entries that this transaction erases: the digest of each.
+
+    It is the digest of what stood there: one that was altered before stays a finding.
+    """
+    _replace(connection, key, [], _singly(erased, ERASED))
+
+
+def leave_expired(connection: Connection, key: SealKey | None, expired: Iterable[Entry]) -> None:
+    """Write what remains of entries that this transaction removes, given in their chains' order.
+
+    An entry becomes part of the stretch before it, also of one that expired earlier, only where its
+    seal follows; any other leaves its digest, by which db.audit.verify_chain goes on judging it. So
+    nothing is vouched for unseen.
+
+    Raises
+    ------
+    SealError
+        The record of an earlier stretch was altered.
+    """
+    if key is None:
+        return
+    new = _joined(_singly(expired, EXPIRED), key)
+    old = _signed(connection, key, _near(new))
+    _replace(connection, key, old, _joined(sorted([*old, *new], key=_place), key))
+
+
+def leave_unsealed(connection: Connection, key: SealKey | None, number: int) -> None:
+    """Write that this transaction removes so many entries without a seal, for whatever reason.
+
+    Raises
+    ------
+    SealError
+        The record of those that went before was altered.
+    """
+    if key is None or not number:
+        return
+    keep_from_joining(connection)
+    if not _is_sealed(connection):
+        return  # the first writer counts what is left
+    old = _signed(connection, key, removals.c.writer == _UNSEALED)
+    count = number + (old[0].last if old else 0)
+    now = datetime.now(UTC)
+    _replace(connection, key, old, [Removal(_UNSEALED, 1, count, EXPIRED, now, None, None)])
+
+
+def records(
+    connection: Connection, key: SealKey, which: ColumnElement[bool] | None = None
+) -> Iterator[tuple[Removal, bool]]:
+    """Yield each record in its chain's order, and whether it is as it was signed."""
+    c = removals.c
+    columns = [as_kept(c[name], connection) for name in (*Removal._fields, "signature")]
+    wanted = select(*columns).order_by(c.writer, c.first)
+    if which is not None:
+        wanted = wanted.where(which)
+    for row in connection.execute(wanted).all():
+        removal, right = Removal(*row[:-1]), False
+        with suppress(ValueError, TypeError):
+            time = time_as_kept(removal.removed_at)
+            removal = removal._replace(removed_at=time or removal.removed_at)
+            right = same(row.signature, signature_of(removal, key))
+        if right and removal.first < removal.last:
+            # A version before kept the digest of a single record that became the end of a stretch.
+            removal = removal._replace(digest=None)
+        yield removal, right
+
+
+def _signed(connection: Connection, key: SealKey, which: ColumnElement[bool]) -> list[Removal]:
+    found = []
+    for removal, right in records(connection, key, which):
+        if not right:
+            raise SealError(
+                f"The record of {named(removal)} was altered, so nothing more is removed: see "
+                "python -m db.verify, and docs/record.md for what to do."
+            )
+        found.append(removal)
+    return found
+
+
+def _singly(gone: Iterable[Entry], reason: str) -> Iterator[Removal]:
+    """Give each entry a record of its own; one that nobody can have sealed gets none."""
+    now = datetime.now(UTC)
+    for entry in gone:
+        if entry.writer > 0 and entry.number > 0 and entry.digest and entry.seal:
+            n = entry.number
+            yield Removal(entry.writer, n, n, reason, now, entry.digest, entry.seal)
+
+
+def _joined(parts: Iterable[Removal], key: SealKey) -> list[Removal]:
+    """Make one of what follows from one another; the parts are in their chains' order."""
+    joined: list[Removal] = []
+    for part in parts:
+        before = joined[-1] if joined else None
+        if before is None or not _follows(before, part, key):
+            joined.append(part)
+        elif before.digest is None:
+            joined[-1] = before._replace(last=part.last, seal=part.seal)
+        else:  # that one's own place is still to be judged
+            joined.append(part._replace(digest=None))
+    return joined
+
+
+def _follows(before: Removal, part: Removal, key: SealKey) -> bool:
+    """Say whether a part comes next; without a digest it was held against that one before."""
+    if (before.writer, before.last + 1) != _place(part):
+        return False
+    if part.digest is None:
+        return True
+    return before.seal is not None and same(part.seal, key.seal(before.seal, part.digest))
+
+
+def _place(removal: Removal) -> tuple[int, int]:
+    return removal.writer, removal.first
+
+
+def _near(parts: Sequence[Removal]) -> ColumnElement[bool]:
+    """Select the stretches of before that parts could become one with."""
+    c = removals.c
+    near = (c.reason == EXPIRED) & c.writer.in_({part.writer for part in parts})
+    if len(parts) <= _NAMED:
+        befores = {part.first - 1 for part in parts}
+        afters = {part.last + n for part in parts for n in (1, 2)}
+        near &= c.last.in_(befores) | c.first.in_(afters)
+    return near
+
+
+def _replace(
+    connection: Connection, key: SealKey, old: Sequence[Removal], new: Iterable[Removal]
+) -> None:
+    wanted = set(new)
+    kept = set(old) & wanted
+    gone = [{"of": r.writer, "at": r.first} for r in old if r not in kept]
+    if gone:  # each by itself: there may be more than the values that one statement takes
+        c = removals.c
+        place = (c.writer == bindparam("of"), c.first == bindparam("at"))
+        connection.execute(delete(removals).where(*place), gone)
+    rows = [r._asdict() | {"signature": signature_of(r, key)} for r in wanted - kept]
+    if rows:
+        # A place that was removed before stays as it is: who put an entry there again is not heard.
+        connection.execute(upsert(connection, removals).on_conflict_do_nothing(), rows)

@@ -1,0 +1,218 @@
+"""Walk along the chains of a log and find every place where one does not hold.
+
+Each entry is sealed anew from its content and from the stored seal of the entry before it. So one
+altered row is one finding, and the walk goes on behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import merge
+from itertools import groupby, pairwise
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, select
+
+from db.audit.chain import Head, first_seal, vouches
+from db.audit.sealed_entries import count_unsealed, entries, same
+from db.audit.seals import FORMAT, SealKey
+from db.audit.tamper_checks import strange_tables
+from db.audit.tombstones import named, records
+from db.schema import models, writers
+
+_VERSION_LENGTH = 12
+"""Hexadecimal digits of a model's version, at least."""
+
+
+@dataclass
+class Verdict:
+    """What a walk found."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """Of predictions, outcomes, unsealed rows, and removed entries by reason."""
+    writers: int = 0
+    versions: set[str] = field(default_factory=set)
+    """Of the models that made the predictions."""
+    without_head: list[int] = field(default_factory=list)
+    """Writers that the heads do not name: whether their newest entries are there is not known."""
+    findings: list[str] = field(default_factory=list)
+    """A sentence each; empty = every chain holds."""
+
+
+class Link(NamedTuple):
+    """One entry, or one stretch of removed ones, with what it takes to check it."""
+
+    first: int
+    last: int
+    name: str
+    digest: bytes | None
+    """None = a stretch of removed entries, which only their signature vouches for."""
+    seal: bytes | None
+    wrong: str
+    """What is wrong with the entry by itself; "" = nothing."""
+
+
+def walk(connection: Connection, key: SealKey, heads: Sequence[Head] | None) -> Verdict:
+    """Check every entry of every writer.
+
+    Parameters
+    ----------
+    connection
+        It must show one state of the database throughout.
+    key
+        The log's.
+    heads
+        How far the chains came at least, read before that state was taken; None = not known, and
+        then nobody can tell whether a chain's end or a whole writer is gone.
+    """
+    verdict = Verdict()
+    known = {row.id: row for row in connection.execute(select(writers).order_by(writers.c.id))}
+    # Lines of a log hold many heads of a writer: the farthest of them is the one to come up to.
+    farthest = sorted(heads or (), key=attrgetter("entries"))
+    expected = {head.writer: head for head in farthest}
+    chains = groupby(_links(connection, key, verdict), lambda link: link[0])
+    seen = set()
+    for number, links in chains:
+        seen.add(number)
+        if number not in known:
+            names = [link.name for _, link in links]
+            verdict.findings.append(f"{names[0]}: of writer {number}, which is not in the log")
+            continue
+        begin = _beginning(known[number], key, verdict)
+        verdict.findings += _chain(number, begin, (link for _, link in links), key, expected)
+    for number, row in known.items():
+        if number not in seen:
+            verdict.findings += _chain(number, _beginning(row, key, verdict), (), key, expected)
+    _check_writers(known, farthest, verdict)
+    _check_unsealed(connection, known, verdict)
+    _check_models(connection, verdict)
+    verdict.findings += strange_tables(connection)
+    verdict.without_head = [number for number in known if heads and number not in expected]
+    verdict.writers = len(known)
+    return verdict
+
+
+def _beginning(row: Any, key: SealKey, verdict: Verdict) -> bytes:
+    if row.format != FORMAT or not vouches(key, row):
+        verdict.findings.append(f"writer {row.id}: its own row was altered")
+    return first_seal(key, row.id, row.name, row.format, row.unsealed)
+
+
+def _chain(
+    writer: int, seal: bytes | None, links: Iterable[Link], key: SealKey, heads: Mapping[int, Head]
+) -> Iterator[str]:
+    """Walk along one chain; `seal` is what its first entry is sealed upon."""
+    number, before = 0, "its beginning"
+    head = heads.get(writer)
+    for link in links:
+        if link.first <= number:
+            yield f"{link.name}: entry {link.first} of writer {writer} is there twice"
+            continue
+        if link.first > number + 1:
+            yield _gone(writer, number + 1, link.first - 1, f"between {before} and {link.name}")
+            seal = None  # nobody knows what this one was sealed upon
+        if link.wrong:
+            yield f"{link.name}: {link.wrong}"
+        elif link.digest and seal and not same(link.seal, key.seal(seal, link.digest)):
+            yield (
+                f"{link.name} (entry {link.first} of writer {writer}): "
+                f"altered, or not what followed {before}"
+            )
+        if head and link.last == head.entries and not same(link.seal, head.seal):
+            yield f"{link.name}: not what the heads say was entry {head.entries} of writer {writer}"
+        number, seal, before = link.last, link.seal, link.name
+    if head and number < head.entries:
+        yield _gone(writer, number + 1, head.entries, f"at the end, after {before}")
+
+
+def _gone(writer: int, first: int, last: int, where: str) -> str:
+    what = f"entry {first}" if first == last else f"entries {first} to {last}"
+    return f"{what} of writer {writer}: gone, {where}"
+
+
+def _check_writers(known: Mapping[int, Any], heads: Sequence[Head], verdict: Verdict) -> None:
+    named = {(head.writer, head.name) for head in heads}
+    numbers = sorted({*known, *(number for number, _ in named)})
+    for before, number in pairwise([0, *numbers]):
+        if number > before + 1:
+            gone = f"writer {before + 1}"
+            if number > before + 2:
+                gone = f"writers {before + 1} to {number - 1}"
+            verdict.findings.append(f"{gone}: gone, with its whole chain")
+        if number not in known:
+            verdict.findings.append(f"writer {number}: gone, with its whole chain")
+    for number, name in sorted(named):
+        if number in known and known[number].name != name:
+            verdict.findings.append(f"writer {number}: not the one that the heads name")
+
+
+def _check_unsealed(connection: Connection, known: Mapping[int, Any], verdict: Verdict) -> None:
+    """Compare the rows without a seal with how many there were when the chain began."""
+    there = verdict.counts["unsealed"] = count_unsealed(connection)
+    if 1 not in known or not isinstance(known[1].unsealed, int):
+        return
+    expected = known[1].unsealed - verdict.counts["unsealed removed"]
+    if there != expected:
+        verdict.findings.append(
+            f"{there} rows are without a seal, and {expected} were when the chain began: "
+            + ("some are gone" if there < expected else "the others were slipped in later")
+        )
+    later = count_unsealed(connection, after=str(known[1].name))
+    if later:
+        verdict.findings.append(f"{later} rows without a seal are newer than the chain")
+
+
+def _check_models(connection: Connection, verdict: Verdict) -> None:
+    """Hold each scorecard against its version, which is the beginning of its hash."""
+    kept = set()
+    for row in connection.execute(select(models.c.version, models.c.scorecard)):
+        kept.add(row.version)
+        if not _is_version(row.version, row.scorecard):
+            verdict.findings.append(f"model {row.version}: its scorecard was altered")
+    for gone in sorted(verdict.versions - kept):
+        verdict.findings.append(f"model {gone}: its scorecard is gone")
+
+
+def _is_version(version: Any, scorecard: Any) -> bool:
+    if not (isinstance(version, str) and isinstance(scorecard, str)):
+        return False
+    hashed = hashlib.sha256(scorecard.encode("utf-8", "surrogatepass")).hexdigest()
+    return len(version) >= _VERSION_LENGTH and hashed.startswith(version)
+
+
+def _links(connection: Connection, key: SealKey, verdict: Verdict) -> Iterator[tuple[int, Link]]:
+    """Yield writer and link, in the order of the chains."""
+    return merge(
+        _entries(connection, verdict),
+        _removed(connection, key, verdict),
+        key=lambda found: (found[0], found[1].first),
+    )
+
+
+def _entries(connection: Connection, verdict: Verdict) -> Iterator[tuple[int, Link]]:
+    for entry in entries(connection):
+        if entry.version is None:
+            verdict.counts["outcomes"] += 1
+        else:
+            verdict.counts["predictions"] += 1
+            verdict.versions.add(entry.version)
+        n = entry.number
+        yield entry.writer, Link(n, n, entry.name, entry.digest, entry.seal, entry.wrong)
+
+
+def _removed(connection: Connection, key: SealKey, verdict: Verdict) -> Iterator[tuple[int, Link]]:
+    for removal, right in records(connection, key):
+        if not right:
+            verdict.findings.append(f"the record of {named(removal)} was altered")
+            continue
+        number = removal.last - removal.first + 1
+        if not removal.writer:
+            verdict.counts["unsealed removed"] += number
+            continue
+        verdict.counts[removal.reason] += number
+        place = (removal.first, removal.last)
+        yield removal.writer, Link(*place, named(removal), removal.digest, removal.seal, "")

@@ -1,0 +1,1 @@
+"""Read-only, bounded queries of the log."""

@@ -1,0 +1,316 @@
+"""The log's only reader: every query is bounded, none can write.
+
+Rows are plain dicts: UCI codes as integers, measurements as floats, None = not known, times in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Row, func, literal, select
+
+from db.engine import session
+from db.ids import (
+    YEAR_10000_MS,
+    first_id_at,
+    first_id_of,
+    is_id,
+    millisecond_from,
+    milliseconds,
+    new_id,
+    time_of,
+)
+from db.reader.results import ResultsReader
+from db.reader.samples import SAMPLE_MAX, SampledRow, rows_with_outcome, sample_rows
+from db.reader.statistics import Bucket, Summary, buckets_of, steps, summary_of
+from db.rollups.counts import Counts, count_window
+from db.schema import SHOWN_COLUMNS, SOURCES, models, outcomes, predictions
+
+__all__ = ["Bucket", "Counts", "Reader", "Summary"]
+
+ROWS_MAX = 200_000
+"""So many of the newest rows a summary reads; beyond, it says that it is truncated."""
+
+PAGE_MAX = 1_000
+"""Rows of the largest page, and of each step of a stream."""
+
+COUNT_MAX = 100_000
+"""A source's count stops here: an exact count of a large table reads all of it."""
+
+
+class Reader(ResultsReader):
+    """Reads the log; safe to use from several threads.
+
+    Every method raises `DatabaseUnavailable` when the database is missing, not migrated, locked or
+    silent, and `ValueError` when a time has no zone.
+
+    Parameters
+    ----------
+    url
+        SQLAlchemy URL; nothing is opened before the first question.
+    answer_s
+        Seconds after which a question that is not answered fails.
+    """
+
+    def ping(self) -> None:
+        """Read from the log's table; raise DatabaseUnavailable when that fails."""
+        self._rows(select(predictions.c.id).limit(1))
+
+    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - the field's name everywhere
+        """Return one prediction with its newest outcome, or None."""
+        if not is_id(id):
+            return None
+        received_at = predictions.c.received_at == time_of(id)
+        one = select(*SHOWN_COLUMNS).where(predictions.c.id == id, received_at)
+        rows = self._with_outcomes(self._rows(one))
+        return rows[0] if rows else None
+
+    def page(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        positive: bool | None = None,
+        patient: bytes | None = None,
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """Return the newest predictions of a window, and where the next page begins.
+
+        Parameters
+        ----------
+        since, until
+            `since <= received_at < until`.
+        source
+            One of `SOURCES`; None = all.
+        limit
+            Rows, 1 to `PAGE_MAX`.
+        cursor
+            What the page before returned.
+        positive
+            Only predictions of disease (True) or of none (False).
+        patient
+            Only of one patient, by the HMAC of its reference.
+
+        Returns
+        -------
+        tuple
+            Rows in descending order of (received_at, id), and the next cursor or None.
+        """
+        if not 1 <= limit <= PAGE_MAX:
+            raise ValueError(f"limit must be from 1 to {PAGE_MAX}")
+        if cursor is not None and not is_id(cursor):
+            raise ValueError("cursor must be the one that the page before gave")
+        wanted = select(*SHOWN_COLUMNS).where(*_window(since, until, source))
+        if cursor is not None:
+            wanted = wanted.where(predictions.c.id < cursor)
+        if positive is not None:
+            wanted = wanted.where(predictions.c.prediction == int(positive))
+        if patient is not None:
+            wanted = wanted.where(predictions.c.patient == patient)
+        wanted, rows = wanted.order_by(*_NEWEST_FIRST).limit(limit + 1), []
+        if self._engine.dialect.name == "postgresql":  # prepares to look into each day it may
+            rows = self._rows(wanted.where(predictions.c.id >= _day_before(until, cursor)))
+        if len(rows) <= limit:
+            rows = self._rows(wanted)
+        following = rows[limit - 1]["id"] if len(rows) > limit else None
+        return self._with_outcomes(rows[:limit]), following
+
+    def stream(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+        patient: bytes | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield all predictions of a window, newest first, in flat memory.
+
+        Each step is a page of its own, so that no transaction stays open while a slow client reads.
+        """
+        cursor = None
+        while True:
+            rows, cursor = self.page(
+                since=since,
+                until=until,
+                source=source,
+                limit=PAGE_MAX,
+                cursor=cursor,
+                patient=patient,
+            )
+            yield from rows
+            if cursor is None:
+                return
+
+    def model(self, version: str) -> str | None:
+        """Return the scorecard (JSON text) of a model version."""
+        rows = self._rows(select(models.c.scorecard).where(models.c.version == version))
+        return rows[0]["scorecard"] if rows else None
+
+    def sources(self) -> dict[str, int]:
+        """Return how many predictions each source has, none left out, counted up to `COUNT_MAX`."""
+        counts = {}
+        with session(self._engine) as connection:
+            for source in SOURCES:
+                some = select(literal(1)).where(predictions.c.source == source).limit(COUNT_MAX)
+                count = select(func.count()).select_from(some.subquery())
+                counts[source] = connection.execute(count).scalar_one()
+        return counts
+
+    def summary(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+    ) -> Summary:
+        """Summarise the newest `ROWS_MAX` predictions of a window."""
+        columns = predictions.c
+        rows = self._newest(
+            [columns.id, columns.prediction, columns.latency_ms, columns.model_version],
+            _window(since, until, source),
+        )
+        return summary_of(rows, truncated=len(rows) == ROWS_MAX)
+
+    def buckets(
+        self, *, since: datetime, until: datetime, width_s: float, source: str | None = None
+    ) -> list[Bucket]:
+        """Summarise a window in steps of `width_s` seconds, oldest first, empty ones included.
+
+        When the window holds more than `ROWS_MAX` predictions, the list begins with the first
+        bucket that has been read completely.
+        """
+        steps(since, until, width_s)  # refuses before it reads
+        columns = predictions.c
+        rows = self._newest(
+            [columns.id, columns.prediction, columns.latency_ms], _window(since, until, source)
+        )
+        return buckets_of(rows, since, until, width_s, truncated=len(rows) == ROWS_MAX)
+
+    def counts(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        source: str | None = None,
+        model_version: str | None = None,
+    ) -> Counts:
+        """Count how often each feature had each value, whatever the number of rows.
+
+        A window that begins and ends with a five-minute bucket reads at most `TAIL_MAX` rows; any
+        other reads those of the two buckets that it cuts.
+        """
+        start = millisecond_from(since) if since else 0
+        end = millisecond_from(until) if until else YEAR_10000_MS
+        owner = {"source": source, "model_version": model_version}
+        with session(self._engine) as connection:
+            on_sqlite = connection.dialect.name == "sqlite"
+            connection.exec_driver_sql(
+                "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+            )
+            counts = count_window(connection, start, end, owner)
+            connection.exec_driver_sql("ROLLBACK")
+        return counts
+
+    def sample(
+        self,
+        *,
+        since: datetime,
+        until: datetime,
+        n: int,
+        source: str | None = None,
+        size: int = SAMPLE_MAX,
+        seed: int = 0,
+    ) -> list[SampledRow]:
+        """Draw at most `size` predictions of a window at random; all, when they are no more.
+
+        Parameters
+        ----------
+        since, until, source
+            As in `page`.
+        n
+            How many predictions that window has, as its `counts` say.
+        size
+            Up to `SAMPLE_MAX`.
+        seed
+            The same seed draws the same ones.
+        """
+        if not 1 <= size <= SAMPLE_MAX:
+            raise ValueError(f"size must be from 1 to {SAMPLE_MAX}")
+        window = millisecond_from(since), millisecond_from(until)
+        with session(self._engine) as connection:
+            return sample_rows(connection, window, source, n, size=size, seed=seed)
+
+    def with_outcome(
+        self, *, since: datetime, until: datetime, source: str, known_before: datetime
+    ) -> list[SampledRow]:
+        """Return the newest predictions of a window whose outcome was known before a time.
+
+        Returns
+        -------
+        list
+            At most `SAMPLE_MAX` rows as of `sample`, each with its outcome (0 or 1) at the end.
+        """
+        ids = first_id_at(since), first_id_at(until)
+        with session(self._engine) as connection:
+            return rows_with_outcome(connection, ids, source, known_before, limit=SAMPLE_MAX)
+
+    def first_received_at(self, source: str) -> datetime | None:
+        """Return when the oldest prediction of a source was made; None = there is none."""
+        oldest = select(predictions.c.id).where(predictions.c.source == source)
+        rows = self._rows(oldest.order_by(predictions.c.id).limit(1))
+        return time_of(rows[0]["id"]) if rows else None
+
+    def _with_outcomes(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return predictions with their newest outcomes.
+
+        These are asked for by id, not joined: where every day is a table of its own, that finds
+        their days, and a join would prepare to look through all of them.
+        """
+        if not rows:
+            return []
+        c = outcomes.c
+        place = func.row_number().over(partition_by=c.prediction_id, order_by=c.id.desc())
+        of_them = c.prediction_id.in_([row["id"] for row in rows])
+        all_of_them = select(c.prediction_id, c.outcome, c.observed_at, place.label("place"))
+        found = all_of_them.where(of_them).subquery().c
+        wanted = select(found.prediction_id, found.outcome, found.observed_at)
+        known = self._rows(wanted.where(found.place == 1))
+        newest = {one.pop("prediction_id"): one for one in known}
+        return [row | newest.get(row["id"], _NOT_KNOWN) for row in rows]
+
+    def _newest(
+        self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
+    ) -> Sequence[Row[Any]]:
+        wanted = select(*columns).where(*window).order_by(*_NEWEST_FIRST).limit(ROWS_MAX)
+        with session(self._engine) as connection:
+            return connection.execute(wanted).all()
+
+
+_NEWEST_FIRST = (predictions.c.id.desc(),)
+
+_DAY_MS = 86_400_000
+_NOT_KNOWN = {"outcome": None, "observed_at": None}
+
+
+def _day_before(until: datetime | None, cursor: str | None) -> str:
+    """Return the first id of the 24 hours before the end of a window."""
+    ends = [end for end in (cursor, until and first_id_at(until)) if end]
+    return first_id_of(max(0, milliseconds(min(ends, default=new_id())) - _DAY_MS))
+
+
+def _window(
+    since: datetime | None, until: datetime | None, source: str | None
+) -> list[ColumnElement[bool]]:
+    """Express a window as a range of ids, which the primary key serves."""
+    conditions: list[ColumnElement[bool]] = []
+    if since is not None:
+        conditions.append(predictions.c.id >= first_id_at(since))
+    if until is not None:
+        conditions.append(predictions.c.id < first_id_at(until))
+    if source is not None:
+        conditions.append(predictions.c.source == source)
+    return conditions

@@ -1,0 +1,94 @@
+"""Reads what programs found and what was refused: reports, load tests, counts of refusals."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from db.engine import ANSWER_S, connect, session
+from db.ids import is_id
+from db.schema import load_tests, rejections, reports
+from db.writer.results import MONITORING
+
+
+class ResultsReader:
+    """The part of `queries.Reader` that does not read predictions; its parameters are there."""
+
+    def __init__(self, url: str, *, answer_s: float = ANSWER_S) -> None:
+        self._engine = connect(url, read_only=True, answer_s=answer_s)
+
+    def close(self) -> None:
+        """Close the connections that wait for the next question."""
+        self._engine.dispose()
+
+    def rejection_counts(
+        self, *, since: datetime, until: datetime, source: str, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Count a window's refusals by field and reason, the most frequent first."""
+        c, number = rejections.c, func.sum(rejections.c.count).label("count")
+        wanted = select(c.field, c.reason, number).group_by(c.field, c.reason)
+        wanted = wanted.where(c.minute >= since, c.minute < until, c.source == source)
+        rows = self._rows(wanted.order_by(number.desc(), c.field, c.reason).limit(limit))
+        return [row | {"count": int(row["count"])} for row in rows]
+
+    def rejections(self, *, since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the newest counts of refused requests, one per minute and reason."""
+        wanted = select(rejections).order_by(rejections.c.minute.desc()).limit(limit)
+        if since is not None:
+            if since.tzinfo is None:
+                raise ValueError("a time without a zone is ambiguous")
+            wanted = wanted.where(rejections.c.minute >= since.replace(second=0, microsecond=0))
+        return self._rows(wanted)
+
+    def reports(
+        self, *, kind: str = MONITORING, source: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
+        """Return the newest reports of a kind: id, recorded_at, format, report (as data)."""
+        columns = [reports.c[name] for name in ("id", "recorded_at", "format", "report")]
+        wanted = select(*columns).where(reports.c.kind == kind)
+        if source is not None:
+            wanted = wanted.where(reports.c.source == source)
+        return self._results(wanted.order_by(reports.c.id.desc()).limit(limit), "report")
+
+    def passes(self, *, source: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the monitoring passes with the newest windows, without their reports.
+
+        Returns
+        -------
+        list of dict
+            id, recorded_at, source, since, until, status (green, amber, red), verdict.
+        """
+        c = reports.c
+        wanted = select(c.id, c.recorded_at, c.source, c.since, c.until, c.status, c.verdict)
+        wanted = wanted.where(c.kind == MONITORING, c.until.is_not(None))
+        if source is not None:
+            wanted = wanted.where(c.source == source)
+        return self._rows(wanted.order_by(c.until.desc(), c.id.desc()).limit(limit))
+
+    def has_pass(self, key: str) -> bool:
+        """Say whether a monitoring pass was made, by `db.writer.results.pass_key`."""
+        wanted = select(reports.c.id).where(reports.c.kind == MONITORING, reports.c.key == key)
+        return bool(self._rows(wanted))
+
+    def report(self, id: str) -> dict[str, Any] | None:  # noqa: A002
+        """Return one report, as data; None when there is none of that id."""
+        if not is_id(id):
+            return None
+        rows = self._rows(select(reports.c.report).where(reports.c.id == id))
+        return json.loads(rows[0]["report"]) if rows else None
+
+    def load_tests(self, *, limit: int = 50) -> list[dict[str, Any]]:
+        """Return the newest load tests: id, recorded_at, kind, summary (as data)."""
+        wanted = select(load_tests).order_by(load_tests.c.id.desc()).limit(limit)
+        return self._results(wanted, "summary")
+
+    def _results(self, wanted: Select[Any], field: str) -> list[dict[str, Any]]:
+        found = self._rows(wanted)
+        return [row | {field: json.loads(row[field])} for row in found]
+
+    def _rows(self, wanted: Select[Any]) -> list[dict[str, Any]]:
+        with session(self._engine) as connection:
+            return [dict(row) for row in connection.execute(wanted).mappings()]

@@ -1,0 +1,191 @@
+"""A bounded random sample of a window, at a cost that does not grow with the log.
+
+An id begins with its time and ends with random digits. The sample takes the rows of evenly drawn
+moments (a range of ids each, which the primary key serves) and among those, by their last digits,
+so that rows which came together, as a batch does, are not all in or all out. Every row of the
+window has the same chance.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+    values,
+)
+from sqlalchemy import column as named
+
+from db.ids import first_id_at, first_id_of
+from db.schema import ID, outcomes, predictions
+from pipeline.schema import BY_NAME
+
+SAMPLE_MAX = 5_000
+"""Rows of the largest sample; its figures are then within about 1 % of the window's."""
+
+SPREAD = 4
+"""So many times more rows are looked at by id than are read."""
+
+MORE = 1.25
+"""So many times more rows are read than are wanted: their number is a matter of chance."""
+
+SLICES = 2_000
+"""Moments of a window from which rows are taken."""
+
+_OUTCOMES = 10
+"""So many times more outcomes are read than are wanted: corrected ones, and other sources' ones."""
+
+_PER_QUERY = 500
+_DIGITS = 4  # hexadecimal, at the end of an id
+_LEVELS = 16**_DIGITS
+
+_COLUMNS = [
+    predictions.c[name]
+    for name in ("id", *BY_NAME, "probability", "prediction", "threshold", "model_version")
+]
+
+SampledRow = tuple[Any, ...]
+"""id, the 13 features, probability, prediction, threshold, model_version."""
+
+Condition = ColumnElement[bool]
+
+
+def sample_rows(
+    connection: Connection,
+    window: tuple[int, int],
+    source: str | None,
+    n: int,
+    *,
+    size: int,
+    seed: int,
+) -> list[SampledRow]:
+    """Draw rows of a window at random, without replacement; all of them when they are few.
+
+    Parameters
+    ----------
+    connection
+        To read from.
+    window
+        Milliseconds since 1970, from and before.
+    source
+        One of `SOURCES`; None = any.
+    n
+        How many rows the window has, from its counts; decides how far apart the moments are.
+    size
+        Most rows to return.
+    seed
+        The same seed draws the same rows, as long as the window has them.
+
+    Returns
+    -------
+    list of SampledRow
+        At most `size` rows, oldest first; sometimes a few less.
+    """
+    start, end = window
+    chosen = [] if source is None else [predictions.c.source == source]
+    chance = random.Random(seed)  # noqa: S311 - drawn for statistics, and to be drawn again
+    if n <= size:
+        everything = [(first_id_of(start), first_id_of(end))]
+        return _read(connection, everything, chosen, size)
+    looked_at = min(1.0, SPREAD * size / n)
+    chosen.append(_by_last_digits(MORE * size / (n * looked_at), chance))
+    slices = _slices(start, end, looked_at, chance)
+    rows = _read(connection, slices, chosen, round(2 * MORE * size))
+    kept = chance.sample(rows, size) if len(rows) > size else rows
+    return sorted(kept, key=itemgetter(0))
+
+
+def _slices(start: int, end: int, share: float, chance: random.Random) -> list[tuple[str, str]]:
+    """Cover a share of the window: one moment at random in each of `SLICES` equal parts."""
+    if share >= 1:
+        return [(first_id_of(start), first_id_of(end))]
+    width = (end - start) / SLICES
+    taken = max(1, round(width * share))
+    slices = []
+    for i in range(SLICES):
+        at = round(start + i * width + chance.random() * (width - taken))
+        slices.append((first_id_of(at), first_id_of(min(at + taken, end))))
+    return slices
+
+
+def _by_last_digits(share: float, chance: random.Random) -> Condition:
+    """Keep about this share of the rows, by the random digits at the end of their ids."""
+    digits = func.substr(cast(predictions.c.id, String(36)), 37 - _DIGITS, _DIGITS)
+    first = chance.randrange(_LEVELS)
+    last = first + min(_LEVELS, max(1, round(share * _LEVELS))) - 1
+    if last < _LEVELS:
+        return digits.between(f"{first:04x}", f"{last:04x}")
+    return or_(digits >= f"{first:04x}", digits <= f"{last - _LEVELS:04x}")
+
+
+def _read(
+    connection: Connection,
+    slices: Sequence[tuple[str, str]],
+    chosen: Sequence[Condition],
+    most: int,
+) -> list[SampledRow]:
+    """Read the rows of the slices, a few hundred slices at a time, and put them in order.
+
+    The database may return them in another order each time, which must not change the draw.
+    """
+    rows: list[SampledRow] = []
+    for at in range(0, len(slices), _PER_QUERY):
+        part = values(named("low", ID), named("high", ID), name="slices")
+        part = part.data([(_id(low), _id(high)) for low, high in slices[at : at + _PER_QUERY]])
+        few, ids = part.cte("few"), predictions.c.id
+        window = ids >= slices[at][0], ids < slices[: at + _PER_QUERY][-1][1]  # finds its days
+        # An outer join, because SQLite then takes the slices first: an inner one it may turn round.
+        inside = and_(ids >= few.c.low, ids < few.c.high, *window, *chosen)
+        wanted = select(*_COLUMNS).select_from(few.outerjoin(predictions, inside)).limit(most)
+        rows += [tuple(row) for row in connection.execute(wanted) if row[0] is not None]
+    return sorted(rows, key=itemgetter(0))
+
+
+def _id(value: str) -> BindParameter[Any]:
+    return bindparam(None, value, ID, unique=True)
+
+
+def rows_with_outcome(
+    connection: Connection, ids: tuple[str, str], source: str, known_before: datetime, *, limit: int
+) -> list[SampledRow]:
+    """Read the newest predictions whose outcome was known before a time, the outcome at the end.
+
+    An outcome without a time of observation was known when it was recorded. The newest counts. The
+    range of ids (from, to) is asked of the outcomes, in whose order the rows come: they are few,
+    and a search among millions of predictions for those that have one would not end.
+    """
+    p, o = predictions.c, outcomes.c
+    known = or_(
+        o.observed_at < known_before,
+        and_(o.observed_at.is_(None), o.id < first_id_at(known_before)),
+    )
+    # An outer join, because SQLite then takes the outcomes first; an inner one it may turn round.
+    window = p.id >= ids[0], p.id < ids[1]  # again, because it finds the days of predictions, too
+    same = and_(
+        p.id == o.prediction_id, p.received_at == o.received_at, p.source == source, *window
+    )
+    wanted = (
+        select(*_COLUMNS, o.outcome)
+        .select_from(outcomes.outerjoin(predictions, same))
+        .where(o.prediction_id >= ids[0], o.prediction_id < ids[1], known)
+        .order_by(o.prediction_id.desc(), o.id.desc())
+        .limit(_OUTCOMES * limit)
+    )
+    newest: dict[str, SampledRow] = {}
+    for row in connection.execute(wanted):
+        if row[0] is not None:
+            newest.setdefault(row[0], tuple(row))
+    return list(newest.values())[:limit]

@@ -1,0 +1,1 @@
+"""Counts of values for each hour and day, kept beside the log."""

@@ -1,0 +1,250 @@
+"""How often each value occurred in a window: from the rollups as far as they go, else from rows.
+
+Clinical values are discrete, so these counts are all that a test of one feature needs; reading
+them costs what the number of different values costs, not what the number of rows does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+
+from db.ids import first_id_of, milliseconds
+from db.rollups.dirty_buckets import FIVE_MINUTES, WIDTHS
+from db.schema import predictions, rollups, unrolled
+from pipeline.schema import BY_NAME, FEATURES, Kind
+
+TAIL_MAX = 5_000
+"""So many of the newest rows are read that no rollup counts yet."""
+
+SMALL_MAX = 5_000
+"""A window of so few rows is counted from them, rolled up or not."""
+
+GAPS_MAX = 20
+"""So many separate stretches of such rows are read; each costs a few milliseconds."""
+
+MISSING = -32_768
+"""Stands for a value that is not known: a key cannot be NULL."""
+
+_PREDICTION, _PERCENT = "prediction", "percent"
+
+COUNTED = (*BY_NAME, _PREDICTION, _PERCENT)
+"""What is counted: the features; the predictions; the probabilities to the nearest 0.01."""
+
+_CODES = [f.name for f in FEATURES if f.kind is not Kind.NUMBER]
+_MEASURED = [f.name for f in FEATURES if f.kind is Kind.NUMBER]
+_GROUPS: tuple[Sequence[ColumnElement[Any]], ...] = (
+    # The codes together: they have few combinations, and one sort costs less than nine.
+    [predictions.c[name] for name in (_PREDICTION, *_CODES)],
+    *[[predictions.c[name]] for name in _MEASURED],
+    [func.round(predictions.c.probability * literal_column("100")).label(_PERCENT)],
+)
+
+Condition = ColumnElement[bool]
+
+
+class Key(NamedTuple):
+    """What a row of the rollups counts; the value in whole steps."""
+
+    feature: str
+    source: str
+    model_version: str
+    value: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often each value occurred among `n` predictions."""
+
+    n: int
+    n_positive: int
+    values: Mapping[str, Mapping[float | None, int]]
+    """Feature -> value, rounded to `Feature.step` -> count; None = not known."""
+    probability: tuple[int, ...]
+    """101 counts: of probabilities nearest to 0.00, 0.01, ... 1.00."""
+    exact: bool
+    """False when more rows wait to be rolled up than are read here; of those, the newest count."""
+
+
+def count_rows(connection: Connection, *conditions: Condition) -> Counter[Key]:
+    """Count the values of the predictions that meet the conditions.
+
+    The database counts: it does so without Python's lock, which the API's event loop needs. Sorting
+    by the value first is three times as fast as by the source, whose strings are mostly equal.
+    """
+    counted: Counter[Key] = Counter()
+    owner = (predictions.c.source, predictions.c.model_version)
+    for columns in _GROUPS:
+        wanted = select(*columns, *owner, func.count()).where(*conditions)
+        for *values, source, version, count in connection.execute(
+            wanted.group_by(*columns, *owner)
+        ):
+            for column, value in zip(columns, values, strict=True):
+                name = str(column.key)
+                counted[Key(name, source, version, _in_steps(name, value))] += count
+    return counted
+
+
+def _in_steps(name: str, value: float | None) -> int:
+    if value is None:
+        return MISSING
+    return BY_NAME[name].in_steps(value) if name in BY_NAME else int(value)
+
+
+def between(start_ms: int, end_ms: int) -> tuple[Condition, Condition]:
+    """Express a window, in milliseconds since 1970, as a range of ids."""
+    ids = predictions.c.id
+    return ids >= first_id_of(start_ms), ids < first_id_of(end_ms)
+
+
+def rollups_of(width_s: int, start_s: int, end_s: int) -> tuple[Condition, ...]:
+    """Choose the rollups of a window, so that their key serves it."""
+    c = rollups.c
+    return c.width_s == width_s, c.feature.in_(COUNTED), c.bucket >= start_s, c.bucket < end_s
+
+
+class Plan(NamedTuple):
+    """How a window is put together; all times in milliseconds since 1970."""
+
+    rolled: list[tuple[int, int, int]]
+    """Width in s, start, end: whole buckets whose rollups count all of their rows."""
+    edges: list[tuple[int, int]]
+    """Parts of such buckets."""
+    tail: list[tuple[int, int]]
+    """Where rows are that no rollup counts yet, oldest first; none touches the next."""
+
+
+def plan(start: int, end: int, marked: Collection[tuple[int, int]]) -> Plan:
+    """Cover a window with the widest buckets that fit and are not marked, as (width, bucket).
+
+    A bucket is as good as marked when a narrower one inside it is.
+    """
+    rolled, rest = [], [(start, end)] if start < end else []
+    for width in reversed(WIDTHS):
+        unsure = {at // width * width for narrow, at in marked if narrow <= width}
+        blocked = sorted(bucket * 1000 for bucket in unsure)
+        pieces, rest = rest, []
+        for piece in pieces:
+            whole, parts = _split(piece, width * 1000, blocked)
+            rolled += [(width, *part) for part in whole]
+            rest += parts
+    waiting = {at for width, at in marked if width == FIVE_MINUTES}
+    tail = [p for p in rest if p[0] // 1000 // FIVE_MINUTES * FIVE_MINUTES in waiting]
+    return Plan(rolled, [p for p in rest if p not in tail], _joined(tail))
+
+
+def _split(
+    piece: tuple[int, int], width: int, blocked: Sequence[int]
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Divide a piece into runs of whole buckets that are not blocked, and the parts that remain."""
+    start, end = piece
+    low, high = -(-start // width) * width, end // width * width
+    if low >= high:
+        return [], [piece]
+    holes = [at for at in blocked if low <= at < high]
+    cuts = [low, *(cut for at in holes for cut in (at, at + width)), high]
+    runs = [(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=True) if a < b]
+    parts = [(start, low), *((at, at + width) for at in holes), (high, end)]
+    return runs, [(a, b) for a, b in parts if a < b]
+
+
+def _joined(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(pieces):
+        if joined and joined[-1][1] == start:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def count_window(
+    connection: Connection, start: int, end: int, owner: Mapping[str, str | None]
+) -> Counts:
+    """Count a window (milliseconds since 1970) of one source and model version, or of all.
+
+    The connection must show one state of the database throughout.
+    """
+    wanted = {name: value for name, value in owner.items() if value is not None}
+    of_rows = [predictions.c[name] == value for name, value in wanted.items()]
+    of_rollups = [rollups.c[name] == value for name, value in wanted.items()]
+    counted: Counter[tuple[str, int]] = Counter()
+    if _is_small(connection, start, end, wanted.get("source")):
+        _add(counted, count_rows(connection, *between(start, end), *of_rows))
+        return _counts(counted, exact=True)
+    marked = {(width, at) for width, at, _ in connection.execute(select(unrolled))}
+    rolled, edges, tail = plan(start, end, marked)
+
+    for piece in edges:
+        _add(counted, count_rows(connection, *between(*piece), *of_rows))
+    unread = _count_tail(connection, tail, of_rows, counted)
+    for width, first, last in [*rolled, *unread]:
+        chosen = (*rollups_of(width, first // 1000, last // 1000), *of_rollups)
+        keys = rollups.c.feature, rollups.c.value
+        sums = select(*keys, func.sum(rollups.c.count)).where(*chosen).group_by(*keys)
+        for feature, value, count in connection.execute(sums):
+            counted[feature, value] += int(count)
+    return _counts(counted, exact=not unread)
+
+
+def _is_small(connection: Connection, start: int, end: int, source: str | None) -> bool:
+    """Say whether a window has so few rows that reading them costs less than their rollups.
+
+    It walks over at most `SMALL_MAX` entries of an index. Of a thin log the rollups are larger than
+    the rows, and many of its buckets may wait, each apart from the next.
+    """
+    where = list(between(start, end))
+    if source is not None:
+        where.append(predictions.c.source == source)
+    ids = select(predictions.c.id).where(*where).order_by(predictions.c.id)
+    return connection.scalar(ids.offset(SMALL_MAX).limit(1)) is None
+
+
+def _count_tail(
+    connection: Connection,
+    tail: Sequence[tuple[int, int]],
+    of_rows: Sequence[Condition],
+    counted: Counter[tuple[str, int]],
+) -> list[tuple[int, int, int]]:
+    """Count the newest rows of the tail; return the buckets left out: their old rollups stand."""
+    left, ids = TAIL_MAX, predictions.c.id
+    for number, (start, end) in enumerate(reversed(tail)):
+        older = [(FIVE_MINUTES, *piece) for piece in tail[: len(tail) - number]]
+        if number == GAPS_MAX:
+            return older
+        where = [*between(start, end), *of_rows]
+        newest_first = select(ids).where(*where).order_by(ids.desc())
+        too_old = connection.scalar(newest_first.offset(left).limit(1))
+        if too_old is not None:
+            where.append(ids > too_old)
+        found = count_rows(connection, *where)
+        _add(counted, found)
+        left -= sum(count for key, count in found.items() if key.feature == _PREDICTION)
+        if too_old is not None:
+            cut = milliseconds(too_old) // 1000 // FIVE_MINUTES * FIVE_MINUTES * 1000
+            return [*older[:-1], (FIVE_MINUTES, start, cut)]
+    return []
+
+
+def _add(counted: Counter[tuple[str, int]], found: Counter[Key]) -> None:
+    for key, count in found.items():
+        counted[key.feature, key.value] += count
+
+
+def _counts(counted: Counter[tuple[str, int]], *, exact: bool) -> Counts:
+    values: dict[str, dict[float | None, int]] = {name: {} for name in BY_NAME}
+    for (name, steps), count in sorted(counted.items()):
+        if name in BY_NAME:
+            values[name][None if steps == MISSING else BY_NAME[name].from_steps(steps)] = count
+    positive, negative = counted[_PREDICTION, 1], counted[_PREDICTION, 0]
+    return Counts(
+        n=positive + negative,
+        n_positive=positive,
+        values=values,
+        probability=tuple(counted[_PERCENT, percent] for percent in range(101)),
+        exact=exact,
+    )

@@ -1,0 +1,220 @@
+"""Count closed buckets of time into the rollups: `python -m db.rollup`, or inside the API.
+
+A pass counts the marked five-minute buckets from the predictions, then folds the hours and the days
+that they belong to. Each bucket is one short transaction that takes its mark away: two passes at
+once, or one that is killed, leave nothing half done and nothing counted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, select, text
+
+from db.engine import connect, session, transaction
+from db.rollups.counts import Key, between, count_rows, rollups_of
+from db.rollups.dirty_buckets import CLOSED_S, DAY, FIVE_MINUTES, HOUR, WIDTHS, mark
+from db.schema import rollups, unrolled
+from db.writer.inserts import Row, insert_tuples
+from db.writer.writer import Log
+
+logger = logging.getLogger("cardiowatch.rollup")
+
+COUNT_S = 300.0
+"""Longest wait for the counts of one bucket."""
+
+_WRITERS_S = 5.0
+"""Longest wait for transactions that were under way; the next pass tries again."""
+
+_GIVE_WAY_S = 0.02
+"""Pause before each write inside the API: a backlog of thousands of buckets is not urgent."""
+
+_ADVISORY_LOCK = 0x726F6C6C  # "roll"; any number that no other program takes
+_NARROWER = {HOUR: FIVE_MINUTES, DAY: HOUR}
+_WIDER = {FIVE_MINUTES: HOUR, HOUR: DAY}
+
+Write = Callable[[Callable[[Connection], Any]], Any]
+"""Runs work in a write transaction, commits it, and returns what the work returned."""
+
+Chore = Callable[[Engine, Write, Callable[[], bool]], object]
+"""Reads and writes in small steps until it is done or stopped."""
+
+
+def roll(
+    read: Engine, write: Write, now: datetime, stopped: Callable[[], bool] = lambda: False
+) -> int:
+    """Roll up what is closed, the newest first, and return how many buckets that were.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The database is missing, silent or not migrated; what was rolled so far stays.
+    """
+    rolled = 0
+    with alone(read) as allowed:
+        for width in WIDTHS if allowed else ():
+            closed = _closed(read, width, now)
+            if not (closed and _writers_are_through(read, write)):
+                continue
+            for bucket, seen in closed:
+                if stopped():
+                    return rolled
+                with session(read) as connection:
+                    counted = _count(connection, width, bucket)
+                # Made here, not in the transaction, for whose end the log's next rows wait.
+                rows = [
+                    (width, key.feature, bucket, key.source, key.model_version, key.value, count)
+                    for key, count in sorted(counted.items())
+                ]
+                rolled += write(partial(_replace, width, bucket, seen, rows))
+    return rolled
+
+
+def _closed(read: Engine, width: int, now: datetime) -> list[tuple[int, str]]:
+    """Return the marked buckets, with their marks, to which no row comes any more as usual."""
+    c = unrolled.c
+    end = now.timestamp() - CLOSED_S - width
+    wanted = select(c.bucket, c.mark).where(c.width_s == width, c.bucket <= end)
+    with session(read) as connection:
+        return [
+            (bucket, seen) for bucket, seen in connection.execute(wanted.order_by(c.bucket.desc()))
+        ]
+
+
+def _count(connection: Connection, width: int, bucket: int) -> Counter[Key]:
+    if width == FIVE_MINUTES:
+        return count_rows(connection, *between(bucket * 1000, (bucket + width) * 1000))
+    c = rollups.c
+    keys = c.feature, c.source, c.model_version, c.value
+    inside = rollups_of(_NARROWER[width], bucket, bucket + width)
+    sums = connection.execute(select(*keys, func.sum(c.count)).where(*inside).group_by(*keys))
+    return Counter({Key(*key): int(count) for *key, count in sums})
+
+
+def _replace(width: int, bucket: int, seen: str, rows: list[Row], connection: Connection) -> bool:
+    """Store a bucket's counts, unless more rows have come or another pass was faster."""
+    c = unrolled.c
+    this_mark = c.width_s == width, c.bucket == bucket, c.mark == seen
+    if not connection.execute(delete(unrolled).where(*this_mark)).rowcount:
+        return False
+    connection.execute(delete(rollups).where(*rollups_of(width, bucket, bucket + 1)))
+    if rows:
+        insert_tuples(connection, rollups, rows)
+    if width in _WIDER:
+        mark(connection, _WIDER[width], [bucket // _WIDER[width] * _WIDER[width]])
+    return True
+
+
+@contextmanager
+def alone(read: Engine) -> Iterator[bool]:
+    """Say whether no other pass runs on PostgreSQL: several would count the same buckets."""
+    if read.dialect.name == "sqlite":
+        yield True  # one process writes, and a second pass does no harm
+        return
+    lock = {"number": _ADVISORY_LOCK}
+    with session(read) as connection:
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), lock):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            connection.execute(text("SELECT pg_advisory_unlock(:number)"), lock)
+
+
+def _writers_are_through(read: Engine, write: Write) -> bool:
+    """Wait for the transactions that may have found a closed bucket open; False = not yet.
+
+    SQLite has one writer at a time, so to have written is to have waited. On PostgreSQL every
+    transaction below `pg_snapshot_xmin` has ended and is visible, if it was committed.
+
+    Source: PostgreSQL manual, "Transaction ID and Snapshot Information Functions".
+    """
+    if read.dialect.name == "sqlite":
+        write(lambda _: None)
+        return True
+    newest = text("SELECT pg_current_xact_id()::text::bigint")  # a new one, above all others
+    oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    deadline = time.monotonic() + _WRITERS_S
+    with session(read) as connection:
+        begun = connection.scalar(newest)
+        while connection.scalar(oldest) < begun:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+    return True
+
+
+class Roller:
+    """Rolls up every so often, in a thread of the process that writes the log.
+
+    It reads on a connection of its own, and writes as an entry of the log, between two batches:
+    on SQLite a second writer would wait for the lock, and the log for it.
+
+    Parameters
+    ----------
+    log
+        Running, when `start` is called.
+    url
+        Of the log's database.
+    every_s
+        Pause between two passes.
+    also
+        Further work of this kind, done after each pass with the same connections.
+    """
+
+    def __init__(
+        self, log: Log, url: str, *, every_s: float = 30.0, also: Chore | None = None
+    ) -> None:
+        self._log = log
+        self._also = also
+        self._read = connect(url, read_only=True, answer_s=COUNT_S)
+        self._every_s = every_s
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="roller", daemon=True)
+
+    def start(self) -> None:
+        """Begin, in the event loop of the log."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End after the bucket that is being counted; a long one is left alone."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, 2.0)
+        self._read.dispose()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._every_s):
+            try:
+                roll(self._read, self._write, datetime.now(UTC), self._stopped.is_set)
+                if self._also is not None:
+                    self._also(self._read, self._write, self._stopped.is_set)
+            except Exception as cause:  # the next pass continues where this one ended
+                if not self._stopped.is_set():
+                    logger.warning("not rolled up, or not expired: %s", cause)
+
+    def _write(self, work: Callable[[Connection], Any]) -> Any:
+        self._stopped.wait(_GIVE_WAY_S)
+        writing = asyncio.run_coroutine_threadsafe(self._log.execute(work), self._loop)
+        return writing.result(COUNT_S)
+
+
+def in_own_transactions(engine: Engine) -> Write:
+    """Return the function that writes without a `Log`, as a program does."""
+
+    def write(work: Callable[[Connection], Any]) -> Any:
+        with transaction(engine) as connection:
+            return work(connection)
+
+    return write

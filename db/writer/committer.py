@@ -1,0 +1,313 @@
+"""Group commit: one thread that writes everything that waits in one transaction, again and again.
+
+A batch never waits for company: it is what has gathered while the one before was being committed.
+An entry is taken exactly once, by this thread (which then stores it) or by the caller's timeout
+(and then it is never stored); that is what makes a refusal trustworthy.
+"""
+
+from __future__ import annotations
+
+import threading
+from asyncio import Future
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+
+from db.audit.chain import Chain
+from db.audit.seals import prediction_content
+from db.engine import driver, explain
+from db.partitions import Days
+from db.rollups.dirty_buckets import Marks
+from db.schema import idempotency
+from db.writer.inserts import Row, inserter, upsert
+
+
+class LogUnavailable(Exception):
+    """The rows were not committed in time; `retry_after_s` says when to come back.
+
+    With `fate_unknown` false they are not stored and never will be. With `fate_unknown` true the
+    database fell silent during the commit: they may be stored, and a retry under the same
+    idempotency key settles it. With `is_full` as many rows wait as may.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after_s: int = 1,
+        fate_unknown: bool = False,
+        is_full: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+        self.fate_unknown = fate_unknown
+        self.is_full = is_full
+
+
+class RowRefused(Exception):
+    """The rows break a constraint of the tables: the program is wrong, a retry does not help."""
+
+
+class Answer(NamedTuple):
+    """What was answered the first time under an idempotency key."""
+
+    request_hash: bytes
+    response: bytes
+
+
+class Claim(NamedTuple):
+    """An idempotency key with the answer to remember under it."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+    response: bytes
+
+
+class Entry:
+    """What one caller wants written: rows of predictions, or other work inside the transaction."""
+
+    __slots__ = ("_taken", "claim", "deadline", "error", "future", "result", "rows", "work")
+
+    def __init__(
+        self,
+        future: Future[Any],
+        deadline: float,
+        rows: Sequence[Row] = (),
+        claim: Claim | None = None,
+        work: Callable[[Connection], Any] | None = None,
+    ) -> None:
+        self.future = future
+        self.deadline = deadline
+        self.rows = rows
+        self.claim = claim
+        self.work = work
+        self.result: Any = None
+        self.error: Exception | None = None
+        self._taken = threading.Lock()
+
+    def take(self) -> bool:
+        """Decide this entry's fate; true for the one caller, in whichever thread, that may."""
+        return self._taken.acquire(blocking=False)
+
+
+class Committer:
+    """Writes entries in batches; `run` is the body of its thread.
+
+    Parameters
+    ----------
+    engine
+        In autocommit mode; transactions are begun and ended here.
+    settle
+        Receives the entries of each batch when their `result` or `error` is final; called in the
+        writing thread.
+    chain
+        Seals what is written.
+    """
+
+    def __init__(self, engine: Engine, settle: Callable[[list[Entry]], None], chain: Chain) -> None:
+        self.queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._engine = engine
+        self._settle = settle
+        self._connection: Connection | None = None
+        self._file: int | None = None
+        on_sqlite = engine.dialect.name == "sqlite"
+        # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
+        self._begin_sql = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
+        self._insert = inserter(engine)
+        self._driver = driver(engine)
+        self._marks = Marks()
+        self._days = Days()
+        self._chain = chain
+
+    def begin(self, url: str) -> None:
+        """Begin a new log's chain in the database of this URL, before `run`; see Chain.begin."""
+        self._file = self._file_now()
+        self._chain.begin(url)
+
+    def run(self) -> None:
+        """Commit batch after batch until None comes through the queue."""
+        while (first := self.queue.get()) is not None:
+            self._settle(self._commit_all_that_waits(first))
+        self._discard()
+
+    def _commit_all_that_waits(self, first: Entry) -> list[Entry]:
+        try:
+            connection = self._begin()
+        except Exception as error:  # whatever it is, the thread must live and the callers hear it
+            self._discard()
+            entries = self._drain(first)
+            _fail([e for e in entries if e.take()], explain(self._engine, error))
+            return entries
+        # Only now: what times out while the database is being waited for is not stored later.
+        entries = self._drain(first)
+        taken = [entry for entry in entries if entry.take()]
+        committing = False
+        try:
+            self._write(connection, taken)
+            committing = True
+            connection.exec_driver_sql("COMMIT")
+            self._chain.committed()
+        except Exception as error:
+            self._discard()
+            unknown = committing and not _surely_rolled_back(error)
+            _fail(taken, explain(self._engine, error), fate_unknown=unknown)
+        return entries
+
+    def _drain(self, first: Entry) -> list[Entry]:
+        entries = [first]
+        while True:
+            try:
+                entry = self.queue.get_nowait()
+            except Empty:
+                return entries
+            if entry is None:
+                self.queue.put(None)  # the end; run() has to see it too
+                return entries
+            entries.append(entry)
+
+    def _begin(self) -> Connection:
+        """Begin a transaction, on a new connection when the old one has died."""
+        if self._file != self._file_now():
+            self._discard()  # deleted or replaced: rows written to it now would never be seen
+        if self._connection is not None:
+            try:
+                self._connection.exec_driver_sql(self._begin_sql)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                self._discard()
+            else:
+                return self._connection
+        self._file = self._file_now()
+        self._connection = self._engine.connect()
+        self._connection.exec_driver_sql(self._begin_sql)
+        return self._connection
+
+    def _file_now(self) -> int | None:
+        """Return what tells SQLite's file from another one in its place; None elsewhere."""
+        if self._engine.dialect.name != "sqlite":
+            return None
+        return Path(self._engine.url.database or "").stat().st_ino
+
+    def _discard(self) -> None:
+        self._forget()
+        self._chain.forget()
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, connection: Connection, entries: list[Entry]) -> None:
+        place = self._chain.place
+        try:
+            self._write_together(connection, entries)
+        except Exception as error:
+            if not self._is_refusal(error):
+                raise
+            connection.exec_driver_sql("ROLLBACK")
+            self._forget()
+            self._chain.place = place
+            connection.exec_driver_sql(self._begin_sql)
+            for entry in entries:
+                self._write_alone(connection, entry)
+
+    def _write_alone(self, connection: Connection, entry: Entry) -> None:
+        """Write one entry so that its refusal does not touch the others."""
+        entry.result = None  # what it found when all were written together has been rolled back
+        place = self._chain.place
+        connection.exec_driver_sql("SAVEPOINT entry")
+        try:
+            self._write_together(connection, [entry])
+        except Exception as error:
+            if not self._is_refusal(error):
+                raise
+            entry.error = RowRefused(_first_line(error))
+            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
+            self._forget()
+            self._chain.place = place
+        connection.exec_driver_sql("RELEASE SAVEPOINT entry")
+
+    def _forget(self) -> None:
+        """Take nothing for granted that a rollback may have undone."""
+        self._marks.forget()
+        self._days.forget()
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Tell an entry that the tables do not accept from a database that cannot write."""
+        by_driver = self._driver.IntegrityError, self._driver.DataError
+        return isinstance(error, (*_REFUSALS, *by_driver)) or (
+            isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+        )
+
+    def _write_together(self, connection: Connection, entries: list[Entry]) -> None:
+        _claim_keys(connection, entries)
+        rows = [row for entry in entries if entry.result is None for row in entry.rows]
+        if rows:
+            self._days.make(connection, rows)
+            seals = self._chain.seal(connection, rows, prediction_content)
+            self._insert(connection, rows, seals)
+            self._marks.add(connection, rows)
+        for entry in entries:
+            if entry.work:
+                entry.result = entry.work(connection)
+
+
+_REFUSALS = (IntegrityError, DataError, TypeError, ValueError, LookupError, ArithmeticError)
+
+
+def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
+    """Return what was answered under a key, if anything was."""
+    columns = idempotency.c
+    found = connection.execute(
+        select(columns.request_hash, columns.response).where(
+            columns.scope == scope, columns.key == key
+        )
+    ).one_or_none()
+    return None if found is None else Answer(bytes(found[0]), bytes(found[1]))
+
+
+def _claim_keys(connection: Connection, entries: list[Entry]) -> None:
+    """Take the keys; who comes late, here or to another process, gets the first one's answer."""
+    claimed = [(entry.claim, entry) for entry in entries if entry.claim]
+    if not claimed:
+        return
+    first: dict[tuple[str, str], tuple[Claim, Entry]] = {}
+    for claim, entry in claimed:
+        first.setdefault((claim.scope, claim.key), (claim, entry))
+    now = {"created_at": datetime.now(UTC)}
+    # In the order of the keys: two processes that claim the same ones never wait in a circle.
+    values = [first[key][0]._asdict() | now for key in sorted(first)]
+    columns = idempotency.c
+    insert = upsert(connection, idempotency).on_conflict_do_nothing()
+    rows = connection.execute(insert.returning(columns.scope, columns.key), values)
+    taken = {(scope, key) for scope, key in rows}
+    for claim, entry in claimed:
+        key = claim.scope, claim.key
+        if key not in taken or first[key][1] is not entry:
+            entry.result = find_answer(connection, *key)
+
+
+def _fail(entries: list[Entry], reason: str, *, fate_unknown: bool = False) -> None:
+    for entry in entries:  # each its own: an error that many callers raise collects their frames
+        entry.error = LogUnavailable(reason, fate_unknown=fate_unknown)
+
+
+def _surely_rolled_back(error: Exception) -> bool:
+    """Tell whether a failed COMMIT is known to have stored nothing.
+
+    SQLite fails so when it cannot write its last page; after any other error a commit may have
+    happened without our hearing of it.
+    """
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_BUSY")
+
+
+def _first_line(error: Exception) -> str:
+    """Return what is wrong without the row: PostgreSQL's further lines quote its values."""
+    return str(getattr(error, "orig", None) or error).split("\n")[0]

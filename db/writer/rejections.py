@@ -1,0 +1,61 @@
+"""Counts of refused requests: in memory per minute, added to the table when the writer can."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from db.schema import rejections
+from db.writer.inserts import upsert
+
+DISTINCT_MAX = 1_000
+"""Different refusals kept between two flushes; what comes on top is counted as "other"."""
+
+Refusal = tuple[int, str, int, str, str, str]
+"""Minute since 1970, route, status, field, reason, source."""
+
+_KEY = ("minute", "route", "status", "field", "reason", "source")
+
+
+class Rejections:
+    """The refusals since the last flush."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Refusal] = Counter()
+
+    def count(self, route: str, status: int, field: str, reason: str, source: str) -> None:
+        """Count one refusal now."""
+        minute = int(time.time()) // 60
+        key = (minute, route[:128], status, field[:64], reason[:64], source[:16])
+        if len(self._counts) >= DISTINCT_MAX and key not in self._counts:
+            key = (minute, "other", status, "other", "other", "other")
+        self._counts[key] += 1
+
+    def take(self) -> Counter[Refusal]:
+        """Hand over the counts and start again from nothing."""
+        counts, self._counts = self._counts, Counter()
+        return counts
+
+    def put_back(self, counts: Counter[Refusal]) -> None:
+        """Keep counts that could not be written for the next time, as far as there is room."""
+        for key, count in counts.items():
+            if key in self._counts or len(self._counts) < DISTINCT_MAX:
+                self._counts[key] += count
+
+
+def add_rejections(connection: Connection, counts: Counter[Refusal]) -> None:
+    """Add counts to the table."""
+    insert = upsert(connection, rejections)
+    insert = insert.on_conflict_do_update(
+        index_elements=_KEY, set_={"count": rejections.c.count + insert.excluded.count}
+    )
+    # In order: two processes that update the same rows never wait in a circle.
+    rows = [
+        dict(zip(_KEY, (datetime.fromtimestamp(key[0] * 60, UTC), *key[1:]), strict=True))
+        | {"count": count}
+        for key, count in sorted(counts.items())
+    ]
+    connection.execute(insert, rows)

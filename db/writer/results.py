@@ -1,0 +1,103 @@
+"""What programs found: reports of monitoring passes and summaries of load tests.
+
+They are written by the programs themselves, each in one short transaction; the log of predictions
+has its own writer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Table, insert
+
+from db.engine import connect, transaction
+from db.ids import new_id, time_of
+from db.schema import load_tests, reports
+from db.writer.inserts import upsert
+
+MONITORING = "monitoring"
+"""The kind of report that a monitoring pass writes."""
+
+
+class Pass(NamedTuple):
+    """A monitoring pass in short; what is needed to show a history of them."""
+
+    source: str
+    model_version: str
+    since: datetime
+    until: datetime
+    status: str
+    """green, amber or red."""
+    verdict: str
+    """The reason in one sentence."""
+
+    @property
+    def key(self) -> str:
+        """What two passes share that look at the same thing."""
+        return pass_key(self.source, self.model_version, self.since, self.until)
+
+
+def pass_key(source: str, model_version: str, since: datetime, until: datetime) -> str:
+    """Name a pass by what it looks at: the same window, source and model is the same pass."""
+    window = f"{since:%Y-%m-%dT%H:%M:%S.%fZ}/{until:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return f"{source} {model_version} {window}"
+
+
+def add_report(url: str, report: Mapping[str, Any], *, version: int, kind: str = MONITORING) -> str:
+    """Keep a report, whose format has a version; return its id.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When the database cannot be written.
+    """
+    values = {"format": version, "report": json.dumps(report, allow_nan=False), "kind": kind}
+    return _add(url, reports, values)
+
+
+def add_pass(url: str, report: Mapping[str, Any], done: Pass, *, version: int) -> bool:
+    """Keep the report of a monitoring pass, once; False when another process was faster.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When the database cannot be written.
+    """
+    engine, made = connect(url), new_id()
+    row = {
+        "id": made,
+        "recorded_at": time_of(made),
+        "format": version,
+        "report": json.dumps(report, allow_nan=False),
+        "kind": MONITORING,
+        "key": done.key,
+        **{name: getattr(done, name) for name in ("source", "since", "until", "status", "verdict")},
+    }
+    with transaction(engine) as connection:
+        insert_once = upsert(connection, reports).on_conflict_do_nothing()
+        added = connection.execute(insert_once.returning(reports.c.id), row).first()
+    engine.dispose()
+    return added is not None
+
+
+def add_load_test(url: str, kind: str, summary: Mapping[str, Any]) -> str:
+    """Keep the summary of a load test; return its id.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        When the database cannot be written.
+    """
+    return _add(url, load_tests, {"kind": kind, "summary": json.dumps(summary, allow_nan=False)})
+
+
+def _add(url: str, table: Table, values: dict[str, Any]) -> str:
+    engine = connect(url)
+    row = {"id": new_id(), **values}
+    with transaction(engine) as connection:
+        connection.execute(insert(table), row | {"recorded_at": time_of(row["id"])})
+    engine.dispose()
+    return str(row["id"])

@@ -1,0 +1,125 @@
+"""What the log writes besides predictions; each function runs inside the writer's transaction."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, Select, delete, func, insert, select, tuple_, update
+
+from db.audit.chain import Chain
+from db.audit.seals import OUTCOME_COLUMNS, outcome_content
+from db.ids import is_id, milliseconds, new_id, time_of
+from db.partitions import stays
+from db.schema import SEAL_COLUMNS, idempotency, models, outcomes, predictions
+from db.writer.inserts import upsert
+
+KEYS_KEPT = timedelta(hours=24)
+"""For so long an idempotency key is remembered."""
+
+KEYS_AT_ONCE = 1_000
+"""Keys deleted in one transaction, for which the log's next rows wait."""
+
+OUTCOMES_MAX = 100
+"""Of one prediction, from one API key: far more than corrections take."""
+
+CHANGES_MAX = 1_000
+"""Beyond `OUTCOMES_MAX` so many in all are taken where they change what the newest says."""
+
+FULL: Final = "full"
+"""Instead of an outcome: there are too many."""
+
+
+def insert_outcome(
+    connection: Connection,
+    chain: Chain,
+    prediction_id: str,
+    outcome: int,
+    observed_at: datetime | None,
+    key_id: str | None,
+) -> dict[str, Any] | Literal["full"] | None:
+    """Append an outcome, sealed, and return it; None when there is no such prediction.
+
+    What a key has said before is not written again, as long as the newest outcome agrees.
+    """
+    if not _stands(connection, prediction_id):
+        return None
+    newest = connection.execute(_newest_first(prediction_id).limit(1)).first()
+    if newest is not None:
+        by_key = _newest_first(prediction_id).where(outcomes.c.key_id == key_id)
+        before = connection.execute(by_key.limit(OUTCOMES_MAX)).all()
+        changes = outcome != newest.outcome
+        if before and not changes and before[0][1:] == (outcome, observed_at):
+            return _recorded(prediction_id, *before[0])
+        if len(before) == OUTCOMES_MAX and not (changes and _may_change(connection, by_key)):
+            return FULL
+    outcome_id = new_id()
+    if newest is not None and outcome_id <= newest.id:  # of the same millisecond: the last counts
+        outcome_id = new_id(milliseconds(newest.id) + 1)
+    row = (prediction_id, outcome_id, outcome, observed_at, key_id)
+    (seal,) = chain.seal(connection, [row], outcome_content)
+    received_at = time_of(prediction_id)
+    names = (*OUTCOME_COLUMNS, *SEAL_COLUMNS, "received_at")
+    values = dict(zip(names, (*row, *seal, received_at), strict=True))
+    connection.execute(insert(outcomes), values)
+    return _recorded(prediction_id, outcome_id, outcome, observed_at)
+
+
+def _stands(connection: Connection, prediction_id: str) -> bool:
+    """Say whether there is such a prediction, and its day is not being dropped.
+
+    For that this transaction does not wait.
+    """
+    if not is_id(prediction_id):
+        return False
+    received_at, c = time_of(prediction_id), predictions.c
+    one = select(c.id).where(c.id == prediction_id, c.received_at == received_at)
+    return stays(connection, received_at.date()) and connection.execute(one).first() is not None
+
+
+def _newest_first(prediction_id: str) -> Select[Any]:
+    c = outcomes.c
+    found = select(c.id, c.outcome, c.observed_at).where(c.prediction_id == prediction_id)
+    return found.order_by(c.id.desc())
+
+
+def _may_change(connection: Connection, by_key: Select[Any]) -> bool:
+    few = by_key.limit(CHANGES_MAX).subquery()
+    return (connection.scalar(select(func.count()).select_from(few)) or 0) < CHANGES_MAX
+
+
+def _recorded(
+    prediction_id: str, outcome_id: str, outcome: int, observed_at: datetime | None
+) -> dict[str, Any]:
+    return {
+        "id": prediction_id,
+        "outcome": outcome,
+        "observed_at": observed_at,
+        "recorded_at": time_of(outcome_id),
+    }
+
+
+def remember_model(connection: Connection, version: str, scorecard: str) -> None:
+    """Keep a scorecard under its version, once."""
+    connection.execute(
+        upsert(connection, models).on_conflict_do_nothing(),
+        {"version": version, "scorecard": scorecard, "first_used": datetime.now(UTC)},
+    )
+
+
+def probe(connection: Connection) -> None:
+    """Write one row as it is, to see whether the database can be written."""
+    some_version = select(func.max(models.c.version)).scalar_subquery()
+    connection.execute(
+        update(models)
+        .where(models.c.version == some_version)
+        .values(first_used=models.c.first_used)
+    )
+
+
+def forget_old_keys(connection: Connection) -> int:
+    """Delete some of the idempotency keys that are older than `KEYS_KEPT`; return how many."""
+    c = idempotency.c
+    old = select(c.scope, c.key).where(c.created_at < datetime.now(UTC) - KEYS_KEPT)
+    some = old.order_by(c.created_at).limit(KEYS_AT_ONCE).with_for_update(skip_locked=True)
+    return connection.execute(delete(idempotency).where(tuple_(c.scope, c.key).in_(some))).rowcount

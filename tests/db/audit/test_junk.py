@@ -1,0 +1,217 @@
+"""Whoever may write the database may put anything anywhere: it is found, and breaks no program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select
+
+from db.audit.seals import SealKey
+from db.audit.verify_chain import Verdict, walk
+from db.engine import connect, session, transaction
+from db.erase import main as erase
+from db.schema import metadata, outcomes, predictions, writers
+from db.verify import main as verify
+from tests.db.audit.test_verify import lived_in
+from tests.db.rows import row, running_log
+
+CELLS = 1_000 if os.environ.get("SOAK") else 150
+SEALED = ("predictions", "outcomes", "writers", "removals", "models")
+JUNK: list[Any] = [
+    "", "x", "0", " 1", "1.5", "\x1b[2J\n", "\ud800", "9" * 400, b"", b"\x00", b"\xff" * 32, -1, 0,
+    2**31, 2**63 - 1, -(2**63), 1.5, float("inf"), -1.7976931348623157e308, None,
+    "2026-11-27 00:00:00.000000", "0999-01-31 08:00:00.000000",
+    "01a20aa9-7eb2-7ad1-84ce-9f1d951d9d31",
+]  # fmt: skip
+
+
+@pytest.fixture
+def heads(tmp_path: Path) -> Path:
+    return tmp_path / "log.db.key.heads"
+
+
+def junk_in(file: sqlite3.Connection, chance: random.Random) -> str | None:
+    """Put something into a cell and say where; None = its table does not take it."""
+    table = metadata.tables[chance.choice(SEALED)]
+    column = chance.choice([c.name for c in table.columns if c.name != "first_used"])
+    keys = [c.name for c in table.primary_key]
+    # What was there before the chain is counted, and its content not checked.
+    sealed = "WHERE writer IS NOT NULL" if table.name in ("predictions", "outcomes") else ""
+    query = f"SELECT {', '.join([*keys, column])} FROM {table.name} {sealed}"  # noqa: S608
+    *place, before = chance.choice(file.execute(query).fetchall())
+    value = chance.choice(JUNK)
+    if isinstance(value, str) and "\ud800" in value:
+        value = None if chance.random() < 0.5 else b"\xed\xa0\x80"
+    where = " AND ".join(f"{key} IS ?" for key in keys)
+    try:
+        file.execute(f"UPDATE {table.name} SET {column} = ? WHERE {where}", [value, *place])  # noqa: S608
+    except (sqlite3.IntegrityError, OverflowError):
+        return None
+    query = f"SELECT {column} FROM {table.name} WHERE {where}"  # noqa: S608
+    now = file.execute(query, place).fetchone()
+    if now == (before,):
+        return None
+    return f"{table.name}.{column}: {before!r} to {value!r}"
+
+
+def test_anything_in_any_cell_of_a_sqlite_file_is_found(
+    sqlite_url: str, key: SealKey, heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same cells every time; 1,000 under SOAK=1."""
+    lived_in(sqlite_url, key, heads)
+    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
+    log = tmp_path / "log.db"
+    with session(connect(sqlite_url)) as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = log.read_bytes()
+    tried, missed = 0, []
+    for seed in range(100 * CELLS):
+        chance = random.Random(seed)  # noqa: S311 - to be made again
+        with closing(sqlite3.connect(log, isolation_level=None)) as file:
+            file.execute("PRAGMA journal_mode = DELETE")
+            made = junk_in(file, chance)
+        if made is not None:
+            tried += 1
+            if verify(["--heads", str(heads)]) == 0:
+                missed.append((seed, made))
+        log.write_bytes(whole)
+        if tried == CELLS:
+            break
+    assert missed == []
+    assert tried == CELLS
+
+
+def view(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE outcomes RENAME TO kept")
+    connection.exec_driver_sql("CREATE VIEW outcomes AS SELECT * FROM kept")
+
+
+def trigger(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE aside (n integer)")
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(
+            "CREATE TRIGGER t AFTER INSERT ON predictions BEGIN INSERT INTO aside VALUES (1); END"
+        )
+        return
+    connection.exec_driver_sql(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    )
+    connection.exec_driver_sql(
+        "CREATE TRIGGER t AFTER INSERT ON predictions FOR EACH ROW EXECUTE FUNCTION f()"
+    )
+
+
+def rule(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE RULE r AS ON INSERT TO models DO INSTEAD NOTHING")
+
+
+def policy(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE POLICY p ON outcomes USING (outcome = 0)")
+    connection.exec_driver_sql("ALTER TABLE outcomes ENABLE ROW LEVEL SECURITY")
+
+
+def strange_part(connection: Connection) -> None:
+    connection.exec_driver_sql("CREATE TABLE rest PARTITION OF predictions DEFAULT")
+
+
+BETWEEN = [(view, "table outcomes: is "), (trigger, "table predictions: has a trigger")]
+ON_POSTGRESQL = [
+    (rule, "table models: has a rule"), (policy, "table outcomes: has row-level security"),
+    (strange_part, "table rest: a part of predictions that this program did not make"),
+]  # fmt: skip
+
+
+def found_behind(url: str, key: SealKey, heads: Path, put: Callable[[Connection], None]) -> Verdict:
+    lived_in(url, key, heads)
+    with transaction(connect(url)) as connection:
+        put(connection)
+    with session(connect(url)) as connection:
+        connection.exec_driver_sql("BEGIN")
+        return walk(connection, key, None)
+
+
+@pytest.mark.parametrize(("put", "said"), BETWEEN)
+def test_what_stands_between_the_tables_and_their_reader_is_found(
+    database_url: str, key: SealKey, heads: Path, put: Callable[[Connection], None], said: str
+) -> None:
+    findings = found_behind(database_url, key, heads, put).findings
+    assert any(finding.startswith(said) for finding in findings)
+
+
+@pytest.mark.parametrize(("put", "said"), ON_POSTGRESQL)
+def test_what_only_postgresql_can_put_between_is_found(
+    postgres_url: str, key: SealKey, heads: Path, put: Callable[[Connection], None], said: str
+) -> None:
+    assert said in found_behind(postgres_url, key, heads, put).findings
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "4713-01-01 BC", "294276-12-31"])
+def test_times_that_python_does_not_know_are_findings(
+    postgres_url: str, key: SealKey, heads: Path, moment: str
+) -> None:
+    def put(connection: Connection) -> None:
+        connection.exec_driver_sql(f"UPDATE outcomes SET observed_at = '{moment}'")  # noqa: S608
+        connection.exec_driver_sql(f"UPDATE removals SET removed_at = '{moment}'")  # noqa: S608
+
+    findings = found_behind(postgres_url, key, heads, put).findings
+    assert sum("outcome" in finding for finding in findings) >= 5
+    assert sum("the record of" in finding for finding in findings) >= 3
+
+
+def test_what_is_written_to_be_shown_stays_within_its_line(
+    sqlite_url: str, key: SealKey, heads: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    lived_in(sqlite_url, key, heads)
+    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
+    with session(connect(sqlite_url)) as connection:
+        connection.exec_driver_sql(
+            "UPDATE models SET version = 'x' || char(27) || '[2J' || char(10) || 'all is well'"
+        )
+    assert verify([]) == 1
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "all is well" not in said.splitlines()
+
+
+def test_an_altered_row_of_a_patient_can_be_erased(
+    sqlite_url: str, key: SealKey, heads: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    async def write() -> None:
+        async with running_log(sqlite_url, key=key, heads=heads) as log:
+            await log.append([row(patient=key.patient("bed 7")), row()])
+
+    asyncio.run(write())
+    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
+    with session(connect(sqlite_url)) as connection:
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        connection.exec_driver_sql(
+            "UPDATE predictions SET chol = 'x', salt = NULL WHERE number = 1"
+        )
+    assert erase(["--patient", "bed 7"]) == 0
+    assert "1 predictions are erased" in capsys.readouterr().out
+    with session(connect(sqlite_url)) as connection:
+        assert connection.execute(select(predictions.c.number)).all() == [(2,)]
+        assert connection.execute(select(outcomes.c.number)).all() == []
+    assert verify(["--heads", str(heads)]) == 1
+    assert "entry 1 of writer 1: gone" in capsys.readouterr().out
+
+
+def test_a_writer_of_a_great_number_is_a_finding_and_no_great_list(
+    sqlite_url: str, key: SealKey, heads: Path
+) -> None:
+    def put(connection: Connection) -> None:
+        there = dict(connection.execute(select(writers).limit(1)).mappings().one())
+        connection.execute(writers.insert().values(there | {"id": 2**40}))
+
+    findings = found_behind(sqlite_url, key, heads, put).findings
+    assert any(f"writers 5 to {2**40 - 1}: gone" in finding for finding in findings)

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import DBAPIError
+
+import db.reader.queries
+from db.engine import DatabaseUnavailable, connect
+from db.ids import new_id
+from db.migrate import migrate
+from db.reader.queries import Reader
+from db.schema import models
+from perf.postgres import Cluster
+from tests.db.rows import row, running_log, store
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def id_at(seconds: float) -> str:
+    """Return an id of so many seconds after noon."""
+    return new_id(int(NOON.timestamp() * 1000 + seconds * 1000))
+
+
+@pytest.fixture
+def reader(database_url: str) -> Iterator[Reader]:
+    """The log of 40 seconds: one live patient a second, every fourth of them ill, and a what-if.
+
+    Latencies are 1, 2, ..., 40 ms.
+    """
+    rows = [
+        row(
+            id=id_at(i), prediction=int(i % 4 == 0), latency_ms=i + 1.0, model_version=f"v{i // 20}"
+        )
+        for i in range(40)
+    ]
+    asyncio.run(store(database_url, [*rows, row(id=id_at(100), source="what-if", latency_ms=500)]))
+    reader = Reader(database_url)
+    yield reader
+    reader.close()
+
+
+def seconds(rows: list[dict[str, object]]) -> list[float]:
+    return [(r["received_at"] - NOON).total_seconds() for r in rows]  # type: ignore[operator]
+
+
+def test_a_page_holds_the_newest_first_and_leads_to_the_next(reader: Reader) -> None:
+    first, cursor = reader.page(source="live", limit=25)
+    second, end = reader.page(source="live", limit=25, cursor=cursor)
+    assert seconds(first) == [*range(39, 14, -1)]
+    assert seconds(second) == [*range(14, -1, -1)]
+    assert end is None
+
+
+def test_a_window_holds_its_start_and_not_its_end(reader: Reader) -> None:
+    window = {"since": NOON + timedelta(seconds=3), "until": NOON + timedelta(seconds=5)}
+    assert seconds(reader.page(**window)[0]) == [4, 3]
+
+
+def test_a_page_holds_one_prediction_or_the_other_when_asked(reader: Reader) -> None:
+    until = NOON + timedelta(seconds=10)
+    assert seconds(reader.page(until=until, positive=True)[0]) == [8, 4, 0]
+    assert seconds(reader.page(until=until, positive=False)[0]) == [9, 7, 6, 5, 3, 2, 1]
+
+
+def test_a_stream_gives_every_row_once(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db.reader.queries, "PAGE_MAX", 7)
+    assert seconds(list(reader.stream(source="live"))) == [*range(39, -1, -1)]
+
+
+@pytest.mark.parametrize("limit", [0, 1_001])
+def test_a_page_is_bounded(reader: Reader, limit: int) -> None:
+    with pytest.raises(ValueError, match="from 1 to 1000"):
+        reader.page(limit=limit)
+
+
+def test_counts_name_every_source(reader: Reader) -> None:
+    expected = {"live": 40, "what-if": 1, "synthetic": 0, "replay": 0, "load-test": 0}
+    assert reader.sources() == expected
+
+
+def test_a_summary_counts_and_takes_percentiles(reader: Reader) -> None:
+    found = reader.summary(source="live")
+    assert (found.n, found.n_positive) == (40, 10)
+    # Between the 20th and the 21st of 1, 2, ..., 40 ms; and so on.
+    assert found.latency_p50_ms == pytest.approx(20.5)
+    assert found.latency_p95_ms == pytest.approx(1 + 0.95 * 39)
+    assert found.latency_p99_ms == pytest.approx(1 + 0.99 * 39)
+    assert found.first_received_at == NOON
+    assert found.last_received_at == NOON + timedelta(seconds=39)
+    assert found.model_versions == ("v1", "v0")
+    assert not found.truncated
+
+
+def test_an_empty_window_has_no_latency(reader: Reader) -> None:
+    found = reader.summary(until=NOON)
+    assert (found.n, found.latency_p50_ms, found.first_received_at) == (0, None, None)
+
+
+def test_buckets_cover_the_window_the_empty_ones_too(reader: Reader) -> None:
+    found = reader.buckets(
+        since=NOON - timedelta(seconds=10),
+        until=NOON + timedelta(seconds=50),
+        width_s=20,
+        source="live",
+    )
+    assert [(b.start - NOON).total_seconds() for b in found] == [-10, 10, 30]
+    assert [b.n for b in found] == [10, 20, 10]
+    assert [b.n_positive for b in found] == [3, 5, 2]  # 0 4 8; 12 16 20 24 28; 32 36
+    assert [b.latency_p50_ms for b in found] == [5.5, 20.5, 35.5]
+    (empty,) = reader.buckets(
+        since=NOON, until=NOON + timedelta(1), width_s=86_400, source="replay"
+    )
+    assert (empty.n, empty.latency_p50_ms) == (0, None)
+
+
+def test_what_was_not_read_is_said_and_not_shown_as_zero(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db.reader.queries, "ROWS_MAX", 15)  # of the 40: those from 25 s on
+    assert reader.summary(source="live").truncated
+    found = reader.buckets(
+        since=NOON, until=NOON + timedelta(seconds=40), width_s=10, source="live"
+    )
+    assert [((b.start - NOON).total_seconds(), b.n) for b in found] == [(30, 10)]
+
+
+def test_too_many_buckets_are_refused(reader: Reader) -> None:
+    with pytest.raises(ValueError, match="at most 5000"):
+        reader.buckets(since=NOON, until=NOON + timedelta(seconds=5_001), width_s=1)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda r: r.page(since=datetime(2026, 1, 1)),
+        lambda r: r.page(until=datetime(2026, 1, 1)),
+        lambda r: r.rejections(since=datetime(2026, 1, 1)),
+        lambda r: r.summary(since=datetime(2026, 1, 1)),
+    ],
+)
+def test_a_time_without_a_zone_is_refused(reader: Reader, ask: Callable[[Reader], object]) -> None:
+    with pytest.raises(ValueError, match="zone"):
+        ask(reader)
+
+
+def test_models_are_found_by_their_version(reader: Reader, database_url: str) -> None:
+    async def run() -> None:
+        async with running_log(database_url) as log:
+            await log.register_model("abc", '{"a": 1}')
+
+    asyncio.run(run())
+    assert reader.model("abc") == '{"a": 1}'
+    assert reader.model("other") is None
+
+
+def test_a_reader_cannot_write(reader: Reader, database_url: str) -> None:
+    engine = connect(database_url, read_only=True)
+    values = {"version": "v", "scorecard": "{}", "first_used": NOON}
+    with engine.connect() as connection, pytest.raises(DBAPIError, match=r"read-?only"):
+        connection.execute(insert(models).values(values))
+    engine.dispose()
+
+
+def test_threads_may_share_a_reader(reader: Reader) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        pages = [page.result()[0] for page in [pool.submit(reader.page) for _ in range(40)]]
+    assert all(page == pages[0] for page in pages)
+
+
+def test_rows_are_read_while_others_are_written(database_url: str) -> None:
+    async def run() -> None:
+        async with running_log(database_url) as log:
+            reader = Reader(database_url)
+            for n in range(1, 20):
+                reading = asyncio.to_thread(reader.page, limit=1)
+                await asyncio.gather(log.append([row()]), reading)
+                assert len(reader.page()[0]) == n
+            reader.close()
+
+    asyncio.run(run())
+
+
+def test_a_question_that_takes_too_long_is_given_up(sqlite_url: str) -> None:
+    asyncio.run(store(sqlite_url, [row() for _ in range(10_000)]))
+    with pytest.raises(DatabaseUnavailable, match="choose a smaller window"):
+        Reader(sqlite_url, answer_s=0.0).page(positive=True)
+
+
+def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -> None:
+    reader = Reader(sqlite_url)
+    with pytest.raises(DatabaseUnavailable, match=r"There is no database .*: run python -m db\."):
+        reader.ping()
+    with pytest.raises(DatabaseUnavailable):
+        reader.page()  # the first question did not make an empty file
+    migrate(sqlite_url, lambda _: None)
+    reader.ping()
+
+
+def test_a_database_that_is_not_migrated_is_named_with_what_to_do(database_url: str) -> None:
+    connect(database_url, create=True).connect().close()
+    reader = Reader(database_url)
+    with pytest.raises(DatabaseUnavailable, match=r"not migrated: run python -m db\.migrate"):
+        reader.ping()
+    reader.close()
+
+
+def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
+    reader = Reader("postgresql+psycopg://someone:secret@127.0.0.1:1/log")
+    with pytest.raises(DatabaseUnavailable, match="is PostgreSQL running there") as refused:
+        reader.ping()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_frozen_server_does_not_hold_a_reader(mortal_server: Cluster) -> None:
+    url = mortal_server.url(mortal_server.new_database())
+    migrate(url, lambda _: None)
+    reader = Reader(url, answer_s=0.5)
+    reader.ping()
+    mortal_server.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            reader.ping()
+        assert time.monotonic() - began < 5
+    finally:
+        mortal_server.thaw()
+    reader.ping()
+    reader.close()
+
+
+@pytest.mark.parametrize("url", ["", "mysql://host/db", "sqlite://", "postgresql://host/db"])
+def test_another_kind_of_database_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseUnavailable, match="must be sqlite:///path or postgresql"):
+        Reader(url)

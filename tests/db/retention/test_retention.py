@@ -1,0 +1,215 @@
+"""Days that are not kept any more are really gone, and the rest of the log still verifies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, event, func, select
+
+from db.audit.sealed_entries import Entry
+from db.audit.seals import SealError, SealKey
+from db.audit.tombstones import leave_expired
+from db.engine import connect, session, transaction
+from db.ids import new_id
+from db.migrate import migrate
+from db.reader.queries import Reader
+from db.retention.delete_expired import Expiry, expire
+from db.rollups.dirty_buckets import mark
+from db.rollups.rollup_worker import Roller, in_own_transactions, roll
+from db.schema import outcomes, predictions, removals, rollups, unrolled
+from db.verify import verify
+from db.writer.inserts import insert_tuples
+from tests.db.rows import VERSION, row, running_log
+from tests.programs import run
+
+NOW = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
+
+
+def days_ago(days: float, **changes: object) -> tuple[object, ...]:
+    return row(id=new_id(int((NOW - timedelta(days=days)).timestamp() * 1000)), **changes)
+
+
+def write(url: str, key: SealKey | None, *calls: list[tuple[object, ...]]) -> None:
+    async def append() -> None:
+        async with running_log(url, key=key) as log:
+            for rows in calls:
+                await log.append(rows)
+                await log.record_outcome(str(rows[0][0]), 1, None)
+
+    asyncio.run(append())
+
+
+def expire_now(url: str, key: SealKey | None, days: int = 30) -> int:
+    read = connect(url, read_only=True)
+    try:
+        return expire(read, in_own_transactions(connect(url)), NOW, days, key)
+    finally:
+        read.dispose()
+
+
+def count(url: str, table: object) -> int:
+    with session(connect(url)) as connection:
+        return connection.scalar(select(func.count()).select_from(table)) or 0  # type: ignore[arg-type]
+
+
+def roll_up(url: str) -> None:
+    read = connect(url, read_only=True)
+    roll(read, in_own_transactions(connect(url)), NOW)
+    read.dispose()
+
+
+def test_whole_days_expire_with_their_outcomes_and_counts(database_url: str, key: SealKey) -> None:
+    kept = [days_ago(30.2), days_ago(1)]
+    write(database_url, key, [days_ago(31.4), days_ago(45)], kept, [days_ago(90), days_ago(2)])
+    roll_up(database_url)
+    assert expire_now(database_url, key) == 3
+    reader = Reader(database_url)
+    left, _ = reader.page()
+    assert [found["received_at"].day for found in left] == [28, 27, 30]
+    assert reader.counts().n == 3
+    reader.close()
+    assert count(database_url, outcomes) == 1
+    with session(connect(database_url)) as connection:
+        oldest = connection.scalar(select(func.min(rollups.c.bucket)))
+    assert oldest == int(datetime(2026, 1, 30, tzinfo=UTC).timestamp())
+    assert verify(database_url, key).findings == []
+    assert expire_now(database_url, key) == 0
+
+
+def test_counts_of_many_days_expire_a_few_at_a_time(database_url: str) -> None:
+    migrate(database_url, lambda _: None)
+    midnight = int(NOW.replace(hour=0, minute=0).timestamp())
+    named = [(300, "age"), (300, "no more counted"), (3_600, "age")]
+    rows = [
+        (width, feature, midnight - days * 86_400 + nth * 3_600, "live", VERSION, value, 1)
+        for width, feature in named
+        for days in range(60)
+        for nth in range(8)
+        for value in range(4)
+    ]
+    with transaction(connect(database_url)) as connection:
+        insert_tuples(connection, rollups, rows)
+        mark(connection, 3_600, {row_[2] for row_ in rows})
+    gone = []
+
+    def write_and_count(work: Callable[[Connection], object]) -> object:
+        before = count(database_url, rollups)
+        done = in_own_transactions(connect(database_url))(work)
+        gone.append(before - count(database_url, rollups))
+        return done
+
+    read = connect(database_url, read_only=True)
+    expire(read, write_and_count, NOW, 30, None)
+    read.dispose()
+    kept = 31 * 8
+    assert (sum(gone), count(database_url, unrolled)) == (len(rows) - len(named) * kept * 4, kept)
+    assert max(gone) < 1_010
+    assert len(gone) < 10  # an hour with nothing to delete writes nothing
+
+
+def test_what_expires_day_after_day_becomes_one_stretch(database_url: str, key: SealKey) -> None:
+    write(database_url, key, *[[days_ago(40 - i), days_ago(40 - i)] for i in range(10)])
+    for days in (39, 37, 34, 30):
+        expire_now(database_url, key, days)
+    with session(connect(database_url)) as connection:
+        found = connection.execute(select(removals.c.first, removals.c.last)).all()
+    # The first entry leaves its digest: nobody has held it against the writer's beginning yet.
+    assert [tuple(each) for each in found] == [(1, 1), (2, 30)]
+    assert verify(database_url, key).findings == []
+
+
+def test_many_rows_expire_in_several_transactions(
+    database_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.retention.delete_expired._ROWS", 7)
+    write(database_url, key, *[[days_ago(50 - i / 10)] for i in range(30)])
+    assert expire_now(database_url, key) == 30
+    assert (count(database_url, predictions), count(database_url, removals)) == (0, 2)
+    assert verify(database_url, key).findings == []
+
+
+def values_in_statements(engine: Engine) -> list[int]:
+    """Return a list of how many values each statement carries; PostgreSQL takes 65,535."""
+    found: list[int] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def look(_c: object, _cursor: object, _sql: str, values: Any, _x: object, many: bool) -> None:
+        found.append(len(values[0] if many else values))
+
+    return found
+
+
+def test_a_statement_does_not_grow_with_the_records_that_become_one(
+    database_url: str, key: SealKey
+) -> None:
+    migrate(database_url, lambda _: None)
+    gone, seal = [], b"the one before"
+    for number in range(1, 5_001):
+        content = b"%032d" % number
+        seal = key.seal(seal, content)
+        gone.append(Entry(1, number, "", content, seal, ""))
+    engine = connect(database_url)
+    largest = values_in_statements(engine)
+    for some in (gone[::2], gone[1::2]):  # two days whose entries alternate
+        with transaction(engine) as connection:
+            leave_expired(connection, key, some)
+    with session(engine) as connection:
+        left = connection.execute(select(removals.c.first, removals.c.last)).all()
+    assert [tuple(each) for each in left] == [(1, 1), (2, 5_000)]
+    assert max(largest) < 100
+
+
+def test_a_log_without_seals_expires_too(database_url: str) -> None:
+    write(database_url, None, [days_ago(90), days_ago(2)])
+    assert expire_now(database_url, None) == 1
+    assert count(database_url, removals) == 0
+
+
+def test_nothing_of_a_sealed_log_is_removed_without_its_key(
+    database_url: str, key: SealKey
+) -> None:
+    write(database_url, key, [days_ago(90)])
+    with pytest.raises(SealError, match="nothing is removed without its key"):
+        expire_now(database_url, None)
+    assert count(database_url, predictions) == 1
+
+
+def test_rows_that_expire_before_the_chain_begins_are_not_missed(
+    database_url: str, key: SealKey
+) -> None:
+    write(database_url, None, [days_ago(90), days_ago(2)])
+    assert expire_now(database_url, key) == 1
+    write(database_url, key, [days_ago(1)])
+    assert verify(database_url, key).findings == []
+
+
+def test_the_api_s_roller_expires_too(database_url: str, key: SealKey) -> None:
+    async def live() -> None:
+        async with running_log(database_url, key=key) as log:
+            await log.append([row(id=new_id(0)), row()])
+            roller = Roller(log, database_url, every_s=0.01, also=Expiry(30, key))
+            roller.start()
+            for _ in range(500):
+                if count(database_url, predictions) == 1:
+                    break
+                await asyncio.sleep(0.01)
+            await roller.stop()
+
+    asyncio.run(live())
+    verdict = verify(database_url, key)
+    assert (verdict.counts["expired"], verdict.findings) == (1, [])
+
+
+def test_the_program_expires_by_the_setting(sqlite_url: str, key: SealKey) -> None:
+    write(sqlite_url, key, [row(id=new_id(0)), row()])
+    settings = {"database_url": sqlite_url, "log_hmac_key_file": key.path}
+    unset = run("-m", "db.retention", **settings)
+    assert (unset.returncode, unset.stderr) == (
+        1, "Nothing is deleted: CARDIOWATCH_RETENTION_DAYS is not set.\n",
+    )  # fmt: skip
+    done = run("-m", "db.retention", **settings, retention_days=30)
+    assert done.stdout == "Deleted predictions of more than 30 days ago: 1\n"
