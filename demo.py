@@ -23,7 +23,7 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.writer import LogTaken, LogUnavailable
 from perf.history import DAYS, SOURCE, write
-from pipeline.data import DataError
+from pipeline.dataset.heart.csv_reader import DataError
 from pipeline.model import ModelError, load
 from pipeline.monitor import NothingToWatch, monitor
 from run import Stopped, train_if_none

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.codings import Coding, decoder
+from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.model import Model
 from pipeline.schema import FEATURES, TARGET, Feature
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from db.schema import SOURCES
-from pipeline.codings import Coding, decoder, encode
+from pipeline.dataset.heart.codings import Coding, decoder, encode
 from pipeline.schema import FEATURES, NAMES, Feature, Kind
 
 Json = dict[str, Any]

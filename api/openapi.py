@@ -13,7 +13,7 @@ from api.documents import OUTCOME_ROW, PROBLEM, Json, ok, patient_schema, proble
 from api.predict import Answer
 from api.schemas import BATCH_MAX
 from db.schema import SOURCES
-from pipeline.codings import Coding
+from pipeline.dataset.heart.codings import Coding
 
 
 def _query(name: str, schema: Json, text: str) -> Json:

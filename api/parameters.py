@@ -13,7 +13,7 @@ from api.errors import FieldError, invalid
 from api.queries import PARAMETERS_MAX
 from db.ids import is_id
 from db.schema import SOURCES
-from pipeline.codings import Coding
+from pipeline.dataset.heart.codings import Coding
 
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII

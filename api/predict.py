@@ -28,7 +28,7 @@ from api.service import Service, not_logged
 from db.ids import new_id
 from db.writer.writer import Answer as Remembered
 from db.writer.writer import Claim, LogUnavailable
-from pipeline.codings import Coding, encode
+from pipeline.dataset.heart.codings import Coding, encode
 from pipeline.model import Model
 from pipeline.schema import FEATURES, NAMES, unusual
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from api.errors import FieldError, invalid
 from db.schema import SOURCES
-from pipeline.codings import Coding
+from pipeline.dataset.heart.codings import Coding
 
 
 class PredictQuery(NamedTuple):

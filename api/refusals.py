@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from api.errors import FieldError, invalid
-from pipeline.codings import Coding, decoder
+from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
 
 _UNREADABLE = FieldError("body", "not valid JSON; send one JSON object in UTF-8", "malformed")

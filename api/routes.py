@@ -29,7 +29,7 @@ from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.writer.writer import LogUnavailable
 from db.writer.writes import CHANGES_MAX, FULL, OUTCOMES_MAX
-from pipeline.codings import encode_row
+from pipeline.dataset.heart.codings import encode_row
 from pipeline.model import Model, from_json
 from pipeline.schema import NAMES
 

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api.errors import invalid
 from api.refusals import refusals_of_batch, refusals_of_patient
-from pipeline.codings import Coding, decoder
+from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.schema import FEATURES, Feature, Kind
 
 BATCH_MAX = 1000

@@ -18,9 +18,9 @@ import streamlit as st
 from dashboard.client import ApiDown, Client, LogBusy, Missing, NotLetIn, Refused
 from db.export import csv_lines, jsonl_lines
 from db.reader.queries import Bucket, Reader, Summary
-from pipeline import autoscaling as scaling
-from pipeline.benchmark import KIND, Benchmark, UnreadableBenchmark, from_dict
-from pipeline.codings import Coding, encode_row
+from pipeline.dataset.heart.codings import Coding, encode_row
+from pipeline.load_tests import autoscaling as scaling
+from pipeline.load_tests.benchmark import KIND, Benchmark, UnreadableBenchmark, from_dict
 from settings import load_settings
 
 DOWNLOAD_MAX = 100_000

@@ -19,7 +19,7 @@ from dashboard.estimate import Estimate
 from dashboard.texts import findings, general, numbers, patient
 from dashboard.texts import predictions as texts
 from db.export import no_formula
-from pipeline.codings import Coding, encode_row
+from pipeline.dataset.heart.codings import Coding, encode_row
 from pipeline.schema import FEATURES, NAMES
 
 _RESULTS = {"all": "All", "above": "At or above", "below": "Below"}

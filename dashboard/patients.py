@@ -15,13 +15,13 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard import load
-from pipeline.data import HEART_CSV
-from pipeline.design import Array
-from pipeline.explain import Overall, ValueCounts, count, overall
+from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.fairness import assess
-from pipeline.fairness.assessment import Assessment
 from pipeline.fairness.groups import AGE, CROSSED, SEX, groups_of
+from pipeline.fairness.result import Assessment
 from pipeline.model import Model, ModelError, from_json
+from pipeline.model.design_matrix import Array
+from pipeline.model.global_explanation import Overall, ValueCounts, count, overall
 from pipeline.schema import NAMES
 
 NEWEST = 1_000

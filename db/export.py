@@ -21,7 +21,7 @@ from db.audit.seals import SealError, patients_key, reference
 from db.engine import DatabaseUnavailable, connect
 from db.reader.queries import Reader
 from db.schema import SHOWN_COLUMNS, SOURCES, outcomes
-from pipeline.codings import Coding, encode_row
+from pipeline.dataset.heart.codings import Coding, encode_row
 from settings import SettingsError, load_settings
 
 COLUMNS = (*(c.name for c in SHOWN_COLUMNS), outcomes.c.outcome.name, outcomes.c.observed_at.name)

@@ -29,6 +29,7 @@ from db.reader.queries import Reader
 from db.writer.results import add_load_test
 from perf.bodies import write_bodies
 from perf.client import PATH
+from perf.formats.wrk import LoadTest, UnreadableOutput, parse
 from perf.machine import environment
 from perf.report import (
     Run,
@@ -47,8 +48,15 @@ from perf.servers import (
     pinned,
     refuse_others_rows,
 )
-from pipeline.benchmark import ECHO, KIND, NO_LOG, ON_POSTGRESQL, OURS, Benchmark, OpenLoop
-from pipeline.loadtest import LoadTest, UnreadableOutput, parse
+from pipeline.load_tests.benchmark import (
+    ECHO,
+    KIND,
+    NO_LOG,
+    ON_POSTGRESQL,
+    OURS,
+    Benchmark,
+    OpenLoop,
+)
 from settings import SettingsError, load_settings
 
 SCENARIOS = (

@@ -21,12 +21,12 @@ from db.ids import new_id
 from db.writer.rejections import Refusal, add_rejections
 from db.writer.results import add_report
 from db.writer.writer import Log
-from pipeline.codings import Coding
-from pipeline.data import HEART_CSV, read
+from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.missingness import SITES, mask
+from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model import Model
 from pipeline.schema import NAMES
-from pipeline.synthetic import smoothed_bootstrap
-from pipeline.training.masks import SITES, mask
 
 Array = npt.NDArray[np.float64]
 

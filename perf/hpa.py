@@ -13,7 +13,8 @@ from pathlib import Path
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.writer.results import add_load_test
-from pipeline.autoscaling import KIND, UnreadableRecord, parse
+from perf.formats.kubectl import parse
+from pipeline.load_tests.autoscaling import KIND, UnreadableRecord
 from settings import SettingsError, load_settings
 
 

@@ -32,9 +32,9 @@ from db.reader.queries import Reader
 from db.rollups.dirty_buckets import FIVE_MINUTES, mark
 from db.rollups.rollup_worker import COUNT_S, Roller, in_own_transactions, roll
 from db.writer.writer import Log, LogTaken, LogUnavailable
-from pipeline.codings import Coding
-from pipeline.data import HEART_CSV, read
-from pipeline.synthetic import smoothed_bootstrap
+from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.synthetic import smoothed_bootstrap
 
 DAYS = 30
 CALL_ROWS = 1_000

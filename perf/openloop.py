@@ -21,7 +21,7 @@ import numpy as np
 import uvloop
 
 from perf.client import Connection, as_requests, connect
-from pipeline.benchmark import OpenLoop
+from pipeline.load_tests.benchmark import OpenLoop
 
 _GRACE_S = 5.0
 """Whoever is not answered so long after the last request was due is counted as unanswered."""

@@ -31,7 +31,7 @@ from perf.bench import BenchFailed, open_loop
 from perf.bodies import write_bodies
 from perf.log_size import VERSION, questions, roll_up, write
 from perf.servers import ROOT, Server, ServerFailed, cores, pinned
-from pipeline.benchmark import OpenLoop
+from pipeline.load_tests.benchmark import OpenLoop
 from settings import load_settings
 
 

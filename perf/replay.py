@@ -27,11 +27,11 @@ from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
 from db.writer.writer import LogTaken, LogUnavailable
 from perf import history
-from pipeline.codings import Coding, encode
-from pipeline.data import HEART_CSV, DataError, read
+from pipeline.dataset.heart.codings import Coding, encode
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
+from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model import ModelError, load
 from pipeline.schema import FEATURES, NAMES
-from pipeline.synthetic import smoothed_bootstrap
 from settings import SettingsError, load_settings
 
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from pipeline.benchmark import ECHO, OpenLoop, Summary
-from pipeline.loadtest import LoadTest, median_ratio
+from perf.formats.wrk import LoadTest, median_ratio
+from pipeline.load_tests.benchmark import ECHO, OpenLoop, Summary
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from db.writer.inserts import inserter
 from pipeline import drift
 from pipeline.model import ModelError, load
 from pipeline.monitor import training
-from pipeline.passes import Window, look
+from pipeline.monitoring.monitoring_run import Window, look
 from pipeline.schema import NAMES
 from settings import SettingsError, load_settings
 

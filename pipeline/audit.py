@@ -20,12 +20,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.codings import Coding, decoder
-from pipeline.command import add_file, coding_of
-from pipeline.data import DataError, Patients, read
-from pipeline.label import LabelCheck, check_label, is_inverted
+from pipeline.dataset.heart.cli_arguments import add_file, coding_of
+from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.dataset.heart.csv_reader import DataError, Patients, read
+from pipeline.dataset.heart.label_check import LabelCheck, check_label, is_inverted
+from pipeline.dataset.heart.units import unit_errors
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind
-from pipeline.units import unit_errors
 
 EXIT_OK, EXIT_INVERTED, EXIT_UNREADABLE, EXIT_UNFIT = 0, 1, 2, 3
 
@@ -92,7 +92,7 @@ def audit(path: str | Path, coding: Coding | None = None) -> Audit:
     Parameters
     ----------
     path
-        A CSV of patients, as `pipeline.data.read` takes it.
+        A CSV of patients, as `pipeline.dataset.heart.csv_reader.read` takes it.
     coding
         The coding of its integer codes when it is known; None = recognise it.
 

@@ -1,9 +1,10 @@
 """Measure the drift test: how often clean windows alarm, and which changes are seen.
 
-Draws thousands of windows, unchanged and changed in the ways of `pipeline.drift.scenarios`, and
-counts alarms of ours and of the rivals, each rival at the limit that makes it exactly 5 % on clean
-windows of the same size. Writes `pipeline/drift/calibration.json` and the tables of docs/drift.md.
-Finished chunks are kept beside the other data, so that a stopped run goes on where it was.
+Draws thousands of windows, unchanged and changed in the ways of
+`pipeline.dataset.heart.drift_scenarios`, and counts alarms of ours and of the rivals, each rival at
+the limit that makes it exactly 5 % on clean windows of the same size. Writes
+`pipeline/drift/calibration/calibration.json` and the tables of docs/drift.md. Finished chunks are
+kept beside the other data, so that a stopped run goes on where it was.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.data import HEART_CSV, DataError, read
-from pipeline.drift.calibration import (
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
+from pipeline.dataset.heart.drift_scenarios import CLEAN, HALVES, SCENARIOS, Source, by_name
+from pipeline.drift.calibration.baseline_tests import TREES, rival_statistics
+from pipeline.drift.calibration.summary import (
     ALPHA,
     BEHIND_MOST,
     DOCS,
@@ -33,10 +36,8 @@ from pipeline.drift.calibration import (
     summarise,
     write_tables,
 )
-from pipeline.drift.permute import relabelled
-from pipeline.drift.rivals import TREES, rival_statistics
-from pipeline.drift.scenarios import CLEAN, HALVES, SCENARIOS, Source, by_name
-from pipeline.drift.tables import Array, in_steps, tables_of_rows
+from pipeline.drift.contingency_tables import Array, in_steps, tables_of_rows
+from pipeline.drift.hypothesis_tests.permutation import relabelled
 from pipeline.drift.verdict import verdict
 
 CHUNK = 25  # windows; some seconds of work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.codings import KAGGLE_TO_UCI
+from pipeline.dataset.heart.codings import KAGGLE_TO_UCI
 from pipeline.schema import FEATURES, TARGET, Feature, Kind
 
 _HEAD = f"""# Data dictionary

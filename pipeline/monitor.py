@@ -23,9 +23,9 @@ from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
 from db.schema import READ_FIRST, SOURCES
 from db.writer.results import Pass, add_pass, pass_key
-from pipeline.data import HEART_CSV, DataError, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
 from pipeline.model import EVIDENCE, Model, ModelError, load
-from pipeline.passes import FORMAT, Training, Window, look
+from pipeline.monitoring.monitoring_run import FORMAT, Training, Window, look
 from settings import Settings, SettingsError, load_settings
 
 DAY = timedelta(days=1)

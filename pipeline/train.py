@@ -14,11 +14,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.audit import Audit, audit_patients
-from pipeline.data import HEART_CSV, DataError, Patients, read
-from pipeline.design import Array, design
-from pipeline.fit import bootstrap
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read
 from pipeline.gate.power import measure as measure_gate
 from pipeline.model import Model, ModelError, from_json
+from pipeline.model.design_matrix import Array, design
+from pipeline.model.logistic_regression import bootstrap
 from pipeline.poisoning import MAX_SEEDS, SEEDS
 from pipeline.poisoning import run as poison
 from pipeline.schema import NAMES
@@ -29,9 +29,9 @@ from pipeline.training.evidence import (
     study_challengers,
     study_treatments,
 )
-from pipeline.training.reference import coefficients, fit_reference
-from pipeline.training.scorecard import build, standardise, write_bundle
-from pipeline.training.treatments import SEED, augmented
+from pipeline.training.imputation import SEED, augmented
+from pipeline.training.scorecard_writer import build, standardise, write_bundle
+from pipeline.training.sklearn_pipeline import coefficients, fit_reference
 from settings import SettingsError, load_settings
 
 N_SETS = 400  # the ends of a 95 % interval then rest on 10 sets each

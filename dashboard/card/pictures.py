@@ -8,8 +8,8 @@ from typing import Any
 
 from dashboard.texts import card as texts
 from dashboard.texts import fairness
-from pipeline.fairness.assessment import Grouping, Verdict
-from pipeline.fairness.proportions import wilson
+from pipeline.fairness.result import Grouping, Verdict
+from pipeline.statistics.proportions import wilson
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from dashboard.card import pictures
 from dashboard.card.pictures import Picture
 from dashboard.texts import card as texts
 from dashboard.texts import card_limits, fairness
-from pipeline.fairness.assessment import Grouping
+from pipeline.fairness.result import Grouping
 from pipeline.schema import FEATURES, Feature
 
 Rows = Sequence[Mapping[str, str]]

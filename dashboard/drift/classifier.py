@@ -14,7 +14,7 @@ from dashboard.jobs import Job, State
 from dashboard.texts import drift as texts
 from dashboard.texts import general
 
-_FUNCTION = "pipeline.drift.classifier:run_job"
+_FUNCTION = "pipeline.drift.domain_classifier:run_job"
 _PERMUTATIONS = 99
 """The smallest p-value is then 0.01, which is enough for a page and takes half the time."""
 _LOOK_S = 1.0

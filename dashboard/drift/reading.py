@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dashboard import load
 from pipeline import drift
-from pipeline.data import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.drift import DriftResult
 from pipeline.model import ModelError, from_json
 from pipeline.schema import FEATURES, NAMES
@@ -30,7 +30,7 @@ TRAINING, BEFORE = "training", "before"
 
 _FRESH_S = 60.0
 _STEP = timedelta(minutes=5)  # rollups begin there; any other window would read rows
-_CALIBRATION = Path(drift.__file__).with_name("calibration.json")
+_CALIBRATION = Path(drift.__file__).parent / "calibration" / "calibration.json"
 _FORMAT = 1  # of monitoring reports
 _DAYS = 92
 

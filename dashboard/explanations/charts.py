@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.texts.numbers import log_odds
-from pipeline.explain import Effect, Overall
+from pipeline.model.global_explanation import Effect, Overall
 from pipeline.schema import BY_NAME
 
 TEAL, VIOLET = "#0f8f8f", "#9068cf"

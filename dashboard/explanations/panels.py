@@ -14,8 +14,8 @@ from dashboard.explanations import charts
 from dashboard.texts import explanations as texts
 from dashboard.texts import numbers
 from dashboard.texts.numbers import log_odds
-from pipeline.codings import Coding, encode_row
-from pipeline.explain import Overall, strongest
+from pipeline.dataset.heart.codings import Coding, encode_row
+from pipeline.model.global_explanation import Overall, strongest
 from pipeline.schema import BY_NAME, NAMES
 
 LISTED = 10

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.texts import fairness as texts
-from pipeline.fairness.assessment import Gap, Grouping, Verdict
-from pipeline.fairness.tradeoff import THRESHOLDS
+from pipeline.fairness.result import Gap, Grouping, Verdict
+from pipeline.fairness.threshold_tradeoff import THRESHOLDS
 
 SHOWN = ("selection_rate", "recall", "fpr")
 """Of many groups only these are drawn; the table holds the others."""

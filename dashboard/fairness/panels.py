@@ -8,9 +8,9 @@ from dashboard import login, patients, widgets
 from dashboard.fairness import charts
 from dashboard.patients import Assessed
 from dashboard.texts import fairness as texts
-from pipeline.fairness.assessment import Assessment, Grouping
 from pipeline.fairness.groups import SEX
-from pipeline.fairness.tradeoff import curve, what_if, what_ifs
+from pipeline.fairness.result import Assessment, Grouping
+from pipeline.fairness.threshold_tradeoff import curve, what_if, what_ifs
 
 IN_SERVICE = 0.5
 """The threshold of the scorecard; what-ifs are compared with it."""

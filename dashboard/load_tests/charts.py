@@ -16,8 +16,8 @@ from dashboard.charts import BLUE, GREY, ORANGE
 from dashboard.texts import load_tests as texts
 from dashboard.texts.escaping import plotly
 from dashboard.texts.numbers import milliseconds
-from pipeline.autoscaling import Autoscaling
-from pipeline.benchmark import ECHO, NO_LOG, ON_POSTGRESQL, OURS, OpenLoop, Summary
+from pipeline.load_tests.autoscaling import Autoscaling
+from pipeline.load_tests.benchmark import ECHO, NO_LOG, ON_POSTGRESQL, OURS, OpenLoop, Summary
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "x", "star")

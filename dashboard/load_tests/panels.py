@@ -14,8 +14,8 @@ from dashboard import widgets
 from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
 from db.export import no_formula
-from pipeline.autoscaling import Autoscaling
-from pipeline.benchmark import ECHO, OURS, Benchmark, Summary
+from pipeline.load_tests.autoscaling import Autoscaling
+from pipeline.load_tests.benchmark import ECHO, OURS, Benchmark, Summary
 
 Runs = Sequence[tuple[datetime, Benchmark]]
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts import BLUE, GREY
 from dashboard.texts import poisoning as texts
-from pipeline.poisoning.measures import Cell
+from pipeline.poisoning.metrics import Cell
 
 _STYLES = {
     "no defence": (BLUE, "solid", "circle"),
@@ -30,7 +30,7 @@ def curves(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> go.F
     cells
         One attack's, in the order of their doses.
     measure
-        A name of `pipeline.poisoning.measures.MEASURES`.
+        A name of `pipeline.poisoning.metrics.MEASURES`.
     defences
         Which to draw.
     """

@@ -12,11 +12,11 @@ from dashboard.poisoning import charts
 from dashboard.texts import general
 from dashboard.texts import poisoning as texts
 from dashboard.texts.escaping import markdown
-from pipeline.data import HEART_CSV
+from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import C, Poisoning
 from pipeline.poisoning.attacks import ATTACKS, HIDDEN, RANDOM
 from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
-from pipeline.poisoning.measures import Band, Cell
+from pipeline.poisoning.metrics import Band, Cell
 from pipeline.schema import BY_NAME
 
 _JOB = "poisoning_job"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dashboard.texts.findings import in_a_sentence
 from dashboard.texts.numbers import NBSP, listed, percent, signed, times
-from pipeline.fairness.assessment import Grouping
+from pipeline.fairness.result import Grouping
 from pipeline.schema import BY_NAME
 
 if TYPE_CHECKING:

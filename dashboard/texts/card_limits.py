@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard.texts.card import NOT_A_DEVICE
 from dashboard.texts.numbers import NBSP, percent, signed, times
-from pipeline.fairness.assessment import Grouping, Verdict
+from pipeline.fairness.result import Grouping, Verdict
 
 DATA_TITLE = "Whom did it learn from?"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import NBSP, listed, percent, times
-from pipeline.drift.families import MISSING, VALUES
+from pipeline.drift.hypothesis_tests.test_families import MISSING, VALUES
 from pipeline.drift.result import DriftResult, FeatureDrift, Verdict
 from pipeline.schema import BY_NAME
 

@@ -9,8 +9,8 @@ from dashboard.texts.escaping import markdown
 from dashboard.texts.findings import finding, in_a_sentence
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import listed, log_odds, times
-from pipeline.explain import Effect, Overall
-from pipeline.fairness.assessment import MIN_CELL
+from pipeline.fairness.result import MIN_CELL
+from pipeline.model.global_explanation import Effect, Overall
 from pipeline.schema import BY_NAME
 
 PICTURES: Mapping[str, str] = {"bars": "Bars", "swarm": "Swarm", "one": "One finding"}

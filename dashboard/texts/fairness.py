@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from dashboard.texts.general import whose
 from dashboard.texts.numbers import NBSP, listed, percent, times
-from pipeline.fairness.assessment import MIN_CELL, Difference, Gap, Grouping, Rate, Verdict
-from pipeline.fairness.cells import METRICS
-from pipeline.fairness.tradeoff import WhatIf
+from pipeline.fairness.confusion_matrix import METRICS
+from pipeline.fairness.result import MIN_CELL, Difference, Gap, Grouping, Rate, Verdict
+from pipeline.fairness.threshold_tradeoff import WhatIf
 
 PATIENTS: Mapping[str, str] = {"training": "Training", "logged": "Logged"}
 ATTRIBUTES: Mapping[str, str] = {"sex": "Sex", "age": "Age", "sex and age": "Sex and age"}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from dashboard.texts.escaping import markdown
 from dashboard.texts.numbers import listed, milliseconds, times
-from pipeline.autoscaling import Autoscaling
-from pipeline.benchmark import OURS, Benchmark, OpenLoop, Summary
+from pipeline.load_tests.autoscaling import Autoscaling
+from pipeline.load_tests.benchmark import OURS, Benchmark, OpenLoop, Summary
 
 LEAD = "How fast the service answers when many ask at once, beside what others would build."
 EMPTY_TITLE = "No load test has run yet"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboard.texts.numbers import percent
-from pipeline.poisoning.measures import Band
+from pipeline.poisoning.metrics import Band
 
 TITLE = "Poisoning"
 LEAD = "What wrong labels in the training data would do to the model, and what helps."

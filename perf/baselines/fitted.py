@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipeline.codings import Coding, decoder, encode
-from pipeline.data import HEART_CSV, read
+from pipeline.dataset.heart.codings import Coding, decoder, encode
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.schema import FEATURES, Kind
 
 WORDS = [f.name for f in FEATURES if f.kind in (Kind.CATEGORY, Kind.BOOLEAN)]

@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.drift.many import counted_test
-from pipeline.drift.permute import relabelled
-from pipeline.drift.result import DriftResult
-from pipeline.drift.tables import (
+from pipeline.drift.contingency_tables import (
     Array,
     Table,
     ValueCounts,
@@ -26,6 +23,9 @@ from pipeline.drift.tables import (
     tables_of_rows,
     total,
 )
+from pipeline.drift.hypothesis_tests.large_sample import counted_test
+from pipeline.drift.hypothesis_tests.permutation import relabelled
+from pipeline.drift.result import DriftResult
 from pipeline.drift.verdict import N_MIN, ROWS_MAX, verdict
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.data import HEART_CSV, DataError, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
+from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import ROWS_MAX, compare, compare_counts
-from pipeline.drift.tables import Array
+from pipeline.drift.contingency_tables import Array
 from pipeline.schema import NAMES
-from pipeline.synthetic import smoothed_bootstrap
 
 _REPEATS = 5
 _PART = 100_000  # patients drawn at once while a log of millions is counted

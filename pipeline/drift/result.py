@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline.drift.measures import Distance, Test
+from pipeline.drift.effect_sizes import Distance, Test
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from pipeline.drift.families import (
+from pipeline.drift.contingency_tables import Array, Table
+from pipeline.drift.effect_sizes import classical_test, distance, in_tens, tail_excess
+from pipeline.drift.hypothesis_tests.multivariate import ranks
+from pipeline.drift.hypothesis_tests.permutation import Tested
+from pipeline.drift.hypothesis_tests.test_families import (
     ALONE,
     COLUMN,
     DIGITS,
@@ -18,13 +22,9 @@ from pipeline.drift.families import (
     VALUES,
     Hypothesis,
 )
-from pipeline.drift.measures import classical_test, distance, in_tens, tail_excess
-from pipeline.drift.permute import Tested
+from pipeline.drift.messages import of_column, of_feature, of_relations
 from pipeline.drift.result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
-from pipeline.drift.tables import Array, Table
-from pipeline.drift.together import ranks
-from pipeline.drift.units import unit_error
-from pipeline.drift.words import of_column, of_feature, of_relations
+from pipeline.drift.unit_errors import unit_error
 from pipeline.schema import NAMES
 
 N_MIN = 30

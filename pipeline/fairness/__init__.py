@@ -1,5 +1,5 @@
 """Do the predictions treat groups of patients alike? `assess`; docs/fairness.md says how."""
 
-from pipeline.fairness.gaps import assess
+from pipeline.fairness.disparities import assess
 
 __all__ = ["assess"]

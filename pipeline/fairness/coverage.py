@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.design import Array
-from pipeline.fairness.assessment import MIN_CELL
-from pipeline.fairness.cells import AREA, METRICS, Cell, Metric
-from pipeline.fairness.chance import DRAWS, odds_spread, parity_spread
-from pipeline.fairness.proportions import Z95, Bounds, Interval, around_area, difference, wilson
-from pipeline.measures import auc
+from pipeline.fairness.bootstrap import DRAWS, odds_spread, parity_spread
+from pipeline.fairness.confusion_matrix import AREA, METRICS, Cell, Metric
+from pipeline.fairness.result import MIN_CELL
+from pipeline.model.design_matrix import Array
+from pipeline.statistics.metrics import auc
+from pipeline.statistics.proportions import Z95, Bounds, Interval, around_area, difference, wilson
 
 BOOTSTRAP = 500  # draws inside a draw: enough for a percentile's second digit
 Counts = tuple[float, float]

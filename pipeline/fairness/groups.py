@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.design import Array
+from pipeline.model.design_matrix import Array
 from pipeline.schema import BY_NAME, NAMES
 
 AGE_BANDS: tuple[tuple[float, str], ...] = (

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from pipeline.command import add_file, coding_of
-from pipeline.data import HEART_CSV, DataError, read
+from pipeline.dataset.heart.cli_arguments import add_file, coding_of
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
 from pipeline.gate.check import check, trusted
-from pipeline.gate.verdict import Verdict, report
+from pipeline.gate.result import Verdict, report
 from pipeline.model import ModelError, load
 from settings import SettingsError, load_settings
 

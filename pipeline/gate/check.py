@@ -11,11 +11,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.audit import audit_patients
-from pipeline.codings import Coding
-from pipeline.data import HEART_CSV, DataError, Patients, parse, read
-from pipeline.gate.surprise import Reference, expect, judge
-from pipeline.gate.verdict import Surprise, Verdict
-from pipeline.label import MIN_PATIENTS
+from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, parse, read
+from pipeline.dataset.heart.label_check import MIN_PATIENTS
+from pipeline.gate.label_loss import Reference, expect, judge
+from pipeline.gate.result import Surprise, Verdict
 from pipeline.model import Model, ModelError, from_json
 
 

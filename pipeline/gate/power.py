@@ -22,15 +22,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pipeline.codings import Coding
-from pipeline.data import HEART_CSV, Patients, read
-from pipeline.design import Array
-from pipeline.fairness.proportions import wilson
-from pipeline.gate.surprise import Expected, Reference, expect, judge
-from pipeline.label import check_label, is_inverted
+from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.csv_reader import HEART_CSV, Patients, read
+from pipeline.dataset.heart.label_check import check_label, is_inverted
+from pipeline.gate.label_loss import Expected, Reference, expect, judge
+from pipeline.model.design_matrix import Array
 from pipeline.poisoning import C
 from pipeline.schema import NAMES
-from pipeline.training.treatments import fit_augmented
+from pipeline.statistics.proportions import wilson
+from pipeline.training.imputation import fit_augmented
 
 SIZES = (20, 50, 100)
 SPLITS = 400  # a share of .05 is then known to .02: 30 s of CPU

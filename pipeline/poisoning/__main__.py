@@ -1,5 +1,5 @@
 """Print the grid: `python -m pipeline.poisoning`."""
 
-from pipeline.poisoning.grid import main
+from pipeline.poisoning.experiment import main
 
 raise SystemExit(main())

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.design import Array
+from pipeline.model.design_matrix import Array
 from pipeline.schema import NAMES
 
 Mask = NDArray[np.bool_]

@@ -1,6 +1,7 @@
 """Three defences against poisoned labels, for many training sets at once. numpy only.
 
-Each returns coefficients as `pipeline.fit.newton` does. Those that remove patients say which.
+Each returns coefficients as `pipeline.model.logistic_regression.newton` does. Those that remove
+patients say which.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.design import Array
-from pipeline.fit import ROUGH, newton
+from pipeline.model.design_matrix import Array
+from pipeline.model.logistic_regression import ROUGH, newton
+from pipeline.model.scores import sigmoid
 from pipeline.poisoning.attacks import Mask
-from pipeline.scores import sigmoid
 
 NO_DEFENCE = "no defence"
 STRONG_C = 0.01  # thirty times the served model's penalty: one label can pull less

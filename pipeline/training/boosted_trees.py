@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from pipeline.design import Array
+from pipeline.model.design_matrix import Array
 
 
 def columns(boosting: HistGradientBoostingClassifier, rows: Array) -> Array:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from pipeline.design import Array
+from pipeline.dataset.heart.missingness import SITES, mask
+from pipeline.model.design_matrix import Array
 from pipeline.schema import FEATURES, Kind
-from pipeline.training.masks import SITES, mask
-from pipeline.training.treatments import SCENARIOS, SEED, Predict
+from pipeline.training.imputation import SCENARIOS, SEED, Predict
 
 LOGISTIC = "logistic regression"
 

@@ -9,11 +9,11 @@ import numpy as np
 from sklearn.isotonic import IsotonicRegression
 
 from pipeline.audit import Audit
-from pipeline.design import Array
-from pipeline.measures import auc, quality
+from pipeline.model.design_matrix import Array
+from pipeline.statistics.metrics import auc, quality
 from pipeline.training.challengers import CHALLENGERS, LOGISTIC
 from pipeline.training.evidence_fairness import out_of_fold, study_fairness
-from pipeline.training.treatments import (
+from pipeline.training.imputation import (
     FOLDS,
     GRID,
     REPEATS,

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.design import Array
-from pipeline.explain import count
 from pipeline.model import Model
+from pipeline.model.design_matrix import Array
+from pipeline.model.global_explanation import count
 from pipeline.schema import NAMES
 from pipeline.training.boosted_trees import as_numeric, columns, order
 from pipeline.training.challengers import boosting, forest

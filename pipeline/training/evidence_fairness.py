@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.design import Array
 from pipeline.fairness import assess
 from pipeline.fairness.groups import CROSSED, SEX, groups_of
-from pipeline.training.treatments import Folds, Predictions
+from pipeline.model.design_matrix import Array
+from pipeline.training.imputation import Folds, Predictions
 
 THRESHOLD = 0.5
 

@@ -14,7 +14,7 @@ from api.documents import patient_schema
 from api.errors import Problem
 from api.refusals import refusals_of_patient
 from api.schemas import DECODERS
-from pipeline.codings import Coding, decoder, encode
+from pipeline.dataset.heart.codings import Coding, decoder, encode
 from pipeline.schema import FEATURES, Feature
 
 SCHEMAS = {coding: jsonschema.Draft202012Validator(patient_schema(coding)) for coding in Coding}

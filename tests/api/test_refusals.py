@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.refusals import refusals_of_patient
-from pipeline.codings import Coding
+from pipeline.dataset.heart.codings import Coding
 from tests.api.conftest import PATIENT
 from tests.conftest import shared
 

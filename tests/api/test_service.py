@@ -22,7 +22,7 @@ from api.main import create_app
 from db.engine import connect
 from db.migrate import migrate
 from db.writer.writer import only_writer
-from pipeline.codings import Coding
+from pipeline.dataset.heart.codings import Coding
 from pipeline.schema import NAMES
 from settings import Settings
 from tests.api.conftest import PATIENT

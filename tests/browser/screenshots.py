@@ -24,12 +24,12 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.writer.results import add_load_test
 from demo import prepare
-from pipeline.benchmark import KIND
-from pipeline.codings import Coding
-from pipeline.data import HEART_CSV, read
+from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.synthetic import smoothed_bootstrap
+from pipeline.load_tests.benchmark import KIND
 from pipeline.model import load
 from pipeline.schema import NAMES, Row
-from pipeline.synthetic import smoothed_bootstrap
 from settings import Settings
 from tests.browser.conftest import (
     FLAGS,

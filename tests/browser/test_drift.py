@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from dashboard.texts import overview
 from db.writer.results import Pass, add_pass
-from pipeline.data import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.drift import compare
 from pipeline.schema import NAMES
 from tests.browser.conftest import House, settled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from db.writer.results import add_load_test
-from pipeline.benchmark import ECHO, KIND, NO_LOG, OURS, Benchmark, OpenLoop, Summary
+from pipeline.load_tests.benchmark import ECHO, KIND, NO_LOG, OURS, Benchmark, OpenLoop, Summary
 
 ENVIRONMENT = {
     "processor": "Example CPU", "cores": 2, "load": 0.1, "syncs_per_s": 490, "system": "Linux 6",

@@ -20,10 +20,10 @@ from dashboard.texts import drift as texts
 from dashboard.texts import trust
 from db.ids import new_id
 from db.writer.results import Pass, add_pass, add_report
-from pipeline.data import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import compare
 from pipeline.schema import BY_NAME, NAMES
-from pipeline.synthetic import smoothed_bootstrap
 from tests.dashboard.conftest import shown
 from tests.db.rows import row, running_log
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dashboard import form
-from pipeline.codings import Coding, encode
+from pipeline.dataset.heart.codings import Coding, encode
 from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
 
 

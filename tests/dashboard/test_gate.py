@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.texts import gate as texts
-from pipeline.data import HEART_CSV
+from pipeline.dataset.heart.csv_reader import HEART_CSV
 from tests.dashboard.conftest import shown
 
 LONG = 120.0  # seconds within which even a loaded machine judges a file

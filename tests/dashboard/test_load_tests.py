@@ -11,12 +11,13 @@ from dashboard.load_tests import charts
 from dashboard.texts import load_tests as texts
 from dashboard.texts.escaping import markdown
 from db.writer.results import add_load_test
-from pipeline import autoscaling as scaling
-from pipeline.autoscaling import Moment, parse
-from pipeline.benchmark import ECHO, KIND, OURS
+from perf.formats.kubectl import parse
+from pipeline.load_tests import autoscaling as scaling
+from pipeline.load_tests.autoscaling import Moment
+from pipeline.load_tests.benchmark import ECHO, KIND, OURS
 from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, store, summary
 from tests.dashboard.conftest import shown
-from tests.pipeline.test_autoscaling import WATCHED
+from tests.pipeline.load_tests.test_autoscaling import WATCHED
 from tests.programs import run
 
 

@@ -9,7 +9,7 @@ from dashboard.poisoning import charts
 from dashboard.texts import poisoning as texts
 from pipeline.poisoning.attacks import ATTACKS
 from pipeline.poisoning.defences import DEFENCES
-from pipeline.poisoning.measures import MEASURES, Band, Cell
+from pipeline.poisoning.metrics import MEASURES, Band, Cell
 from tests.dashboard.conftest import shown
 
 NB = "\u00a0"

@@ -11,7 +11,7 @@ import pytest
 
 from db.export import COLUMNS, csv_lines, jsonl_lines, main
 from db.ids import new_id
-from pipeline.codings import Coding
+from pipeline.dataset.heart.codings import Coding
 from tests.db.rows import ANSWERED, FIRST_PATIENT, row, store
 
 ROW = {

@@ -24,7 +24,7 @@ from api.keyring import changed, make
 from db.audit.seals import make_key
 from db.migrate import migrate
 from perf.servers import ROOT, Server, ServerFailed
-from pipeline.codings import Coding
+from pipeline.dataset.heart.codings import Coding
 from settings import load_settings
 
 TOOL = ROOT / ".venv-fuzz" / "bin" / "schemathesis"

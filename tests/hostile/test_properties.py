@@ -17,9 +17,9 @@ from api.errors import MAX_BYTES, Problem
 from api.schemas import DECODERS
 from db.export import COLUMNS, csv_lines
 from pipeline.audit import audit
-from pipeline.codings import Coding, encode
-from pipeline.data import MAX_BYTES as FILE_MAX
-from pipeline.data import DataError, read
+from pipeline.dataset.heart.codings import Coding, encode
+from pipeline.dataset.heart.csv_reader import MAX_BYTES as FILE_MAX
+from pipeline.dataset.heart.csv_reader import DataError, read
 from pipeline.schema import FEATURES, NAMES, Kind
 from tests.db.test_export import ROW
 from tests.pipeline.conftest import HEADER, SICK

@@ -11,7 +11,7 @@ import pytest
 
 from db.migrate import migrate
 from db.reader.queries import Reader
-from pipeline.benchmark import from_dict
+from pipeline.load_tests.benchmark import from_dict
 from tests.programs import run, running
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pipeline.loadtest import LoadTest, UnreadableOutput, median_ratio, parse
+from perf.formats.wrk import LoadTest, UnreadableOutput, median_ratio, parse
 
 LINE = (
     'RESULT {"duration_us": 2000000, "answered": {"200": 900, "503": 90, "422": 10}, '

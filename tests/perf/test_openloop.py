@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from perf.client import Connection, as_requests
 from perf.openloop import Pacer
-from pipeline.benchmark import OpenLoop
+from pipeline.load_tests.benchmark import OpenLoop
 
 REQUESTS = as_requests([json.dumps({"age": age}).encode() for age in (50, 60)])
 

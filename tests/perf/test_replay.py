@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from api.schemas import DECODERS
 from perf.replay import bodies
-from pipeline.codings import Coding, decoder
-from pipeline.data import HEART_CSV, read
+from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.schema import FEATURES, NAMES
 
 N = 3000

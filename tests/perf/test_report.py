@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from perf.formats.wrk import LoadTest
 from perf.report import Run, Scenario, closed_loop_table, open_loop_table, summarise
-from pipeline.benchmark import ECHO, OpenLoop
-from pipeline.loadtest import LoadTest
+from pipeline.load_tests.benchmark import ECHO, OpenLoop
 
 SCENARIO = Scenario(200, 8, 10)
 

@@ -8,13 +8,13 @@ import pytest
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from pipeline.data import HEART_CSV
-from pipeline.design import COLUMNS, Array
+from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.model import Model, from_json
+from pipeline.model.design_matrix import COLUMNS, Array
 from pipeline.schema import NAMES
 from pipeline.train import Labelled, fit, labelled
-from pipeline.training.reference import fit_reference
-from pipeline.training.scorecard import build
+from pipeline.training.scorecard_writer import build
+from pipeline.training.sklearn_pipeline import fit_reference
 
 HEADER = ",".join((*NAMES, "disease"))
 # The first two patients of Cleveland.

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import audit as program
 from pipeline.audit import Severity, audit
-from pipeline.data import HEART_CSV
+from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.train import Labelled
 from tests.conftest import shared
 from tests.pipeline.conftest import HEADER, SICK, WELL, csv_file

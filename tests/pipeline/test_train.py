@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline import train
-from pipeline.design import Array
 from pipeline.model import load
+from pipeline.model.design_matrix import Array
 from pipeline.train import Labelled, TrainError, labelled
 from pipeline.training.evidence import external, study_challengers
 from tests.conftest import shared

@@ -1,0 +1,1 @@
+"""What wrk prints, and the script that it runs."""

@@ -1,0 +1,224 @@
+"""From measured windows to the table that says how well the drift test works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from pipeline.dataset.heart.drift_scenarios import (
+    CLEAN,
+    FACTS,
+    HALVES,
+    HELD_OUT,
+    SCENARIOS,
+    by_name,
+)
+
+RESULT = Path(__file__).with_name("calibration.json")
+"""What the Drift page shows."""
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "drift.md"
+
+ALPHA = 0.05
+CLEAN_MOST = 0.065
+BEHIND_MOST = 0.03
+WRONG_MOST = 0.07
+LEAST_POWER = {("correlation", 100): 0.75, ("correlation", 500): 0.98, ("unit", 100): 0.85}
+"""Targets of the project; see docs/drift.md."""
+
+_BEGIN, _END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was said about one window."""
+
+    drift: bool
+    p_value: float
+    named: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    rivals: Mapping[str, float]
+    """Their statistics; larger is stranger."""
+
+    def to_list(self) -> list[Any]:
+        """Return the values as JSON carries them."""
+        pairs = [list(pair) for pair in self.pairs]
+        return [self.drift, self.p_value, list(self.named), pairs, dict(self.rivals)]
+
+    @classmethod
+    def from_list(cls, values: Sequence[Any]) -> Record:
+        """Read what `to_list` wrote."""
+        drift, p_value, named, pairs, rivals = values
+        return cls(drift, p_value, tuple(named), tuple((a, b) for a, b in pairs), rivals)
+
+    def names_wrongly(self, scenario: str) -> bool:
+        """Tell whether it named a feature, or a pair, that the scenario leaves alone."""
+        truth = by_name(scenario)
+        wrong_pair = any(not {a, b} & truth.related for a, b in self.pairs)
+        return wrong_pair or not set(self.named) <= truth.changed
+
+
+class Cell(NamedTuple):
+    """Windows of one kind and size."""
+
+    scenario: str
+    n: int
+    n_reference: int
+
+
+def upper_limit(count: int, of: int) -> float:
+    """Return the upper end of the one-sided 95 % interval of a share (Clopper & Pearson 1934)."""
+    return 1.0 if count >= of else float(special.betaincinv(count + 1, of - count, 0.95))
+
+
+def summarise(
+    measured: Iterable[tuple[str, int, int, Record]], plan: Mapping[str, int]
+) -> dict[str, Any]:
+    """Count alarms per cell and hold them against the targets.
+
+    Parameters
+    ----------
+    measured
+        Scenario, patients of window and reference, and what was said.
+    plan
+        How many windows were to be drawn; part of the result.
+    """
+    cells: dict[Cell, list[Record]] = {}
+    for scenario, n, m, record in measured:
+        cells.setdefault(Cell(scenario, n, m), []).append(record)
+    clean = [_clean(cell, records) for cell, records in cells.items() if _unchanged(cell)]
+    power = [
+        _power(cell, records, cells.get(Cell(CLEAN, cell.n, cell.n_reference), []))
+        for cell, records in cells.items()
+        if not _unchanged(cell)
+    ]
+    clean.sort(key=lambda row: (row["scenario"], row["n_reference"], row["n"]))
+    order = [scenario.name for scenario in SCENARIOS]
+    power.sort(key=lambda row: (row["n"], order.index(row["scenario"])))
+    return {
+        "alpha": ALPHA,
+        "plan": dict(plan),
+        "clean": clean,
+        "power": power,
+        "targets": _targets(clean, power),
+    }
+
+
+def _unchanged(cell: Cell) -> bool:
+    return cell.scenario in (CLEAN, HALVES)
+
+
+def _clean(cell: Cell, records: Sequence[Record]) -> dict[str, Any]:
+    alarms = sum(record.drift for record in records)
+    return {
+        **cell._asdict(),
+        "windows": len(records),
+        "alarms": alarms / len(records),
+        "upper_95": round(upper_limit(alarms, len(records)), 4),
+    }
+
+
+def _power(cell: Cell, records: Sequence[Record], clean: Sequence[Record]) -> dict[str, Any]:
+    rivals = {}
+    for rival in sorted({name for record in clean for name in record.rivals}):
+        null = [record.rivals[rival] for record in clean if rival in record.rivals]
+        same = [record for record in records if rival in record.rivals]
+        if len(null) >= 20 and same:
+            limit = np.quantile(null, 1 - ALPHA, method="higher")
+            power = float(np.mean([record.rivals[rival] > limit for record in same]))
+            rivals[rival] = {
+                "power": power,
+                # Against ours on the windows that both saw: what is left is not who was lucky.
+                "ahead": round(power - float(np.mean([record.drift for record in same])), 4),
+                "windows": len(same),
+                "clean_windows": len(null),
+            }
+    ours = float(np.mean([record.drift for record in records]))
+    best = max(rivals, key=lambda name: rivals[name]["ahead"], default=None)
+    return {
+        **cell._asdict(),
+        "what": by_name(cell.scenario).what,
+        "windows": len(records),
+        "power": ours,
+        "rivals": rivals,
+        "best_rival": best,
+        "behind": None if best is None else rivals[best]["ahead"],
+        "wrong": float(np.mean([record.names_wrongly(cell.scenario) for record in records])),
+        "named": float(np.mean([bool(record.named or record.pairs) for record in records])),
+    }
+
+
+def _targets(clean: list[dict[str, Any]], power: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for row in clean:
+        text = (
+            f"{row['scenario']}, {row['n']} against {row['n_reference']}: "
+            f"{_percent(row['alarms'])} alarms, at most {_percent(row['upper_95'])} (95 %)"
+        )
+        found.append({"text": text, "met": row["upper_95"] <= CLEAN_MOST})
+    for row in power:
+        if row["behind"] is not None and row["behind"] > BEHIND_MOST:
+            text = (
+                f"{row['scenario']}, n = {row['n']}: {_percent(row['behind'])} behind "
+                f"{row['best_rival']}"
+            )
+            found.append({"text": text, "met": False})
+        least = LEAST_POWER.get((row["scenario"], row["n"]))
+        if least is not None:
+            text = f"{row['scenario']}, n = {row['n']}: seen in {_percent(row['power'])}"
+            text += f", {_percent(least)} wanted"
+            found.append({"text": text, "met": row["power"] >= least})
+    if power:
+        worst = max(power, key=lambda row: row["wrong"])
+        text = f"a wrong feature named in at most {_percent(worst['wrong'])} ({worst['scenario']}"
+        found.append({"text": f"{text}, n = {worst['n']})", "met": worst["wrong"] <= WRONG_MOST})
+        behind = [row for row in power if (row["behind"] or 0) > BEHIND_MOST]
+        text = f"within 3 points of the best rival in {len(power) - len(behind)} of {len(power)}"
+        found.append({"text": f"{text} cells", "met": not behind})
+    return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def tables(summary: Mapping[str, Any]) -> str:
+    """Write the summary as Markdown."""
+    names = sorted({name for row in summary["power"] for name in row["rivals"]})
+    lines = [
+        "| clean windows | window | reference | windows | alarms | at most (95 %) |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['scenario']} | {row['n']} | {row['n_reference']} | {row['windows']:,} | "
+        f"{_percent(row['alarms'])} | {_percent(row['upper_95'])} |"
+        for row in summary["clean"]
+    ]
+    lines += ["", "| change | n | windows | ours | " + " | ".join(names) + " | wrong name |"]
+    lines.append("|" + "---|" * (len(names) + 5))
+    for row in summary["power"]:
+        others = [
+            f"{row['rivals'][name]['power']:.2f}" if name in row["rivals"] else "" for name in names
+        ]
+        name = row["scenario"]
+        star = "\\*" if name in FACTS else "\\*\\*" if name in HELD_OUT else ""
+        lines.append(
+            f"| {row['what']}{star} | {row['n']} | {row['windows']:,} | **{row['power']:.2f}** | "
+            + " | ".join(others)
+            + f" | {row['wrong']:.3f} |"
+        )
+    lines += ["", "| target | met |", "|---|---|"]
+    lines += [f"| {t['text']} | {'yes' if t['met'] else '**no**'} |" for t in summary["targets"]]
+    return "\n".join(lines)
+
+
+def write_tables(path: Path, summary: Mapping[str, Any]) -> None:
+    """Put the tables between the marks of a document."""
+    text = path.read_text()
+    before, rest = text.split(_BEGIN)
+    after = rest.split(_END)[1]
+    path.write_text(f"{before}{_BEGIN}\n{tables(summary)}\n{_END}{after}")

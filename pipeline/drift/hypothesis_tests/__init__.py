@@ -1,0 +1,1 @@
+"""Test statistics, their null distributions and the permutation test."""

@@ -1,0 +1,205 @@
+"""The verdict over many patients: exact tests on value counts, and the normal limit for pairs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from pipeline.drift.contingency_tables import Array, Table
+from pipeline.drift.effect_sizes import TENS, pearson
+from pipeline.drift.hypothesis_tests.multivariate import together
+from pipeline.drift.hypothesis_tests.null_distributions import (
+    anderson_darling_cuts,
+    anderson_darling_null,
+    excess_log_p,
+    pearson_null,
+)
+from pipeline.drift.hypothesis_tests.permutation import Claims, Tested, permutations_for
+from pipeline.drift.hypothesis_tests.test_families import (
+    COLUMN,
+    DIGITS,
+    GIVEN,
+    LEVELS,
+    MISSING,
+    NAMING_SHARE,
+    NAMING_WEIGHTS,
+    PAIRS,
+    TAILS,
+    VALUES,
+    WEIGHTS,
+    Block,
+    Hypothesis,
+)
+from pipeline.drift.hypothesis_tests.univariate import TAIL_LEAST, TAIL_SHARES, fence, levels
+from pipeline.schema import Kind
+
+APART = {
+    **{family: weight for family, weight in WEIGHTS.items() if family != COLUMN},
+    VALUES: WEIGHTS[VALUES] + WEIGHTS[COLUMN] / 2,
+    GIVEN: WEIGHTS[COLUMN] / 2,
+}
+"""`WEIGHTS` where values of all patients and relations of a sample cannot be added up."""
+
+
+def counted_test(
+    tables: tuple[Table, ...],
+    sizes: tuple[int, int],
+    samples: tuple[Array, Array] | None,
+    alpha: float,
+    seed: int,
+) -> Tested:
+    """Test every feature on all patients and, when samples are given, pairs on those.
+
+    Parameters
+    ----------
+    tables
+        Value counts of both sides.
+    sizes
+        Patients of the reference and of the window.
+    samples
+        Random patients of both sides in steps, at most a few thousand.
+    alpha, seed
+        As in `pipeline.drift.compare`.
+    """
+    found = [claim for table in tables for claim in _of_one(table, sizes)]
+    draws = 0
+    if samples is not None:
+        of_samples, draws = _of_samples(*samples, alpha, seed)
+        found += of_samples
+    claims, level = _adjusted(found, APART, alpha)
+    p_value = min((p for _, p in claims), default=1.0)
+    named, _ = _adjusted(found, NAMING_WEIGHTS, alpha)
+    names = tuple((h, min(1.0, max(p / NAMING_SHARE, p_value))) for h, p in named)
+    return Tested(claims, APART, names, p_value, level, draws)
+
+
+def _adjusted(
+    claims: Sequence[tuple[Hypothesis, float]], weights: Mapping[str, float], alpha: float
+) -> tuple[Claims, float]:
+    """Adjust the p-values of the families that have a weight; also what one feature's must reach.
+
+    A family's weight is shared evenly; that of families without a claim goes to the others.
+    """
+    tested = [claim for claim in claims if claim[0].family in weights]
+    sizes = Counter(h.family for h, _ in tested)
+    used = sum(weights[family] for family in sizes) or 1.0
+    shares = np.array([weights[h.family] / used / sizes[h.family] for h, _ in tested])
+    p = np.array([p for _, p in tested])
+    adjusted = _holm(p, shares) if tested else p
+    level = alpha * weights[VALUES] / used / max(sizes[VALUES], 1)
+    return tuple((h, float(q)) for (h, _), q in zip(tested, adjusted, strict=True)), level
+
+
+def _holm(p: Array, weights: Array) -> Array:
+    """Adjust weighted p-values. Source: Holm (1979), Scandinavian Journal of Statistics 6:65."""
+    order = np.argsort(p / weights, kind="stable")
+    remaining = np.cumsum(weights[order][::-1])[::-1]
+    stepped = np.minimum(1.0, p[order] / weights[order] * remaining)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(stepped)
+    return adjusted
+
+
+def _of_one(table: Table, sizes: tuple[int, int]) -> Iterator[tuple[Hypothesis, float]]:
+    feature, names = table.feature, (table.feature.name,)
+    m, n = table.known
+    if m and n and len(table.steps) > 1:
+        yield Hypothesis(VALUES, names), _values_p(table)
+        for level in () if feature.is_numeric else levels(table.steps):
+            yield Hypothesis(LEVELS, names), _marked_p(table, table.steps == level, sizes)
+    if sum(table.missing) and m + n:
+        missing = sum(table.missing), table.missing[1]
+        yield Hypothesis(MISSING, names), _exact_p(*missing, sizes, two_sided=True)
+    if feature.is_numeric and m and n:
+        for pooled, current in _tails(table, sizes[1]):
+            p = _exact_p(pooled, current, sizes, two_sided=False)
+            yield Hypothesis(TAILS, names), p
+    whole = table.steps % TENS == 0
+    if feature.kind is Kind.NUMBER and whole.any() and not whole.all():
+        yield Hypothesis(DIGITS, names), _marked_p(table, whole, sizes)
+
+
+def _exact_p(pooled: int, current: int, sizes: tuple[int, int], *, two_sided: bool) -> float:
+    """Test how many of the pooled patients with something are in the window."""
+    log_p = excess_log_p(pooled, sum(sizes), sizes[1], two_sided=two_sided, mid=False)
+    return float(np.exp(-log_p[current]))
+
+
+def _marked_p(table: Table, marked: NDArray[np.bool_], sizes: tuple[int, int]) -> float:
+    before, now = int(table.reference[marked].sum()), int(table.current[marked].sum())
+    return _exact_p(before + now, now, sizes, two_sided=True)
+
+
+def _values_p(table: Table) -> float:
+    m, n = table.known
+    pooled = (table.reference + table.current).astype(float)
+    if not table.feature.is_numeric:
+        if len(pooled) == 2:
+            return _exact_p(int(pooled[1]), int(table.current[1]), (m, n), two_sided=True)
+        null = pearson_null(pooled, n)
+        return float(np.exp(-null.log_p(pearson(table.current.astype(float), pooled))))
+    cuts, weights = anderson_darling_cuts(pooled)
+    h = np.cumsum(pooled)[cuts] / (m + n)
+    apart = np.cumsum(table.current)[cuts] / n - np.cumsum(table.reference)[cuts] / m
+    statistic = m * n / (m + n) * float((weights * apart**2).sum())
+    return float(np.exp(-anderson_darling_null(h, weights, m + n).log_p(statistic)))
+
+
+def _tails(table: Table, n: int) -> Iterator[tuple[int, int]]:
+    """Count the pooled patients of each tail and those of the window, as `univariate`."""
+    for way in (1, -1):
+        steps = way * table.steps[::way]
+        pooled = np.cumsum((table.reference + table.current)[::way])
+        current, total, previous = np.cumsum(table.current[::way]), int(pooled[-1]), 0
+        for share in TAIL_SHARES:
+            size = min(int(np.ceil(share * n)), total // 10)
+            last = int(np.searchsorted(pooled, size, side="right")) - 1
+            if min(size, pooled[last] if last >= 0 else 0) >= TAIL_LEAST:
+                if pooled[last] != previous:
+                    yield int(pooled[last]), int(current[last])
+                previous = pooled[last]
+        first, third = steps[np.searchsorted(pooled, [total // 4, 3 * total // 4], side="right")]
+        last = int(np.searchsorted(steps, fence(float(first), float(third)))) - 1
+        if last >= 0 and pooled[last] >= TAIL_LEAST:
+            yield int(pooled[last]), int(current[last])
+
+
+def _of_samples(
+    reference: Array, current: Array, alpha: float, seed: int
+) -> tuple[list[tuple[Hypothesis, float]], int]:
+    """Test what several features are together; sums over thousands of patients are normal."""
+    pooled, n = np.vstack([reference, current]), len(current)
+    draws = permutations_for(alpha)
+    random = np.random.default_rng(seed)
+    claims: list[tuple[Hypothesis, float]] = []
+    for part in together(pooled, n):
+        observed = part.evidence(part.columns[len(reference) :].sum(axis=0)[None, :])[0]
+        pairs = np.array([h.family == PAIRS for h in part.hypotheses])
+        p = np.exp(-observed)
+        if pairs.any():
+            # Adjusted inside the family, whose whole weight then stands behind each.
+            p[pairs] = _normal_max(part, observed[pairs], n, draws, random) / pairs.sum()
+        claims += zip(part.hypotheses, p.tolist(), strict=True)
+    return claims, draws
+
+
+def _normal_max(
+    part: Block, observed: Array, n: int, draws: int, random: np.random.Generator
+) -> Array:
+    """Adjust the p-values of linear statistics for their number, dependence kept."""
+    total = len(part.columns)
+    covariance = part.columns.T @ part.columns * (n * (total - n) / (total * (total - 1)))
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    strongest = np.empty(draws)
+    for start in range(0, draws, 1000):
+        stop = min(start + 1000, draws)
+        z = random.standard_normal((stop - start, len(values))) @ root.T
+        strongest[start:stop] = np.abs(z).max(axis=1)
+    limits = -np.log(2) - special.log_ndtr(-np.sort(strongest))
+    as_strong = draws - np.searchsorted(limits, observed)
+    return np.asarray((1 + as_strong) / (1 + draws))

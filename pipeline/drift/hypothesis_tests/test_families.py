@@ -1,0 +1,66 @@
+"""The kinds of evidence, and the share of the alarm budget that each may spend.
+
+Each statistic is a function of sums of columns over the patients of the window. One matrix product
+then gives every statistic for every relabelling, and the same relabellings serve all of them, so
+that their dependence is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.drift.contingency_tables import Array
+
+VALUES, LEVELS, MISSING, TAILS, DIGITS = "values", "levels", "missing", "tails", "digits"
+"""Evidence of one feature alone."""
+PAIRS, RELATIONS, GIVEN, TOGETHER = "pairs", "relations", "given the others", "together"
+"""Evidence of several: each pair, one feature's twelve pairs, what it adds to the others, all."""
+COLUMN = "column"
+"""A feature's values and what it adds to the others, as one: a fault in a column shows in both."""
+ALONE = (VALUES, LEVELS, MISSING, TAILS, DIGITS)
+
+WEIGHTS = {
+    VALUES: 0.05,
+    LEVELS: 0.38,
+    MISSING: 0.02,
+    TAILS: 0.08,
+    DIGITS: 0.01,
+    PAIRS: 0.01,
+    RELATIONS: 0.02,
+    COLUMN: 0.38,
+    TOGETHER: 0.05,
+}
+"""Share of the alarm budget of each kind of evidence: is there drift at all?"""
+
+NAMING_WEIGHTS = {VALUES: 0.5, LEVELS: 0.1, MISSING: 0.1, TAILS: 0.15, DIGITS: 0.05, PAIRS: 0.1}
+"""Share of the budget for names: what changed? Only what points at its own column or pair."""
+NAMING_SHARE = 0.8
+"""Of alpha: a wrong name sends people to the wrong place, so names are rarer than alarms."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Something that may have changed."""
+
+    family: str
+    names: tuple[str, ...]
+    """A feature, a pair, or nothing for all together."""
+
+
+Sums = NDArray[np.floating]
+"""Sums over the window, shape (b, c); single precision when there are many."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Columns to be summed over the window, and the evidence that their sums are."""
+
+    hypotheses: tuple[Hypothesis, ...]
+    columns: Array
+    """Shape (n, c)."""
+    evidence: Callable[[Sums], Array]
+    """Sums of shape (b, c) -> -log p of shape (b, number of hypotheses)."""

@@ -1,0 +1,178 @@
+"""What another threshold would cost each group: fairness measures as what-ifs, never in service.
+
+Everything here is deterministic: the same patient always gets the same answer. The service applies
+one threshold to everybody; a threshold by sex or age is computed here only to show its price.
+numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.fairness.confusion_matrix import (
+    FPR,
+    METRICS,
+    RECALL,
+    SELECTION,
+    Cell,
+    Metric,
+    counter,
+)
+from pipeline.model.design_matrix import Array
+
+THRESHOLDS: tuple[float, ...] = tuple(round(0.05 + 0.01 * i, 2) for i in range(91))
+"""0.05 to 0.95: outside, hardly a patient changes sides."""
+
+_ACCURACY = next(metric for metric in METRICS if metric.name == "accuracy")
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What a rule of prediction would do to the same patients."""
+
+    name: str
+    thresholds: Mapping[str, float]
+    """Group -> threshold."""
+    changed: int
+    """Patients whose prediction would be another one than now."""
+    more_missed: int
+    """Patients with disease who would be missed, less those who are missed now."""
+    more_alarms: int
+    """Patients without disease who would be predicted to have it, less those who are now."""
+    accuracy: float
+    rates: Mapping[str, Mapping[str, float | None]]
+    """Group -> selection rate, recall and FPR."""
+    parity: float
+    """Largest minus smallest selection rate."""
+    odds: float
+    """Larger of the differences in recall and FPR."""
+
+
+def curve(
+    y: Array, p: Array, groups: NDArray[np.object_], thresholds: Sequence[float] = THRESHOLDS
+) -> dict[str, dict[str, list[float | None]]]:
+    """Return each group's selection rate, recall and FPR at every threshold.
+
+    Parameters
+    ----------
+    y
+        Outcomes 0.0 or 1.0, shape (n,).
+    p
+        Predicted probabilities, shape (n,).
+    groups
+        The group of each patient, shape (n,).
+
+    Returns
+    -------
+    dict
+        Group -> metric name -> one rate per threshold.
+    """
+    cells = [_cells(y, p >= t, groups) for t in thresholds]
+    return {
+        group: {m.name: [cell[group].value(m) for cell in cells] for m in (SELECTION, RECALL, FPR)}
+        for group in sorted(set(groups))
+    }
+
+
+def what_ifs(
+    y: Array, p: Array, groups: NDArray[np.object_], threshold: float
+) -> tuple[WhatIf, ...]:
+    """Compare the rule in service with other rules, each with its price.
+
+    1. The threshold in service.
+    2. The one threshold for all with the smallest equalized odds difference among those that cost
+       at most two points of accuracy.
+    3. A threshold per group that brings every group to the recall of all patients.
+    4. A threshold per group that brings every group to the selection rate of all patients.
+    """
+    names = sorted(set(groups))
+    now = dict.fromkeys(names, threshold)
+    overall = _cells(y, p >= threshold, np.full(len(y), "all", dtype=object))["all"]
+    rules = {
+        "In service": now,
+        "Another threshold for all": dict.fromkeys(names, _fairest(y, p, groups, threshold)),
+        "Same recall": _matching(RECALL, y, p, groups, overall, threshold),
+        "Same selection rate": _matching(SELECTION, y, p, groups, overall, threshold),
+    }
+    return tuple(_what_if(name, y, p, groups, chosen, now) for name, chosen in rules.items())
+
+
+def what_if(y: Array, p: Array, groups: NDArray[np.object_], new: float, now: float) -> WhatIf:
+    """Compare one other threshold for all with the one in service."""
+    names = sorted(set(groups))
+    return _what_if("", y, p, groups, dict.fromkeys(names, new), dict.fromkeys(names, now))
+
+
+def _cells(y: Array, predicted: NDArray[np.bool_], groups: NDArray[np.object_]) -> dict[str, Cell]:
+    count = counter(y, predicted, None)
+    return {group: count(groups == group) for group in sorted(set(groups))}
+
+
+def _by_group(p: Array, groups: NDArray[np.object_], chosen: Mapping[str, float]) -> Array:
+    return np.asarray(p >= np.array([chosen[group] for group in groups]))
+
+
+def _what_if(
+    name: str,
+    y: Array,
+    p: Array,
+    groups: NDArray[np.object_],
+    chosen: Mapping[str, float],
+    now: Mapping[str, float],
+) -> WhatIf:
+    before, after = _by_group(p, groups, now) == 1, _by_group(p, groups, chosen) == 1
+    cells = _cells(y, after, groups)
+    parity, odds = _differences(cells)
+    return WhatIf(
+        name=name,
+        thresholds=dict(chosen),
+        changed=int((before != after).sum()),
+        more_missed=int((~after & (y == 1)).sum() - (~before & (y == 1)).sum()),
+        more_alarms=int((after & (y == 0)).sum() - (before & (y == 0)).sum()),
+        accuracy=float((after == (y == 1)).mean()),
+        rates={
+            group: {m.name: cell.value(m) for m in (SELECTION, RECALL, FPR)}
+            for group, cell in cells.items()
+        },
+        parity=parity,
+        odds=odds,
+    )
+
+
+def _differences(cells: Mapping[str, Cell]) -> tuple[float, float]:
+    def apart(metric: Metric) -> float:
+        rates = [cell.value(metric) or 0.0 for cell in cells.values()]
+        return max(rates) - min(rates)
+
+    return apart(SELECTION), max(apart(RECALL), apart(FPR))
+
+
+def _fairest(y: Array, p: Array, groups: NDArray[np.object_], threshold: float) -> float:
+    """Return the affordable threshold with the smallest difference, nearest to the present one."""
+    floor = ((p >= threshold) == (y == 1)).mean() - 0.02
+    affordable = [t for t in THRESHOLDS if ((p >= t) == (y == 1)).mean() >= floor]
+
+    def cost(t: float) -> tuple[float, float]:
+        return round(_differences(_cells(y, p >= t, groups))[1], 9), abs(t - threshold)
+
+    return min([*affordable, threshold], key=cost)
+
+
+def _matching(
+    metric: Metric, y: Array, p: Array, groups: NDArray[np.object_], overall: Cell, threshold: float
+) -> dict[str, float]:
+    """Return per group the threshold whose rate is nearest to that of all patients."""
+    target = overall.value(metric) or 0.0
+    tables = {t: _cells(y, p >= t, groups) for t in THRESHOLDS}
+
+    def distance(group: str) -> Callable[[float], tuple[float, float]]:
+        return lambda t: (
+            round(abs((tables[t][group].value(metric) or 0.0) - target), 9),
+            abs(t - threshold),
+        )
+
+    return {group: min(THRESHOLDS, key=distance(group)) for group in sorted(set(groups))}

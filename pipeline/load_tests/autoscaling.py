@@ -1,0 +1,92 @@
+"""What an autoscaler did during a load test, as it is kept in `load_tests` and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+KIND = "hpa"
+"""The kind of `load_tests` that this module reads and writes."""
+
+FORMAT = 1
+
+
+class UnreadableRecord(ValueError):
+    """The text is no output of `kubectl get hpa -w`, or what is kept is of another format."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line: seconds since the first, CPU in percent of the request, and how many pods ran.
+
+    `cpu` is None while the cluster has not measured it.
+    """
+
+    at_s: float
+    cpu: int | None
+    pods: int
+
+
+@dataclass(frozen=True)
+class Autoscaling:
+    """A watched autoscaler.
+
+    Attributes
+    ----------
+    target
+        CPU in percent of the request that it aims at.
+    fewest, most
+        Pods that it may choose between.
+    """
+
+    name: str
+    target: int
+    fewest: int
+    most: int
+    moments: Sequence[Moment]
+
+    @property
+    def peak(self) -> int:
+        """The most pods that ran."""
+        return max(moment.pods for moment in self.moments)
+
+    def first(self, *, over: bool = False, pods: int = 0, after_s: float = 0.0) -> float | None:
+        """Return when CPU was first over the target, or so many pods ran; None = never.
+
+        Parameters
+        ----------
+        over
+            Ask for CPU over the target.
+        pods
+            Ask for at least so many pods.
+        after_s
+            Look from then on.
+        """
+        for moment in self.moments:
+            hot = not over or (moment.cpu is not None and moment.cpu > self.target)
+            if moment.at_s >= after_s and hot and moment.pods >= pods:
+                return moment.at_s
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the kept form, JSON-safe."""
+        return {"format": FORMAT, **asdict(self)}
+
+
+def from_dict(kept: Mapping[str, Any]) -> Autoscaling:
+    """Read what `Autoscaling.to_dict` wrote.
+
+    Raises
+    ------
+    UnreadableRecord
+        Another format, or a field is missing.
+    """
+    if kept.get("format") != FORMAT:
+        raise UnreadableRecord(f"format {kept.get('format')!r}, expected {FORMAT}")
+    try:
+        moments = [Moment(one["at_s"], one["cpu"], one["pods"]) for one in kept["moments"]]
+        named = {name: kept[name] for name in ("name", "target", "fewest", "most")}
+    except (KeyError, TypeError) as error:
+        raise UnreadableRecord(f"a field is missing: {error!r}") from error
+    return Autoscaling(**named, moments=moments)

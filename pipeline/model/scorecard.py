@@ -1,0 +1,282 @@
+"""Load a scorecard and score patients: probability, its interval, exact contributions.
+
+The model is logistic regression written as points:
+
+    log-odds = intercept + sum over the features of points(value)
+
+A number's points are `slope * (value - center) / scale`; a category has points per level; a value
+that is not known has points of its own. A contribution is `points(value) - mean points of the
+training patients`, which for an additive model is the exact interventional SHAP value (Lundberg &
+Lee 2017; Strumbelj & Kononenko 2014), in log-odds. Loading runs no code: the scorecard is JSON.
+
+numpy and the standard library only; `Model.probability` is pure Python because one row is scored
+faster without an array (about 2 us against 20).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.model.design_matrix import COLUMNS, PARTS, Array, design
+from pipeline.model.scores import Explanation, Scores, middle, sigmoid, sigmoid_of_one
+from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = "cardiowatch scorecard 1"
+SCORECARD = "scorecard.json"
+EVIDENCE = "evidence.json"
+SUMS = "SHA256SUMS"
+VERSION_LENGTH = 12  # hex digits: 48 bits tell apart every model that a hospital will ever train
+
+
+class ModelError(Exception):
+    """The model cannot be used; one sentence says why and what to do."""
+
+
+class Model:
+    """A scorecard that scores patients; made by `load` or `from_json`."""
+
+    def __init__(self, text: str) -> None:
+        card = json.loads(text, parse_constant=_no_constant)
+        if card["format"] != FORMAT or list(card["features"]) != list(NAMES):
+            raise ValueError("another format or other features")
+        self.scorecard = text
+        self.version = hashlib.sha256(text.encode("ascii")).hexdigest()[:VERSION_LENGTH]
+        self.threshold = float(card["threshold"])
+        self.provenance: Mapping[str, Any] = card["provenance"]
+        self._intercept = float(card["intercept"])
+        self._coefficients, self._center, self._scale = _parameters(card["features"])
+        self._terms = tuple(self._term(i, feature) for i, feature in enumerate(FEATURES))
+        self._means = self._mean_points(card["background"])
+        self.base_value = self._intercept + float(self._means.sum())
+        self.training_range: dict[str, tuple[float, float]] = {
+            name: (float(low), float(high)) for name, (low, high) in card["training_range"].items()
+        }
+        self._seen = tuple(
+            (NAMES.index(name), *self.training_range[name])
+            for name in NAMES
+            if name in self.training_range
+        )
+        self._sets = np.array(card["interval"]["sets"], dtype=float)
+        self._sets_by_column = np.ascontiguousarray(self._sets.T)
+        expected = ["intercept", *(column.name for column in COLUMNS)]
+        numbers = (self._coefficients, self._scale, self._means, self._sets)
+        if card["interval"]["columns"] != expected or self._sets.shape[1:] != (len(expected),):
+            raise ValueError("interval sets for other columns")
+        if not all(np.isfinite(array).all() for array in numbers) or not 0 < self.threshold < 1:
+            raise ValueError("a number is out of range")
+
+    def probability(self, row: Row) -> float:
+        """Score one patient, quickly.
+
+        Parameters
+        ----------
+        row
+            Thirteen UCI codes in the order of `FEATURES`; None or NaN = not known.
+
+        Returns
+        -------
+        float
+            Probability of disease; equals `score` to 1e-12.
+
+        Raises
+        ------
+        ValueError
+            When a category holds a code that the schema does not have.
+        """
+        z = self._intercept
+        try:
+            for value, (slope, offset, levels, unknown) in zip(row, self._terms, strict=True):
+                if value is None or value != value:
+                    z += unknown
+                elif levels is None:
+                    z += slope * value + offset
+                else:
+                    z += levels[value]
+        except KeyError:
+            raise ValueError("a category holds a code that the model has no points for") from None
+        if z - z != 0.0:  # NaN or infinite: age or sex is not known, or a number is infinite
+            raise ValueError("age or sex is not known, or a number is infinite")
+        return sigmoid_of_one(z)
+
+    def score(self, rows: pd.DataFrame | Array | Sequence[Row]) -> Scores:
+        """Score many patients.
+
+        Parameters
+        ----------
+        rows
+            Shape (n, 13), UCI codes, NaN or None = not known: an array, tuples in the order of
+            `FEATURES`, or a frame with (at least) the thirteen columns in any order.
+        """
+        matrix = design(_array(rows), self._center, self._scale)
+        points = matrix * self._coefficients
+        by_feature = np.column_stack([points[:, part].sum(axis=1) for part in PARTS])
+        z = self._intercept + by_feature.sum(axis=1)
+        return Scores(
+            probability=sigmoid(z),
+            contributions=by_feature - self._means,
+            base_value=self.base_value,
+            _matrix=matrix,
+            _sets=self._sets,
+        )
+
+    def explain(self, row: Row) -> Explanation:
+        """Explain one patient's probability: exact contributions and its interval."""
+        p = self.probability(row)
+        points, active, weights = [], [0], [1.0]
+        for i, value in enumerate(row):
+            slope, offset, levels, unknown = self._terms[i]
+            column = 1 + PARTS[i].start  # of the value, or of the first level
+            weight = 1.0
+            if value is None or value != value:
+                points.append(unknown)
+                column = PARTS[i].stop  # "not known" comes last
+            elif levels is None:
+                points.append(slope * value + offset)
+                weight = (value - float(self._center[i])) / float(self._scale[i])
+            else:
+                points.append(levels[value])
+                column += list(levels).index(value)
+            active.append(column)
+            weights.append(weight)
+        low, high = middle(np.array(weights) @ self._sets_by_column[active])
+        return Explanation(
+            base_value=self.base_value,
+            contributions=tuple(g - m for g, m in zip(points, self._means.tolist(), strict=True)),
+            interval=(min(low, p), max(high, p)),
+        )
+
+    def unseen(self, row: Row) -> list[tuple[str, str]]:
+        """List the values outside the training data's range as (feature name, sentence)."""
+        found = []
+        for i, low, high in self._seen:
+            value = row[i]
+            if value is None:
+                continue
+            if value < low or value > high:
+                feature = FEATURES[i]
+                unit = f" {feature.unit}" if feature.unit else ""
+                trained = f"trained on {low:g}-{high:g}{unit}"
+                found.append((feature.name, f"the model has not seen such a value ({trained})"))
+        return found
+
+    def _term(
+        self, i: int, feature: Feature
+    ) -> tuple[float, float, dict[float, float] | None, float]:
+        """Return slope, offset, points per level and points when not known, of one feature."""
+        part = range(len(COLUMNS))[PARTS[i]]
+        levels: dict[float, float] = {}
+        slope, unknown = 0.0, math.nan  # NaN: a required feature that is not known has no score
+        for j in part:
+            points = float(self._coefficients[j])
+            code = COLUMNS[j].code
+            if COLUMNS[j].unknown:
+                unknown = points
+            elif code is None:
+                slope = points / float(self._scale[i])
+            else:
+                levels[code] = points
+        return slope, -slope * float(self._center[i]), levels or None, unknown
+
+    def _mean_points(self, background: Mapping[str, Mapping[str, float]]) -> Array:
+        """Average each feature's points over the training patients, from their counts and sums."""
+        means = np.zeros(len(FEATURES))
+        for i, feature in enumerate(FEATURES):
+            counts = background[feature.name]
+            slope, offset, levels, unknown = self._terms[i]
+            n_unknown = counts["not known"]
+            total = unknown * n_unknown if n_unknown else 0.0
+            if levels is None:
+                n = counts["known"] + n_unknown
+                total += slope * counts["sum"] + offset * counts["known"]
+            else:
+                n = sum(counts.values())
+                total += sum(levels[code] * counts[word] for code, word in feature.words.items())
+            means[i] = total / n
+        return means
+
+
+def from_json(text: str) -> Model:
+    """Make a model from a scorecard's JSON text, as the log's `models` table keeps it.
+
+    Raises
+    ------
+    ModelError
+        When the text is not a scorecard of this version of the program.
+    """
+    try:
+        return Model(text)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ModelError("the scorecard is not one that this version reads") from error
+
+
+def load(path: str | Path) -> Model:
+    """Load the model of a folder, after checking every byte of it.
+
+    Raises
+    ------
+    ModelError
+        When the folder holds no model, or one that was changed after training.
+    """
+    folder = Path(path)
+    try:
+        content = {name: (folder / name).read_bytes() for name in (SCORECARD, EVIDENCE)}
+        sums = (folder / SUMS).read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"there is no model in {folder}: run make train") from None
+    except OSError as error:
+        raise ModelError(f"the model in {folder} cannot be read: {error.strerror}") from error
+    if sums != checksums(content):
+        raise ModelError(f"the model in {folder} was changed after training: run make train")
+    try:
+        return from_json(content[SCORECARD].decode("ascii"))
+    except (ModelError, UnicodeDecodeError):
+        raise ModelError(
+            f"the model in {folder} was made by another version: run make train"
+        ) from None
+
+
+def checksums(content: Mapping[str, bytes]) -> bytes:
+    """Write the lines that `sha256sum --check` reads, in the order of the names."""
+    lines = (f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content))
+    return "".join(lines).encode("ascii")
+
+
+def _parameters(features: Mapping[str, Mapping[str, Any]]) -> tuple[Array, Array, Array]:
+    """Read coefficients per design column, centers and scales from the scorecard."""
+    center, scale = np.zeros(len(NAMES)), np.ones(len(NAMES))
+    coefficients = []
+    for column in COLUMNS:
+        name = column.feature.name
+        entry = features[name]
+        if column.unknown:
+            coefficients.append(entry["not known"])
+        elif column.code is None:
+            coefficients.append(entry["slope"])
+            center[NAMES.index(name)] = entry["center"]
+            scale[NAMES.index(name)] = entry["scale"]
+        else:
+            coefficients.append(entry["points"][BY_NAME[name].words[int(column.code)]])
+    if not (scale > 0).all():
+        raise ValueError("a scale is not positive")
+    return np.array(coefficients, dtype=float), center, scale
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number")
+
+
+def _array(rows: pd.DataFrame | Array | Sequence[Row]) -> Array:
+    if hasattr(rows, "loc"):
+        return np.asarray(rows.loc[:, list(NAMES)].to_numpy(dtype=float, na_value=np.nan))
+    array = np.array(rows, dtype=float)  # None becomes NaN
+    return array.reshape(0, len(NAMES)) if array.size == 0 else array

@@ -1,0 +1,1 @@
+"""A monitoring run: what it reads, checks and concludes."""

@@ -1,0 +1,207 @@
+"""One monitoring pass: what it reads of the log, what it asks, and the report that it makes.
+
+Drift is looked for in the window and in the week that ends with it: a day shows what broke, a week
+what crept in. Both share one alarm budget. Fairness and true accuracy need more patients, and time
+for outcomes to come: they look at the thirty days before the window's end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.reader.queries import Reader
+from db.reader.samples import SampledRow
+from pipeline.drift import DriftResult, compare, compare_counts, risk_change
+from pipeline.fairness import assess
+from pipeline.fairness.groups import AGE, SEX, groups_of
+from pipeline.fairness.result import Assessment
+from pipeline.model import Model
+from pipeline.monitoring import status_rules
+from pipeline.monitoring.accuracy_estimation import Confidence, confidence_from, estimate, measure
+from pipeline.quality import checks
+from pipeline.schema import FEATURES, NAMES
+
+FORMAT = 1
+"""Of the report; a reader refuses a number that it does not know."""
+
+WEEK = timedelta(days=7)
+MONTH = timedelta(days=30)
+PAIRS_KEPT = 5
+"""Of the 78 pairs of findings, so many of the strangest stay in a report."""
+
+Array = NDArray[np.float64]
+Counts = Mapping[str, Mapping[float | None, int]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a pass looks at."""
+
+    source: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a window is compared with."""
+
+    rows: Array
+    counts: Counts
+    probability: Array
+    fairness: Assessment
+    accuracy: float
+    """Cross-validated."""
+    confidence: Confidence | None
+    """None when the model was trained without it."""
+
+    @classmethod
+    def of(cls, rows: Array, disease: Array, model: Model, evidence: Mapping[str, Any]) -> Training:
+        """Put together the training data and what training found."""
+        probability = model.score(rows).probability
+        predicted = (probability >= model.threshold).astype(float)
+        return cls(
+            rows=rows,
+            counts=_counts(rows),
+            probability=probability,
+            fairness=assess(disease, predicted, _groups(rows)),
+            accuracy=float(evidence["cross_validation"]["accuracy"]["mean"]),
+            confidence=confidence_from(evidence),
+        )
+
+
+def look(
+    reader: Reader, window: Window, model: Model, trained: Training
+) -> tuple[status_rules.Status, str, dict[str, Any]]:
+    """Make a pass over a window; return its status, the reason, and the report.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The log cannot be read.
+    """
+    since, until, source = window.since, window.until, window.source
+    alpha = status_rules.ALARMS_A_MONTH / status_rules.PASSES_A_MONTH / 2
+    day = _Part(reader, source, since, until)
+    week = _Part(reader, source, min(since, until - WEEK), until)
+    drift = {"window": day.drift(trained, alpha), "week": week.drift(trained, alpha)}
+    refusals = reader.rejection_counts(since=since, until=until, source=source)
+    found_quality = checks.assess(
+        day.values, reference=trained.rows, in_order=day.whole, refusals=refusals, n_asked=day.n
+    )
+    month = _Part(reader, source, until - MONTH, until)
+    known = reader.with_outcome(since=until - MONTH, until=until, source=source, known_before=until)
+    outcome = np.array([row[-1] for row in known], dtype=float)
+    of_known = _values(known)
+    rates = assess(None, month.prediction, _groups(month.values))
+    errors = assess(outcome, _column(known, 15), _groups(of_known))
+    true = measure(outcome, _column(known, 15))
+    estimated = None
+    if trained.confidence is not None:
+        ours = [row for row in week.rows if row[17] == model.version]
+        estimated = estimate(_column(ours, 14), _column(ours, 15), trained.confidence)
+    words = {"window": _words(window), "week": "in a week"}
+    findings = [
+        *status_rules.of_quality(found_quality),
+        *status_rules.of_drift((words[name], result) for name, result in drift.items()),
+        *status_rules.of_accuracy(estimated, true, trained.accuracy),
+        *status_rules.of_fairness(rates, trained.fairness),
+        *status_rules.of_data(day.n, drift["week"].enough_data, week.n),
+    ]
+    status, verdict = status_rules.status_of(findings)
+    before, now, error = risk_change(trained.probability, week.probability)
+    report = {
+        "format": FORMAT,
+        "source": source,
+        "model_version": model.version,
+        "since": since.isoformat(),
+        "until": until.isoformat(),
+        "n": day.n,
+        "n_week": week.n,
+        "n_month": month.n,
+        "sampled": {"window": len(day.rows), "week": len(week.rows), "month": len(month.rows)},
+        "exact": day.exact and week.exact,
+        "status": str(status),
+        "verdict": verdict,
+        "findings": [finding.to_dict() for finding in findings],
+        "quality": found_quality.to_dict(),
+        "drift": {name: _brief(result) for name, result in drift.items()},
+        "risk": {"training": before, "week": now, "standard_error": error},
+        "fairness": {"rates": rates.to_dict(), "errors": errors.to_dict()},
+        "accuracy": {
+            "training": trained.accuracy,
+            "estimated": None if estimated is None else estimated.to_dict(),
+            "true": true.to_dict(),
+        },
+    }
+    return status, verdict, report
+
+
+class _Part:
+    """The rows of one stretch of time: their exact counts and, when they are many, a sample."""
+
+    def __init__(self, reader: Reader, source: str, since: datetime, until: datetime) -> None:
+        counts = reader.counts(since=since, until=until, source=source)
+        self.n, self.exact, self.counts = counts.n, counts.exact, counts.values
+        seed = int(until.timestamp())
+        self.rows = reader.sample(since=since, until=until, source=source, n=self.n, seed=seed)
+        self.whole = len(self.rows) == self.n
+        self.values = _values(self.rows)
+        self.probability = _column(self.rows, 14)
+        self.prediction = _column(self.rows, 15)
+        self._seed = seed
+
+    def drift(self, trained: Training, alpha: float) -> DriftResult:
+        """Compare with the training data: on all rows, or on their counts and the sample."""
+        if self.whole:
+            return compare(trained.rows, self.values, alpha=alpha, seed=self._seed)
+        return compare_counts(
+            trained.counts,
+            self.counts,
+            reference_sample=trained.rows,
+            sample=self.values,
+            alpha=alpha,
+            seed=self._seed,
+        )
+
+
+def _values(rows: list[SampledRow]) -> Array:
+    return np.array([row[1:14] for row in rows], dtype=float).reshape(-1, len(NAMES))
+
+
+def _column(rows: list[SampledRow], i: int) -> Array:
+    return np.array([row[i] for row in rows], dtype=float)
+
+
+def _groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
+    groups = groups_of(rows)
+    return {name: groups[name] for name in (SEX, AGE)}
+
+
+def _counts(rows: Array) -> Counts:
+    """Count the values as the log does: by step, None = not known."""
+    counted: dict[str, dict[float | None, int]] = {}
+    for feature, column in zip(FEATURES, rows.T, strict=True):
+        values: dict[float | None, int] = {}
+        for value in column.tolist():
+            key = None if value != value else feature.from_steps(feature.in_steps(value))
+            values[key] = values.get(key, 0) + 1
+        counted[feature.name] = values
+    return counted
+
+
+def _words(window: Window) -> str:
+    hours = (window.until - window.since) / timedelta(hours=1)
+    return "in a day" if hours == 24 else f"in {hours:g} hours"
+
+
+def _brief(result: DriftResult) -> dict[str, Any]:
+    plain = result.to_dict()
+    plain["pairs"] = plain["pairs"][:PAIRS_KEPT]
+    return plain

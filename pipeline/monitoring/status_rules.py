@@ -1,0 +1,161 @@
+"""What a monitoring pass says: its findings, and green, amber or red with the reason in a sentence.
+
+Red: answers are likely to be wrong, somebody should look today. Amber: look when there is time, or
+it cannot be told. Green: nothing of the kind was seen. Pure: the pass itself is `pipeline.monitor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pipeline.drift.result import DriftResult
+from pipeline.fairness.confusion_matrix import SELECTION
+from pipeline.fairness.result import MIN_CELL, Assessment
+from pipeline.monitoring.accuracy_estimation import Accuracy
+from pipeline.quality.checks import DataQuality
+from pipeline.schema import BY_NAME
+from pipeline.statistics.proportions import Z95
+
+ALARMS_A_MONTH = 0.05
+"""Chance of a false drift alarm in a month of daily passes: one in twenty months."""
+PASSES_A_MONTH = 30
+WORSE = 0.05
+"""Accuracy below that of training that matters: one more wrong answer in twenty."""
+Z_GAP = 3.0
+"""Standard errors by which a fairness gap must differ from that in training: the windows of thirty
+passes overlap, so the usual 1.96 would cry wolf every other month."""
+
+
+class Status(StrEnum):
+    """The light."""
+
+    GREEN = "green"
+    AMBER = "amber"
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a pass found."""
+
+    check: str
+    """quality, drift, fairness, estimated accuracy, accuracy or data."""
+    status: Status
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"check": self.check, "status": str(self.status), "sentence": self.sentence}
+
+
+def status_of(findings: Sequence[Finding]) -> tuple[Status, str]:
+    """Return the worst status and its reason in one sentence."""
+    order = [Status.RED, Status.AMBER, Status.GREEN]
+    worst = min((f.status for f in findings), key=order.index, default=Status.GREEN)
+    reasons = [f.sentence for f in findings if f.status is worst]
+    if worst is Status.GREEN or not reasons:
+        return Status.GREEN, "Nothing that was looked at has changed."
+    more = f" And {len(reasons) - 1} more." if len(reasons) > 1 else ""
+    return worst, reasons[0] + more
+
+
+def of_data(n: int, enough: bool, n_week: int) -> list[Finding]:
+    """Say when there are too few patients to tell."""
+    if n_week == 0:
+        return [Finding("data", Status.AMBER, "There was no prediction to look at for a week.")]
+    if not enough:
+        sentence = f"Too few patients to tell whether anything has changed: {n_week:,} in a week."
+        return [Finding("data", Status.AMBER, sentence)]
+    return []
+
+
+def of_quality(quality: DataQuality) -> list[Finding]:
+    """Take over what is wrong with the values."""
+    return [
+        Finding("quality", Status.RED if problem.serious else Status.AMBER, problem.sentence)
+        for problem in quality.problems
+    ]
+
+
+def of_drift(windows: Iterable[tuple[str, DriftResult]]) -> list[Finding]:
+    """Say what changed in which window; the shortest window that shows it comes first."""
+    return [
+        Finding("drift", Status.RED, f"The patients have changed ({words}): {_named(result)}.")
+        for words, result in windows
+        if result.drift
+    ]
+
+
+def _named(result: DriftResult) -> str:
+    names = [_inside(name) for name in result.drifted]
+    if not names:
+        if result.look_first is None:
+            return "no single finding stands out"
+        return f"no finding alone is certain, look first at {_inside(result.look_first)}"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _inside(name: str) -> str:
+    """Return a finding's name as it stands inside a sentence; ST stays ST."""
+    label = BY_NAME[name].label
+    return label if label[1].isupper() else label[0].lower() + label[1:]
+
+
+def of_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> list[Finding]:
+    """Say when answers are, or are likely to be, wrong more often than in training."""
+    found = []
+    if (
+        true.interval is not None
+        and true.accuracy is not None
+        and true.interval[1] < trained - WORSE
+    ):
+        sentence = (
+            f"Of {true.n:,} answers whose outcome is known {100 * true.accuracy:.0f} % were right; "
+            f"in training it was {100 * trained:.0f} %."
+        )
+        found.append(Finding("accuracy", Status.RED, sentence))
+    if (
+        estimated is not None
+        and estimated.interval is not None
+        and estimated.accuracy is not None
+        and estimated.interval[1] < trained - WORSE
+    ):
+        sentence = (
+            f"Only {100 * estimated.accuracy:.0f} % of the answers are likely to be right; "
+            f"in training it was {100 * trained:.0f} %."
+        )
+        found.append(Finding("estimated accuracy", Status.AMBER, sentence))
+    return found
+
+
+def of_fairness(now: Assessment, trained: Assessment) -> list[Finding]:
+    """Say when the gap between groups in who is predicted to have the disease is another one."""
+    found = []
+    for name in ("sex", "age"):
+        before = {(g.group, g.against): g for g in trained.groupings[name].gaps if _selection(g)}
+        for gap in now.groupings[name].gaps if name in now.groupings else ():
+            old = before.get((gap.group, gap.against))
+            if not _selection(gap) or old is None or min(gap.n) < MIN_CELL:
+                continue
+            if gap.difference is None or old.difference is None:
+                continue
+            apart, error = gap.difference - old.difference, (_se(gap) ** 2 + _se(old) ** 2) ** 0.5
+            if abs(apart) > Z_GAP * error:
+                sentence = (
+                    f"The share predicted to have the disease differs by {gap.difference:+.0%} "
+                    f"between {gap.group} and {gap.against}; in training by {old.difference:+.0%}."
+                )
+                found.append(Finding("fairness", Status.AMBER, sentence))
+    return found
+
+
+def _selection(gap: Any) -> bool:
+    return bool(gap.metric == SELECTION.name)
+
+
+def _se(gap: Any) -> float:
+    low, high = gap.interval
+    return float(high - low) / (2 * Z95)

@@ -1,0 +1,1 @@
+"""Estimates with intervals that several packages need."""

@@ -1,0 +1,49 @@
+"""A classifier that tries to tell a window from the reference."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.dataset.synthetic import smoothed_bootstrap
+from pipeline.drift.domain_classifier import classify
+from pipeline.schema import NAMES
+from pipeline.train import Labelled
+
+THALACH = NAMES.index("thalach")
+
+
+def test_a_shifted_column_gives_the_window_away(cleveland: Labelled) -> None:
+    before = smoothed_bootstrap(cleveland.rows, 150, seed=1)
+    now = smoothed_bootstrap(cleveland.rows, 150, seed=2)
+    now[:, THALACH] -= 40
+    heard: list[float] = []
+
+    result = classify(before, now, alpha=0.2, permutations=9, progress=heard.append)
+
+    assert result.p_value == 0.1  # (1 + 0) / (1 + 9)
+    assert result.drift
+    assert result.auc_cv > 0.8
+    assert result.importances[0].feature == "thalach"
+    assert result.roc[0] == (0.0, 0.0)
+    assert result.roc[-1] == (1.0, 1.0)
+    assert heard[-1] == 1.0
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("n", [0, 29])
+def test_few_patients_are_not_enough(cleveland: Labelled, n: int) -> None:
+    result = classify(cleveland.rows, cleveland.rows[:n])
+
+    assert (result.enough_data, result.drift, result.p_value) == (False, False, 1.0)
+    assert list(result.frame().columns) == ["feature", "auc_lost"]
+
+
+def test_patients_without_any_value_cannot_be_told_apart() -> None:
+    nothing = np.full((60, 13), np.nan)
+
+    result = classify(nothing, nothing, permutations=3)
+
+    assert (result.auc_cv, result.p_value, result.drift) == (0.5, 1.0, False)

@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.gate import __main__ as gate
+from pipeline.gate.check import run_job
+from pipeline.gate.label_loss import DRAWS, Expected, Reference, _sums, expect, judge, log_loss
+from pipeline.gate.power import measure
+from pipeline.train import Labelled
+from tests.conftest import shared
+from tests.pipeline.conftest import SICK, WELL, C, csv_file
+
+
+@pytest.fixture(scope="module")
+def reference(cleveland: Labelled) -> Reference:
+    with threadpool_limits(1):
+        return Reference(cleveland.rows, cleveland.y, C)
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, model_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> object:
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
+        monkeypatch.setattr("sys.argv", ["gate", *map(str, arguments)])
+        code = gate.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def some(data: Labelled, n: int = 60) -> np.ndarray:
+    return np.random.default_rng(3).choice(len(data.y), n, replace=False)
+
+
+def batch(folder: Path, data: Labelled, who: np.ndarray, y: np.ndarray) -> Path:
+    lines = [
+        ",".join(["" if np.isnan(v) else f"{v:g}" for v in data.rows[i]] + [f"{label:g}"])
+        for i, label in zip(who, y, strict=True)
+    ]
+    return csv_file(folder, *lines)
+
+
+def test_surprise_is_minus_the_logarithm_of_the_probability_of_the_label() -> None:
+    found = log_loss(np.array([1.0, 0.0]), np.array([0.5, 0.75]))
+    assert found == pytest.approx([np.log(2), np.log(4)])
+
+
+def expected(limit: float) -> Expected:
+    """Four patients of whom half a one would be above a loss of 1."""
+    return Expected(loss=0.3, limit=limit, usual=np.ones(4), surprising=0.5)
+
+
+def test_a_batch_is_refused_above_the_limit_and_shows_its_excess_of_surprises() -> None:
+    y, p = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.9, 0.1, 0.1, 0.8])
+    # -log: .11, 2.30, .11, 1.61: mean 1.03; two are above 1, half a one would be: 1.5 in excess.
+    found = judge(y, p, expected(1.0))
+    assert found.accept is False
+    assert found.loss == pytest.approx(1.03, abs=0.005)
+    assert [(row.patient, row.label, row.probability) for row in found.rows] == [
+        (2, 1, 0.1), (4, 0, 0.2),
+    ]  # fmt: skip
+    assert judge(y, p, expected(1.1)).accept is True
+
+
+def test_what_clean_patients_show_as_well_is_not_listed() -> None:
+    y, p = np.array([1.0, 1.0, 1.0, 1.0]), np.array([0.9, 0.9, 0.9, 0.9])
+    found = judge(y, p, expected(1.0))
+    assert (found.surprising, found.rows) == (0, ())
+
+
+def test_the_limit_falls_toward_the_clean_loss_as_batches_grow(
+    reference: Reference, cleveland: Labelled
+) -> None:
+    margins = []
+    for n in (20, 100, 1000):
+        rows = np.tile(cleveland.rows, (4, 1))[:n]
+        found = expect(rows, reference)
+        margins.append(found.limit - found.loss)
+    assert margins == sorted(margins, reverse=True)
+    assert margins[-1] > 0
+
+
+def test_both_ways_of_drawing_give_the_same_spread() -> None:
+    values = np.array([0.0, 1.0, 5.0])
+    by_place = _sums(values, 3, np.random.default_rng(0))
+    by_count = _sums(values, 4, np.random.default_rng(0))
+    # Mean 2, variance 14/3 a draw.
+    assert (len(by_place), len(by_count)) == (DRAWS, DRAWS)
+    assert by_place.mean() == pytest.approx(6.0, abs=0.25)
+    assert by_count.var() == pytest.approx(4 * 14 / 3, rel=0.1)
+
+
+def test_missing_cells_are_expected_to_surprise_more(
+    reference: Reference, cleveland: Labelled
+) -> None:
+    rows = cleveland.rows[:50].copy()
+    complete = expect(rows, reference).loss
+    rows[:, [2, 11, 12]] = np.nan  # cp, ca, thal
+    assert expect(rows, reference).loss > complete
+
+
+def test_clean_patients_may_enter(run, tmp_path: Path, cleveland: Labelled) -> None:  # type: ignore[no-untyped-def]
+    who = some(cleveland)
+    code, said, _ = run(batch(tmp_path, cleveland, who, cleveland.y[who]))
+    assert (code, "MAY ENTER" in said) == (0, True)
+
+
+def test_a_quarter_of_flipped_labels_is_refused_and_most_listed_are_flipped(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, cleveland: Labelled
+) -> None:
+    who = some(cleveland)
+    y = cleveland.y[who].copy()
+    y[:15] = 1 - y[:15]
+    code, said, _ = run(batch(tmp_path, cleveland, who, y), "--json")
+    found = json.loads(said)
+    assert (code, found["accept"]) == (1, False)
+    listed = [row["patient"] for row in found["rows"]]
+    assert listed
+    assert sum(patient <= 15 for patient in listed) > len(listed) / 2
+
+
+def test_a_label_that_is_turned_round_is_refused(run, tmp_path: Path, cleveland: Labelled) -> None:  # type: ignore[no-untyped-def]
+    who = some(cleveland)
+    code, said, _ = run(batch(tmp_path, cleveland, who, 1 - cleveland.y[who]))
+    assert code == 1
+    assert "turned round" in said
+
+
+def test_patients_without_a_label_keep_their_number(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, cleveland: Labelled
+) -> None:
+    who = some(cleveland)
+    y = cleveland.y[who].copy()
+    y[20:40] = 1 - y[20:40]
+    y[:20] = np.nan
+    path = batch(tmp_path, cleveland, who, y)
+    path.write_text(path.read_text().replace("nan", ""))
+    _, said, _ = run(path, "--json")
+    found = json.loads(said)
+    assert found["n"] == 40
+    assert min(row["patient"] for row in found["rows"]) > 20
+
+
+def test_the_hungarian_patients_may_enter(run) -> None:  # type: ignore[no-untyped-def]
+    code, said, _ = run(shared("processed.hungarian.data"))
+    assert code == 0
+    assert "294 labels" in said
+
+
+def test_the_inverted_file_of_the_study_is_refused(run) -> None:  # type: ignore[no-untyped-def]
+    assert run(shared("seed_data.csv"))[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "reason"),
+    [
+        ([WELL, SICK], 3, "2 patients with a label; 8 are needed"),
+        ([WELL.replace("63,", "163,")] * 5 + [SICK] * 5, 3, "the audit refuses the file"),
+    ],
+)
+def test_what_cannot_be_judged_says_why(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, lines: list[str], code: int, reason: str
+) -> None:
+    found, said, _ = run(csv_file(tmp_path, *lines))
+    assert found == code
+    assert reason in said
+
+
+def test_an_unreadable_file_and_a_missing_model_are_one_line_each(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, error = run(tmp_path / "absent.csv")
+    assert (code, error.count("\n")) == (2, 1)
+    monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["gate", str(HEART_CSV)])
+    assert gate.main() == 3
+    assert "run make train" in capsys.readouterr().err
+
+
+def test_a_model_of_other_patients_is_not_trusted(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    other = csv_file(tmp_path, *[WELL] * 6, *[SICK] * 6)
+    code, _, error = run(HEART_CSV, "--trusted", other)
+    assert code == 3
+    assert "was not trained on patients.csv" in error
+
+
+def test_flipped_labels_are_refused_more_often_than_clean_ones(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        found = measure(cleveland.rows, cleveland.y, C, splits=6)
+    for size in (20, 50, 100):
+        assert found.refused["20 % random flips"][size].count > found.refused["clean"][size].count
+        assert found.refused["label turned round"][size].count == 6
+
+
+def test_the_interval_of_a_share_counts_each_split_once(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        found = measure(cleveland.rows, cleveland.y, C, splits=6).refused["label turned round"]
+    # Wilson for 6 of 6: 6 / (6 + 1.96 squared)
+    assert [found[20].share, found[20].low, found[20].high] == [1.0, 0.6097, 1.0]
+
+
+def test_more_splits_begin_with_the_same_ones(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        one, two = (measure(cleveland.rows, cleveland.y, C, splits=k).refused for k in (2, 4))
+    for name, by_size in one.items():
+        for size, found in by_size.items():
+            assert 0 <= two[name][size].count - found.count <= 2
+
+
+def test_a_small_training_file_has_only_the_batches_that_fit(cleveland: Labelled) -> None:
+    with threadpool_limits(1):
+        found = measure(cleveland.rows[:100], cleveland.y[:100], C, splits=1)
+    assert list(found.refused["clean"]) == [20]
+
+
+def sent(content: bytes, scorecard: str) -> dict[str, object]:
+    return run_job(
+        lambda _: None, content=base64.b64encode(content).decode(), name="new.csv", coding="",
+        scorecard=scorecard,
+    )  # fmt: skip
+
+
+def test_a_file_that_was_sent_is_judged_as_the_program_judges_it(
+    run,
+    model_dir: Path,
+    tmp_path: Path,
+    cleveland: Labelled,  # type: ignore[no-untyped-def]
+) -> None:
+    path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
+    judged = sent(path.read_bytes(), (model_dir / "scorecard.json").read_text())["verdict"]
+    assert json.loads(json.dumps(judged)) == json.loads(run(path, "--json")[1])
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\1", b"a,b\n1,2\n", "\xff".encode("latin-1")])
+def test_a_file_that_cannot_be_read_is_a_sentence_without_its_content(
+    model_dir: Path, content: bytes
+) -> None:
+    problem = sent(content, (model_dir / "scorecard.json").read_text())["problem"]
+    assert isinstance(problem, str)
+    assert problem
+
+
+def test_a_model_of_other_patients_judges_no_file_that_was_sent(
+    model_dir: Path, cleveland: Labelled, tmp_path: Path
+) -> None:
+    card = json.loads((model_dir / "scorecard.json").read_text())
+    card["provenance"]["data_sha256"] = "0"
+    path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
+    assert "was not trained on heart.csv" in str(sent(path.read_bytes(), json.dumps(card)))
