@@ -11,8 +11,8 @@ import tempfile
 import uvicorn
 
 import logs
-from api import room
-from api.keyring import KeysError, read
+from api.auth.api_keys import KeysError, read
+from api.server import connection_limits
 from db.audit.seals import SealError, key_for
 from db.engine import DatabaseUnavailable
 from pipeline.model import ModelError, load
@@ -85,12 +85,12 @@ def _serve(settings: Settings) -> int:
     # uvicorn drains on SIGTERM and then raises it again, for whoever handled it before: to have
     # ended as asked is success.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    room.allow_files()
+    connection_limits.allow_files()
     uvicorn.run(
-        "api.main:create_app",
+        "api.app:create_app",
         factory=True,
-        loop="api.doors:Loop",
-        http="api.connections:Connection",
+        loop="api.server.accept_loop:Loop",
+        http="api.server.connection:Connection",
         ws="none",
         host=settings.api_host,
         port=settings.api_port,

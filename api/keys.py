@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from api.keyring import ROLES, KeysError, changed, make, read
+from api.auth.api_keys import ROLES, KeysError, changed, make, read
 
 
 def _roles(text: str) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from collections.abc import Awaitable
 from typing import Any
 
 from api import metrics
-from api.crowd import Crowd
-from api.errors import FieldError, Problem
-from api.keyring import Keyring, KeysError
-from api.monitoring import LastPass
+from api.auth.api_keys import Keyring, KeysError
+from api.monitoring_gauges import LastPass
+from api.server.load_shedding import Crowd
+from api.wire.problems import FieldError, Problem
 from db.audit.chain_heads import heads_file
 from db.audit.seals import SealError, key_for
 from db.engine import DatabaseUnavailable, check_file, connect

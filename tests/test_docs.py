@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.main import create_app
+from api.app import create_app
 from pipeline.dictionary import markdown
 from settings import Settings
 

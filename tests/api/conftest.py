@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.keyring import changed, make
-from api.main import create_app
+from api.app import create_app
+from api.auth.api_keys import changed, make
 from db.migrate import migrate
 from settings import Settings
 from tests.programs import free_port, running, wait_for

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from api.keyring import changed, make
-from api.main import create_app
+from api.app import create_app
+from api.auth.api_keys import changed, make
 from db.audit.chain_heads import heads_file
 from db.audit.seals import SealKey, make_key
 from db.engine import connect, session

@@ -17,8 +17,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import metrics
-from api.documents import patient_schema
-from api.main import create_app
+from api.app import create_app
+from api.wire.openapi_schemas import patient_schema
 from db.engine import connect
 from db.migrate import migrate
 from db.writer.writer import only_writer
@@ -246,7 +246,10 @@ def test_a_link_from_another_programs_page_leads_to_the_documentation(
 
 @pytest.mark.parametrize(
     ("mistake", "method", "path"),
-    [("api.predict.answer", "POST", "/predict"), ("api.routes.model_card", "GET", "/model")],
+    [
+        ("api.routes.predict.answer", "POST", "/predict"),
+        ("api.routes.predictions.model_card", "GET", "/model"),
+    ],
 )
 def test_a_mistake_of_ours_is_a_500_that_repeats_nothing_and_is_counted(
     tmp_path: Path,

@@ -15,7 +15,7 @@ import streamlit as st
 import uvicorn
 from streamlit.testing.v1 import AppTest
 
-from api.main import create_app
+from api.app import create_app
 from dashboard import load, login
 from dashboard.people import ROLES, People
 from db.ids import new_id

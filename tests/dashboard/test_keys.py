@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from api.keyring import changed, make
+from api.auth.api_keys import changed, make
 from dashboard import load
 from dashboard.texts import general
 from tests.dashboard.conftest import shown

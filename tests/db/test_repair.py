@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from api.main import create_app
+from api.app import create_app
 from db.audit.chain_heads import heads_file
 from db.audit.seals import SealKey
 from db.engine import DatabaseUnavailable, check_file, connect, session

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from api.__main__ import KEEP_ALIVE_S
-from api.routes import KEYLESS
+from api.routes.predictions import KEYLESS
 from settings import Settings
 from tests.deploy.manifests import K8S, objects, of_kind, ours, pods, settings_of, stacks
 from tests.programs import ROOT

@@ -12,12 +12,12 @@ import pytest
 import yaml
 from starlette.testclient import TestClient
 
-from api.main import create_app
+from api.app import create_app
 from db.migrate import migrate
 from db.schema import SOURCES
 from settings import Settings
 from tests.api.conftest import PATIENT
-from tests.api.test_monitoring import REPORT, add
+from tests.api.test_monitoring_gauges import REPORT, add
 from tests.deploy.manifests import K8S
 from tests.deploy.promtool import PROMTOOL, needs_promtool
 from tests.programs import ROOT

@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from api.keyring import changed, make
+from api.auth.api_keys import changed, make
 from db.audit.seals import make_key
 from db.migrate import migrate
 from perf.servers import ROOT, Server, ServerFailed

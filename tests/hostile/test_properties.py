@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.errors import MAX_BYTES, Problem
-from api.schemas import DECODERS
+from api.wire.decode import DECODERS
+from api.wire.problems import MAX_BYTES, Problem
 from db.export import COLUMNS, csv_lines
 from pipeline.audit import audit
 from pipeline.dataset.heart.codings import Coding, encode

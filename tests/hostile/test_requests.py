@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.errors import MAX_BYTES, MEDIA_TYPE
+from api.wire.problems import MAX_BYTES, MEDIA_TYPE
 from db.migrate import migrate
 from db.reader.queries import Reader
 from tests.api.conftest import PATIENT

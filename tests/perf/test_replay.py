@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from api.schemas import DECODERS
+from api.wire.decode import DECODERS
 from perf.replay import bodies
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read

@@ -1,0 +1,243 @@
+"""The application: routes, the plain endpoints, one error shape, start and end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
+
+from api import metrics
+from api.auth import access_log
+from api.auth.authorization import KEY, authenticate
+from api.auth.rate_limit import Pace
+from api.routes.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
+from api.routes.predictions import KEYLESS, router
+from api.server.connection_limits import watch
+from api.server.shutdown import closing, drain_on_sigterm
+from api.service import Service
+from api.wire import openapi
+from api.wire.body import HEADERS, Disconnected
+from api.wire.predict_query import BATCH, PREDICT
+from api.wire.problems import FieldError, Problem, bug, invalid, note
+from api.wire.query_params import SENTENCES
+from db.engine import DatabaseUnavailable
+from db.ids import new_id
+from logs import REQUEST_ID
+from settings import Settings
+
+logger = logging.getLogger("cardiowatch.api")
+
+VERSION = "0.1.0"
+_GARBAGE = 10_000, 20, 100
+"""Hundreds of requests under way are garbage to nobody, and the usual 700 objects had them looked
+through again and again. Cycles are rare here."""
+_ABOUT = (
+    "Estimates the probability of coronary artery disease from thirteen findings. "
+    "A 200 from /predict means that the row is committed to the log. "
+    "Trained on 303 patients of 1988; not a medical device, not for diagnosis."
+)
+
+
+_NOT_FOUND = "There is nothing at this address; see /docs."
+
+_DECIDING = frozenset({
+    b"authorization", b"content-encoding", b"content-type", b"host", b"idempotency-key", b"origin",
+    b"patient-reference", b"sec-fetch-site",
+})  # fmt: skip
+
+
+class Gate:
+    """The ASGI application: lets callers in and sends them the shortest way.
+
+    What predicts goes straight to its endpoint; FastAPI's own middleware would take as long as the
+    prediction.
+    """
+
+    def __init__(self, app: FastAPI, service: Service, endpoints: Sequence[Endpoint]) -> None:
+        self.app = app
+        self.service = service
+        self._endpoints = {endpoint.route: endpoint for endpoint in endpoints}
+        self._ending = False
+        self._pace = Pace(service.key_rate) if service.keys and service.key_rate else None
+
+    def begin_to_end(self) -> None:
+        """From now on ask callers to close their connections."""
+        self._ending = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, _in_one_line(send))
+            return
+        if self._ending:
+            send = closing(send)
+        scope[HEADERS] = headers = dict(scope["headers"])
+        endpoint = self._endpoints.get(scope["path"])
+        try:
+            if len(headers) < len(scope["headers"]):
+                _check_doubled(scope["headers"])
+            key = authenticate(self.service.keys, self._pace, scope, headers, KEYLESS)
+            if endpoint is None:
+                _check_path(scope["path"])
+        except Problem as refusal:
+            self.service.count_refusal("gate", "live", refusal)
+            await refusal.send(send, new_id())
+            return
+        scope[KEY] = key
+        if endpoint is not None and scope["method"] == "POST":
+            await endpoint(scope, receive, send)
+            return
+        REQUEST_ID.set(new_id())
+        if key is not None and key.id:
+            access_log.note(key.id, scope)
+        await self.app(scope, receive, send)
+
+
+def _check_doubled(sent: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse a header that decides and is there twice: others may read the other one."""
+    names = [name for name, _ in sent]
+    twice = sorted({name.decode() for name in _DECIDING if names.count(name) > 1})
+    if twice:
+        raise Problem(400, "header-twice", f"Sent more than once: {', '.join(twice)}.")
+
+
+def _check_path(path: str) -> None:
+    """Refuse a path with control characters, which a proxy and Python's `$` may not see.
+
+    `/metrics%0a` passes a proxy's rule for `/metrics`, and would match our route.
+    """
+    if not path.isprintable():
+        raise Problem(404, "http", _NOT_FOUND)
+
+
+def _in_one_line(send: Send) -> Send:
+    """Shorten the traceback of a failed start to its reason."""
+
+    async def send_brief(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            reason = message.get("message", "").strip().splitlines()[-1:]
+            message = {**message, "message": "".join(reason).partition(": ")[2]}
+        await send(message)
+
+    return send_brief
+
+
+def _refuse(request: Request, problem: Problem) -> Response:
+    request.app.state.service.count_refusal(_route(request), "live", problem)
+    return problem.response()
+
+
+def _route(request: Request) -> str:
+    return getattr(request.scope.get("route"), "path", "other")
+
+
+async def _on_problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101 - Starlette hands over what was registered
+    note(problem, _route(request), REQUEST_ID.get())
+    return _refuse(request, problem)
+
+
+async def _on_invalid(request: Request, found: Exception) -> Response:
+    assert isinstance(found, RequestValidationError)  # noqa: S101
+    errors = []
+    for error in found.errors():
+        name = str(error["loc"][-1])
+        if error["type"] != "extra_forbidden":
+            errors.append(FieldError(name, SENTENCES[name], "query"))
+        else:
+            message = "a query parameter that is not known; see /docs for those that are"
+            errors.append(FieldError("query", message, "unknown_parameter"))
+    return _refuse(request, invalid(errors))
+
+
+async def _on_http(request: Request, found: Exception) -> Response:
+    assert isinstance(found, HTTPException)  # noqa: S101
+    known = {404: _NOT_FOUND,
+             405: "This address takes another method; see /docs."}  # fmt: skip
+    problem = Problem(
+        found.status_code,
+        "http",
+        known.get(found.status_code, "The request was refused."),
+        headers=found.headers or {},
+    )
+    return _refuse(request, problem)
+
+
+async def _on_no_database(request: Request, cause: Exception) -> Response:
+    logger.warning("the log cannot be read: %s", cause)
+    problem = Problem(
+        503,
+        "log-unavailable",
+        "The log cannot be read now; try again.",
+        headers={"Retry-After": "1"},
+    )
+    return _refuse(request, problem)
+
+
+async def _on_disconnect(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
+
+
+async def _on_bug(request: Request, found: Exception) -> Response:
+    metrics.refusals(_route(request), 500).inc()
+    return bug(found, REQUEST_ID.get()).response()
+
+
+def create_app(settings: Settings | None = None) -> Gate:
+    """Return the application.
+
+    Raises
+    ------
+    pipeline.model.ModelError
+        There is no model, or its files were changed.
+    """
+    service = Service(settings or Settings())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.open()
+        drain_on_sigterm(gate.begin_to_end)
+        watching = asyncio.create_task(watch())
+        # Made when it is first asked for, it would keep everybody waiting.
+        openapi.document(app, KEYLESS)
+        gc.collect()
+        gc.set_threshold(*_GARBAGE)
+        gc.freeze()  # what lives as long as the process is not looked through again and again
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await service.close()
+
+    app = FastAPI(
+        title="Cardiowatch", version=VERSION, description=_ABOUT, lifespan=lifespan,
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+    )  # fmt: skip
+    app.state.service = service
+    endpoints = [
+        Endpoint(service, "/predict", score_one, allowed=PREDICT, limit=BODY_MAX),
+        Endpoint(service, "/predict/batch", score_batch, allowed=BATCH, limit=BATCH_BODY_MAX),
+    ]
+    # The gate goes there directly; as routes they answer other methods with 405.
+    app.router.routes += [Route(e.route, e, methods=["POST"]) for e in endpoints]
+    app.include_router(router)
+    assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
+    app.mount("/docs/assets", assets, name="docs-assets")  # a hospital may have no way out
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(DatabaseUnavailable, _on_no_database)
+    app.add_exception_handler(Disconnected, _on_disconnect)
+    app.add_exception_handler(Exception, _on_bug)
+    gate = Gate(app, service, endpoints)
+    return gate

@@ -1,0 +1,1 @@
+"""API keys, roles, rate limit, patient reference, access log."""

@@ -1,0 +1,1 @@
+"""uvicorn's connection and accept loop with limits; knows nothing of patients."""

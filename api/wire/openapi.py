@@ -1,0 +1,163 @@
+"""The OpenAPI document: what FastAPI derives, and the plain endpoints it cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import Response
+
+from api.routes.predict import Answer
+from api.wire.decode import BATCH_MAX
+from api.wire.openapi_schemas import (
+    OUTCOME_ROW,
+    PROBLEM,
+    Json,
+    ok,
+    patient_schema,
+    problems,
+    ref,
+    row_schema,
+)
+from db.schema import SOURCES
+from pipeline.dataset.heart.codings import Coding
+
+
+def _query(name: str, schema: Json, text: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+
+
+_CODING = _query(
+    "coding",
+    {"type": "string", "enum": list(Coding), "default": "labels"},
+    "How categories are written in the body; integer codes are refused without it.",
+)
+_EXPLAIN = _query("explain", {"type": "boolean", "default": False}, "Add interval and reasons.")
+_SOURCE = _query(
+    "source",
+    {"type": "string", "enum": list(SOURCES), "default": "live"},
+    "What the request is; the monitor reads only `live`.",
+)
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": "A retry with the same key and request gets the first answer, for 24 hours.",
+}
+
+_PATIENT = {
+    "name": "Patient-Reference",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[ -~]+$"},
+    "description": "Your own name for the patient, of a whole batch too. Kept only as an HMAC, so "
+    "that the patient's rows can be exported and erased; refused where the log has no key.",
+}
+
+
+def _links(pointer: str) -> Json:
+    """Say what can be asked next with the id of an answer."""
+    return {
+        name: {"operationRef": f"#/paths/~1predictions~1{{id}}{below}/{method}",
+               "parameters": {"id": f"$response.body#{pointer}"}}
+        for name, below, method in (
+            ("row", "", "get"),
+            ("explanation", "~1explanation", "get"),
+            ("outcome", "~1outcome", "put"),
+        )
+    }  # fmt: skip
+
+
+def _operation(summary: str, parameters: list[Json], body: Json, reply: Json, id_at: str) -> Json:
+    statuses = {**ok(reply, "Answered, and the row is committed"),
+                **problems(401, 403, 409, 413, 415, 422, 503)}  # fmt: skip
+    statuses[200]["links"] = _links(id_at)
+    return {
+        "tags": ["predict"],
+        "summary": summary,
+        "parameters": [*parameters, _KEY, _PATIENT],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {str(status): response for status, response in statuses.items()},
+    }
+
+
+def _plain_paths() -> Json:
+    patients = [ref(f"Patient_{coding}") for coding in Coding]
+    examples = {
+        str(coding): {
+            "summary": f"with coding={coding}",
+            "value": patient_schema(coding)["example"],
+        }
+        for coding in Coding
+    }
+    many = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": BATCH_MAX,
+        "items": {"anyOf": patients},
+        "example": [examples["labels"]["value"]],
+    }
+    items = {"type": "object", "required": ["items"],
+             "properties": {"items": {"type": "array", "items": ref("Answer")}}}  # fmt: skip
+    one: Json = {"schema": {"anyOf": patients}, "examples": examples}
+    return {
+        "/predict": {
+            "post": _operation(
+                "Score one patient and log the answer", [_CODING, _EXPLAIN, _SOURCE], one,
+                ref("Answer"), "/id",
+            )
+        },
+        "/predict/batch": {
+            "post": _operation(
+                "Score up to 1,000 patients in one transaction, all or nothing",
+                [_CODING, _SOURCE], {"schema": many}, items, "/items/0/id",
+            )
+        },
+    }  # fmt: skip
+
+
+def _leave_out_null(parameter: Json) -> None:
+    """Take null from what a query parameter can be: it is left out instead."""
+    schema = parameter["schema"]
+    kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
+    for kind in kinds:
+        schema |= kind
+
+
+def response(app: FastAPI, keyless: Set[str]) -> Response:
+    """Return the document as a reply."""
+    return Response(msgspec.json.encode(document(app, keyless)), media_type="application/json")
+
+
+def document(app: FastAPI, keyless: Set[str]) -> Json:
+    """Return the whole OpenAPI document, made once; the `keyless` paths need no key."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        _, replies = msgspec.json.schema_components(
+            [Answer], ref_template="#/components/schemas/{name}"
+        )
+        components = made.setdefault("components", {}).setdefault("schemas", {})
+        components |= replies | {
+            "Problem": PROBLEM,
+            "LoggedPrediction": row_schema(),
+            "Outcome": OUTCOME_ROW,
+        }
+        components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
+        made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        made["paths"] = _plain_paths() | made["paths"]
+        of_connection = {str(status): reply for status, reply in problems(400, 408, 431).items()}
+        for path, calls in made["paths"].items():
+            for call in calls.values():  # {}: where no keys are set, and for the probes
+                call["security"] = [{}] if path in keyless else [{"key": []}, {}]
+                call["responses"] |= of_connection
+                if path not in keyless:
+                    call["responses"] |= {str(status): r for status, r in problems(429).items()}
+                for parameter in call.get("parameters", ()):
+                    _leave_out_null(parameter)
+        app.openapi_schema = made
+    return app.openapi_schema

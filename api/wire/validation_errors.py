@@ -1,0 +1,236 @@
+"""What is wrong with a body, in sentences that name the field, what is allowed and the unit.
+
+Only refused bodies come here, so it is written to be read, not to be fast. No sentence repeats
+what was sent: an error must not become a second copy of a patient.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from api.wire.problems import FieldError, invalid
+from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
+
+_UNREADABLE = FieldError("body", "not valid JSON; send one JSON object in UTF-8", "malformed")
+_MAX_DIGITS = 300
+"""Longer integers are infinite here: a float ends at 309 digits, and checks compare floats."""
+
+
+class _Refused(Exception):
+    """The body as a whole cannot be read."""
+
+    def __init__(self, error: FieldError) -> None:
+        super().__init__(error.reason)
+        self.error = error
+
+
+def _refuse_constant(_: str) -> float:
+    message = "NaN and Infinity are not JSON numbers; send null for a value that is not known"
+    raise _Refused(FieldError("body", message, "not_finite"))
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
+        field = twice if twice in BY_NAME else "body"
+        raise _Refused(FieldError(field, "given more than once; send each key once", "duplicate"))
+    return found
+
+
+_JSON = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    object_pairs_hook=_unique_keys,
+    parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else math.inf,
+)
+
+
+def strict_json(body: bytes) -> Any:
+    """Read JSON strictly: UTF-8, no NaN or Infinity, no duplicate keys, no absurd numbers.
+
+    Raises
+    ------
+    _Refused
+        With the `FieldError` that says what is wrong.
+    """
+    try:
+        return _JSON.decode(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise _Refused(_UNREADABLE) from None
+
+
+def _read_patient(body: bytes) -> Any:
+    """Read as `strict_json` does, faster, where nothing is wrong with the JSON.
+
+    There are at least as many colons as keys were sent; with as many as are left, none was sent
+    twice and nothing is nested.
+    """
+    try:
+        sent = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return strict_json(body)
+    flat = type(sent) is dict and body.count(b":") == len(sent)
+    return sent if flat else strict_json(body)
+
+
+def allowed_values(feature: Feature, coding: Coding) -> str:
+    """Say in words what a feature accepts in a coding."""
+    if feature.kind is Kind.NUMBER:
+        return f"a number from {feature.low:g} to {feature.high:g} {feature.unit}"
+    if coding is Coding.LABELS and feature.kind is Kind.BOOLEAN:
+        return "true or false"
+    table = decoder(feature, coding) or {}
+    if coding is Coding.LABELS and feature.kind is Kind.CATEGORY:
+        return "one of " + ", ".join(f'"{word}"' for word in table)
+    codes = ", ".join(str(code) for code in sorted(table))
+    if feature.kind is Kind.COUNT:
+        return f"a whole number of {feature.unit}: {codes}"
+    return f"one of the {coding} codes {codes}"
+
+
+class _Expected(NamedTuple):
+    """What a feature accepts in a coding."""
+
+    name: str
+    required: bool
+    words: str
+    types: frozenset[type]
+    table: Mapping[Any, float | None]
+    """Its codes; none for a number."""
+    low: float
+    high: float
+
+
+@cache  # a flood of refused requests must not cost more than good ones
+def _expected(coding: Coding) -> tuple[_Expected, ...]:
+    return tuple(_expected_of(feature, coding) for feature in FEATURES)
+
+
+def _expected_of(feature: Feature, coding: Coding) -> _Expected:
+    or_null = "" if feature.required else ", or null when it is not known"
+    words = allowed_values(feature, coding) + or_null
+    in_words = coding is Coding.LABELS
+    types: frozenset[type] = (
+        frozenset([str]) if in_words and feature.kind is Kind.CATEGORY else
+        frozenset([bool]) if in_words and feature.kind is Kind.BOOLEAN else
+        frozenset([int, float])
+    )  # fmt: skip
+    table = decoder(feature, coding) or {}
+    return _Expected(feature.name, feature.required, words, types, table, feature.low, feature.high)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _wrong_number(feature: Feature, value: Any, expected: str) -> FieldError:
+    if not _is_number(value):
+        return FieldError(feature.name, f"not a number; send {expected}", "wrong_type")
+    if value == 0 and feature.zero_is_missing:
+        message = f"0 is not a measurement; send null when it is not known, else {expected}"
+        return FieldError(feature.name, message, "zero")
+    other = feature.other_unit
+    if other is not None and other.low <= value <= other.high:
+        return FieldError(feature.name, f"{other.message}; send {expected}", "unit")
+    return FieldError(feature.name, f"outside the plausible range; send {expected}", "range")
+
+
+def _wrong_code(name: str, value: Any, expected: _Expected) -> FieldError:
+    if _is_number(value) and int not in expected.types:
+        message = (
+            "an integer code means different things in different files; "
+            f"send {expected.words}, or name the coding with ?coding=uci or ?coding=kaggle"
+        )
+        return FieldError(name, message, "no_coding")
+    if type(value) not in expected.types:
+        return FieldError(name, f"of the wrong type; send {expected.words}", "wrong_type")
+    if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
+        message = f"a fraction where a whole number belongs; send {expected.words}"
+        return FieldError(name, message, "fraction")
+    return FieldError(name, f"not a known value; send {expected.words}", "unknown_value")
+
+
+def _wrong(expected: _Expected, value: Any) -> FieldError:
+    """Say what is wrong with a value that is not accepted."""
+    if value is None:
+        return FieldError(expected.name, f"required; send {expected.words}", "missing")
+    if expected.table:
+        return _wrong_code(expected.name, value, expected)
+    return _wrong_number(BY_NAME[expected.name], value, expected.words)
+
+
+def _errors_of(patient: Any, coding: Coding) -> list[FieldError]:
+    if not isinstance(patient, dict):
+        message = f"not a patient; send a JSON object with the keys {', '.join(NAMES)}"
+        return [FieldError("body", message, "malformed")]
+    errors = []
+    if not patient.keys() <= BY_NAME.keys():
+        message = f"has a key that is not known; the keys are {', '.join(NAMES)}"
+        errors.append(FieldError("body", message, "unknown_key"))
+    for expected in _expected(coding):
+        name, required, _, types, table, low, high = expected
+        value = patient.get(name)
+        if value is None:
+            right = not required
+        elif type(value) in types:
+            right = value in table if table else low <= value <= high
+        else:
+            right = False
+        if not right:
+            errors.append(_wrong(expected, value))
+    return errors
+
+
+def refusals_of_patient(body: bytes, coding: Coding) -> list[FieldError]:
+    """List what is wrong with a body that should be one patient; never empty."""
+    try:
+        return _errors_of(_read_patient(body), coding) or [_UNREADABLE]
+    except _Refused as refused:
+        return [refused.error]
+
+
+def refusals_of_batch(body: bytes, coding: Coding, most: int) -> list[FieldError]:
+    """List what is wrong with a body that should be an array of patients; never empty."""
+    try:
+        patients = strict_json(body)
+    except _Refused as refused:
+        return [refused.error]
+    if not isinstance(patients, list):
+        return [FieldError("body", "not an array; send a JSON array of patients", "malformed")]
+    if not 0 < len(patients) <= most:
+        message = f"holds {len(patients)} patients; send 1 to {most:,}"
+        return [FieldError("body", message, "batch_size")]
+    errors = [
+        FieldError(error.field, error.message, error.reason, index)
+        for index, patient in enumerate(patients)
+        for error in _errors_of(patient, coding)
+    ]
+    return errors or [_UNREADABLE]
+
+
+def json_object(body: bytes, allowed: frozenset[str]) -> dict[str, Any]:
+    """Return the small JSON object of a call that takes one.
+
+    Raises
+    ------
+    Problem
+        422 when it is anything else or has a key that is not allowed.
+    """
+    keys = ", ".join(sorted(allowed))
+    try:
+        sent = strict_json(body)
+    except _Refused as refused:
+        raise invalid([refused.error]) from None
+    if not isinstance(sent, dict) or not sent.keys() <= allowed:
+        message = f"send one JSON object with the keys {keys} and no other"
+        raise invalid([FieldError("body", message, "unknown_key")])
+    return sent

@@ -1,0 +1,202 @@
+"""The file of API keys: how keys come and go, what a broken file does, and the program."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.auth.api_keys import Keyring, KeysError, changed, make, read
+from tests.api.conftest import add_key
+from tests.programs import run
+
+
+def wait_until(answer: Callable[[], int], status: int) -> None:
+    deadline = time.monotonic() + 10
+    while answer() != status:
+        assert time.monotonic() < deadline, f"never {status}"
+        time.sleep(0.05)
+
+
+def test_keys_come_and_go_without_a_restart(
+    guarded: Callable[[], TestClient], keys_file: Path
+) -> None:
+    kept = add_key(keys_file, "read")
+    client = guarded()
+
+    late = add_key(keys_file, "read")
+    wait_until(lambda: client.get("/predictions", headers=late).status_code, 200)
+    late_id = read(keys_file)[1].id
+    assert run("-m", "api.keys", "revoke", late_id, keys_file=keys_file).returncode == 0
+    wait_until(lambda: client.get("/predictions", headers=late).status_code, 401)
+
+    assert client.get("/predictions", headers=kept).status_code == 200
+
+
+def test_a_key_that_is_revoked_through_a_link_is_revoked_in_the_file(
+    tmp_path: Path, keys_file: Path
+) -> None:
+    add_key(keys_file, "read")
+    link = tmp_path / "elsewhere" / "keys.json"
+    link.parent.mkdir()
+    link.symlink_to(keys_file)
+
+    assert run("-m", "api.keys", "--file", str(link), "revoke", read(keys_file)[0].id).stdout
+    assert read(keys_file) == []
+    assert link.is_symlink()
+
+
+def test_a_file_that_breaks_lets_nobody_in_until_it_is_mended(
+    guarded: Callable[[], TestClient], keys_file: Path
+) -> None:
+    key = add_key(keys_file, "read")
+    client, whole = guarded(), keys_file.read_bytes()
+
+    keys_file.write_bytes(whole[:-20])
+    wait_until(lambda: client.get("/predictions", headers=key).status_code, 503)
+    assert client.get("/readyz").status_code == 503
+    keys_file.write_bytes(whole)
+
+    wait_until(lambda: client.get("/predictions", headers=key).status_code, 200)
+
+
+def look_again(keyring: Keyring) -> None:
+    """Ask as if a second had passed."""
+    keyring._next_look = 0.0
+    keyring.check()
+
+
+def test_a_file_that_could_not_be_read_for_a_while_is_read_again_though_it_did_not_change(
+    keys_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = add_key(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
+    keyring = Keyring(keys_file)
+    keys_file.touch()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "denied")))
+        with pytest.raises(KeysError):
+            look_again(keyring)
+        with pytest.raises(KeysError):
+            keyring.find(text)
+    look_again(keyring)
+
+    assert keyring.find(text) is not None
+
+
+def test_a_change_of_mode_alone_is_noticed(
+    keys_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_key(keys_file, "read")
+    keyring = Keyring(keys_file)
+
+    keys_file.chmod(0o000)
+    # Root may read it all the same.
+    monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "denied")))
+    with pytest.raises(KeysError):
+        look_again(keyring)
+
+
+STRANGE = {
+    "nested": "[" * 200_000,
+    "a list for an id": json.dumps({"keys": [{
+        "id": ["x"], "name": "", "roles": ["read"], "sha256": "0" * 64, "created_at": ""}]}),
+    "a number for a name": json.dumps({"keys": [{
+        "id": "a", "name": 1, "roles": ["read"], "sha256": "0" * 64, "created_at": ""}]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_a_file_that_becomes_strange_lets_nobody_in(keys_file: Path, kind: str) -> None:
+    text = add_key(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
+    keyring = Keyring(keys_file)
+
+    keys_file.write_text(STRANGE[kind])
+    with pytest.raises(KeysError, match=r"python -m api\.keys"):
+        look_again(keyring)
+    with pytest.raises(KeysError):
+        keyring.find(text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"keys": [{}]}', '{"keys": 1}',
+     '{"keys": [{"id": "a", "name": "", "roles": ["root"], "sha256": "00", "created_at": ""}]}'],
+)  # fmt: skip
+def test_a_file_that_is_none_of_keys_is_refused_at_the_start(
+    keys_file: Path, model_dir: Path, content: str
+) -> None:
+    keys_file.write_text(content)
+
+    with pytest.raises(KeysError, match=r"python -m api\.keys"):
+        Keyring(keys_file)
+
+
+def test_a_file_that_an_editor_saved_with_its_mark_is_read_and_a_wrong_key_is_named(
+    keys_file: Path,
+) -> None:
+    add_key(keys_file, "read")
+    add_key(keys_file, "admin")
+    text = keys_file.read_text()
+    keys_file.write_text("\ufeff" + text)
+    assert len(read(keys_file)) == 2
+
+    keys_file.write_text(text.replace('"admin"', '"boss"'))
+    with pytest.raises(KeysError, match="key 2"):
+        read(keys_file)
+
+
+def test_the_service_does_not_start_without_its_keys(model_dir: Path, keys_file: Path) -> None:
+    ended = run("-m", "api", model_dir=model_dir, keys_file=keys_file)
+
+    assert ended.returncode == 1
+    assert "python -m api.keys create" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_program_prints_a_key_once_and_lists_without_it(keys_file: Path) -> None:
+    made = run(
+        "-m", "api.keys", "create", "--name", "ward 3", "--roles", "predict,read",
+        keys_file=keys_file,
+    )  # fmt: skip
+    key = made.stdout.strip()
+    listed = run("-m", "api.keys", "list", keys_file=keys_file).stdout
+
+    found = Keyring(keys_file).find(key.encode())
+    assert found is not None
+    assert found.roles == ("predict", "read")
+    assert found.id in listed
+    assert "ward 3" in listed
+    assert key not in listed + made.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["revoke", "12345678"], "no such key"),
+        (["create", "--name", "a", "--roles", "root"], "predict, read, outcome, admin"),
+        (["create", "--name", "a\nb", "--roles", "read"], "printable"),
+    ],
+)
+def test_what_the_program_cannot_do_it_says(
+    keys_file: Path, arguments: list[str], says: str
+) -> None:
+    add_key(keys_file, "read")
+    ended = run("-m", "api.keys", *arguments, keys_file=keys_file)
+
+    assert ended.returncode != 0
+    assert says in ended.stderr
+
+
+def test_a_name_that_was_written_by_hand_forges_no_line_of_the_list(keys_file: Path) -> None:
+    with changed(keys_file) as keys:
+        keys.append(make("wärd\n\x1b[2K12345678  admin", ("read",))[0])
+    listed = run("-m", "api.keys", "list", keys_file=keys_file).stdout
+
+    assert len(listed.splitlines()) == 1
+    assert r"\n\x1b[2K12345678" in listed

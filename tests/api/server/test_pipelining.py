@@ -1,0 +1,191 @@
+"""Requests that are sent in a row on one connection, before the answers to those before."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from unittest.mock import Mock
+
+from starlette.types import Send
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from api.server import connection as server_connection
+from api.server.connection import Connection
+from api.server.request_cycle import reply
+from tests.api.conftest import PATIENT
+from tests.api.server.test_connection import HEAD, READ, READY, connect
+
+
+class Wire:
+    """In a transport's place: says whether more would be read now, and what came back."""
+
+    def __init__(self) -> None:
+        self.reads = True
+        self.closed = False
+        self.written = b""
+
+    def connect(self, app: object, loop: asyncio.AbstractEventLoop) -> Connection:
+        config = Config(app)  # type: ignore[arg-type]
+        config.load()
+        connection = Connection(config, ServerState(), {}, loop)
+        connection.connection_made(
+            Mock(
+                is_closing=lambda: self.closed,
+                close=lambda: setattr(self, "closed", True),
+                pause_reading=lambda: setattr(self, "reads", False),
+                resume_reading=lambda: setattr(self, "reads", True),
+                write=lambda data: setattr(self, "written", self.written + data),
+                get_extra_info=lambda _: None,
+            )
+        )
+        return connection
+
+
+def test_requests_sent_in_a_row_are_answered_in_a_row_before_a_broken_one_ends_it(
+    port: int,
+) -> None:
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(READ + READ + b"nonsense\r\n\r\n")
+        received = b""
+        while piece := caller.recv(65536):
+            received += piece
+
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+    assert b"HTTP/1.1 400" not in received
+
+
+def test_many_requests_in_a_row_are_no_head_that_is_too_large(port: int) -> None:
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(READ * 600 + READ[:20])  # 25 KB, and the start of one more
+        caller.sendall(READ[20:])
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 601:
+            piece = caller.recv(65536)
+            assert piece
+            received += piece
+
+
+def test_of_requests_sent_in_a_row_only_one_is_parsed_ahead() -> None:
+    ahead = []
+
+    async def app(_scope: object, _receive: object, send: Send) -> None:
+        ahead.append(len(connection.pipeline))
+        await reply(send, 200, b"text/plain", b"")
+
+    async def ask() -> list[int]:
+        for _ in range(3):
+            connection.data_received(READ * 1_000)
+        while len(ahead) < 3_000:
+            await asyncio.sleep(0)
+        return ahead
+
+    with asyncio.Runner() as runner:
+        connection = Wire().connect(app, runner.get_loop())
+
+        assert max(runner.run(ask())) == 1
+
+
+def test_a_body_behind_another_request_is_read(port: int) -> None:
+    body = json.dumps([PATIENT]).encode() + b" " * 5_000
+    batch = HEAD.replace(b"/predict", b"/predict/batch")
+    with contextlib.closing(connect(port)) as caller:
+        caller.sendall(READ + batch + b"Content-Length: %d\r\n\r\n" % len(body) + body + READ)
+        received = b""
+        while received.count(b"HTTP/1.1 ") < 3:
+            piece = caller.recv(65536)
+            assert piece
+            received += piece
+
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+
+
+async def answers(_scope: object, _receive: object, send: Send) -> None:
+    await asyncio.sleep(0)
+    await reply(send, 200, b"text/plain", b"")
+
+
+async def nothing(_scope: object, _receive: object, _send: Send) -> None:
+    await asyncio.sleep(0)
+
+
+def test_nothing_more_is_read_while_earlier_requests_wait_unparsed() -> None:
+    wire = Wire()
+
+    async def flood() -> int:
+        connection = wire.connect(answers, asyncio.get_running_loop())
+        most = 0
+        for _ in range(200):
+            if wire.reads:
+                connection.data_received(READ * 1_000)
+            most = max(most, len(connection._rest))
+            await asyncio.sleep(0)
+        return most
+
+    assert asyncio.run(flood()) < 1_000 * len(READ)
+
+
+def test_all_connections_together_keep_few_bytes_that_wait() -> None:
+    async def flood() -> tuple[int, int]:
+        before = server_connection._kept
+        wires = [Wire() for _ in range(100)]
+        loop = asyncio.get_running_loop()
+        opened = [wire.connect(nothing, loop) for wire in wires]
+        for connection in opened:
+            connection.data_received(READ * 6_000)
+        kept = sum(len(connection._rest) for connection in opened)
+        for connection in opened:
+            connection.connection_lost(None)
+        return kept, server_connection._kept - before
+
+    kept, left = asyncio.run(flood())
+    assert 4_000_000 < kept <= 8 * 1024 * 1024
+    assert left == 0
+
+
+def test_small_requests_in_a_row_are_all_answered_and_few_are_parsed_ahead() -> None:
+    wire = Wire()
+
+    async def flood() -> int:
+        connection = wire.connect(answers, asyncio.get_running_loop())
+        connection.data_received(b"GET /readyz HTTP/1.1\r\n\r\n" * 160)
+        ahead = len(connection.pipeline)
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        return ahead
+
+    assert asyncio.run(flood()) <= 16
+    assert wire.written.count(b"200 OK") == 160
+    assert not wire.closed
+
+
+def test_of_small_requests_behind_a_body_few_are_parsed_and_then_the_connection_is_closed() -> None:
+    wire = Wire()
+    before = READY[:-2] + b"Content-Length: 5000\r\n\r\n" + b" " * 5000
+
+    async def flood() -> int:
+        connection = wire.connect(answers, asyncio.get_running_loop())
+        connection.data_received(before + b"GET /readyz HTTP/1.1\r\n\r\n" * 160)
+        ahead = len(connection.pipeline)
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        return ahead
+
+    assert asyncio.run(flood()) == 16
+    assert wire.written.count(b"200 OK") == 17
+    assert wire.written.count(b"connection: close") == 1
+
+
+def test_a_body_that_nobody_read_is_not_kept_with_the_connection() -> None:
+    wire = Wire()
+
+    async def send() -> bytearray:
+        connection = wire.connect(answers, asyncio.get_running_loop())
+        connection.data_received(READY[:-2] + b"Content-Length: 200000\r\n\r\n" + b" " * 200_000)
+        while b"200 OK" not in wire.written:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return connection.cycle.body
+
+    assert asyncio.run(send()) == b""
