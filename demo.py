@@ -22,7 +22,7 @@ from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.writer import LogTaken, LogUnavailable
-from perf.history import DAYS, SOURCE, write
+from perf.load.synthetic_history import DAYS, SOURCE, write
 from pipeline.dataset.heart.csv_reader import DataError
 from pipeline.model import ModelError, load
 from pipeline.monitor import NothingToWatch, monitor

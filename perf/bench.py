@@ -27,11 +27,10 @@ from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.results import add_load_test
-from perf.bodies import write_bodies
-from perf.client import PATH
 from perf.formats.wrk import LoadTest, UnreadableOutput, parse
-from perf.machine import environment
-from perf.report import (
+from perf.load.environment import environment
+from perf.load.http_client import PATH
+from perf.load.report import (
     Run,
     Scenario,
     closed_loop_table,
@@ -39,7 +38,8 @@ from perf.report import (
     open_loop_table,
     summarise,
 )
-from perf.servers import (
+from perf.load.request_bodies import write_bodies
+from perf.load.server_process import (
     ROOT,
     Server,
     ServerFailed,
@@ -109,8 +109,8 @@ def _uvicorn(module: str) -> tuple[str, ...]:
 
 _OTHERS: Mapping[str, tuple[str, ...]] = {
     ECHO: _uvicorn("echo"),
-    "study project's style": _uvicorn("study"),
-    "textbook": _uvicorn("textbook"),
+    "study project's style": _uvicorn("fastapi_array"),
+    "textbook": _uvicorn("fastapi_dataframe"),
 }
 
 
@@ -165,8 +165,9 @@ def wrk(asked: Asked, scenario: Scenario) -> LoadTest:
     """Run wrk once."""
     command = [
         "wrk", f"-t{scenario.threads}", f"-c{scenario.connections}", f"-d{scenario.seconds:g}s",
-        f"--timeout={scenario.timeout_s}s", "--script", str(ROOT / "perf" / "predict.lua"),
-        f"http://127.0.0.1:{asked.server.port}{asked.path}", "--", str(asked.bodies),
+        f"--timeout={scenario.timeout_s}s", "--script", str(ROOT / "perf" / "formats" /
+        "predict.lua"), f"http://127.0.0.1:{asked.server.port}{asked.path}", "--",
+        str(asked.bodies),
     ]  # fmt: skip
     with pinned(cores()[1]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

@@ -25,10 +25,10 @@ import uvloop
 
 from db.audit.seals import make_key
 from db.migrate import migrate
-from perf.client import PATH, Connection, as_requests, connect
-from perf.postgres import Cluster, PostgresMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.load.http_client import PATH, Connection, as_requests, connect
+from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
 from perf.replay import bodies
-from perf.servers import ROOT, Server, ServerFailed, cores, pinned
 from settings import load_settings
 
 SINGLE = "POST /predict, good"

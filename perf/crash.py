@@ -28,9 +28,9 @@ from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.verify import report, verify
-from perf.bodies import write_bodies
-from perf.client import Connection, as_requests, connect
-from perf.servers import ROOT, Server, ServerFailed, refuse_others_rows
+from perf.load.http_client import Connection, as_requests, connect
+from perf.load.request_bodies import write_bodies
+from perf.load.server_process import ROOT, Server, ServerFailed, refuse_others_rows
 from settings import SettingsError, load_settings
 
 _SHORTEST_S, _LONGEST_S = 0.3, 1.0

@@ -29,8 +29,8 @@ from db.retention.drop_partitions import drop_days
 from db.rollups.rollup_worker import COUNT_S, in_own_transactions
 from db.verify import verify
 from db.writer.writer import Log, LogUnavailable
+from perf.chaos.postgres_cluster import Cluster, PostgresMissing
 from perf.log_size import RATE, append_latencies, questions, roll_up, write
-from perf.postgres import Cluster, PostgresMissing
 
 _DAYS_A_TURN = 5
 _ASKED = 5

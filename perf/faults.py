@@ -24,10 +24,10 @@ import uvloop
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.breakages import ON_POSTGRESQL, ON_SQLITE, Breakable, Fault, NotPossible
-from perf.postgres import PostgresMissing
-from perf.servers import ROOT, Server, ServerFailed, allow_connections
-from perf.steady import Steady, number_of, numbers
+from perf.chaos.fault_injection import ON_POSTGRESQL, ON_SQLITE, Breakable, Fault, NotPossible
+from perf.chaos.postgres_cluster import PostgresMissing
+from perf.load.open_loop_client import Steady, number_of, numbers
+from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
 from settings import SettingsError, load_settings
 
 RATE = 300

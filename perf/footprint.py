@@ -19,11 +19,11 @@ import uvloop
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from perf.bodies import write_bodies
-from perf.client import as_requests
+from perf.chaos.postgres_cluster import Cluster, PostgresMissing
 from perf.costs import Asking, Kind
-from perf.postgres import Cluster, PostgresMissing
-from perf.servers import Server, ServerFailed, cores, pinned
+from perf.load.http_client import as_requests
+from perf.load.request_bodies import write_bodies
+from perf.load.server_process import Server, ServerFailed, cores, pinned
 from settings import SettingsError, load_settings
 
 _CONNECTIONS = (1, 16, 64, 256)

@@ -26,10 +26,10 @@ import uvloop
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from perf.bodies import write_bodies
-from perf.client import Connection, as_requests, connect
-from perf.postgres import Cluster, PostgresMissing
-from perf.servers import ROOT, Server, ServerFailed
+from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.load.http_client import Connection, as_requests, connect
+from perf.load.request_bodies import write_bodies
+from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
 
 MOST_MB = 120.0

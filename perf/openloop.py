@@ -20,7 +20,7 @@ from time import perf_counter
 import numpy as np
 import uvloop
 
-from perf.client import Connection, as_requests, connect
+from perf.load.http_client import Connection, as_requests, connect
 from pipeline.load_tests.benchmark import OpenLoop
 
 _GRACE_S = 5.0
@@ -118,7 +118,9 @@ def _parse() -> argparse.Namespace:
 def _lines(file: Path | None) -> list[bytes]:
     if file is not None:
         return file.read_bytes().splitlines()
-    from perf.bodies import write_bodies  # brings pandas, which the bench has loaded already
+    from perf.load.request_bodies import (
+        write_bodies,  # brings pandas, which the bench has loaded already
+    )
 
     with tempfile.TemporaryDirectory() as folder:
         return write_bodies(Path(folder) / "bodies.jsonl")

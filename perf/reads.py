@@ -28,9 +28,9 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.writer import LogTaken, LogUnavailable
 from perf.bench import BenchFailed, open_loop
-from perf.bodies import write_bodies
+from perf.load.request_bodies import write_bodies
+from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
 from perf.log_size import VERSION, questions, roll_up, write
-from perf.servers import ROOT, Server, ServerFailed, cores, pinned
 from pipeline.load_tests.benchmark import OpenLoop
 from settings import load_settings
 

@@ -1,9 +1,9 @@
 """Send synthetic patients through the service and keep what was asked, answered and how fast.
 
 `python -m perf.replay --patients 100` draws patients from a smoothed bootstrap of the Cleveland
-data, posts each to /predict with the source `synthetic`, and writes requests, replies and
-latencies as JSONL and CSV. `python -m perf.replay --history` writes sixty past days, with outcomes
-and three things that go wrong, straight into the log (`perf.history`); `make demo` shows them.
+data, posts each to /predict with the source `synthetic`, and writes requests, replies and latencies
+as JSONL and CSV. `python -m perf.replay --history` writes sixty past days, with outcomes and three
+things that go wrong, straight into the log (`perf.load.synthetic_history`); `make demo` shows them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
 from db.writer.writer import LogTaken, LogUnavailable
-from perf import history
+from perf.load import synthetic_history
 from pipeline.dataset.heart.codings import Coding, encode
 from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
 from pipeline.dataset.synthetic import smoothed_bootstrap
@@ -110,18 +110,18 @@ def _write_history(seed: int) -> int:
     try:
         settings = load_settings()
         with closing(Reader(settings.database_url)) as reader:
-            if reader.sources()[history.SOURCE]:
+            if reader.sources()[synthetic_history.SOURCE]:
                 print("The log has replayed patients already.", file=sys.stderr)
                 return 1
         model, now = load(settings.model_dir), datetime.now(UTC)
-        number = asyncio.run(history.write(settings.database_url, model, now, seed))
+        number = asyncio.run(synthetic_history.write(settings.database_url, model, now, seed))
     except (
         DatabaseUnavailable, LogTaken, LogUnavailable, ModelError, SettingsError, DataError
     ) as error:  # fmt: skip
         print(f"The history could not be written: {error}", file=sys.stderr)
         return 1
-    print(f"{number:,} patients of {history.DAYS} days and today are in the log")
-    for change in history.story(now, model.version)["changes"]:
+    print(f"{number:,} patients of {synthetic_history.DAYS} days and today are in the log")
+    for change in synthetic_history.story(now, model.version)["changes"]:
         print(f"{change['since'][:10]} to {change['until'][:10]}  {change['title']}")
     return 0
 

@@ -30,11 +30,11 @@ import yaml
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.bodies import write_bodies
-from perf.client import Connection, as_requests, connect
-from perf.postgres import Cluster, PostgresMissing
-from perf.proxy import Proxy, ProxyMissing
-from perf.servers import ROOT, Server, ServerFailed
+from perf.chaos.load_balancer import Proxy, ProxyMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.load.http_client import Connection, as_requests, connect
+from perf.load.request_bodies import write_bodies
+from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"

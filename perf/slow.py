@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from perf.servers import ROOT, Server, ServerFailed, cores, pinned
+from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
 from settings import SettingsError, load_settings
 
 MOST_MB, MOST_HEALTH_MS, MOST_OPEN_S, MOST_SLOWER = 20.0, 200.0, 15.0, 2.0

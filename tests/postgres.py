@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.postgres import Cluster, PostgresMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresMissing
 
 
 @contextmanager

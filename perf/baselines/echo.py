@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from perf.baselines.patient import Patient
+from perf.baselines.schemas import Patient
 
 app = FastAPI()
 

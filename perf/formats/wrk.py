@@ -1,4 +1,4 @@
-"""What wrk measured: from the line that perf/predict.lua prints to numbers with names.
+"""What wrk measured: from the line that perf/formats/predict.lua prints to numbers with names.
 
 wrk is closed-loop: each connection waits for its answer before it asks again, so a service that
 stalls is asked less, and the requests that would have come meanwhile are in no percentile.
@@ -20,7 +20,7 @@ _MARK = "RESULT "
 
 
 class UnreadableOutput(ValueError):
-    """The text holds no result of perf/predict.lua."""
+    """The text holds no result of perf/formats/predict.lua."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class LoadTest(Measured):
 
 
 def parse(output: str) -> LoadTest:
-    """Read what wrk printed when it ran with perf/predict.lua.
+    """Read what wrk printed when it ran with perf/formats/predict.lua.
 
     Raises
     ------

@@ -8,7 +8,7 @@ import bentoml
 import numpy as np
 import pandas as pd
 
-from perf.baselines.fitted import array_model, pipeline
+from perf.baselines.models import array_model, pipeline
 
 
 @bentoml.service(workers=1, http={"host": "127.0.0.1"}, logging={"access": {"enabled": False}})

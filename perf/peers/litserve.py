@@ -9,7 +9,7 @@ import litserve
 import numpy as np
 import pandas as pd
 
-from perf.baselines.fitted import array_model, pipeline
+from perf.baselines.models import array_model, pipeline
 
 
 class OnFrame(litserve.LitAPI):  # type: ignore[misc]

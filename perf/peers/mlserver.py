@@ -17,7 +17,7 @@ from mlserver import MLServer, ModelSettings, Settings
 from mlserver.settings import ModelParameters
 from mlserver_sklearn import SKLearnModel
 
-from perf.baselines.fitted import array_model, pipeline
+from perf.baselines.models import array_model, pipeline
 
 
 def _free_port() -> int:

@@ -13,8 +13,8 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from perf.baselines.fitted import as_codes
-from perf.servers import ROOT, Server, ServerFailed
+from perf.baselines.models import as_codes
+from perf.load.server_process import ROOT, Server, ServerFailed
 
 Json = dict[str, Any]
 _ENVIRONMENTS = ROOT / "var" / "peers"

@@ -99,7 +99,7 @@ class Benchmark:
     Attributes
     ----------
     environment
-        Machine, load, disk, commit and time, as `perf.machine.environment` describes them.
+        Machine, load, disk, commit and time, as `perf.load.environment.environment` describes them.
     start_s
         Service -> seconds from its start to its first answer.
     open_loop

@@ -18,7 +18,7 @@ from db.ids import new_id
 from db.migrate import MIGRATIONS, migrate
 from db.reader.queries import Reader
 from db.schema import REVISION, metadata, unrolled
-from perf.postgres import Cluster
+from perf.chaos.postgres_cluster import Cluster
 from tests.db.rows import row, store_as_before
 
 LINES = [

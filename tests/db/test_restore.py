@@ -21,7 +21,7 @@ from db.engine import check_file, connect, session
 from db.ids import new_id
 from db.schema import predictions
 from db.verify import verify
-from perf.postgres import Cluster
+from perf.chaos.postgres_cluster import Cluster
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, environment
 

@@ -23,7 +23,7 @@ from typing import Any
 from api.auth.api_keys import changed, make
 from db.audit.seals import make_key
 from db.migrate import migrate
-from perf.servers import ROOT, Server, ServerFailed
+from perf.load.server_process import ROOT, Server, ServerFailed
 from pipeline.dataset.heart.codings import Coding
 from settings import load_settings
 

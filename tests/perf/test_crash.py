@@ -12,9 +12,9 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.schema import PREDICTION_COLUMNS
 from db.writer.writer import Log
-from perf.bodies import write_bodies
-from perf.client import as_requests
 from perf.crash import Tally, crash, failed
+from perf.load.http_client import as_requests
+from perf.load.request_bodies import write_bodies
 from tests.programs import run
 
 

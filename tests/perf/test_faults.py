@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from perf.breakages import Breakable, Fault
+from perf.chaos.fault_injection import Breakable, Fault
+from perf.chaos.network_faults import Proxy
 from perf.faults import Result, strike, table
-from perf.network import Proxy
-from perf.steady import Steady, _said, body, number_of
+from perf.load.open_loop_client import Steady, _said, body, number_of
 from tests.programs import run
 
 KEPT = Result(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from fastapi import FastAPI
 
-from perf.baselines.fitted import array_model, as_codes
-from perf.baselines.patient import Patient, Risk
+from perf.baselines.models import array_model, as_codes
+from perf.baselines.schemas import Patient, Risk
 
 app = FastAPI()
 model = array_model()

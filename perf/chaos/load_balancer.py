@@ -14,7 +14,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-from perf.servers import ServerFailed, free_port
+from perf.load.server_process import ServerFailed, free_port
 
 _CONFIG = """
 global

@@ -1,5 +1,5 @@
 -- Posts the bodies of a file, one JSON object per line, in turn; each thread begins elsewhere.
---   wrk -t4 -c32 -d15s -s perf/predict.lua http://127.0.0.1:8000/predict -- bodies.jsonl
+--   wrk -t4 -c32 -d15s -s perf/formats/predict.lua http://127.0.0.1:8000/predict -- bodies.jsonl
 -- At the end it prints one line for programs, which perf/formats/wrk.py reads.
 
 local threads = {}

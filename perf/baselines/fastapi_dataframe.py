@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from fastapi import FastAPI
 
-from perf.baselines.fitted import pipeline
-from perf.baselines.patient import Patient, Risk
+from perf.baselines.models import pipeline
+from perf.baselines.schemas import Patient, Risk
 
 app = FastAPI()
 model = pipeline()

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from perf.servers import Server
+from perf.load.server_process import Server
 
 WITH_A_CHILD_IN_A_SESSION_OF_ITS_OWN = """
 import http.server, subprocess, sys

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from db.reader.queries import Reader
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _PROC = Path("/proc")
 _START_S = 180.0
 """Longest wait for an answer; importing scikit-learn alone takes seconds on a busy machine."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from perf.client import Connection, as_requests, connect
+from perf.load.http_client import Connection, as_requests, connect
 
 CONNECTIONS = 1000
 """More than can wait at once: 500 requests a second that wait 2 s each."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.engine import connect, transaction
-from perf.network import Namespaces, Proxy
-from perf.postgres import Cluster
+from perf.chaos.network_faults import Namespaces, Proxy
+from perf.chaos.postgres_cluster import Cluster
 
 
 class NotPossible(Exception):

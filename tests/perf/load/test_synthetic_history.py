@@ -9,7 +9,7 @@ import pytest
 
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.history import CHANGES, DAYS, Day, days, story, write
+from perf.load.synthetic_history import CHANGES, DAYS, Day, days, story, write
 from pipeline.model import load
 from pipeline.schema import FEATURES, NAMES, Kind
 from tests.programs import run

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
-from perf.client import Connection, as_requests
+from perf.load.http_client import Connection, as_requests
 from perf.openloop import Pacer
 from pipeline.load_tests.benchmark import OpenLoop
 

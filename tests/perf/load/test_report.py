@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perf.formats.wrk import LoadTest
-from perf.report import Run, Scenario, closed_loop_table, open_loop_table, summarise
+from perf.load.report import Run, Scenario, closed_loop_table, open_loop_table, summarise
 from pipeline.load_tests.benchmark import ECHO, OpenLoop
 
 SCENARIO = Scenario(200, 8, 10)

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from perf.servers import ROOT
+from perf.load.server_process import ROOT
 
 _PACKAGES = ("fastapi", "uvicorn", "uvloop", "pydantic", "msgspec", "sqlalchemy", "scikit-learn")
 

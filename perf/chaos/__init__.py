@@ -1,0 +1,1 @@
+"""Faults to inject: a broken database, a broken network, a load balancer."""

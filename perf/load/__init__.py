@@ -1,0 +1,1 @@
+"""Clients, servers and requests for load tests."""
