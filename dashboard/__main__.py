@@ -12,8 +12,8 @@ from streamlit import config
 from streamlit import logger as streamlit_logger
 
 import logs
-from dashboard import people
 from dashboard.app import create_app
+from dashboard.auth import roles
 from settings import Settings, SettingsError, is_loopback, load_settings
 
 _MESSAGE_MAX = 256 * 1024
@@ -42,7 +42,7 @@ def _cookie_secret(path: Path) -> str:
         raise SettingsError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError("is not text: openssl rand -hex 32 makes a secret") from None
-    if len(secret) < people.SECRET_MIN:
+    if len(secret) < roles.SECRET_MIN:
         raise SettingsError("is empty or short: openssl rand -hex 32 makes a secret")
     return secret
 
@@ -87,9 +87,9 @@ def main() -> int:
     if refusal is not None:
         return _say(refusal)
     try:
-        known = None if settings.login_file is None else people.read(settings.login_file)
+        known = None if settings.login_file is None else roles.read(settings.login_file)
         _tell_streamlit(settings)
-    except people.LoginError as error:
+    except roles.LoginError as error:
         return _say(f"CARDIOWATCH_LOGIN_FILE: {error}")
     except SettingsError as error:
         return _say(f"CARDIOWATCH_COOKIE_SECRET_FILE {error}")

@@ -21,22 +21,34 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.people import People
-from dashboard.request_filter import RequestFilter, has_logged_in
-from dashboard.texts import general
-from dashboard.way_back import WayBack
+from dashboard.auth.login_redirect import WayBack
+from dashboard.auth.request_filter import RequestFilter, has_logged_in
+from dashboard.auth.roles import People
+from dashboard.shared import texts as shared_texts
 
-SCRIPT = Path(__file__).with_name("streamlit_app.py")
+SCRIPT = Path(__file__).parent / "pages" / "streamlit_app.py"
 
 _IMPORTED_BY_PAGES = (
-    "httpx", "pandas", "plotly.graph_objects", "pyarrow",
-    "dashboard.card.panels", "dashboard.load_tests.panels", "dashboard.client",
-    "dashboard.drift.classifier",
-    "dashboard.drift.panels", "dashboard.form", "dashboard.fairness.panels", "dashboard.logbook",
-    "dashboard.explanations.panels", "dashboard.panels", "dashboard.poisoning.gate",
-    "dashboard.poisoning.panels",
-    "db.export", "db.reader.queries", "settings",
-)  # fmt: skip
+    "httpx",
+    "pandas",
+    "plotly.graph_objects",
+    "pyarrow",
+    "dashboard.pages.drift.classifier",
+    "dashboard.pages.drift.panels",
+    "dashboard.pages.explanations.panels",
+    "dashboard.pages.fairness.panels",
+    "dashboard.pages.load_tests.panels",
+    "dashboard.pages.model_card.panels",
+    "dashboard.pages.overview.panels",
+    "dashboard.pages.patient.form",
+    "dashboard.pages.poisoning.gate",
+    "dashboard.pages.poisoning.panels",
+    "dashboard.pages.predictions.panels",
+    "dashboard.shared.api_client",
+    "db.export",
+    "db.reader.queries",
+    "settings",
+)
 
 
 def _inline_scripts() -> str:
@@ -141,7 +153,7 @@ def _is_no_refused_session(record: logging.LogRecord) -> bool:
 
 def show_error(_: Exception) -> bool:
     """Show the calm screen for an error that no page expected."""
-    st.error(general.UNEXPECTED, title=general.UNEXPECTED_TITLE)
+    st.error(shared_texts.UNEXPECTED, title=shared_texts.UNEXPECTED_TITLE)
     return True
 
 

@@ -15,7 +15,7 @@ TITLES: Mapping[str, str] = {
     "load_tests": "Load tests",
     "model_card": "Model card",
 }
-"""By the names of the scripts in `app_pages`."""
+"""By the names of the folders in `pages`."""
 
 ADDRESSES: Mapping[str, str] = {name: name for name in TITLES} | {
     "overview": "",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from dashboard.texts import overview
+from dashboard.pages.overview import texts as overview_texts
 from db.writer.results import Pass, add_pass
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.drift import compare
@@ -45,7 +45,7 @@ def test_an_alarm_is_followed_from_the_overview_to_its_requests(page: Page, hous
     verdict = alarm(house)
     page.goto(house.dashboard.url)
     expect(page.get_by_text(verdict)).to_be_visible()
-    page.get_by_role("link", name=overview.LOOK_CLOSER).click()
+    page.get_by_role("link", name=overview_texts.LOOK_CLOSER).click()
     expect(page).to_have_title("Drift · Cardiowatch")
     expect(page.get_by_role("heading", name="Day by day")).to_be_visible()
     settled(page)

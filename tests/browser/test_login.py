@@ -14,7 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dashboard.people import ROLES
+from dashboard.auth.roles import ROLES
 from tests.browser.conftest import House, Program, new_context, settled
 from tests.programs import ROOT, free_port
 

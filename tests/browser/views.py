@@ -26,7 +26,7 @@ PAGES = ("", "patient", "predictions", "explanations", "fairness", "drift", "poi
          "load-tests")  # fmt: skip
 VIEWS = 3
 FORGOTTEN_S = 6.0
-"""Longer than what was read from the log is shown again (`dashboard.load`)."""
+"""Longer than what was read from the log is shown again (`dashboard.shared.data_access`)."""
 
 
 class Wire:

@@ -16,8 +16,9 @@ import uvicorn
 from streamlit.testing.v1 import AppTest
 
 from api.app import create_app
-from dashboard import load, login
-from dashboard.people import ROLES, People
+from dashboard.auth import login
+from dashboard.auth.roles import ROLES, People
+from dashboard.shared import data_access
 from db.ids import new_id
 from db.migrate import migrate
 from pipeline.model import load as load_model
@@ -25,7 +26,7 @@ from settings import Settings
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, free_port
 
-SCRIPT = str(ROOT / "dashboard" / "streamlit_app.py")
+SCRIPT = str(ROOT / "dashboard" / "pages" / "streamlit_app.py")
 
 
 @pytest.fixture
@@ -86,8 +87,8 @@ def pages(log_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
 
 
 def _forget() -> None:
-    load.client().close()
-    load.reader().close()
+    data_access.client().close()
+    data_access.reader().close()
     st.cache_data.clear()
     st.cache_resource.clear()
 
@@ -124,7 +125,7 @@ def served(
             time.sleep(0.01)
         yield pages
     finally:
-        load.client().close()  # or the server would wait for it
+        data_access.client().close()  # or the server would wait for it
         server.should_exit = True
         thread.join(timeout=30)
 

@@ -210,12 +210,12 @@ from streamlit.testing.v1 import AppTest
 from dashboard import app
 for name in app._IMPORTED_BY_PAGES:
     importlib.import_module(name)
-page = AppTest.from_file("dashboard/streamlit_app.py", default_timeout=30).run()
+page = AppTest.from_file("dashboard/pages/streamlit_app.py", default_timeout=30).run()
 for name in (
     "overview", "patient", "predictions", "explanations", "fairness", "drift", "poisoning",
     "load_tests",
 ):
-    page.switch_page(f"app_pages/{name}.py").run()
+    page.switch_page(f"{name}/page.py").run()
     assert not page.exception, page.exception
 heavy = ("sklearn", "scipy.stats", "shap", "fairlearn", "matplotlib")
 print("heavy:", [name for name in heavy if name in sys.modules])
@@ -233,13 +233,14 @@ def test_a_wrong_setting_is_said_in_one_line() -> None:
 
 
 def test_pages_read_as_recipes() -> None:
-    for page in (ROOT / "dashboard" / "app_pages").glob("*.py"):
-        assert len(page.read_text().splitlines()) < 60, page.name
+    for page in (ROOT / "dashboard" / "pages").glob("*/page.py"):
+        assert len(page.read_text().splitlines()) < 60, page.parent.name
 
 
 def test_no_module_of_the_dashboard_hides_a_package() -> None:
     """Streamlit puts the script's folder first on the path."""
     import importlib.util
 
-    names = {path.stem for path in (ROOT / "dashboard").glob("*.py")} - {"__init__", "__main__"}
+    names = {path.stem for path in (ROOT / "dashboard" / "pages").glob("*") if path.stem[0] != "_"}
+    assert "overview" in names
     assert not {name for name in names if importlib.util.find_spec(name)}

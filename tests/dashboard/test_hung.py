@@ -43,7 +43,7 @@ def test_a_page_asks_a_service_that_fails_once(
     write(1, model_version=known)
     pages.run()
     asked.clear()
-    pages.switch_page(f"app_pages/{name}.py").run()
+    pages.switch_page(f"{name}/page.py").run()
     assert not pages.exception
     assert asked == ["/model"]
 

@@ -8,10 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from api.auth.api_keys import changed, make
-from dashboard import load
-from dashboard.texts import general
+from dashboard.shared import data_access
+from dashboard.shared import texts as shared_texts
 from tests.dashboard.conftest import shown
-from tests.dashboard.test_patient import AGE_AND_SEX, enter, open_patient, submit
+from tests.dashboard.pages.test_patient import AGE_AND_SEX, enter, open_patient, submit
 
 UNKNOWN = "cw_00000000_" + "A" * 43
 
@@ -35,18 +35,18 @@ def test_an_estimate_that_the_key_does_not_allow_says_so(
     keys: dict[str, str], holds: str, monkeypatch: pytest.MonkeyPatch, served: AppTest
 ) -> None:
     monkeypatch.setenv("CARDIOWATCH_API_KEY", keys[holds])
-    load.client.clear()
+    data_access.client.clear()
     page = open_patient(served)
     enter(page, AGE_AND_SEX)
     submit(page)
-    assert general.NOT_LET_IN in shown(page)
+    assert shared_texts.NOT_LET_IN in shown(page)
     assert page.get_by_key("patient_age").value == 63.0
 
 
 @pytest.mark.parametrize("name", ["overview", "model_card", "poisoning"])
 def test_pages_say_that_the_service_does_not_know_the_key(served: AppTest, name: str) -> None:
     page = served.run()
-    page.switch_page(f"app_pages/{name}.py").run()
+    page.switch_page(f"{name}/page.py").run()
     assert not page.exception
-    assert general.NOT_LET_IN in shown(page)
+    assert shared_texts.NOT_LET_IN in shown(page)
     assert "not answering" not in shown(page)

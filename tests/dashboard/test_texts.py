@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import over_time
-from dashboard.load_tests import charts
-from dashboard.texts import escaping, findings, load_tests, numbers, overview, patient, predictions
+from dashboard.pages.load_tests import charts
+from dashboard.pages.load_tests import texts as load_tests_texts
+from dashboard.pages.overview import charts as overview_charts
+from dashboard.pages.overview import texts as overview_texts
+from dashboard.pages.patient import texts as patient_texts
+from dashboard.pages.predictions import texts as predictions_texts
+from dashboard.shared import escaping, findings, numbers
 from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, summary
 
 NB = numbers.NBSP
@@ -25,7 +29,7 @@ def test_a_probability_is_never_said_to_be_certain(value: float, said: str) -> N
     [(0.02, "about 2 had"), (0.001, "fewer than 1 had"), (0.999, "more than 99 had")],
 )
 def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str) -> None:
-    assert said in patient.natural_frequency(value)
+    assert said in patient_texts.natural_frequency(value)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,7 @@ def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str
 )
 def test_a_prediction_says_with_which_key_it_was_asked_for(key_id: str | None, said: str) -> None:
     row = {"source": "live", "model_version": "0123", "id": "1", "key_id": key_id}
-    assert predictions.logged(row, "now").endswith(said)
+    assert predictions_texts.logged(row, "now").endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +91,10 @@ def test_log_odds_carry_their_sign(value: float, said: str) -> None:
 
 
 def test_a_refusal_names_field_and_reason_and_survives_an_unknown_reason() -> None:
-    assert overview.refusal("chol", "unit") == "Serum cholesterol: looks like another unit"
-    assert overview.refusal("", "log-unavailable") == "The log could not be written"
-    assert overview.refusal("", "no-key") == "The API key was missing or not known"
-    assert overview.refusal("body", "some_new_reason") == "The request: some new reason"
+    assert overview_texts.refusal("chol", "unit") == "Serum cholesterol: looks like another unit"
+    assert overview_texts.refusal("", "log-unavailable") == "The log could not be written"
+    assert overview_texts.refusal("", "no-key") == "The API key was missing or not known"
+    assert overview_texts.refusal("body", "some_new_reason") == "The request: some new reason"
 
 
 def test_a_time_of_today_is_an_hour_and_an_older_one_a_day() -> None:
@@ -105,7 +109,7 @@ def test_a_share_that_is_not_zero_is_not_called_zero() -> None:
 
 
 def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> None:
-    said = overview.verdict(
+    said = overview_texts.verdict(
         n=1200, positive=300, source="live", period="in the last hour",
         ready=True, refused=1, newest="now",
     )  # fmt: skip
@@ -116,8 +120,8 @@ def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> N
 
 
 def test_reasons_are_not_called_requests() -> None:
-    assert overview.refused_for(3) == "requests were refused for 3 reasons in all"
-    said = overview.refusals_note(3, "in the last hour", 1)
+    assert overview_texts.refused_for(3) == "requests were refused for 3 reasons in all"
+    said = overview_texts.refusals_note(3, "in the last hour", 1)
     assert said.startswith(
         "Requests were refused for 3 reasons in all in the last hour; the newest"
     )
@@ -125,8 +129,8 @@ def test_reasons_are_not_called_requests() -> None:
 
 
 def test_a_pass_over_replayed_patients_names_them_as_the_verdict_does() -> None:
-    assert overview.of_whom("replay") == "They are replayed patients, not live ones."
-    assert overview.of_whom("live") == ""
+    assert overview_texts.of_whom("replay") == "They are replayed patients, not live ones."
+    assert overview_texts.of_whom("live") == ""
 
 
 LINK = "<a href='https://x.example'>%{x}</a> [y](https://y.example)"
@@ -150,10 +154,10 @@ def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
 def test_stored_names_are_escaped_where_markdown_says_them() -> None:
     escaped = escaping.markdown(LINK)
     run = benchmark(environment=ENVIRONMENT | {"processor": LINK})
-    assert escaped in load_tests.made(run, "now")
-    assert escaped in load_tests.troubles([summary(LINK, 200, 100, timeouts=1, failed=1)])
-    assert overview.refusal(LINK, "unit") == f"{escaped}: looks like another unit"
-    assert overview.route(LINK) == escaped
+    assert escaped in load_tests_texts.made(run, "now")
+    assert escaped in load_tests_texts.troubles([summary(LINK, 200, 100, timeouts=1, failed=1)])
+    assert overview_texts.refusal(LINK, "unit") == f"{escaped}: looks like another unit"
+    assert overview_texts.route(LINK) == escaped
 
 
 def test_stored_names_are_escaped_in_every_chart() -> None:
@@ -165,7 +169,7 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
         charts.per_second(of), charts.waiting(of), charts.troubles(of),
         charts.fixed_rate([(LINK, fixed)]),
         charts.by_connections(of, lambda s: s.ok_per_s, "%{y}"),
-        over_time.statuses([found], UTC),
+        overview_charts.statuses([found], UTC),
     ):  # fmt: skip
         drawn = figure.to_json()
         assert "x.example" in drawn
@@ -173,7 +177,7 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
 
 
 def test_what_the_service_says_is_escaped() -> None:
-    assert patient.refused([], LINK) == escaping.markdown(LINK)
-    assert patient.refused([("zz", LINK), ("chol", LINK)], "") == (
+    assert patient_texts.refused([], LINK) == escaping.markdown(LINK)
+    assert patient_texts.refused([("zz", LINK), ("chol", LINK)], "") == (
         f"- {escaping.markdown(LINK)}\n- **Serum cholesterol**: {escaping.markdown(LINK)}"
     )

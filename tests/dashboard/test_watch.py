@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.texts.escaping import markdown
+from dashboard.shared.escaping import markdown
 from db.writer.results import Pass, add_pass
 from tests.dashboard.conftest import shown
 

@@ -173,7 +173,7 @@ def test_the_dashboard_is_served_and_reaches_the_api(stack: Stack) -> None:
     page = httpx.get(f"http://127.0.0.1:{stack.dashboard}/", trust_env=False)
     asked = stack.run(
         "docker", "compose", "exec", "-T", "dashboard", "python", "-c",
-        "from dashboard.load import client; print(client().model()['version'])",
+        "from dashboard.shared.data_access import client; print(client().model()['version'])",
     )  # fmt: skip
 
     assert page.status_code == 200

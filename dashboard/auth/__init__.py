@@ -1,0 +1,1 @@
+"""Login, roles, and the filter before every request."""

@@ -1,0 +1,58 @@
+"""Write the model card as one HTML file: `python -m dashboard.card [FILE.html]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from dashboard.pages.model_card import texts
+from dashboard.pages.model_card.document import html
+from dashboard.pages.model_card.sections import Incomplete, card
+from pipeline.model import EVIDENCE, ModelError, load
+from settings import SettingsError, load_settings
+
+
+def written(folder: Path, threshold: float) -> str:
+    """Return the card of the model in a folder.
+
+    Raises
+    ------
+    ModelError
+        When there is no model, or a byte of it was changed.
+    Incomplete
+        When it was trained before something on the card was measured.
+    """
+    model = load(folder)
+    evidence = json.loads((folder / EVIDENCE).read_text("utf-8"))
+    found = {"version": model.version, "threshold": threshold, "evidence": evidence}
+    return html(card(found))
+
+
+def main() -> int:
+    """Write one file, or to standard output."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dashboard.card", description="Write the model card as one HTML file."
+    )
+    parser.add_argument("file", type=Path, nargs="?", help="where to; left out = standard output")
+    parser.add_argument("--model-dir", type=Path, help="the model (default: the setting)")
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings()
+        page = written(arguments.model_dir or settings.model_dir, settings.threshold)
+        if arguments.file:
+            arguments.file.write_text(page, encoding="utf-8")
+        else:
+            print(page, end="")
+    except Incomplete:
+        print(f"card: {texts.INCOMPLETE}", file=sys.stderr)
+        return 1
+    except (ModelError, SettingsError, OSError) as error:
+        print(f"card: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A folder for each page: `page.py` reads as a recipe."""

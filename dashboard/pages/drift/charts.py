@@ -1,0 +1,269 @@
+"""What the Drift page found -> Plotly figures, one function each.
+
+Grey = the reference, blue = the window; orange = named as changed, never the only sign of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from math import floor, log10
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.pages.drift import texts
+from dashboard.pages.drift.data import Array, Day
+from dashboard.pages.overview.charts import DATES
+from dashboard.shared.escaping import plotly
+from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
+from pipeline.drift.result import DriftResult, FeatureDrift
+from pipeline.schema import BY_NAME, NAMES, Feature
+
+_A_DAY = timedelta(days=1)
+_LEAST_P = 1e-6
+"""Smaller p-values are drawn as this one: nobody acts differently upon them."""
+_BINS = 24
+_RISK_BINS = 20
+_MARGIN = {"l": 8, "r": 24, "t": 8, "b": 8}
+
+Counts = Mapping[float | None, int]
+
+
+def ranked_features(result: DriftResult) -> list[FeatureDrift]:
+    """Return the features, what is hardest to explain by chance first."""
+    return sorted(result.features.values(), key=lambda f: f.rank)
+
+
+def ranked(result: DriftResult) -> go.Figure:
+    """Draw each feature's adjusted p-value, the smallest on top, with how far its values moved."""
+    found = ranked_features(result)
+    evidence = [-log10(max(f.p_adjusted, _LEAST_P)) for f in found]
+    bars = go.Bar(
+        x=evidence,
+        y=[texts.wrapped(f.name) for f in found],
+        orientation="h",
+        marker_color=[ORANGE if f.drift else BLUE for f in found],
+        text=[f"  {texts.effect(f)}{' · changed' if f.drift else ''}" for f in found],
+        textposition="outside",
+        cliponaxis=False,
+        customdata=[(f.name, texts.p_value(f.p_adjusted), f.reason) for f in found],
+        hovertemplate="%{y}: %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
+    )
+    ticks = (1.0, 0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6)
+    reach = max([2.2, *evidence])
+    figure = go.Figure(bars).update_layout(margin=_MARGIN, dragmode=False, bargap=0.3)
+    limit = -log10(result.alpha)
+    figure.add_vline(x=limit, line={"color": GREY, "dash": "dash", "width": 1})
+    figure.update_xaxes(
+        range=[0, 1.35 * reach],
+        tickvals=[-log10(tick) for tick in ticks if -log10(tick) <= 1.35 * reach],
+        ticktext=[f"{tick:g}" if tick >= 1e-3 else f"{tick:.0e}" for tick in ticks],
+        title="adjusted p-value (dashed: the limit)",
+    )
+    return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
+
+
+def distribution(feature: Feature, reference: Counts, current: Counts) -> go.Figure:
+    """Draw the shares of a feature's values, reference beside window; what is missing is a bar."""
+    labels, before, now = shares(feature, reference, current)
+    figure = go.Figure(
+        [
+            go.Bar(name="Reference", x=labels, y=before, marker_color=GREY),
+            go.Bar(name="Window", x=labels, y=now, marker_color=BLUE),
+        ]
+    )
+    figure.update_traces(hovertemplate="%{x}: %{y:.1%}")
+    figure.update_layout(
+        margin=_MARGIN, dragmode=False, barmode="group", bargap=0.15, hovermode="x unified",
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )  # fmt: skip
+    figure.update_xaxes(type="category", title=feature.unit or None, showgrid=False)
+    return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+
+
+def shares(
+    feature: Feature, reference: Counts, current: Counts
+) -> tuple[list[str], list[float], list[float]]:
+    """Return what the bars stand for and the share of all patients in each, on both sides."""
+    known = sorted({v for side in (reference, current) for v in side if v is not None})
+    if feature.is_numeric and len(known) > _BINS:
+        width = _width(feature, known[-1] - known[0])
+        start = floor(known[0] / width) * width
+        where = {value: floor((value - start) / width + 1e-9) for value in known}
+        count = max(where.values()) + 1
+        labels = [_between(start + i * width, width, feature) for i in range(count)]
+    else:
+        where = {value: i for i, value in enumerate(known)}
+        labels = [
+            feature.words.get(int(value), "?") if feature.codes else f"{value:g}" for value in known
+        ]
+    sides = []
+    for side in (reference, current):
+        bars, total = [0.0] * (len(labels) + 1), sum(side.values()) or 1
+        for value, n in side.items():
+            bars[len(labels) if value is None else where[value]] += n / total
+        sides.append(bars)
+    keep = len(labels) + any(side[-1] for side in sides)
+    return [*labels, "not known"][:keep], sides[0][:keep], sides[1][:keep]
+
+
+def _width(feature: Feature, reach: float) -> float:
+    """Return a round width of which about `_BINS` cover the reach."""
+    rough = reach / _BINS
+    power = 10.0 ** floor(log10(rough))
+    nice = next(power * step for step in (1, 2, 5, 10) if power * step >= rough)
+    return float(max(nice, feature.step))
+
+
+def _between(low: float, width: float, feature: Feature) -> str:
+    return f"{low:g}–{low + width - feature.step:g}" if width > feature.step else f"{low:g}"
+
+
+def risk(reference: Array, current: Array) -> go.Figure:
+    """Draw how the predicted risk is spread over patients, reference and window."""
+    edges = np.linspace(0, 1, _RISK_BINS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    figure = go.Figure()
+    for name, values, shade, dash in (
+        ("Reference", reference, GREY, "dash"), ("Window", current, BLUE, "solid")
+    ):  # fmt: skip
+        counts = np.histogram(values, edges)[0] / max(1, len(values))
+        figure.add_scatter(
+            name=name, x=middles, y=counts, mode="lines",
+            line={"color": shade, "dash": dash, "width": 3, "shape": "hvh"},
+            hovertemplate="%{y:.1%} of patients",
+        )  # fmt: skip
+    figure.update_layout(
+        margin=_MARGIN, dragmode=False, hovermode="x unified",
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )  # fmt: skip
+    figure.update_xaxes(tickformat=".0%", range=[0, 1], title="predicted risk", showgrid=False)
+    return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+
+
+def timeline(
+    days: Sequence[Day], zone: tzinfo, changes: Sequence[Mapping[str, Any]] = ()
+) -> go.Figure:
+    """Draw on which days the monitor named which finding, or the patients as a whole.
+
+    `changes` is what was done to replayed patients: since, until and title.
+    """
+    figure = go.Figure()
+    times = [day.since.astimezone(zone).replace(tzinfo=None) for day in days]
+    whole = "As a whole"
+    named = {name for day in days for name in day.named}
+    rows = [texts.wrapped(name) for name in NAMES if name in named]
+    points: list[dict[str, Any]] = []
+    for at, day in zip(times, days, strict=True):
+        names = [(texts.wrapped(n), day.effects[n]) for n in day.named] if day.drift else []
+        for row, far in names or ([(whole, 0.2)] if day.drift else []):
+            points.append({"x": at, "y": row, "size": 7 + 14 * min(1.0, far)})
+    quiet = [at for at, day in zip(times, days, strict=True) if day.enough and not day.drift]
+    unsure = [at for at, day in zip(times, days, strict=True) if not day.enough]
+    for label, when, symbol in (
+        ("No drift seen", quiet, "line-ns-open"), ("Not enough data", unsure, "x-thin-open")
+    ):  # fmt: skip
+        figure.add_scatter(
+            name=label, x=when, y=["Verdict of the day"] * len(when), mode="markers",
+            marker={"symbol": symbol, "size": 9, "color": GREY}, hovertemplate=f"%{{x}}: {label}",
+        )  # fmt: skip
+    alarms = [at for at, day in zip(times, days, strict=True) if day.drift]
+    figure.add_scatter(
+        name="Alarm", x=alarms, y=["Verdict of the day"] * len(alarms), mode="markers",
+        marker={"symbol": "diamond", "size": 11, "color": ORANGE}, hovertemplate="%{x}: alarm",
+    )  # fmt: skip
+    figure.add_scatter(
+        name="What had changed",
+        x=[point["x"] for point in points],
+        y=[point["y"] for point in points],
+        mode="markers",
+        marker={"size": [point["size"] for point in points], "color": ORANGE, "opacity": 0.7},
+        hovertemplate="%{x}: %{y}",
+    )
+    order = [
+        "Verdict of the day",
+        *rows,
+        *([whole] if any(p["y"] == whole for p in points) else []),
+    ]
+    figure.update_layout(
+        margin=_MARGIN, dragmode=False,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )  # fmt: skip
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=order[::-1], automargin=True,
+        range=[-0.6 - 0.45 * len(changes), len(order) - 0.4],  # room for what was done
+    )  # fmt: skip
+    for line, change in enumerate(changes):
+        since, until = (_moment(change[key], zone) for key in ("since", "until"))
+        figure.add_vrect(
+            x0=since, x1=until, fillcolor=GREY, opacity=0.12, line_width=0, layer="below",
+            # A line lower each, so that they stay apart where the bands are narrow.
+            annotation={
+                "text": plotly(change["title"]), "font": {"size": 12}, "yanchor": "bottom",
+                "yshift": 14 * (len(changes) - 1 - line),
+            },
+            annotation_position="bottom left",
+        )  # fmt: skip
+    figure.update_xaxes(**DATES)
+    if times:
+        figure.update_xaxes(range=[min(times) - _A_DAY, max(times) + 2 * _A_DAY])
+    return figure
+
+
+def _moment(text: str, zone: tzinfo) -> datetime:
+    return datetime.fromisoformat(text).astimezone(zone).replace(tzinfo=None)
+
+
+def risk_over_time(days: Sequence[Day], zone: tzinfo) -> go.Figure:
+    """Draw the mean predicted risk of the week that ends with each day."""
+    line = go.Scatter(
+        x=[day.until.astimezone(zone).replace(tzinfo=None) for day in days],
+        y=[day.risk for day in days],
+        mode="lines+markers",
+        line={"color": BLUE, "width": 3},
+        hovertemplate="%{y:.0%} in the week before<extra></extra>",
+    )
+    figure = go.Figure(line).update_layout(margin=_MARGIN, dragmode=False, showlegend=False)
+    figure.update_xaxes(**DATES)
+    return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+
+
+def timeline_height(days: Sequence[Day]) -> int:
+    """Return the height in pixels that `timeline` needs."""
+    return 190 + 32 * (1 + len({name for day in days for name in day.named}))
+
+
+def roc(points: Sequence[Sequence[float]]) -> go.Figure:
+    """Draw the hold-out ROC curve; the diagonal is a classifier that cannot tell."""
+    figure = go.Figure()
+    figure.add_scatter(
+        name="Cannot tell", x=[0, 1], y=[0, 1], mode="lines",
+        line={"color": GREY, "dash": "dash"}, hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_scatter(
+        name="This classifier", x=[p[0] for p in points], y=[p[1] for p in points], mode="lines",
+        line={"color": BLUE, "width": 3},
+        hovertemplate="%{y:.0%} found, %{x:.0%} mistaken<extra></extra>",
+    )  # fmt: skip
+    figure.update_layout(
+        margin=_MARGIN, dragmode=False,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )  # fmt: skip
+    figure.update_xaxes(range=[0, 1], tickformat=".0%", title="of the reference, mistaken")
+    return figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="of the window, found")
+
+
+def importances(found: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw what the classifier loses when it is not told a finding."""
+    bars = go.Bar(
+        x=[max(0.0, one["auc_lost"]) for one in found],
+        y=[BY_NAME[one["feature"]].label for one in found],
+        orientation="h",
+        marker_color=BLUE,
+        hovertemplate="%{y}: AUC falls by %{x:.3f}<extra></extra>",
+    )
+    figure = go.Figure(bars).update_layout(margin=_MARGIN, dragmode=False, bargap=0.3)
+    figure.update_xaxes(title="fall of the AUC without it", rangemode="tozero")
+    return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)

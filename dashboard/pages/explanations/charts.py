@@ -1,0 +1,190 @@
+"""What the model goes by -> Plotly figures, one function each; training and logged side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboard.shared.numbers import log_odds
+from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
+from pipeline.model.global_explanation import Effect, Overall
+from pipeline.schema import BY_NAME
+
+TEAL, VIOLET = "#0f8f8f", "#9068cf"
+"""Low and high values: not the colours of toward and away."""
+
+Named = Sequence[tuple[str, Overall]]
+
+
+def bars(shown: Named) -> go.Figure:
+    """Draw how much each finding weighs on average, one bar for each set of patients."""
+    order = shown[0][1].ranking
+    labels = [BY_NAME[name].label for name in order]
+    figure = go.Figure(
+        [
+            go.Bar(
+                name=title,
+                y=labels,
+                x=[of.effects[name].weight for name in order],
+                orientation="h",
+                marker={"color": color, "pattern": {"shape": pattern}},
+                hovertemplate="%{x:.2f}<extra>" + title + "</extra>",
+            )
+            for (title, of), (color, pattern) in zip(shown, ((BLUE, ""), (GREY, "/")), strict=False)
+        ]
+    )
+    _plain(figure)
+    figure.update_layout(barmode="group", bargap=0.3)
+    figure.update_xaxes(title="mean weight (log-odds)", rangemode="tozero")
+    return figure.update_yaxes(autorange="reversed", ticksuffix="  ")
+
+
+def swarm(shown: Named) -> go.Figure:
+    """Draw every value of every finding where it points, one panel for each set of patients."""
+    order = shown[0][1].ranking
+    figure = make_subplots(
+        rows=1,
+        cols=len(shown),
+        shared_xaxes="all",
+        shared_yaxes=True,
+        subplot_titles=[title for title, _ in shown],
+        horizontal_spacing=0.03,
+    )
+    for column, (_, of) in enumerate(shown, 1):
+        for name in order:
+            figure.add_trace(_dots(of.effects[name], of.n), row=1, col=column)
+    _plain(figure, top=28)
+    figure.update_layout(showlegend=False)
+    figure.update_xaxes(zeroline=True, zerolinewidth=2, zerolinecolor=GREY, title="log-odds")
+    return figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=[BY_NAME[name].label for name in order][::-1],
+        ticksuffix="  ",
+    )
+
+
+def _dots(effect: Effect, n: int) -> go.Scatter:
+    feature = BY_NAME[effect.feature]
+    known = [value for value in effect.values if value is not None]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    shares = [
+        -1.0 if value is None else (value - low) / (high - low or 1.0) for value in effect.values
+    ]
+    return go.Scatter(
+        x=effect.contributions,
+        y=[feature.label] * len(effect.values),
+        mode="markers",
+        marker={
+            # The area says how many; the smallest can still be seen.
+            "size": [6 + 26 * (count / max(1, n)) ** 0.5 for count in effect.counts],
+            "color": [GREY if share < 0 else _between(share) for share in shares],
+            "opacity": 0.75,
+            "line": {"width": 0},
+        },
+        text=[
+            f"{feature.describe(value)}: {log_odds(size)}, {count} patients"
+            for value, size, count in zip(
+                effect.values, effect.contributions, effect.counts, strict=True
+            )
+        ],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _between(share: float) -> str:
+    low, high = (bytes.fromhex(color[1:]) for color in (TEAL, VIOLET))
+    return "#" + "".join(
+        f"{round(a + share * (b - a)):02x}" for a, b in zip(low, high, strict=True)
+    )
+
+
+def one(name: str, shown: Named) -> go.Figure:
+    """Draw what each value of a finding adds, and below it how many patients have it."""
+    feature = BY_NAME[name]
+    figure = make_subplots(
+        rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.06
+    )
+    union: dict[Any, float] = {}
+    for _, of in shown:
+        effect = of.effects[name]
+        union |= dict(zip(effect.values, effect.contributions, strict=True))
+    numbers = sorted(value for value in union if value is not None)
+    values = [*numbers, *([None] if None in union else [])]
+    x = [_place(name, value) for value in values]
+    figure.add_scatter(
+        x=x,
+        y=[union[value] for value in values],
+        name="Adds to the log-odds",
+        mode="markers" if not feature.is_numeric else "lines+markers",
+        marker={"size": 9, "color": [ORANGE if union[value] > 0 else BLUE for value in values]},
+        line={"color": GREY},
+        hovertemplate="%{x}: %{y:+.2f}<extra></extra>",
+        showlegend=False,
+        row=1,
+        col=1,
+    )
+    for (title, of), (color, pattern) in zip(shown, ((BLUE, ""), (GREY, "/")), strict=False):
+        effect = of.effects[name]
+        figure.add_bar(
+            x=[_place(name, value) for value in effect.values],
+            y=[count / max(1, of.n) for count in effect.counts],
+            name=title,
+            marker={"color": color, "pattern": {"shape": pattern}},
+            hovertemplate="%{x}: %{y:.1%}<extra>" + title + "</extra>",
+            row=2,
+            col=1,
+        )
+    _plain(figure)
+    figure.update_yaxes(title="log-odds", zeroline=True, zerolinecolor=GREY, row=1, col=1)
+    figure.update_yaxes(title="patients", tickformat=".0%", row=2, col=1)
+    if not feature.is_numeric or None in union:
+        figure.update_xaxes(type="category", categoryorder="array", categoryarray=x)
+    return figure.update_xaxes(title=feature.title, row=2, col=1)
+
+
+def _place(name: str, value: float | None) -> str | float:
+    feature = BY_NAME[name]
+    if value is None or not feature.is_numeric:
+        return feature.describe(value)
+    return value
+
+
+def challenger(name: str, found: Mapping[str, Any], scale: str) -> go.Figure:
+    """Draw the mean contribution of each value in another model, with its smallest and largest."""
+    feature = BY_NAME[name]
+    values = [None if key == "not known" else float(key) for key in found["values"]]
+    figures = list(found["values"].values())
+    figure = go.Figure(
+        go.Scatter(
+            x=[_place(name, value) for value in values],
+            y=[mean for mean, *_ in figures],
+            mode="markers",
+            marker={"size": 8, "color": [ORANGE if mean > 0 else BLUE for mean, *_ in figures]},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - mean for mean, _, high, _ in figures],
+                "arrayminus": [mean - low for mean, low, _, _ in figures],
+                "color": GREY,
+                "thickness": 1,
+            },
+            hovertemplate="%{x}: %{y:+.3f}<extra></extra>",
+        )
+    )
+    _plain(figure)
+    if not feature.is_numeric or None in values:
+        labels = [_place(name, value) for value in values]
+        figure.update_xaxes(type="category", categoryorder="array", categoryarray=labels)
+    figure.update_yaxes(title=scale, zeroline=True, zerolinecolor=GREY)
+    return figure.update_xaxes(title=feature.title)
+
+
+def _plain(figure: go.Figure, top: int = 8) -> None:
+    figure.update_layout(
+        margin={"l": 8, "r": 8, "t": top, "b": 8},
+        dragmode=False,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )

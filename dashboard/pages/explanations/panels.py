@@ -1,0 +1,218 @@
+"""The panels of the Explanations page: pictures, readings, other models, single predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard.auth import login
+from dashboard.pages.explanations import charts, texts
+from dashboard.pages.predictions import panels
+from dashboard.shared import data_access, numbers, scorecards, widgets
+from dashboard.shared.numbers import log_odds
+from pipeline.dataset.heart.codings import Coding, encode_row
+from pipeline.model.global_explanation import Overall, strongest
+from pipeline.schema import BY_NAME, NAMES
+
+LISTED = 10
+"""Predictions whose reasons are listed; the log shows any other."""
+
+_PICTURE = {
+    "displaylogo": False,
+    "modeBarButtons": [["toImage"]],
+    "toImageButtonOptions": {"format": "svg", "filename": "cardiowatch-explanations"},
+}
+
+
+def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
+    """Draw the page's one sentence and whom it is about."""
+    source, rows = scorecards.newest(n)
+    st.caption(texts.whom(fitted, logged, source))
+    st.title(texts.verdict(fitted, logged), anchor=False)
+    if fitted is None:
+        st.markdown(texts.NO_TRAINING)
+    version = next(of.version for of in (fitted, logged) if of)
+    if any(row["model_version"] != version for row in rows):
+        st.markdown(texts.OTHER_VERSIONS)
+
+
+def nothing() -> None:
+    """Draw the screen without a model or without anything to explain."""
+    st.title(texts.verdict(None, None), anchor=False)
+    if scorecards.newest()[1]:
+        widgets.calm(texts.NO_MODEL_TITLE, texts.NO_MODEL)
+    else:
+        widgets.empty_log()
+
+
+def picture(fitted: Overall | None, logged: Overall | None) -> None:
+    """Draw the chosen picture of both sets of patients."""
+    shown = [
+        (title, of) for title, of in (("Training", fitted), ("Logged", logged)) if of is not None
+    ]
+    with widgets.card("What the model goes by"):
+        kind = st.segmented_control(
+            "Picture",
+            list(texts.PICTURES),
+            default="bars",
+            required=True,
+            format_func=texts.PICTURES.__getitem__,
+            key="picture",
+            bind="query-params",
+        )
+        if kind == "swarm":
+            st.caption(texts.SWARM_NOTE)
+            said = "Where each value of each finding points, for each set of patients"
+            _draw(charts.swarm(shown), said, 560, "swarm")
+        elif kind == "one":
+            _one(shown)
+        else:
+            st.caption(texts.WEIGHT_NOTE)
+            said = "; ".join(
+                f"{BY_NAME[n].label} {shown[0][1].effects[n].weight:.2f}"
+                for n in shown[0][1].ranking
+            )
+            _draw(charts.bars(shown), f"Mean weights: {said}", 560, "bars")
+
+
+def _one(shown: charts.Named) -> None:
+    name = str(
+        st.selectbox(
+            "Finding",
+            shown[0][1].ranking,
+            format_func=lambda n: BY_NAME[n].label,
+            key="finding",
+            width=360,
+        )
+    )
+    st.markdown(texts.reading(shown[0][1].effects[name], None))
+    st.caption(texts.ONE_NOTE)
+    said = f"What each value of {BY_NAME[name].label} adds, and how many patients have it"
+    _draw(charts.one(name, shown), said, 460, "one")
+    challengers = _challengers()
+    if not challengers:
+        return
+    st.caption(texts.CHALLENGER_NOTE)
+    halves = st.grid(2, min_column_width=420, gap="small")
+    for model, found in challengers.items():
+        with halves.cell():
+            st.markdown(f"**{model.capitalize()}** ({found['explainer']}, {found['n']} patients)")
+            figure = charts.challenger(name, found["features"][name], found["scale"])
+            said = f"What each value of {BY_NAME[name].label} adds in the {model}"
+            _draw(figure, said, 280, f"one_{model}")
+
+
+def readings(fitted: Overall | None, logged: Overall | None) -> None:
+    """Draw a table with the weight and a plain reading of each finding, and the downloads."""
+    of = fitted or logged
+    if of is None:
+        return
+    with widgets.card("Each finding in words"):
+        columns: dict[str, list[str]] = {"Finding": [BY_NAME[n].label for n in of.ranking]}
+        for title, some in (("Training", fitted), ("Logged", logged)):
+            if some is not None:
+                columns[title] = [f"{some.effects[n].weight:.2f}" for n in of.ranking]
+        if logged is not None:
+            columns["Logged, on average"] = [
+                log_odds(logged.effects[n].average) for n in of.ranking
+            ]
+        columns["Reading"] = [texts.reading(of.effects[n], None) for n in of.ranking]
+        _table(columns, "Mean weight and plain reading of each finding")
+        _downloads({"training": fitted, "logged": logged})
+
+
+def _downloads(sets: Mapping[str, Overall | None]) -> None:
+    with st.container(horizontal=True):
+        for name, of in sets.items():
+            if of is None:
+                continue
+            for form, mime, written in (
+                ("csv", "text/csv", of.frame().to_csv(index=False)),
+                ("json", "application/json", json.dumps(of.to_dict(), indent=1)),
+            ):
+                st.download_button(
+                    f"{name.capitalize()} ({form.upper()})",
+                    written.encode(),
+                    file_name=f"cardiowatch-explanations-{name}.{form}",
+                    mime=mime,
+                    on_click="ignore",
+                    key=f"download_{name}_{form}",
+                )
+
+
+def other_models(of: Overall) -> None:
+    """Draw how the challengers rank the findings."""
+    challengers = _challengers()
+    if not challengers:
+        return
+    with widgets.card("Do other models go by the same?"):
+        st.caption(texts.CHALLENGERS_NOTE)
+        columns = {
+            "Finding": [BY_NAME[n].label for n in of.ranking],
+            "This model": [str(i) for i in range(1, len(NAMES) + 1)],
+        }
+        for model, found in challengers.items():
+            ranking = sorted(NAMES, key=lambda n: -found["features"][n]["weight"])
+            columns[model.capitalize()] = [str(ranking.index(n) + 1) for n in of.ranking]
+        _table(columns, "Rank of each finding in three models")
+
+
+def _challengers() -> Mapping[str, Any]:
+    card = data_access.model()
+    found = card["evidence"].get("explanations", {}) if card else {}
+    return dict(found.get("challengers", {}))
+
+
+def predictions(n: int) -> None:
+    """List the newest predictions with their strongest reasons; open any one by its id.
+
+    Only for who may see the log: these are single patients.
+    """
+    _, rows = scorecards.newest(n)
+    if not rows or "predictions" not in login.allowed_pages():
+        return
+    with widgets.card("Single predictions"):
+        st.caption(texts.PATIENTS_NOTE)
+        first = sorted(rows, key=lambda row: -row["prediction"])[:LISTED]
+        explained = [(row, _reasons(row)) for row in first]
+        _table(
+            {
+                "When": [widgets.when(row["received_at"]) for row, _ in explained],
+                "Probability": [numbers.probability(row["probability"]) for row, _ in explained],
+                "Strongest findings": [said for _, said in explained],
+                "Id": [row["id"] for row, _ in explained],
+            },
+            "The newest predictions with their five strongest findings",
+        )
+        with st.form("by_id", border=False):
+            wanted = st.text_input("Id of a prediction", placeholder=texts.ID_EXAMPLE, key="wanted")
+            asked = st.form_submit_button("Explain")
+    if asked and wanted.strip():
+        panels.drawer(wanted.strip().lower())
+
+
+def _reasons(row: Mapping[str, Any]) -> str:
+    """Name the strongest findings of a row, by the model version that scored it."""
+    model = scorecards.scorecard(row["model_version"])
+    if model is None:
+        return texts.NO_MODEL
+    sizes = model.score(scorecards.matrix([row])).contributions[0].tolist()
+    labels = encode_row(dict(row), Coding.LABELS)
+    found = [
+        {"feature": name, "value": labels[name], "contribution": size}
+        for name, size in zip(NAMES, sizes, strict=True)
+    ]
+    return texts.strongest(strongest(found))
+
+
+def _draw(figure: go.Figure, alt: str, height: int, key: str) -> None:
+    """Draw a figure with the one button that saves it as SVG."""
+    st.plotly_chart(figure, height=height, alt=alt, key=key, config=_PICTURE)
+
+
+def _table(columns: Mapping[str, list[str]], alt: str) -> None:
+    st.table(dict(columns), border="horizontal", hide_index=True, alt=alt)

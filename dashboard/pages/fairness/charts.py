@@ -1,0 +1,132 @@
+"""Fairness -> Plotly figures, one function each.
+
+Blue and orange are the sides of zero, as everywhere; grey = these patients cannot tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from dashboard.pages.fairness import texts
+from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
+from pipeline.fairness.result import Gap, Grouping, Verdict
+from pipeline.fairness.threshold_tradeoff import THRESHOLDS
+
+SHOWN = ("selection_rate", "recall", "fpr")
+"""Of many groups only these are drawn; the table holds the others."""
+
+COLORS = ("#3b7dd8", "#d8750f", "#0f8f8f", "#9068cf", "#a98000", "#7b8798", "#c2487b", "#4f9d4f")
+"""Of groups, in their order; at least 3:1 on the background of either theme."""
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
+
+
+def drawn(grouping: Grouping) -> list[Gap]:
+    """Return the gaps that the picture shows."""
+    many = len(grouping.groups) > 2
+    return [
+        g for g in grouping.gaps if g.difference is not None and (not many or g.metric in SHOWN)
+    ]
+
+
+def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
+    """Draw signed gaps with their 95 % ranges around zero."""
+    names = [_name(gap, name_groups) for gap in shown]
+    figure = go.Figure()
+    for gap, name in zip(shown, names, strict=True):
+        low, high = gap.interval or (0.0, 0.0)
+        apart = gap.difference or 0.0
+        color = GREY if gap.verdict is Verdict.UNKNOWN else ORANGE if apart > 0 else BLUE
+        figure.add_scatter(
+            x=[apart],
+            y=[name],
+            mode="markers",
+            marker={"color": color, "size": 12, "symbol": "diamond"},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - apart],
+                "arrayminus": [apart - low],
+                "color": color,
+                "thickness": 2.5,
+            },
+            hovertemplate=f"{texts.signed(apart)}, {texts.gap_words(gap)}<extra></extra>",
+            showlegend=False,
+        )
+    _plain(figure, 44)
+    figure.update_yaxes(autorange="reversed", categoryarray=names, ticksuffix="  ")
+    return figure.update_xaxes(
+        zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1~f"
+    )
+
+
+def _name(gap: Gap, name_groups: bool) -> str:
+    label = texts.LABELS[gap.metric]
+    return f"{gap.group} · {label}" if name_groups else label
+
+
+def rates(grouping: Grouping, metric: str) -> go.Figure:
+    """Draw one rate of every group with its 95 % range."""
+    names = [group.name for group in grouping.groups]
+    figure = go.Figure()
+    for group, color in zip(grouping.groups, COLORS, strict=False):
+        rate = group.rates[metric]
+        if rate.value is None:
+            continue
+        low, high = rate.interval
+        figure.add_scatter(
+            x=[rate.value],
+            y=[group.name],
+            mode="markers",
+            marker={
+                "color": color,
+                "size": 11,
+                "symbol": "circle" if rate.enough else "circle-open",
+            },
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - rate.value],
+                "arrayminus": [rate.value - low],
+                "color": color,
+                "thickness": 2,
+            },
+            hovertemplate=f"{texts.rate_words(rate)}<extra>{group.name}</extra>",
+            showlegend=False,
+        )
+    _plain(figure, 8)
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=names[::-1], ticksuffix="  ",
+        range=[-0.5, len(names) - 0.5],
+    )  # fmt: skip
+    return figure.update_xaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1], tickformat=".0%")
+
+
+def tradeoff(
+    curves: Mapping[str, Mapping[str, Sequence[float | None]]], metric: str, at: float
+) -> go.Figure:
+    """Draw how one rate of each group changes with the threshold."""
+    figure = go.Figure()
+    for i, (group, found) in enumerate(curves.items()):
+        figure.add_scatter(
+            x=THRESHOLDS,
+            y=found[metric],
+            name=group,
+            mode="lines",
+            line={"color": COLORS[i], "dash": _DASHES[i], "shape": "hv"},
+            hovertemplate="%{y:.0%}",
+        )
+    figure.add_vline(x=at, line={"color": GREY, "dash": "dot", "width": 2})
+    _plain(figure, 8)
+    figure.update_layout(
+        hovermode="x unified",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
+    )
+    figure.update_xaxes(tickformat=".0%")
+    return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
+
+
+def _plain(figure: go.Figure, top: int) -> None:
+    figure.update_layout(margin={"l": 8, "r": 8, "t": top, "b": 8}, dragmode=False)

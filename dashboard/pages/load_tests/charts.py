@@ -1,0 +1,249 @@
+"""Load tests -> Plotly figures, one function each.
+
+Blue = this service, orange = the bare framework that ratios are taken against, grey = the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import log10
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from dashboard.pages.load_tests import texts
+from dashboard.shared.escaping import plotly
+from dashboard.shared.numbers import milliseconds
+from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
+from pipeline.load_tests.autoscaling import Autoscaling
+from pipeline.load_tests.benchmark import ECHO, NO_LOG, ON_POSTGRESQL, OURS, OpenLoop, Summary
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_SHAPES = ("circle", "square", "diamond", "triangle-up", "x", "star")
+_MS_TICKS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
+
+
+class Point(NamedTuple):
+    """One run of the history: when, and what it showed at about 200 connections."""
+
+    at: datetime
+    ours: Summary
+    echo: Summary | None
+
+
+def color(service: str) -> str:
+    """Return the colour that stands for a service on this page."""
+    return BLUE if service in (OURS, ON_POSTGRESQL, NO_LOG) else ORANGE if service == ECHO else GREY
+
+
+def rows_of(services: int) -> int:
+    """Return the height in pixels of a chart with one row per service and one for the report."""
+    return 70 + 44 * (services + 1)
+
+
+def per_second(of: Sequence[Summary]) -> go.Figure:
+    """Draw the answers a second of each service, and what the study project reported."""
+    low, high = texts.STUDY_PER_S
+    names = [*(plotly(s.service) for s in of), texts.STUDY]
+    speeds = [*(s.ok_per_s for s in of), high]
+    bars = go.Bar(
+        x=speeds,
+        y=names,
+        orientation="h",
+        marker={
+            "color": [*(color(s.service) for s in of), GREY],
+            "pattern": {"shape": [*("" for _ in of), "/"]},
+        },
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [*(s.high - s.ok_per_s for s in of), 0],
+            "arrayminus": [*(s.ok_per_s - s.low for s in of), 0],
+            "color": GREY,
+        },
+        hovertemplate="%{y}: %{x:,.0f} a second<extra></extra>",
+    )
+    figure = _horizontal(go.Figure([bars])).update_layout(showlegend=False)
+    # The figures stand below the names: beside the bars a narrow window would cut them.
+    said = [*(_speed(s) for s in of), f"{low:,} and {high:,}"]
+    figure.update_yaxes(
+        tickvals=names, ticktext=[f"{n}<br>{s}" for n, s in zip(names, said, strict=True)]
+    )
+    return figure.update_xaxes(rangemode="tozero", title="answers a second", tickformat=",")
+
+
+def _speed(s: Summary) -> str:
+    if s.ok_ratio is None or s.service == ECHO:
+        return f"{s.ok_per_s:,.0f}"
+    return f"{s.ok_per_s:,.0f} · {s.ok_ratio:.2g} x echo"
+
+
+def waiting(of: Sequence[Summary]) -> go.Figure:
+    """Draw within which time half, 9 of 10 and 99 of 100 answers came."""
+    rows = [(plotly(s.service), color(s.service), (s.p50_ms, s.p90_ms, s.p99_ms)) for s in of]
+    study = (texts.STUDY, GREY, (texts.STUDY_P50_MS, None, texts.STUDY_P99_MS))
+    return _spans([*rows, study], ("half", "9 of 10", "99 of 100"))
+
+
+def fixed_rate(results: Sequence[tuple[str, OpenLoop]]) -> go.Figure:
+    """Draw the same of the requests that were sent at a fixed rate."""
+    rows = [
+        (f"{plotly(name)}, {r.rate:,.0f} a second", color(name), (r.p50_ms, r.p99_ms, r.p999_ms))
+        for name, r in results
+    ]
+    return _spans(rows, ("half", "99 of 100", "999 of 1,000"))
+
+
+def _spans(
+    rows: Sequence[tuple[str, str, tuple[float | None, ...]]], names: tuple[str, ...]
+) -> go.Figure:
+    """Draw one line per row through its percentiles in ms; what is 0 was never answered."""
+    figure = go.Figure()
+    for label, shade, values in rows:
+        marks = zip(names, values, _SHAPES[: len(names)], strict=True)
+        known = [(name, value, shape) for name, value, shape in marks if value]
+        figure.add_scatter(
+            x=[value for _, value, _ in known],
+            y=[label] * len(known),
+            mode="lines+markers+text",
+            line={"color": shade, "width": 3},
+            marker={"color": shade, "size": 11, "symbol": [s for *_, s in known]},
+            text=[*[""] * (len(known) - 1), *(milliseconds(v) for _, v, _ in known[-1:])],
+            textposition="middle right",
+            cliponaxis=False,
+            customdata=[name for name, *_ in known],
+            hovertemplate=f"{label}: %{{customdata}} within %{{x:,.3g}} ms<extra></extra>",
+            showlegend=False,
+        )
+    figure = _horizontal(figure).update_yaxes(
+        type="category", categoryarray=[label for label, *_ in rows], range=[len(rows) - 0.5, -0.5]
+    )
+    top = max((v for _, _, values in rows for v in values if v), default=1.0)
+    low = min((v for _, _, values in rows for v in values if v), default=0.1)
+    return _log(figure.update_xaxes, low / 1.5, 5 * top).update_xaxes(title="ms")
+
+
+def _log(update: Callable[..., go.Figure], low: float, high: float) -> go.Figure:
+    ticks = [tick for tick in _MS_TICKS if low <= tick <= high]
+    words = [f"{tick:,g}" for tick in ticks]
+    span = [log10(low), log10(high)]
+    return update(type="log", range=span, tickvals=ticks, ticktext=words, minor={"ticks": ""})
+
+
+def by_connections(
+    of: Sequence[Summary], value: Callable[[Summary], float], shown: str
+) -> go.Figure:
+    """Draw a figure of each service over the number of connections, on a logarithmic scale."""
+    figure, greys = go.Figure(), 0
+    for service in dict.fromkeys(s.service for s in of):
+        points = sorted((s for s in of if s.service == service), key=lambda s: s.connections)
+        shade = color(service)
+        greys += shade == GREY
+        variant = greys if shade == GREY else (OURS, ON_POSTGRESQL, NO_LOG, ECHO).index(service) % 3
+        figure.add_scatter(
+            name=plotly(service),
+            x=[f"{s.connections:,}" for s in points],
+            y=[value(s) or None for s in points],
+            mode="lines+markers",
+            line={"color": shade, "width": 3, "dash": _DASHES[variant % len(_DASHES)]},
+            marker={"size": 9, "symbol": _SHAPES[variant % len(_SHAPES)]},
+            hovertemplate=shown,
+        )
+    figure.update_layout(
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        dragmode=False,
+        hovermode="x unified",
+        legend={"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top"},
+    )
+    figure.update_yaxes(type="log", dtick=1)
+    return figure.update_xaxes(type="category", title="connections", showgrid=False)
+
+
+def troubles(of: Sequence[Summary]) -> go.Figure:
+    """Draw what was not answered with a prediction: timeouts, other failures, refusals."""
+    kinds: tuple[tuple[str, str, str, Callable[[Summary], int]], ...] = (
+        ("Timed out", ORANGE, "", lambda s: s.timeouts),
+        ("Failed otherwise", ORANGE, "/", lambda s: s.failed - s.timeouts),
+        ("Refused with 503 and a time to come back", BLUE, "", lambda s: s.refused),
+    )
+    bars = [
+        go.Bar(
+            name=name,
+            x=[count(s) for s in of],
+            y=[plotly(s.service) for s in of],
+            orientation="h",
+            marker={"color": shade, "pattern": {"shape": pattern}},
+            hovertemplate="%{y}: %{x:,}",
+        )
+        for name, shade, pattern, count in kinds
+        if any(count(s) for s in of)
+    ]
+    figure = _horizontal(go.Figure(bars)).update_xaxes(title="requests, all rounds")
+    return figure.update_layout(
+        barmode="stack",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+
+
+def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown: str) -> go.Figure:
+    """Draw figures run over run; the times are on the viewer's clock."""
+    figure = go.Figure()
+    for name, values in lines.items():
+        figure.add_scatter(
+            name=name,
+            x=[point.at.replace(tzinfo=None) for point in points],
+            y=values,
+            mode="lines+markers",
+            line={"color": ORANGE if name == ECHO else BLUE, "width": 3},
+            marker={"size": 9, "symbol": "square" if name == ECHO else "circle"},
+            hovertemplate=shown,
+        )
+    figure.update_layout(
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        dragmode=False,
+        hovermode="x unified",
+        showlegend=len(lines) > 1,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+    return figure.update_xaxes(type="date", showgrid=False).update_yaxes(rangemode="tozero")
+
+
+def pods(record: Autoscaling) -> go.Figure:
+    """Draw how many pods ran; between two moments it is the number of the first."""
+    figure = _over_minutes(record, [m.pods for m in record.moments], "hv", "%{y} pods")
+    return figure.update_yaxes(range=[0, record.most + 0.5], dtick=1)
+
+
+def cpu(record: Autoscaling) -> go.Figure:
+    """Draw the CPU of all pods in percent of what they request, and the target."""
+    figure = _over_minutes(record, [m.cpu for m in record.moments], "linear", "%{y} %")
+    figure.add_hline(
+        y=record.target, line={"color": ORANGE, "dash": "dash", "width": 2},
+        annotation={"text": f"target {record.target} %", "font": {"color": ORANGE}},
+    )  # fmt: skip
+    return figure.update_yaxes(rangemode="tozero", ticksuffix=" %")
+
+
+def _over_minutes(
+    record: Autoscaling, values: Sequence[int | None], shape: str, shown: str
+) -> go.Figure:
+    line = go.Scatter(
+        x=[moment.at_s / 60 for moment in record.moments],
+        y=values,
+        mode="lines+markers",
+        line={"color": BLUE, "width": 3, "shape": shape},
+        marker={"size": 7},
+        hovertemplate=f"minute %{{x:.1f}}: {shown}<extra></extra>",
+    )
+    figure = go.Figure(line).update_layout(
+        margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False, showlegend=False
+    )
+    return figure.update_xaxes(title="minutes", showgrid=False, rangemode="tozero")
+
+
+def _horizontal(figure: go.Figure) -> go.Figure:
+    layout: dict[str, Any] = {"l": 8, "r": 24, "t": 8, "b": 8}
+    figure.update_layout(margin=layout, dragmode=False, bargap=0.35)
+    return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)

@@ -1,0 +1,83 @@
+"""The card's pictures -> Plotly figures, one function each."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from dashboard.pages.model_card import texts
+from dashboard.pages.model_card.chart_data import Calibration, Picture, Spans
+from dashboard.pages.model_card.svg import COLORS
+from dashboard.shared.numbers import percent
+from dashboard.shared.prediction.charts import BLUE, GREY
+
+_SYMBOLS = ("circle", "diamond", "square", "triangle-up")
+
+
+def draw(picture: Picture) -> tuple[go.Figure, int]:
+    """Draw one picture; return it with its height in pixels."""
+    if isinstance(picture, Calibration):
+        return _calibration(picture), 440
+    return _spans(picture), 90 + 38 * len(picture.rows)
+
+
+def _calibration(picture: Calibration) -> go.Figure:
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", hoverinfo="skip", showlegend=False,
+        line={"color": GREY, "dash": "dot"},
+    )  # fmt: skip
+    for i, (name, curve) in enumerate(picture.curves.items()):
+        figure.add_scatter(
+            name=name,
+            x=[point.predicted for point in curve],
+            y=[point.observed for point in curve],
+            mode="markers",
+            marker={"size": 11, "color": COLORS[i % len(COLORS)], "symbol": _SYMBOLS[i % 4]},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [point.high - point.observed for point in curve],
+                "arrayminus": [point.observed - point.low for point in curve],
+                "thickness": 2,
+            },
+            customdata=[
+                f"said {percent(p.predicted)}, had it {percent(p.observed)} of {p.n}" for p in curve
+            ],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    _plain(figure).update_layout(
+        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    )
+    figure.update_yaxes(title=texts.OBSERVED, range=[-0.03, 1.03], tickformat=".0%")
+    return figure.update_xaxes(title=texts.PREDICTED, range=[-0.03, 1.03], tickformat=".0%")
+
+
+def _spans(picture: Spans) -> go.Figure:
+    figure = go.Figure()
+    for row in picture.rows:
+        color = BLUE if row.firm else GREY
+        figure.add_scatter(
+            x=[row.value],
+            y=[row.name],
+            mode="markers",
+            marker={"color": color, "size": 12, "symbol": "diamond"},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [row.high - row.value],
+                "arrayminus": [row.value - row.low],
+                "color": color,
+                "thickness": 2.5,
+            },
+            hovertemplate=f"%{{x:.3f}} ({row.low:.3f} to {row.high:.3f})<extra></extra>",
+            showlegend=False,
+        )
+    _plain(figure).update_yaxes(autorange="reversed", ticksuffix="  ")
+    figure.update_xaxes(title=picture.axis)
+    if picture.around_zero:
+        figure.update_xaxes(zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1~f")
+    return figure
+
+
+def _plain(figure: go.Figure) -> go.Figure:
+    return figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False)

@@ -1,0 +1,120 @@
+"""Buckets of predictions -> Plotly figures over time, one function each.
+
+Blue = below the threshold, orange = at or above it, as in `dashboard.shared.prediction.charts`. A
+step without predictions is a gap, never a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboard.shared.escaping import plotly
+from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
+from db.reader.queries import Bucket
+
+STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
+"""At least 3:1 on the background of either theme."""
+
+_DAY_MS = 24 * 3600 * 1000
+DATES: dict[str, Any] = {
+    "type": "date",
+    "showgrid": False,
+    "hoverformat": "%-d %b %Y, %H:%M",
+    "tickformatstops": [  # what stands behind the line break is drawn where it changes
+        {"dtickrange": [None, _DAY_MS - 1], "value": "%H:%M\n%-d %b %Y"},
+        {"dtickrange": [_DAY_MS, "M1"], "value": "%-d %b\n%Y"},
+        {"dtickrange": ["M1", None], "value": "%b %Y"},
+    ],
+}
+"""An axis of times, with dates as in the sentences; Plotly's own are American."""
+
+
+def volume(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+    """Draw predictions over time, those at or above the threshold on top of the others."""
+    times = _times(buckets, zone)
+    below = [bucket.n - bucket.n_positive for bucket in buckets]
+    positive = [bucket.n_positive for bucket in buckets]
+    bars = [
+        go.Bar(name="Below the threshold", x=times, y=below, marker_color=BLUE),
+        go.Bar(name="At or above it", x=times, y=positive, marker_color=ORANGE),
+    ]
+    figure = _over_time(bars, "%{y:,}")
+    return figure.update_layout(barmode="stack", bargap=0.15).update_yaxes(rangemode="tozero")
+
+
+def share(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+    """Draw the share at or above the threshold, 0 to 100 %."""
+    times = _times(buckets, zone)
+    shares = [bucket.n_positive / bucket.n if bucket.n else None for bucket in buckets]
+    figure = _over_time([_line("At or above the threshold", times, shares, ORANGE)], "%{y:.0%}")
+    return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
+
+
+def latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+    """Draw the milliseconds inside the service: the middle and the slowest twentieth."""
+    times = _times(buckets, zone)
+    lines = [
+        _line("Half are faster than", times, [b.latency_p50_ms for b in buckets], BLUE),
+        _line("19 of 20 are faster than", times, [b.latency_p95_ms for b in buckets], GREY),
+    ]
+    figure = _over_time(lines, "%{y:.2f} ms")
+    return figure.update_yaxes(rangemode="tozero", ticksuffix=" ms")
+
+
+def statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
+    """Draw one bar per monitoring pass: the higher, the worse, so that no colour is needed."""
+    traces = []
+    for height, (name, color) in enumerate(STATUS_COLORS.items(), 1):
+        chosen = [found for found in passes if found["status"] == name]
+        traces.append(
+            go.Bar(
+                name=name.capitalize(),
+                x=[_local(found["since"], zone) for found in chosen],
+                y=[height] * len(chosen),
+                width=[0.8 * _ms(found) for found in chosen],
+                offset=0,
+                marker_color=color,
+                customdata=[plotly(found["verdict"]) for found in chosen],
+            )
+        )
+    figure = _over_time(traces, "%{customdata}")
+    return figure.update_yaxes(
+        range=[0, 3.2], tickvals=[1, 2, 3], ticktext=["green", "amber", "red"], showgrid=False
+    )
+
+
+def _ms(found: Mapping[str, Any]) -> float:
+    return float((found["until"] - found["since"]).total_seconds() * 1000)
+
+
+def _local(moment: datetime, zone: tzinfo) -> datetime:
+    """Return a time on the viewer's clock; Plotly draws a time without its zone."""
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def _times(buckets: Sequence[Bucket], zone: tzinfo) -> list[datetime]:
+    """Return when the steps begin on the viewer's clock; Plotly draws a time without its zone."""
+    return [_local(bucket.start, zone) for bucket in buckets]
+
+
+def _line(name: str, times: list[datetime], values: list[float | None], color: str) -> go.Scatter:
+    return go.Scatter(
+        name=name, x=times, y=values, mode="lines+markers", line_color=color, connectgaps=False
+    )
+
+
+def _over_time(traces: list[go.Bar] | list[go.Scatter], shown: str) -> go.Figure:
+    figure = go.Figure(traces)
+    figure.update_traces(hovertemplate=shown)
+    figure.update_layout(
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        hovermode="x unified",
+        dragmode=False,
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+    return figure.update_xaxes(**DATES)

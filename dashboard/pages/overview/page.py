@@ -1,0 +1,41 @@
+"""Overview: one sentence of verdict, then the figures behind it."""
+
+import streamlit as st
+
+from dashboard.auth import login
+from dashboard.pages.overview import panels, texts
+from dashboard.shared import data_access, widgets
+from dashboard.shared import texts as shared_texts
+
+
+@st.fragment(run_every=widgets.REFRESH_S)
+@login.only_for("overview")
+def overview() -> None:
+    """Look again by itself: whoever watches the service should not have to reload."""
+    with widgets.reading_the_log("Overview"):
+        top = st.container()
+        chosen, source = panels.controls()
+        seen = data_access.overview(chosen, source) if source else None
+        window, ready = data_access.WINDOWS[chosen], data_access.ready()
+        with top:
+            if seen is None:
+                widgets.heading(texts.no_rows(ready=ready), texts.LEAD)
+            else:
+                panels.verdict(seen, window, ready=ready)
+        if ready and not data_access.lets_in():
+            widgets.calm(shared_texts.NOT_LET_IN_TITLE, shared_texts.NOT_LET_IN)
+        if seen is None:
+            widgets.empty_log()
+            return
+        if not ready:
+            widgets.calm(shared_texts.API_DOWN_TITLE, texts.API_DOWN)
+        panels.watch(seen)
+        if seen.summary.n == 0:
+            panels.stale(seen, window)
+        else:
+            panels.figures(seen)
+            panels.history(seen, window)
+        panels.refusals(seen, window)
+
+
+overview()

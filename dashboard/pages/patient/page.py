@@ -1,0 +1,30 @@
+"""Patient: enter one, see the estimate and what it means, compare with a changed one."""
+
+import streamlit as st
+
+from dashboard.pages.patient import form, texts
+from dashboard.shared import widgets
+from dashboard.shared.prediction import panels
+
+widgets.heading("Patient", texts.LEAD)
+
+with st.grid(2, min_column_width=460, gap="large") as halves:
+    entry, result = halves.cell(), halves.cell()
+
+with entry:
+    sent, said = form.patient("patient", submit="Estimate", forget=("estimate", "comparison"))
+
+with said:
+    found = panels.ask("estimate", sent, "live")
+    if found is not None:
+        st.info(texts.estimated(found.probability, found.interval))
+
+with result:
+    if found is not None:
+        panels.show(found)
+    else:
+        widgets.calm(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
+
+if found is not None:
+    panels.why(found)
+    panels.what_if(found)

@@ -1,0 +1,84 @@
+"""Poisoned labels -> Plotly dose-response curves with bands.
+
+Each defence has its colour, dash and marker: none of them is the only sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from dashboard.pages.poisoning import texts
+from dashboard.shared.prediction.charts import BLUE, GREY
+from pipeline.poisoning.metrics import Cell
+
+_STYLES = {
+    "no defence": (BLUE, "solid", "circle"),
+    "strong L2 penalty": (GREY, "dot", "square"),
+    "confident learning": ("#0f8f8f", "dash", "diamond"),
+    "nearest neighbours": ("#9068cf", "dashdot", "triangle-up"),
+}
+_BAND_OPACITY = 0.16
+
+
+def curves(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> go.Figure:
+    """Draw a measure against the dose, a line and a band per defence.
+
+    Parameters
+    ----------
+    cells
+        One attack's, in the order of their doses.
+    measure
+        A name of `pipeline.poisoning.metrics.MEASURES`.
+    defences
+        Which to draw.
+    """
+    figure = go.Figure()
+    for defence in defences:
+        known = [c for c in cells if c.defence == defence and c.bands[measure] is not None]
+        if known:
+            _add(figure, defence, known, measure)
+    in_percent = measure not in ("auc", "ece")
+    figure.update_layout(
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        dragmode=False,
+        hovermode="x unified",
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+    )
+    figure.update_yaxes(
+        tickformat=".0%" if in_percent else ".2f", title_text=texts.MEASURES[measure]
+    )
+    return figure.update_xaxes(
+        tickformat=".0%", title_text=texts.DOSE, showgrid=False, rangemode="tozero"
+    )
+
+
+def _add(figure: go.Figure, defence: str, cells: Sequence[Cell], measure: str) -> None:
+    color, dash, symbol = _STYLES[defence]
+    x = [cell.changed for cell in cells]
+    bands = [band for cell in cells if (band := cell.bands[measure]) is not None]
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    figure.add_scatter(
+        x=[*x, *reversed(x)],
+        y=[*(b.high for b in bands), *(b.low for b in reversed(bands))],
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},{_BAND_OPACITY})",
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        legendgroup=defence,
+    )
+    figure.add_scatter(
+        x=x,
+        y=[b.mean for b in bands],
+        name=texts.DEFENCES[defence],
+        customdata=[texts.written(measure, b) for b in bands],
+        hovertemplate="%{customdata}",
+        mode="lines+markers",
+        line={"color": color, "dash": dash, "width": 2.5},
+        marker={"symbol": symbol, "size": 8},
+        legendgroup=defence,
+    )

@@ -1,0 +1,14 @@
+"""Poisoning: what wrong labels would do to the model; a sentence, the curves, the tables."""
+
+from dashboard.pages.poisoning import gate, panels
+
+found = panels.found()
+if found is None:
+    panels.nothing()
+else:
+    panels.verdict(found)
+    panels.curves(found)
+    panels.study(found)
+    panels.limits()
+    gate.gate()
+    panels.again()

@@ -1,0 +1,186 @@
+"""The panels of the Poisoning page: verdict, curves, tables, limits, and a run of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.auth import login
+from dashboard.jobs import pool as jobs_pool
+from dashboard.jobs.pool import Job, State
+from dashboard.pages.poisoning import charts, texts
+from dashboard.shared import data_access, scorecards, widgets
+from dashboard.shared import texts as shared_texts
+from dashboard.shared.escaping import markdown
+from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.poisoning import C, Poisoning
+from pipeline.poisoning.attacks import ATTACKS, HIDDEN, RANDOM
+from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
+from pipeline.poisoning.metrics import Band, Cell
+from pipeline.schema import BY_NAME
+
+_JOB = "poisoning_job"
+_FUNCTION = "pipeline.poisoning:run_job"
+_LOOK_S = 1.0
+_DRAWS = (5, 30, 60, 100)
+_PENALTIES = (0.01, 0.1, C, 1.0, 10.0)
+_OFFERED = tuple(name for name in DEFENCES if name != NO_DEFENCE)
+_STUDY_DOSE = 0.2
+_STUDY = ("accuracy", "precision", "recall", "auc", "ece")
+
+
+def found() -> Poisoning | None:
+    """Return the figures to show: the viewer's own run, or those of the training."""
+    job: Job | None = st.session_state.get(_JOB)
+    if job is not None and job.state is State.DONE:
+        return Poisoning.from_dict(job.result)
+    card = data_access.model()
+    known = card and card["evidence"].get("poisoning")
+    return Poisoning.from_dict(known) if known else None
+
+
+def nothing() -> None:
+    """Draw the screen of a model without poisoning figures."""
+    widgets.heading(texts.TITLE, texts.LEAD)
+    widgets.no_model(texts.NOTHING_TITLE, texts.NOTHING)
+
+
+def verdict(of: Poisoning) -> None:
+    """Draw the page's one sentence and what it rests on."""
+    job: Job | None = st.session_state.get(_JOB)
+    own = job is not None and job.state is State.DONE
+    rests_on = texts.source(of.settings, own=own)
+    st.caption(f"{texts.TITLE} · {shared_texts.APP} · {markdown(rests_on)}")
+    clean, flips, hidden = _study(of)
+    known = {name: clean.bands[name] or _nan() for name in ("auc", "recall")}
+    sentence = texts.verdict(
+        known,
+        flips.bands["auc"] or _nan(),
+        hidden.bands["auc"] or _nan(),
+        hidden.bands["recall"] or _nan(),
+    )
+    st.title(sentence, anchor=False)
+
+
+def _nan() -> Band:
+    return Band(float("nan"), float("nan"), float("nan"))
+
+
+def _study(of: Poisoning) -> tuple[Cell, Cell, Cell]:
+    """Return the study project's cells: clean, 20 % random flips, 20 % disease hidden."""
+    cells = {(c.attack, c.dose): c for c in of.cells if c.defence == NO_DEFENCE}
+    return (
+        cells[RANDOM.name, 0.0],
+        cells[RANDOM.name, _STUDY_DOSE],
+        cells[HIDDEN.name, _STUDY_DOSE],
+    )
+
+
+def curves(of: Poisoning) -> None:
+    """Draw the choosers, the dose-response curves and their numbers."""
+    with widgets.card("Dose and response"):
+        attack = st.segmented_control(
+            "Attack", list(ATTACKS), default=RANDOM.name, required=True, key="attack",
+            format_func=texts.ATTACK_TITLES.__getitem__, bind="query-params",
+        )  # fmt: skip
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            measure = st.selectbox(
+                "Measure", list(texts.MEASURES), index=list(texts.MEASURES).index("auc"),
+                format_func=texts.MEASURES.__getitem__, key="measure", bind="query-params",
+                width=260,
+            )  # fmt: skip
+            defences = [NO_DEFENCE, *(name for name in _OFFERED if _drawn(name))]
+        st.markdown(f"{texts.ATTACKS[str(attack)]} {texts.MEASURE_NOTES[measure]}")
+        cells = [cell for cell in of.cells if cell.attack == attack]
+        widgets.over_time(
+            charts.curves(cells, measure, defences),
+            f"{texts.MEASURES[measure]} against the share of poisoned patients; table below",
+            400,
+            "curves",
+        )
+        st.caption(texts.BANDS)
+        _numbers(cells, measure, defences)
+
+
+def _drawn(defence: str) -> bool:
+    return st.checkbox(texts.DEFENCES[defence], value=True, key=f"draw_{defence}")
+
+
+def _numbers(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> None:
+    by_place = {(cell.dose, cell.defence): cell for cell in cells}
+    doses = list(dict.fromkeys(cell.dose for cell in cells))
+    first = next(iter(DEFENCES))
+    columns = {"Poisoned": [f"{100 * by_place[d, first].changed:.0f} %" for d in doses]}
+    for name in defences:
+        shown = [texts.written(measure, by_place[d, name].bands[measure]) for d in doses]
+        columns[texts.DEFENCES[name]] = shown
+    st.table(columns, border="horizontal", hide_index=True, alt="The numbers of the curves")
+
+
+def study(of: Poisoning) -> None:
+    """Draw the study project's table with bands."""
+    with widgets.card(texts.STUDY_TITLE):
+        st.caption(texts.STUDY_NOTE)
+        columns = {"Training labels": list(texts.STUDY_ROWS)}
+        for name in _STUDY:
+            columns[texts.MEASURES[name]] = [
+                texts.written(name, cell.bands[name]) for cell in _study(of)
+            ]
+        st.table(columns, border="horizontal", hide_index=True, alt="Clean against poisoned")
+
+
+def limits() -> None:
+    """Draw what the figures cannot tell."""
+    with widgets.card(texts.LIMITS_TITLE):
+        st.markdown(texts.LIMITS)
+
+
+def again() -> None:
+    """Draw the settings of a run of one's own, or its progress."""
+    with widgets.card(texts.AGAIN_TITLE):
+        st.markdown(texts.AGAIN)
+        trained_on = scorecards.trained_elsewhere()
+        if trained_on is not None:
+            st.info(texts.other_data(markdown(trained_on), HEART_CSV.name))
+        job: Job | None = st.session_state.get(_JOB)
+        if job is not None and not job.ended:
+            _progress(job)
+            return
+        if job is not None and job.state is State.FAILED:
+            st.warning(texts.FAILED)
+        elif job is not None and job.state is State.CANCELLED:
+            st.info(texts.CANCELLED)
+        _settings()
+        if job is not None and job.state is State.DONE:
+            st.button("Show the training's figures again", on_click=_forget)
+
+
+def _settings() -> None:
+    with st.form("again", border=False):
+        with st.container(horizontal=True, gap="medium"):
+            st.selectbox("Draws", _DRAWS, index=1, key="seeds", width=160)
+            st.selectbox("Penalty C (smaller is stronger)", _PENALTIES, index=2, key="c", width=280)
+            st.selectbox("Group", list(BY_NAME["sex"].codes), key="group", width=160)
+        st.form_submit_button("Run", type="primary", on_click=_start)
+
+
+def _start() -> None:
+    chosen = {name: st.session_state[name] for name in ("seeds", "c", "group")}
+    try:
+        st.session_state[_JOB] = jobs_pool.pool.submit(_FUNCTION, **chosen)
+    except jobs_pool.Busy:
+        st.toast(shared_texts.CALCULATING)
+
+
+def _forget() -> None:
+    st.session_state.pop(_JOB, None)
+
+
+@st.fragment(run_every=_LOOK_S)
+@login.only_for("poisoning")
+def _progress(job: Job) -> None:
+    if job.ended:
+        st.rerun()
+    st.progress(job.progress, text=texts.running(job.progress))
+    st.button("Cancel", on_click=job.cancel)

@@ -1,0 +1,12 @@
+"""Predictions: the log, one page at a time; a row opens what was said, why, and what was found."""
+
+from dashboard.pages.predictions import panels, texts
+from dashboard.shared import widgets
+
+widgets.heading("Predictions", texts.LEAD)
+chosen = panels.filters()
+with widgets.reading_the_log():
+    panels.table(chosen)
+prediction_id = panels.opened()
+if prediction_id is not None:
+    panels.drawer(prediction_id)

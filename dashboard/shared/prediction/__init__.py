@@ -1,0 +1,1 @@
+"""One prediction: risk, explanation, details."""

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.pages.drift import charts, texts, texts_calibration
+from dashboard.pages.drift import classifier as drift_classifier_panel
+from dashboard.pages.drift import history as drift_days
+from dashboard.pages.drift.data import Day
+from db.ids import new_id
+from db.writer.results import Pass, add_pass, add_report
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.synthetic import smoothed_bootstrap
+from pipeline.drift import compare
+from pipeline.schema import BY_NAME, NAMES
+from tests.dashboard.conftest import shown
+from tests.db.rows import row, running_log
+
+Write = Callable[..., list[str]]
+NOW = datetime.now(UTC)
+
+
+@cache
+def training() -> np.ndarray:
+    features = read(HEART_CSV).features
+    assert features is not None
+    return features.to_numpy(dtype=float)
+
+
+def store(url: str, patients: np.ndarray, *, source: str = "live", ago: timedelta) -> None:
+    start = int((NOW - ago).timestamp() * 1000)
+    rows = []
+    for i, patient in enumerate(patients):
+        known = [None if math.isnan(value) else float(value) for value in patient]
+        rows.append(
+            row(id=new_id(start + i), source=source, **dict(zip(NAMES, known, strict=True)))
+        )
+
+    async def append() -> None:
+        async with running_log(url) as log:
+            await log.append(rows)
+
+    asyncio.run(append())
+
+
+def opened(pages: AppTest, **address: str) -> AppTest:
+    pages.run()
+    for name, value in address.items():
+        pages.query_params[name] = value
+    page = pages.switch_page("drift/page.py").run()
+    assert not page.exception
+    return page
+
+
+def test_an_empty_log_leads_to_the_first_patient(pages: AppTest) -> None:
+    page = opened(pages)
+    assert "No predictions yet" in shown(page)
+    assert not page.get("plotly_chart")
+
+
+def test_one_patient_is_not_enough_and_says_so(pages: AppTest, write: Write) -> None:
+    write(1)
+    page = opened(pages)
+    assert page.title[0].value == (
+        "Not enough data to tell whether anything has changed: 1 live prediction in the last 24 "
+        "hours."
+    )
+
+
+def test_a_thousand_patients_like_those_of_the_training_have_not_drifted(
+    pages: AppTest, log_url: str
+) -> None:
+    store(
+        log_url, smoothed_bootstrap(read(HEART_CSV).features, 1000, seed=1), ago=timedelta(hours=2)
+    )
+    page = opened(pages)
+    assert page.title[0].value.startswith(
+        "No drift seen in 1,000 live predictions in the last 24 hours; a shift of 0."
+    )
+    assert "Compared with the 303 patients of the training data." in shown(page)
+    findings = [f.value["Finding"] for f in page.dataframe if "Finding" in f.value]
+    assert [each.size for each in findings] == [13]
+
+
+def test_what_changed_is_named_first_and_leads_to_its_rows(pages: AppTest, log_url: str) -> None:
+    changed = training().copy()
+    changed[:, NAMES.index("thalach")] -= 40
+    store(log_url, changed, ago=timedelta(hours=2))
+    page = opened(pages)
+    assert page.title[0].value.startswith("Highest heart rate reached has drifted (")
+    link = page.page_link[0]
+    assert link.label == "See the 303 predictions behind this →"
+    assert "source=Live" in link.proto.query_string
+    assert page.get_by_key("feature").value == "thalach"
+
+
+def test_a_window_can_be_compared_with_the_time_before(pages: AppTest, log_url: str) -> None:
+    store(log_url, training(), ago=timedelta(hours=30))
+    store(log_url, training(), ago=timedelta(hours=2))
+    page = opened(pages)
+    page.get_by_key("reference").set_value("before").run()
+    assert not page.exception
+    assert "Compared with 303 predictions of the same time before." in shown(page)
+    assert page.title[0].value.startswith("No drift seen")
+
+
+def test_an_address_may_name_the_end_of_the_window(pages: AppTest, log_url: str) -> None:
+    store(log_url, training(), ago=timedelta(days=5))
+    assert "no prediction in the last 24 hours" in opened(pages).title[0].value
+    page = opened(pages, until=(NOW - timedelta(days=4.5)).isoformat())
+    assert "303 live predictions in the 24 hours to" in page.title[0].value
+    page.button[0].click().run()
+    assert "no prediction in the last 24 hours" in page.title[0].value
+
+
+@pytest.mark.parametrize(
+    "until", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "tomorrow"]
+)
+def test_an_end_that_cannot_be_reckoned_with_is_none(
+    pages: AppTest, log_url: str, until: str
+) -> None:
+    store(log_url, training(), ago=timedelta(hours=2))
+    assert "in the last 24 hours" in opened(pages, until=until).title[0].value
+
+
+def keep_pass(url: str, days_ago: int, patients: np.ndarray, source: str = "replay") -> None:
+    """Keep a monitoring report as `pipeline.monitor` does."""
+    midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+    until = midnight - timedelta(days=days_ago)
+    since, result = until - timedelta(days=1), compare(training(), patients).to_dict()
+    report: dict[str, Any] = {
+        "source": source, "since": since.isoformat(), "until": until.isoformat(), "n_week": 303,
+        "verdict": "what it said", "risk": {"week": 0.4},
+        "drift": {"window": result, "week": result},
+    }  # fmt: skip
+    add_pass(url, report, Pass(source, "v", since, until, "red", "what it said"), version=1)
+
+
+def test_the_history_says_since_when_and_leads_from_an_alarm_to_its_requests(
+    pages: AppTest, log_url: str
+) -> None:
+    shifted = training().copy()
+    shifted[:, NAMES.index("chol")] += 60
+    store(log_url, shifted, source="replay", ago=timedelta(hours=2))
+    for days_ago, patients in ((3, training()), (2, shifted), (1, shifted), (0, shifted)):
+        keep_pass(log_url, days_ago, patients)
+    add_report(
+        log_url,
+        {"changes": [{"title": "A change", "sentence": "It was made.", "features": ["chol"],
+                      "since": NOW.isoformat(), "until": NOW.isoformat()}]},
+        version=1,
+        kind="replay",
+    )  # fmt: skip
+    page = opened(pages)
+    begun = NOW.replace(hour=0, minute=0) - timedelta(days=3)
+    assert f"Serum cholesterol has drifted since {texts.day_of(begun)} (" in page.title[0].value
+    said = shown(page)
+    assert "3 alarms in 4 days" in said
+    assert "**A change**" in said
+    behind = next(link for link in page.page_link if link.label == "Requests behind this alarm →")
+    assert "source=Replay" in behind.proto.query_string
+    assert "since=" in behind.proto.query_string
+
+
+def test_a_pass_of_this_moment_is_in_the_history_and_those_of_other_sources_are_not(
+    pages: AppTest, log_url: str
+) -> None:
+    store(log_url, training(), ago=timedelta(hours=2))
+    keep_pass(log_url, 1, training(), source="replay")
+    page = opened(pages)
+    assert "`make monitor`" in shown(page)
+    keep_pass(log_url, 0, training(), source="live")
+    assert "0 alarms in 1 day." in shown(page.run())
+
+
+def test_without_a_monitoring_pass_it_says_how_to_make_one(pages: AppTest, write: Write) -> None:
+    write(1)
+    assert "`make monitor`" in shown(opened(pages))
+
+
+def test_the_classifier_runs_beside_the_page(
+    pages: AppTest, log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift_classifier_panel, "_PERMUTATIONS", 2)
+    older = training().copy()
+    older[:, NAMES.index("age")] += 20
+    store(log_url, older, ago=timedelta(hours=2))
+    page = opened(pages)
+    next(b for b in page.button if b.label == "Train the classifier").click().run()
+    job = page.session_state["classifier_job"]
+    assert job.wait(120)
+    assert not page.run().exception
+    # Of two relabellings neither is as good: p = 1/3, never less, so nothing is claimed.
+    assert "It cannot tell this window from the reference: AUC" in shown(page)
+    assert "p = 0.33 by 2 permutations" in shown(page)
+    assert job.result["auc_cv"] > 0.9
+
+
+def day(number: int, *named: str) -> Day:
+    start = datetime(2026, 11, number, tzinfo=UTC)
+    effects = dict.fromkeys(NAMES, 0.1)
+    return Day(start, start + timedelta(days=1), 0.5, 0.001, bool(named), True, named, effects,
+               0.4, "")  # fmt: skip
+
+
+def test_a_finding_has_drifted_since_the_first_day_without_a_break() -> None:
+    days = [day(1, "chol"), day(2), day(3, "chol"), day(4, "chol", "age")]
+    assert drift_days.since_when(days) == {"chol": "3 Nov 2026", "age": "4 Nov 2026"}
+    assert drift_days.since_when([*days, day(5)]) == {}
+    assert drift_days.since_when([]) == {}
+
+
+def test_shares_of_words_hold_what_is_not_known() -> None:
+    labels, before, now = charts.shares(BY_NAME["sex"], {0.0: 1, 1.0: 3}, {0.0: 1, 1.0: 2, None: 1})
+    assert labels == ["female", "male", "not known"]
+    assert (before, now) == ([0.25, 0.75, 0.0], [0.25, 0.5, 0.25])
+
+
+def test_many_values_share_round_bars() -> None:
+    ages = {float(age): 1 for age in range(30, 80)}
+    labels, before, _ = charts.shares(BY_NAME["age"], ages, {})
+    assert labels[0] == "30–34"
+    assert before[0] == pytest.approx(0.1)
+    assert sum(before) == pytest.approx(1)
+
+
+def test_one_value_alone_is_one_bar() -> None:
+    assert charts.shares(BY_NAME["age"], {50.0: 2}, {}) == (["50"], [1.0], [0.0])
+
+
+def test_an_alarm_without_a_name_says_where_to_look_first() -> None:
+    shuffled = training().copy()[:150]
+    at = NAMES.index("thalach")
+    shuffled[:, at] = np.random.default_rng(0).permutation(shuffled[:, at])
+    found = replace(compare(training(), shuffled), pairs=(), look_first="thalach")
+
+    assert found.drift
+    assert "look first at highest heart rate reached" in texts.verdict(found, "live", "today", {})
+
+
+def test_how_far_the_test_can_be_trusted_is_said_in_sums_that_can_be_checked() -> None:
+    clean = [{"alarms": 0.05, "upper_95": 0.0551}, {"alarms": 0.04, "upper_95": 0.045}]
+    power = [
+        {"n": 100, "power": 0.2, "what": "a small one"},
+        {"n": 100, "power": 0.8, "what": "a large one"},
+    ]
+
+    said = texts_calibration.trust({"clean": clean, "power": power}).replace("\u00a0", " ")
+
+    assert "Of clean windows 5.0 % alarm at most (upper limit 5.5 %)." in said
+    assert "Of 2 kinds of change it sees 50 % with 100 patients" in said
+    assert "the hardest (a small one) in 20 % of the windows" in said
+
+
+def test_a_risk_that_moved_within_chance_is_said_to_have_stayed() -> None:
+    assert "within chance" in texts.risk(0.40, 0.42, 0.02)
+    assert "10 points higher" in texts.risk(0.40, 0.50, 0.02)
+
+
+def test_the_alarms_of_the_timeline_are_marked_and_named() -> None:
+    figure = charts.timeline([day(1), day(2, "chol")], UTC)
+    traces = {trace.name: trace for trace in figure.data}
+    assert list(traces["Alarm"].x) == [datetime(2026, 11, 2)]
+    assert list(traces["What had changed"].y) == ["Serum cholesterol"]
+    assert list(traces["No drift seen"].x) == [datetime(2026, 11, 1)]

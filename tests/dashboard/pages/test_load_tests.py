@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.pages.load_tests import charts, texts
+from dashboard.shared.escaping import markdown
+from db.writer.results import add_load_test
+from perf.formats.kubectl import parse
+from pipeline.load_tests import autoscaling as scaling
+from pipeline.load_tests.autoscaling import Moment
+from pipeline.load_tests.benchmark import ECHO, KIND, OURS
+from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, store, summary
+from tests.dashboard.conftest import shown
+from tests.pipeline.load_tests.test_autoscaling import WATCHED
+from tests.programs import run
+
+
+def opened(pages: AppTest) -> AppTest:
+    page = pages.run().switch_page("load_tests/page.py").run()
+    assert not page.exception
+    return page
+
+
+def test_without_a_run_the_page_says_how_to_make_one(pages: AppTest) -> None:
+    page = opened(pages)
+    assert "`make bench`" in shown(page)
+    assert not page.get("plotly_chart")
+
+
+def test_one_run_begins_with_what_it_showed_and_on_what(pages: AppTest, log_url: str) -> None:
+    store(log_url, benchmark())
+    page = opened(pages)
+    assert page.title[0].value == (
+        "10,000 predictions a second, 2.0 times a bare FastAPI echo, each on disk before its "
+        "answer; 99 of 100 took at most 40\u00a0ms and none timed out."
+    )
+    said = shown(page)
+    assert "200 connections, median of 3 rounds of 60 s" in said
+    assert "Example CPU, 2 cores, 490 fsync a second" in said
+    assert "closed-loop" in said
+    assert "the next `make bench` adds a point" in said
+    assert "180 and 554 answers a second" in said
+
+
+def test_the_number_of_connections_can_be_chosen(pages: AppTest, log_url: str) -> None:
+    store(log_url, benchmark())
+    page = opened(pages)
+    page.get_by_key("connections_32_200_2000").set_value(2000).run()
+    assert "2,000 connections, 8 threads" in shown(page)
+
+
+def test_of_a_thousand_runs_the_newest_hundred_are_drawn(pages: AppTest, log_url: str) -> None:
+    store(log_url, benchmark())
+    path = log_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as log:
+        log.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)"
+            " INSERT INTO load_tests (id, recorded_at, kind, summary)"
+            " SELECT printf('00000000-0000-7000-8000-%012d', i), recorded_at, kind, summary"
+            " FROM load_tests, n"
+        )
+    log.close()
+    page = opened(pages)
+    assert len(page.get_by_key("run").options) == 100
+    assert "drops out of their ratio" in shown(page)
+
+
+def test_other_kinds_and_other_formats_are_passed_over(pages: AppTest, log_url: str) -> None:
+    add_load_test(log_url, KIND, {"format": 99})
+    add_load_test(log_url, "another kind", {})
+    assert "Run `make bench` again" in shown(opened(pages))
+
+
+def test_a_run_that_should_not_be_quoted_says_so(pages: AppTest, log_url: str) -> None:
+    busy = {**ENVIRONMENT, "load": 9.5}
+    store(log_url, benchmark(environment=busy, complete=False, open_loop=[]))
+    said = shown(opened(pages))
+    assert texts.INTERRUPTED in said
+    assert texts.BUSY in said
+    assert texts.NO_OPEN_LOOP in said
+
+
+def test_an_interrupted_run_may_hold_one_service_only(pages: AppTest, log_url: str) -> None:
+    alone = summary(OURS, 32, 100, ok_ratio=None, p99_ratio=None, cpu_us=None, cpu_ratio=None)
+    store(log_url, benchmark(closed_loop=[alone], open_loop=[], complete=False))
+    title = opened(pages).title[0].value
+    assert title.startswith("100 predictions a second, each on disk")
+
+
+def test_a_service_that_answered_nothing_is_drawn_without_a_time(
+    pages: AppTest, log_url: str
+) -> None:
+    silent = replace(
+        summary("textbook", 200, 1), ok_per_s=0, p50_ms=0, p90_ms=0, p99_ms=0, timeouts=9, failed=9
+    )
+    store(log_url, benchmark(closed_loop=[summary(OURS, 200, 10_000), silent]))
+    assert "Timeouts: textbook." in shown(opened(pages))
+
+
+def test_a_missing_database_has_its_calm_screen(pages: AppTest, tmp_path: Path) -> None:
+    (tmp_path / "log.db").unlink()
+    assert "The log cannot be read" in shown(opened(pages))
+
+
+def test_troubles_are_said_by_kind() -> None:
+    of = [summary(OURS, 200, 10, refused=3), summary(ECHO, 200, 10, timeouts=1, failed=3)]
+    assert texts.troubles(of) == (
+        f"Timeouts: {ECHO}. Other failures: {ECHO}. Refused with 503: {markdown(OURS)}."
+    )
+
+
+def test_ours_is_blue_and_the_framework_orange() -> None:
+    bars = charts.per_second(benchmark().at(200)).data[0]
+    assert list(bars.y) == [
+        OURS, "Cardiowatch without its log", ECHO, "textbook", "Study project's own report",
+    ]  # fmt: skip
+    assert list(bars.x) == [10_000, 15_000, 5_000, 200, 554]
+    assert bars.marker.color[0] == charts.BLUE
+    assert bars.marker.color[2] == charts.ORANGE
+
+
+def test_what_the_study_project_reported_lacks_the_middle_mark() -> None:
+    study = charts.waiting(benchmark().at(200)).data[-1]
+    assert list(study.x) == [324, 1020]
+    assert list(study.customdata) == ["half", "99 of 100"]
+
+
+@pytest.mark.parametrize(("lost", "said"), [(0, "every request was answered"), (3, "3 requests")])
+def test_the_fixed_rate_says_whether_all_were_answered(lost: int, said: str) -> None:
+    ((name, result), _) = benchmark().open_loop
+    assert said in texts.open_loop([(name, replace(result, unanswered=lost))])
+
+
+def test_without_a_watched_autoscaler_the_page_says_how_to_watch_one(pages: AppTest) -> None:
+    assert "`python -m perf.hpa hpa.txt`" in shown(opened(pages))
+
+
+def test_a_watched_autoscaler_is_drawn_with_what_it_did(
+    pages: AppTest, log_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hpa.txt").write_text(WATCHED)
+    kept = run("-m", "perf.hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+    add_load_test(log_url, scaling.KIND, {"format": 99})
+    page = opened(pages)
+
+    assert kept.returncode == 0, kept.stderr
+    assert (
+        "From 1 to 3 pods, 15 s after CPU had passed its target. At the end 1 pod ran."
+    ) in shown(page)
+    assert len(page.get("plotly_chart")) == 2
+
+
+def test_a_file_that_is_no_record_is_refused_in_one_line(log_url: str, tmp_path: Path) -> None:
+    (tmp_path / "hpa.txt").write_text("nothing")
+    ended = run("-m", "perf.hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "kubectl get hpa" in ended.stderr
+
+
+def test_pods_added_one_after_the_other_have_a_time_each() -> None:
+    moments = [Moment(0, 200, 1), Moment(20, 200, 2), Moment(200, 90, 3)]
+
+    assert texts.autoscaling(replace(parse(WATCHED), moments=moments)) == (
+        "From 1 to 3 pods: the first was added 20 s after CPU had passed its target, the last "
+        "3 minutes later."
+    )
+
+
+def test_an_autoscaler_that_did_nothing_is_said_to_have() -> None:
+    cold, hot = (
+        replace(parse(WATCHED), moments=[Moment(0, 10, 1), Moment(60, cpu, 1)]) for cpu in (60, 76)
+    )
+
+    assert texts.autoscaling(cold) == "It stayed at 1 pod: CPU never passed its target."
+    assert texts.autoscaling(hot) == "It stayed at 1 pod: though CPU passed its target."
+
+
+def test_no_cell_of_the_figures_is_a_formula(pages: AppTest, log_url: str) -> None:
+    store(log_url, benchmark(closed_loop=[summary("=1+1", 200, 100)]))
+    assert opened(pages).dataframe[0].value["Service"].tolist() == ["'=1+1"]

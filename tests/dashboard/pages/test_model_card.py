@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import copy
+import json
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import card as program
+from dashboard.pages.model_card import chart_data, svg, texts, texts_limits
+from dashboard.pages.model_card.document import html
+from dashboard.pages.model_card.sections import Card, Incomplete, card
+from tests.dashboard.conftest import shown
+
+OWN = {"auc": {"mean": 0.912}, "ece": {"mean": 0.037}}
+HOSTILE = "<script>alert(1)</script> & *b*.csv"
+
+
+@pytest.fixture
+def found(model_dir: Path) -> dict[str, Any]:
+    """What `GET /model` answers."""
+    evidence = json.loads((model_dir / "evidence.json").read_text())
+    return {"version": evidence["version"], "threshold": 0.5, "evidence": evidence}
+
+
+@pytest.fixture
+def validated(found: dict[str, Any]) -> dict[str, Any]:
+    """The same after a validation on a hospital whose file has a hostile name."""
+    changed = copy.deepcopy(found)
+    own = found["evidence"]["cross_validation"]
+    changed["evidence"]["external"] = [
+        {
+            "file": HOSTILE, "sha256": "", "n": 40, "n_disease": 10, "auc": 0.75,
+            "auc_interval": [0.6, 0.9], "brier": 0.2, "brier_interval": [0.1, 0.3],
+            "accuracy": 0.7, "ece": 0.12, "calibration_intercept": -0.5,
+            "calibration_slope": None, "reliability": own["reliability"],
+            "missing": {"ca": 40, "thal": 0},
+        }
+    ]  # fmt: skip
+    return changed
+
+
+def opened(page: AppTest) -> AppTest:
+    page.run().switch_page("model_card/page.py").run()
+    assert not page.exception
+    return page
+
+
+def test_without_the_service_the_page_says_where_the_card_is(pages: AppTest) -> None:
+    assert texts.NOTHING_TITLE in shown(opened(pages))
+
+
+@pytest.mark.parametrize("logged", [0, 1, 1000], indirect=True)
+def test_the_card_is_the_same_whatever_was_logged(logged: int, served: AppTest) -> None:
+    page = opened(served)
+    assert page.title[0].value.startswith("Of 100 pairs of a patient with disease and one without")
+    assert [header.value for header in page.header] == [
+        texts.CALIBRATION_TITLE, texts.MODELS_TITLE, texts.ELSEWHERE_TITLE, texts.GROUPS_TITLE,
+        texts_limits.DATA_TITLE, texts_limits.MAKING_TITLE, texts_limits.LIMITS_TITLE,
+        texts_limits.MIND_TITLE,
+    ]  # fmt: skip
+    models = page.table[1].value
+    assert models["Model"].tolist() == ["Logistic regression", "Random forest", "Gradient boosting"]
+
+
+def test_a_model_of_an_older_training_says_what_to_do(
+    served: AppTest, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]
+) -> None:
+    del found["evidence"]["audit"]
+    monkeypatch.setattr("dashboard.shared.data_access.model", lambda: found)
+    assert "make train" in shown(opened(served))
+
+
+def test_a_name_that_looks_like_markup_is_shown_as_it_is(
+    served: AppTest, monkeypatch: pytest.MonkeyPatch, validated: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("dashboard.shared.data_access.model", lambda: validated)
+    said = shown(opened(served))
+    assert r"\<script\>alert\(1\)\<\/script\> \& \*b\*\.csv" in said
+
+
+@pytest.mark.parametrize(
+    ("external", "end"),
+    [
+        ([], "; at another hospital it was not measured at this training."),
+        ([(0.89, 0.08)], "; at another hospital it ranks 89 rightly and is off by 8 points."),
+        (
+            [(0.89, 0.08), (0.7, 0.01)],
+            "; at other hospitals, at worst, it ranks 70 rightly and is off by 8 points.",
+        ),
+    ],
+)
+def test_the_verdict_says_how_it_is_at_home_and_elsewhere(
+    external: list[tuple[float, float]], end: str
+) -> None:
+    said = texts.verdict(OWN, [{"auc": auc, "ece": ece} for auc, ece in external])
+    assert said == (
+        "Of 100 pairs of a patient with disease and one without, the model ranks 91 rightly, and "
+        "its percentages are off by 4 points on average" + end
+    )
+
+
+def test_a_bad_hospital_is_named_among_what_would_change_our_mind(
+    validated: dict[str, Any], found: dict[str, Any]
+) -> None:
+    assert "so it is at a hospital above" in card(validated).sections[-1].points[0]
+    assert "so it is" not in card(found).sections[-1].points[0]
+
+
+def test_numbers_are_summed_up_by_their_ends_and_their_median() -> None:
+    # 1, 2, 2, 9: half of the four are reached at 2
+    assert texts_limits.spread({1.0: 1, 2.0: 2, 9.0: 1}, "mm") == "1 to 9, median 2 mm"
+
+
+def test_the_range_of_an_observed_share_is_wilsons() -> None:
+    (point,) = chart_data.points([{"n": 10, "predicted": 0.4, "observed": 0.5}])
+    # by hand: (.5 + 1.92 / 10) / (1 + 3.84 / 10) = .5; half 1.96 / 1.384 * sqrt(.25 / 10 + .0096)
+    assert (point.low, point.high) == pytest.approx((0.2366, 0.7634), abs=1e-4)
+
+
+class Tags(HTMLParser):
+    """Collects tags, and what refers to elsewhere."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [f"{k}={v}" for k, v in attrs if k in ("href", "src", "srcset", "data")]
+
+
+@pytest.fixture
+def written(validated: dict[str, Any]) -> tuple[Card, str]:
+    made = card(validated)
+    return made, html(made)
+
+
+def test_the_file_needs_nothing_from_elsewhere_and_runs_nothing(written: tuple[Card, str]) -> None:
+    _, page = written
+    tags = Tags(page)
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(tags.tags)
+    assert tags.references == []
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_the_file_holds_all_that_the_page_says(written: tuple[Card, str]) -> None:
+    made, page = written
+    tags = Tags(page)
+    assert tags.tags.count("h1") == 1
+    assert tags.tags.count("section") == len(made.sections)
+    assert tags.tags.count("svg") == sum(s.picture is not None for s in made.sections)
+    assert tags.tags.count("table") == sum(bool(s.table) for s in made.sections)
+
+
+def test_the_pictures_of_the_file_are_well_formed_and_inside_their_frame(
+    written: tuple[Card, str],
+) -> None:
+    for section in written[0].sections:
+        if section.picture is None:
+            continue
+        drawing = ET.fromstring(svg.draw(section.picture))  # noqa: S314 - our own
+        _, _, width, height = (float(v) for v in drawing.attrib["viewBox"].split())
+        dots = [e for e in drawing.iter() if e.tag.endswith("circle")]
+        assert dots
+        assert all(0 < float(d.attrib["cx"]) < width for d in dots)
+        assert all(0 < float(d.attrib["cy"]) < height for d in dots)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.83, 0.97), (-0.21, 0.44), (0.0, 1.0)])
+def test_an_axis_has_three_to_seven_round_marks(low: float, high: float) -> None:
+    marks = svg.ticks(low, high)
+    assert 3 <= len(marks) <= 8
+    assert all(low <= mark <= high for mark in marks)
+
+
+def test_the_program_writes_the_card_of_the_model_folder(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]
+) -> None:
+    target = tmp_path / "card.html"
+    monkeypatch.setattr("sys.argv", ["card", str(target), "--model-dir", str(model_dir)])
+    assert program.main() == 0
+    assert target.read_text() == html(card(found))
+
+
+def test_without_a_model_the_program_says_so_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["card", "--model-dir", str(tmp_path)])
+    assert program.main() == 1
+    error = capsys.readouterr().err
+    assert "make train" in error
+    assert error.count("\n") == 1
+
+
+def test_a_bundle_without_a_part_is_incomplete(found: dict[str, Any]) -> None:
+    del found["evidence"]["challengers"]
+    with pytest.raises(Incomplete):
+        card(found)
