@@ -62,3 +62,18 @@ def test_each_call_of_the_api_is_in_the_readme(tmp_path: Path, model_dir: Path) 
 def test_decision_records_are_short() -> None:
     for record in (ROOT / "docs" / "adr").glob("*.md"):
         assert len(record.read_text().splitlines()) <= 40, record.name
+
+
+def test_decision_records_are_numbered_without_holes() -> None:
+    records = sorted((ROOT / "docs" / "adr").glob("*.md"))
+
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    for number, record in enumerate(records, 1):
+        assert record.read_text().startswith(f"# {number}. ")
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_each_link_of_a_document_is_there(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
