@@ -25,7 +25,7 @@ from db.writer.writer import LogTaken, LogUnavailable
 from perf.load.synthetic_history import DAYS, SOURCE, write
 from pipeline.dataset.heart.csv_reader import DataError
 from pipeline.model import ModelError, load
-from pipeline.monitor import NothingToWatch, monitor
+from pipeline.monitoring.schedule import NoPredictions, monitor
 from run import Stopped, train_if_none
 from settings import Settings, SettingsError, load_settings
 
@@ -51,8 +51,7 @@ def prepare(settings: Settings, file: Path, say: Say) -> Mapping[str, Any]:
     say(f"Replaying {DAYS} days of synthetic patients (about a minute, once a day)")
     number = asyncio.run(write(url, model, now))
     say(f"{number:,} patients replayed; looking over each day as the monitor would have")
-    copied = settings.model_copy(update={"database_url": url})
-    passes = list(monitor(copied, source=SOURCE, most=LOOKED_OVER))
+    passes = list(monitor(url, settings.model_dir, source=SOURCE, limit=LOOKED_OVER))
     worse = sum(done.status != "green" for done in passes)
     say(f"{len(passes)} days looked over, {worse} of them not green")
     _remove(file)
@@ -103,7 +102,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     except (
-        Stopped, SettingsError, DatabaseUnavailable, ModelError, DataError, NothingToWatch,
+        Stopped, SettingsError, DatabaseUnavailable, ModelError, DataError, NoPredictions,
         LogTaken, LogUnavailable,
     ) as error:  # fmt: skip
         print(error, file=sys.stderr)

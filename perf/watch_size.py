@@ -29,8 +29,8 @@ from db.rollups.dirty_buckets import Marks
 from db.writer.inserts import inserter
 from pipeline import drift
 from pipeline.model import ModelError, load
-from pipeline.monitor import training
-from pipeline.monitoring.monitoring_run import Window, look
+from pipeline.monitoring.monitoring_run import Window, run
+from pipeline.monitoring.schedule import load_reference
 from pipeline.schema import NAMES
 from settings import SettingsError, load_settings
 
@@ -87,7 +87,7 @@ def measure(url: str, number: int) -> str:
     """Time a verdict and a pass over the last 29 days of a log; return a row of the table."""
     folder = load_settings().model_dir
     model = load(folder)
-    trained = training(model, folder)
+    reference = load_reference(model, folder)
     until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     since = until - timedelta(days=29)
     with closing(Reader(url)) as reader:
@@ -98,11 +98,11 @@ def measure(url: str, number: int) -> str:
         values = [row[1 : 1 + len(NAMES)] for row in rows]
         _, judged = timed(
             lambda: drift.compare_counts(
-                trained.counts, counts.values, reference_sample=trained.rows, sample=values
+                reference.counts, counts.values, reference_sample=reference.rows, sample=values
             )
         )
         of_verdict = _peak()
-        _, passed = timed(lambda: look(reader, Window("live", since, until), model, trained))
+        _, passed = timed(lambda: run(reader, Window("live", since, until), model, reference))
     return (
         f"| {number:,} | {counts.n:,} | {counted:.3f} s | {sampled:.3f} s | {judged:.3f} s |"
         f" **{counted + sampled + judged:.2f} s** | {passed:.2f} s |"

@@ -17,7 +17,7 @@ from pipeline.audit import Audit, audit_patients
 from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read
 from pipeline.gate.power import measure as measure_gate
 from pipeline.model import Model, ModelError, from_json
-from pipeline.model.design_matrix import Array, design
+from pipeline.model.design_matrix import Array, design, standardise
 from pipeline.model.logistic_regression import bootstrap
 from pipeline.poisoning import MAX_SEEDS, SEEDS
 from pipeline.poisoning import run as poison
@@ -30,7 +30,7 @@ from pipeline.training.evidence import (
     study_treatments,
 )
 from pipeline.training.imputation import SEED, augmented
-from pipeline.training.scorecard_writer import build, standardise, write_bundle
+from pipeline.training.scorecard_writer import build, write_bundle
 from pipeline.training.sklearn_pipeline import coefficients, fit_reference
 from settings import SettingsError, load_settings
 

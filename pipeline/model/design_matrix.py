@@ -16,6 +16,9 @@ from pipeline.schema import FEATURES, NAMES, Feature
 
 Array = NDArray[np.float64]
 
+DECIMALS = 9
+"""Coefficients: a thousand times coarser than the fit's tolerance, so two machines agree."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -48,6 +51,20 @@ def _columns() -> Iterator[Column]:
 
 COLUMNS: tuple[Column, ...] = tuple(_columns())
 """The design matrix's columns, derived from the schema; a coefficient set has one number each."""
+
+
+def rounded(values: Array, decimals: int = DECIMALS) -> Array:
+    """Round, and write -0.0 as 0.0 so that the text is the same everywhere."""
+    return np.asarray(np.round(values, decimals) + 0.0)
+
+
+def standardise(rows: Array) -> tuple[Array, Array]:
+    """Return each feature's rounded mean and standard deviation; 0 and 1 for categories."""
+    center, scale = np.zeros(len(NAMES)), np.ones(len(NAMES))
+    for i, feature in enumerate(FEATURES):
+        if feature.is_numeric:
+            center[i], scale[i] = np.nanmean(rows[:, i]), np.nanstd(rows[:, i])
+    return rounded(center), rounded(scale)
 
 
 def design(rows: Array, center: Array, scale: Array) -> Array:

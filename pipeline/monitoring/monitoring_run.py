@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from db.reader.queries import Reader
 from db.reader.samples import SampledRow
+from pipeline import quality
 from pipeline.drift import DriftResult, compare, compare_counts, risk_change
 from pipeline.fairness import assess
 from pipeline.fairness.groups import AGE, SEX, groups_of
@@ -24,7 +25,6 @@ from pipeline.fairness.result import Assessment
 from pipeline.model import Model
 from pipeline.monitoring import status_rules
 from pipeline.monitoring.accuracy_estimation import Confidence, confidence_from, estimate, measure
-from pipeline.quality import checks
 from pipeline.schema import FEATURES, NAMES
 
 FORMAT = 1
@@ -49,7 +49,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Training:
+class Reference:
     """What a window is compared with."""
 
     rows: Array
@@ -62,7 +62,9 @@ class Training:
     """None when the model was trained without it."""
 
     @classmethod
-    def of(cls, rows: Array, disease: Array, model: Model, evidence: Mapping[str, Any]) -> Training:
+    def of(
+        cls, rows: Array, disease: Array, model: Model, evidence: Mapping[str, Any]
+    ) -> Reference:
         """Put together the training data and what training found."""
         probability = model.score(rows).probability
         predicted = (probability >= model.threshold).astype(float)
@@ -76,8 +78,8 @@ class Training:
         )
 
 
-def look(
-    reader: Reader, window: Window, model: Model, trained: Training
+def run(
+    reader: Reader, window: Window, model: Model, reference: Reference
 ) -> tuple[status_rules.Status, str, dict[str, Any]]:
     """Make a pass over a window; return its status, the reason, and the report.
 
@@ -90,10 +92,10 @@ def look(
     alpha = status_rules.ALARMS_A_MONTH / status_rules.PASSES_A_MONTH / 2
     day = _Part(reader, source, since, until)
     week = _Part(reader, source, min(since, until - WEEK), until)
-    drift = {"window": day.drift(trained, alpha), "week": week.drift(trained, alpha)}
+    drift = {"window": day.drift(reference, alpha), "week": week.drift(reference, alpha)}
     refusals = reader.rejection_counts(since=since, until=until, source=source)
-    found_quality = checks.assess(
-        day.values, reference=trained.rows, in_order=day.whole, refusals=refusals, n_asked=day.n
+    found_quality = quality.assess(
+        day.values, reference=reference.rows, in_order=day.whole, refusals=refusals, n_asked=day.n
     )
     month = _Part(reader, source, until - MONTH, until)
     known = reader.with_outcome(since=until - MONTH, until=until, source=source, known_before=until)
@@ -103,19 +105,19 @@ def look(
     errors = assess(outcome, _column(known, 15), _groups(of_known))
     true = measure(outcome, _column(known, 15))
     estimated = None
-    if trained.confidence is not None:
+    if reference.confidence is not None:
         ours = [row for row in week.rows if row[17] == model.version]
-        estimated = estimate(_column(ours, 14), _column(ours, 15), trained.confidence)
+        estimated = estimate(_column(ours, 14), _column(ours, 15), reference.confidence)
     words = {"window": _words(window), "week": "in a week"}
     findings = [
         *status_rules.of_quality(found_quality),
         *status_rules.of_drift((words[name], result) for name, result in drift.items()),
-        *status_rules.of_accuracy(estimated, true, trained.accuracy),
-        *status_rules.of_fairness(rates, trained.fairness),
+        *status_rules.of_accuracy(estimated, true, reference.accuracy),
+        *status_rules.of_fairness(rates, reference.fairness),
         *status_rules.of_data(day.n, drift["week"].enough_data, week.n),
     ]
     status, verdict = status_rules.status_of(findings)
-    before, now, error = risk_change(trained.probability, week.probability)
+    before, now, error = risk_change(reference.probability, week.probability)
     report = {
         "format": FORMAT,
         "source": source,
@@ -135,7 +137,7 @@ def look(
         "risk": {"training": before, "week": now, "standard_error": error},
         "fairness": {"rates": rates.to_dict(), "errors": errors.to_dict()},
         "accuracy": {
-            "training": trained.accuracy,
+            "training": reference.accuracy,
             "estimated": None if estimated is None else estimated.to_dict(),
             "true": true.to_dict(),
         },
@@ -157,14 +159,14 @@ class _Part:
         self.prediction = _column(self.rows, 15)
         self._seed = seed
 
-    def drift(self, trained: Training, alpha: float) -> DriftResult:
+    def drift(self, reference: Reference, alpha: float) -> DriftResult:
         """Compare with the training data: on all rows, or on their counts and the sample."""
         if self.whole:
-            return compare(trained.rows, self.values, alpha=alpha, seed=self._seed)
+            return compare(reference.rows, self.values, alpha=alpha, seed=self._seed)
         return compare_counts(
-            trained.counts,
+            reference.counts,
             self.counts,
-            reference_sample=trained.rows,
+            reference_sample=reference.rows,
             sample=self.values,
             alpha=alpha,
             seed=self._seed,

@@ -15,7 +15,7 @@ from pipeline.drift.result import DriftResult
 from pipeline.fairness.confusion_matrix import SELECTION
 from pipeline.fairness.result import MIN_CELL, Assessment
 from pipeline.monitoring.accuracy_estimation import Accuracy
-from pipeline.quality.checks import DataQuality
+from pipeline.quality import DataQuality
 from pipeline.schema import BY_NAME
 from pipeline.statistics.proportions import Z95
 

@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
-from pipeline.model.design_matrix import Array, design
+from pipeline.model.design_matrix import Array, design, standardise
 from pipeline.model.logistic_regression import ROUGH, newton
 from pipeline.poisoning.attacks import (
     ATTACKS,
@@ -38,7 +38,6 @@ from pipeline.poisoning.attacks import (
 from pipeline.poisoning.defences import DEFENCES, Defended, Labelled, probabilities
 from pipeline.poisoning.metrics import Cell, measure, share
 from pipeline.schema import BY_NAME, NAMES
-from pipeline.training.scorecard_writer import standardise
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,1 +1,6 @@
-"""Rules for the values of a day: missing, impossible, constant, repeated."""
+"""Fixed rules for the values of a window: missing, impossible, constant, repeated, rejected."""
+
+from pipeline.quality.checks import assess
+from pipeline.quality.result import DataQuality
+
+__all__ = ["DataQuality", "assess"]

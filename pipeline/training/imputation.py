@@ -21,11 +21,10 @@ import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from pipeline.dataset.heart.missingness import SITES, mask
-from pipeline.model.design_matrix import PARTS, Array, design
+from pipeline.model.design_matrix import PARTS, Array, design, standardise
 from pipeline.model.logistic_regression import ROUGH, newton, sigmoid_of
 from pipeline.model.scores import sigmoid
 from pipeline.schema import FEATURES
-from pipeline.training.scorecard_writer import standardise
 
 GRID = (0.1, 0.3, 1.0)
 FOLDS = 5

@@ -11,31 +11,15 @@ from typing import Any
 import numpy as np
 
 from pipeline.model import EVIDENCE, FORMAT, SCORECARD, SUMS, checksums
-from pipeline.model.design_matrix import COLUMNS, Array
+from pipeline.model.design_matrix import COLUMNS, DECIMALS, Array, rounded
 from pipeline.model.scores import INTERVAL_LEVEL
-from pipeline.schema import FEATURES, NAMES, Feature
+from pipeline.schema import FEATURES, Feature
 
-DECIMALS = 9
-"""Coefficients: a thousand times coarser than the fit's tolerance, so two machines agree."""
 SET_DECIMALS = 6
 """Bootstrap sets: a hundred thousandth of their spread, and a file of 100 kB."""
 
 _SETS = "SETS"
 DEFAULT_THRESHOLD = 0.5
-
-
-def rounded(values: Array, decimals: int = DECIMALS) -> Array:
-    """Round, and write -0.0 as 0.0 so that the text is the same everywhere."""
-    return np.asarray(np.round(values, decimals) + 0.0)
-
-
-def standardise(rows: Array) -> tuple[Array, Array]:
-    """Return each feature's rounded mean and standard deviation; 0 and 1 for categories."""
-    center, scale = np.zeros(len(NAMES)), np.ones(len(NAMES))
-    for i, feature in enumerate(FEATURES):
-        if feature.is_numeric:
-            center[i], scale[i] = np.nanmean(rows[:, i]), np.nanstd(rows[:, i])
-    return rounded(center), rounded(scale)
 
 
 def build(

@@ -12,11 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipeline.model.design_matrix import Array
+from pipeline.model.design_matrix import Array, rounded, standardise
 from pipeline.model.logistic_regression import TOLERANCE
 from pipeline.schema import FEATURES, Feature
 from pipeline.training.imputation import augmented
-from pipeline.training.scorecard_writer import rounded, standardise
 
 
 def fit_reference(rows: Array, y: Array, c: float) -> Pipeline:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.dataset.synthetic import smoothed_bootstrap
-from pipeline.drift.contingency_tables import Array
+from pipeline.model.design_matrix import Array
 from pipeline.schema import FEATURES, NAMES
 
 Random = np.random.Generator

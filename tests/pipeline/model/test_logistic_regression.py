@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.heart.missingness import SITES, mask
-from pipeline.model.design_matrix import COLUMNS, PARTS, design
+from pipeline.model.design_matrix import COLUMNS, PARTS, design, standardise
 from pipeline.model.logistic_regression import bootstrap, newton, sigmoid_of
 from pipeline.train import Labelled
 from pipeline.training.imputation import (
@@ -20,7 +20,6 @@ from pipeline.training.imputation import (
     fit_patterns,
     simplest_within_one_se,
 )
-from pipeline.training.scorecard_writer import standardise
 from tests.pipeline.conftest import SICK, WELL, row
 
 ONE_ON = np.array([[0.0], [0.0], [1.0], [1.0]])

@@ -17,10 +17,12 @@ import pytest
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
+from db.writer.results import Pass
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model import load
-from pipeline.monitor import DAY, NothingToWatch, _last_end, monitor, windows
+from pipeline.monitoring.schedule import DAY, NoPredictions, _last_end, windows
+from pipeline.monitoring.schedule import monitor as monitor_log
 from pipeline.schema import NAMES
 from settings import Settings
 from tests.db.rows import running_log
@@ -70,6 +72,10 @@ def reader(on_sqlite: Settings) -> Iterator[Reader]:
     reader = Reader(on_sqlite.database_url)
     yield reader
     reader.close()
+
+
+def monitor(settings: Settings, *, source: str | None = None) -> Iterator[Pass]:
+    return monitor_log(settings.database_url, settings.model_dir, source=source)
 
 
 def report(settings: Settings) -> dict[str, Any]:
@@ -165,7 +171,7 @@ def test_live_patients_come_first(on_sqlite: Settings, model_dir: Path) -> None:
 
 
 def test_an_empty_log_says_what_to_do(settings: Settings) -> None:
-    with pytest.raises(NothingToWatch, match="make run"):
+    with pytest.raises(NoPredictions, match="make run"):
         list(monitor(settings))
 
 

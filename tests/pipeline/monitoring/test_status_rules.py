@@ -14,7 +14,7 @@ from pipeline.monitoring.status_rules import (
     of_quality,
     status_of,
 )
-from pipeline.quality.checks import DataQuality, Problem
+from pipeline.quality.result import DataQuality, Problem
 
 
 def finding(status: Status, sentence: str = "Something.") -> Finding:

@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from pipeline.model.design_matrix import design
+from pipeline.model.design_matrix import design, standardise
 from pipeline.model.logistic_regression import newton
 from pipeline.poisoning import Poisoning, run
 from pipeline.poisoning.attacks import (
@@ -29,7 +29,6 @@ from pipeline.poisoning.experiment import main
 from pipeline.poisoning.metrics import MEASURES, Cell, ece, share
 from pipeline.schema import NAMES
 from pipeline.train import Labelled as Cleveland
-from pipeline.training.scorecard_writer import standardise
 
 
 @cache

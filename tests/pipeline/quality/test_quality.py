@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
-from pipeline.quality.checks import DataQuality, assess
+from pipeline.quality import DataQuality, assess
 from pipeline.schema import NAMES
 
 WELL = [63.0, 1.0, 1.0, 145.0, 233.0, 1.0, 2.0, 150.0, 0.0, 2.3, 3.0, 0.0, 6.0]

@@ -1,0 +1,130 @@
+"""Which windows are due, and one monitoring run for each.
+
+The same window, source and model is never reported twice, and missed days are caught up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from db.reader.queries import Reader
+from db.schema import READ_FIRST
+from db.writer.results import Pass, add_pass, pass_key
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
+from pipeline.model import EVIDENCE, Model, ModelError, load
+from pipeline.monitoring.monitoring_run import FORMAT, Reference, Window, run
+
+DAY = timedelta(days=1)
+MAX_CATCH_UP = 31
+"""Windows of one call: a month, about a minute."""
+
+
+class NoPredictions(Exception):
+    """The log has no predictions; one sentence says what to do."""
+
+
+def select_source(reader: Reader, source: str | None) -> str:
+    """Return the source to read: the chosen one, or the first of `READ_FIRST` that has rows.
+
+    Raises
+    ------
+    NoPredictions
+        When it has none.
+    """
+    counts = reader.sources()
+    found = source or next((name for name in READ_FIRST if counts[name]), None)
+    if found is None or not counts[found]:
+        raise NoPredictions(
+            f"There are no predictions of the source {found or 'live, synthetic or replay'}: "
+            "make some with make run."
+        )
+    return found
+
+
+def windows(
+    reader: Reader, source: str, length: timedelta, until: datetime, limit: int
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the windows from the first prediction to `until`, oldest first, the last `limit`.
+
+    On the first day, when no window with predictions is complete, the last one is yielded.
+    """
+    first = reader.first_received_at(source) or until
+    number = min(limit, -((first - until) // length))
+    for back in range(max(number, 1), 0, -1):
+        yield until - back * length, until - (back - 1) * length
+
+
+def load_reference(model: Model, folder: Path, data: Path = HEART_CSV) -> Reference:
+    """Return the reference of every window: the training data and the model's evidence.
+
+    Raises
+    ------
+    DataError, ModelError
+        They cannot be read.
+    """
+    try:
+        evidence: dict[str, Any] = json.loads((folder / EVIDENCE).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the evidence in {folder} cannot be read: run make train") from error
+    patients = read(data)
+    if patients.features is None or patients.disease is None:
+        raise DataError(f"{data.name} has no label, or its coding cannot be told")
+    rows = patients.features.to_numpy(dtype=float)
+    return Reference.of(rows, patients.disease.to_numpy(dtype=float), model, evidence)
+
+
+def monitor(
+    database_url: str,
+    model_dir: Path,
+    *,
+    source: str | None = None,
+    length: timedelta = DAY,
+    until: datetime | None = None,
+    limit: int = MAX_CATCH_UP,
+) -> Iterator[Pass]:
+    """Make the monitoring runs that are due, oldest first, and yield each when it is stored.
+
+    Parameters
+    ----------
+    database_url, model_dir
+        Where the log and the model are.
+    source
+        One of `SOURCES`; None = live where there is any, else synthetic or replayed patients.
+    length, until
+        Of the windows; until = None: the last midnight, UTC, or now on the first day.
+    limit
+        Windows at most.
+
+    Raises
+    ------
+    NoPredictions, DatabaseUnavailable, ModelError, DataError
+        With one sentence that says what to do.
+    """
+    model = load(model_dir)
+    reference = load_reference(model, model_dir)
+    with closing(Reader(database_url)) as reader:
+        chosen = select_source(reader, source)
+        end = until or _last_end(reader, chosen)
+        for since, before in windows(reader, chosen, length, end, limit):
+            if reader.has_pass(pass_key(chosen, model.version, since, before)):
+                continue
+            window = Window(chosen, since, before)
+            status, verdict, report = run(reader, window, model, reference)
+            done = Pass(chosen, model.version, since, before, str(status), verdict)
+            if add_pass(database_url, report, done, version=FORMAT):
+                yield done
+
+
+def _last_end(reader: Reader, source: str) -> datetime:
+    """Return the last midnight; when all predictions came later, the end of these five minutes."""
+    now = datetime.now(UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    first = reader.first_received_at(source)
+    if first is None or first < midnight:
+        return midnight
+    return now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0) + timedelta(minutes=5)
