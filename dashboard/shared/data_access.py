@@ -6,9 +6,6 @@ costs. `DatabaseUnavailable` (from `db`) and the exceptions of `client` pass thr
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,22 +13,14 @@ from typing import Any
 import streamlit as st
 
 from dashboard.shared.api_client import ApiDown, Client, LogBusy, Missing, NotLetIn, Refused
-from db.export import csv_lines, jsonl_lines
-from db.reader.queries import Bucket, Reader, Summary
+from db.reader.queries import Reader
 from pipeline.dataset.heart.codings import Coding, encode_row
-from pipeline.load_tests import autoscaling as scaling
-from pipeline.load_tests.benchmark import KIND, Benchmark, UnreadableBenchmark, from_dict
 from settings import load_settings
-
-DOWNLOAD_MAX = 100_000
-"""Rows of one download, about 30 MB in memory; `python -m db.export` streams any number."""
 
 PAGE_ROWS = 20
 
-PASSES = 60
-"""Monitoring passes that are shown, two months of days."""
 
-_FRESH_S = 5.0
+CACHE_TTL_S = 5.0
 """Seconds for which what was read from the log is shown again."""
 
 
@@ -57,17 +46,6 @@ WINDOWS = {
 }
 
 
-@dataclass(frozen=True)
-class Overview:
-    """What the Overview shows."""
-
-    source: str
-    summary: Summary
-    buckets: list[Bucket]
-    rejections: list[dict[str, Any]]
-    newest: datetime
-
-
 @st.cache_resource
 def client() -> Client:
     """Return the one HTTP client of this process."""
@@ -81,7 +59,7 @@ def reader() -> Reader:
     return Reader(load_settings().database_url)
 
 
-@st.cache_data(ttl=_FRESH_S)
+@st.cache_data(ttl=CACHE_TTL_S)
 def sources() -> list[str]:
     """Return the sources that have rows."""
     return [name for name, count in reader().sources().items() if count]
@@ -95,83 +73,32 @@ def source() -> str | None:
     return next((name for name in ("live", "synthetic", "replay") if name in sources()), None)
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=50)
-def overview(window: str, chosen: str) -> Overview:
-    """Read what the Overview shows of a window (a key of `WINDOWS`) of a source that has rows."""
-    shown = WINDOWS[window]
-    # Steps begin at round times, so that a bar does not change its meaning while one looks at it.
-    until = _step_after(datetime.now(UTC), shown.width_s)
-    since = until - shown.length
-    newest, _ = reader().page(source=chosen, limit=1)
-    return Overview(
-        source=chosen,
-        summary=reader().summary(since=since, until=until, source=chosen),
-        buckets=reader().buckets(since=since, until=until, source=chosen, width_s=shown.width_s),
-        rejections=[
-            row
-            for row in reader().rejections(since=since, limit=200)
-            if row["source"] == chosen or row["source"] not in ("what-if", "load-test")
-        ],
-        newest=newest[0]["received_at"],
-    )
-
-
-@st.cache_data(ttl=_FRESH_S)
-def passes(chosen: str) -> list[dict[str, Any]]:
-    """Return the monitoring passes of a source, newest window first."""
-    return reader().passes(source=chosen, limit=PASSES)
-
-
-def _step_after(moment: datetime, width_s: int) -> datetime:
-    return datetime.fromtimestamp((moment.timestamp() // width_s + 1) * width_s, UTC)
-
-
-@st.cache_data(ttl=_FRESH_S, max_entries=200)
+@st.cache_data(ttl=CACHE_TTL_S, max_entries=200)
 def page(
     window: str | Stretch | None, chosen: str | None, positive: bool | None, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Read one page of the log, newest first, and the cursor of the next."""
-    since, until = _stretch(window)
+    since, until = time_range(window)
     return reader().page(
         since=since, until=until, source=chosen, positive=positive, limit=PAGE_ROWS, cursor=cursor
     )
 
 
-def _stretch(window: str | Stretch | None) -> tuple[datetime | None, datetime | None]:
+def time_range(window: str | Stretch | None) -> tuple[datetime | None, datetime | None]:
+    """Return when a window, a key of `WINDOWS` or a time range, begins and ends; None = open."""
     if window is None or not isinstance(window, str):
         return window or (None, None)
     return datetime.now(UTC) - WINDOWS[window].length, None
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=200)
+@st.cache_data(ttl=CACHE_TTL_S, max_entries=200)
 def prediction(prediction_id: str) -> dict[str, Any] | None:
     """Read one prediction in labels, with its newest outcome."""
     row = reader().get(prediction_id)
     return None if row is None else encode_row(row, Coding.LABELS)
 
 
-def download(
-    form: str, window: str | Stretch | None, chosen: str | None, positive: bool | None
-) -> Callable[[], bytes]:
-    """Return a function that writes the newest `DOWNLOAD_MAX` rows of a selection as csv or jsonl.
-
-    It runs when the button is pressed, not when the page is drawn.
-    """
-    lines: Callable[[Iterable[dict[str, Any]], Coding], Iterator[str]] = (
-        csv_lines if form == "csv" else jsonl_lines
-    )
-    (since, until), log = _stretch(window), reader()
-
-    def write() -> bytes:
-        rows = log.stream(since=since, until=until, source=chosen)
-        wanted = (r for r in rows if positive is None or bool(r["prediction"]) is positive)
-        text = "".join(lines(itertools.islice(wanted, DOWNLOAD_MAX), Coding.LABELS))
-        return text.encode()
-
-    return write
-
-
-@st.cache_data(ttl=_FRESH_S)
+@st.cache_data(ttl=CACHE_TTL_S)
 def _ready() -> bool:
     return client().ready()
 
@@ -184,33 +111,12 @@ def ready() -> bool:
     return answer
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=1)
-def load_tests() -> tuple[list[tuple[datetime, Benchmark]], int]:
-    """Return the newest runs of `perf.bench`, newest first, and how many could not be read."""
-    kept = [row for row in reader().load_tests(limit=100) if row["kind"] == KIND]
-    runs = []
-    for row in kept:
-        with suppress(UnreadableBenchmark):
-            runs.append((row["recorded_at"], from_dict(row["summary"])))
-    return runs, len(kept) - len(runs)
-
-
-@st.cache_data(ttl=_FRESH_S, max_entries=1)
-def autoscaling() -> tuple[datetime, scaling.Autoscaling] | None:
-    """Return the newest record of an autoscaler that can be read, and when it was kept."""
-    for row in reader().load_tests(limit=100):
-        if row["kind"] == scaling.KIND:
-            with suppress(scaling.UnreadableRecord):
-                return row["recorded_at"], scaling.from_dict(row["summary"])
-    return None
-
-
 @st.cache_data(ttl=60, max_entries=1)
 def _model() -> dict[str, Any]:
     return client().model()
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=1)
+@st.cache_data(ttl=CACHE_TTL_S, max_entries=1)
 def _asked() -> tuple[dict[str, Any] | None, bool]:
     """Return the model card, and whether the API lets this dashboard in.
 
@@ -245,3 +151,17 @@ def forget() -> None:
     """Drop what was read, so that the next look sees what was just written."""
     page.clear()
     prediction.clear()
+
+
+MAX_RECENT = 1_000
+"""Logged predictions that are read unless fewer are chosen: what one query returns."""
+
+
+@st.cache_data(ttl=CACHE_TTL_S, max_entries=8)
+def recent_predictions(n: int = MAX_RECENT) -> tuple[str | None, list[dict[str, Any]]]:
+    """Read the newest predictions of the source that pages read, and which source it is."""
+    chosen = source()
+    if chosen is None:
+        return None, []
+    rows, _ = reader().page(source=chosen, limit=n)
+    return chosen, rows

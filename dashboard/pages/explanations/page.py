@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from dashboard.pages.explanations import panels
+from dashboard.pages.explanations import data, panels
 from dashboard.shared import scorecards, widgets
 
 with widgets.reading_the_log("Explanations"):
     top = st.container()
     n = widgets.newest()
     model = scorecards.model_in_use()
-    fitted, logged = scorecards.going_by(model, n) if model else (None, None)
+    fitted, logged = data.going_by(model, n) if model else (None, None)
     shown = fitted or logged
     if shown is None:
         with top:

@@ -30,7 +30,7 @@ _PICTURE = {
 
 def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
     """Draw the page's one sentence and whom it is about."""
-    source, rows = scorecards.newest(n)
+    source, rows = data_access.recent_predictions(n)
     st.caption(texts.whom(fitted, logged, source))
     st.title(texts.verdict(fitted, logged), anchor=False)
     if fitted is None:
@@ -43,7 +43,7 @@ def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
 def nothing() -> None:
     """Draw the screen without a model or without anything to explain."""
     st.title(texts.verdict(None, None), anchor=False)
-    if scorecards.newest()[1]:
+    if data_access.recent_predictions()[1]:
         widgets.calm(texts.NO_MODEL_TITLE, texts.NO_MODEL)
     else:
         widgets.empty_log()
@@ -172,7 +172,7 @@ def predictions(n: int) -> None:
 
     Only for who may see the log: these are single patients.
     """
-    _, rows = scorecards.newest(n)
+    _, rows = data_access.recent_predictions(n)
     if not rows or "predictions" not in login.allowed_pages():
         return
     with widgets.card("Single predictions"):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.pages.fairness import texts
+from dashboard.shared import group_rates
 from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
 from pipeline.fairness.result import Gap, Grouping, Verdict
 from pipeline.fairness.threshold_tradeoff import THRESHOLDS
@@ -51,7 +51,9 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
                 "color": color,
                 "thickness": 2.5,
             },
-            hovertemplate=f"{texts.signed(apart)}, {texts.gap_words(gap)}<extra></extra>",
+            hovertemplate=(
+                f"{group_rates.signed(apart)}, {group_rates.gap_words(gap)}<extra></extra>"
+            ),
             showlegend=False,
         )
     _plain(figure, 44)
@@ -62,7 +64,7 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
 
 
 def _name(gap: Gap, name_groups: bool) -> str:
-    label = texts.LABELS[gap.metric]
+    label = group_rates.LABELS[gap.metric]
     return f"{gap.group} · {label}" if name_groups else label
 
 
@@ -92,7 +94,7 @@ def rates(grouping: Grouping, metric: str) -> go.Figure:
                 "color": color,
                 "thickness": 2,
             },
-            hovertemplate=f"{texts.rate_words(rate)}<extra>{group.name}</extra>",
+            hovertemplate=f"{group_rates.rate_words(rate)}<extra>{group.name}</extra>",
             showlegend=False,
         )
     _plain(figure, 8)

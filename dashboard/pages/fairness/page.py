@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard.pages.fairness import panels
-from dashboard.shared import scorecards, widgets
+from dashboard.pages.fairness import data, panels
+from dashboard.shared import widgets
 
 with widgets.reading_the_log("Fairness"):
     top = st.container()
@@ -13,7 +13,7 @@ with widgets.reading_the_log("Fairness"):
         with top:
             panels.nothing(whose)
     else:
-        found = scorecards.assessment(of, attribute)
+        found = data.assessment(of, attribute)
         grouping = found.groupings[attribute]
         with top:
             panels.verdict(found, grouping, of.source)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.auth import login
-from dashboard.pages.fairness import charts, texts
-from dashboard.shared import scorecards, widgets
-from dashboard.shared.scorecards import Assessed
+from dashboard.pages.fairness import charts, data, texts
+from dashboard.pages.fairness.data import Assessed
+from dashboard.shared import group_rates, widgets
 from pipeline.fairness.groups import SEX
 from pipeline.fairness.result import Assessment, Grouping
 from pipeline.fairness.threshold_tradeoff import curve, what_if, what_ifs
@@ -43,7 +43,7 @@ def choices() -> tuple[str, str]:
 def verdict(found: Assessment, grouping: Grouping, source: str | None) -> None:
     """Draw the page's one sentence and whom it is about."""
     st.caption(texts.whom(found.n, found.n_known, source))
-    st.title(texts.verdict(grouping), anchor=False)
+    st.title(group_rates.verdict(grouping), anchor=False)
     st.markdown(texts.perfect(grouping))
 
 
@@ -59,7 +59,8 @@ def gaps(grouping: Grouping) -> None:
     with widgets.card(title):
         st.caption(texts.GAPS_NOTE)
         said = "; ".join(
-            f"{g.group}, {texts.LABELS[g.metric]}: {texts.signed(g.difference)}" for g in shown
+            f"{g.group}, {group_rates.LABELS[g.metric]}: {group_rates.signed(g.difference)}"
+            for g in shown
         )
         figure = charts.gaps(shown, name_groups=many)
         widgets.over_time(figure, said, 80 + 34 * len(shown), "gaps")
@@ -70,7 +71,7 @@ def rates(grouping: Grouping) -> None:
     with widgets.card("Rates of each group"):
         st.caption(texts.RATES_NOTE)
         panes = st.grid(4, min_column_width=230, gap="small")
-        for metric, label in texts.LABELS.items():
+        for metric, label in group_rates.LABELS.items():
             if not any(metric in group.rates for group in grouping.groups):
                 continue
             with panes.cell():
@@ -103,13 +104,13 @@ def tables(found: Assessment, grouping: Grouping) -> None:
             widgets.table(
                 [
                     {
-                        "Rate": texts.LABELS[gap.metric],
+                        "Rate": group_rates.LABELS[gap.metric],
                         "Between": f"{gap.group} − {gap.against}",
-                        "Difference": texts.signed(gap.difference),
-                        "95 % range": texts.signed_range(gap.interval),
+                        "Difference": group_rates.signed(gap.difference),
+                        "95 % range": group_rates.signed_range(gap.interval),
                         "p (Holm)": texts.p_words(gap.p_adjusted),
                         "Of": f"{gap.n[0]:,} and {gap.n[1]:,}",
-                        "Verdict": texts.gap_words(gap),
+                        "Verdict": group_rates.gap_words(gap),
                     }
                     for gap in grouping.gaps
                 ],
@@ -118,8 +119,8 @@ def tables(found: Assessment, grouping: Grouping) -> None:
         widgets.table(
             [
                 {"Rate": label, "Share": texts.MEANINGS[metric]}
-                | {g.name: texts.rate_words(g.rates[metric]) for g in grouping.groups}
-                for metric, label in texts.LABELS.items()
+                | {g.name: group_rates.rate_words(g.rates[metric]) for g in grouping.groups}
+                for metric, label in group_rates.LABELS.items()
                 if all(metric in group.rates for group in grouping.groups)
             ],
             "Rates of each group with ranges and denominators",
@@ -149,7 +150,7 @@ def tradeoff(of: Assessed, attribute: str) -> None:
         panes = st.grid(3, min_column_width=280, gap="small")
         for metric in charts.SHOWN:
             with panes.cell():
-                label = texts.LABELS[metric]
+                label = group_rates.LABELS[metric]
                 st.markdown(f"**{label}**")
                 said = f"{label} of each group by threshold"
                 widgets.over_time(
@@ -172,4 +173,4 @@ def nothing(whose: str) -> None:
 
 def chosen(whose: str) -> Assessed | None:
     """Return the patients that were chosen, of logged ones as many as wanted; None = none."""
-    return scorecards.training() if whose == "training" else scorecards.logged(widgets.newest())
+    return data.training() if whose == "training" else data.logged(widgets.newest())

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard.pages.load_tests import panels
-from dashboard.shared import data_access, widgets
+from dashboard.pages.load_tests import data, panels
+from dashboard.shared import widgets
 
 with widgets.reading_the_log("Load tests"):
-    runs, unreadable = data_access.load_tests()
-    scaled = data_access.autoscaling()
+    runs, unreadable = data.load_tests()
+    scaled = data.autoscaling()
     if runs:
         top = st.container()
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

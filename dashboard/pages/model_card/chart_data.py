@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.pages.fairness import texts as fairness_texts
 from dashboard.pages.model_card import texts
+from dashboard.shared import group_rates
 from pipeline.fairness.result import Grouping, Verdict
 from pipeline.statistics.proportions import wilson
 
@@ -87,7 +87,7 @@ def gaps(grouping: Grouping) -> Spans:
     """Draw the signed gaps between two groups."""
     rows = tuple(
         _span(
-            fairness_texts.LABELS[gap.metric],
+            group_rates.LABELS[gap.metric],
             gap.difference,
             gap.interval,
             firm=gap.verdict is not Verdict.UNKNOWN,

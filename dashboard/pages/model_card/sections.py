@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.pages.fairness import texts as fairness_texts
 from dashboard.pages.model_card import chart_data, texts, texts_limits
-from dashboard.pages.model_card.chart_data import Picture
+from dashboard.pages.model_card.chart_data import Picture, Point
+from dashboard.shared import group_rates
+from dashboard.shared.numbers import percent
 from pipeline.fairness.result import Grouping
 from pipeline.schema import FEATURES, Feature
 
@@ -92,12 +93,24 @@ def _calibration(evidence: Mapping[str, Any]) -> Section:
     picture = chart_data.calibration(evidence)
     several = len(picture.curves) > 1
     table = [
-        texts.calibration_row(whose if several else None, point)
+        _calibration_row(whose if several else None, point)
         for whose, curve in picture.curves.items()
         for point in curve
     ]
     said = texts.calibration(evidence["cross_validation"])
     return Section(texts.CALIBRATION_TITLE, said, picture, table, texts.CALIBRATION_NOTE)
+
+
+def _calibration_row(whose: str | None, point: Point) -> dict[str, str]:
+    """Return one point of a calibration curve; None = there is only one curve."""
+    patients = {} if whose is None else {"Patients": whose}
+    return {
+        **patients,
+        texts.PREDICTED: percent(point.predicted),
+        texts.OBSERVED: percent(point.observed),
+        "95 % range": f"{100 * point.low:.0f}–{percent(point.high)}",
+        "Of": str(point.n),
+    }
 
 
 def _models(evidence: Mapping[str, Any]) -> Section:
@@ -120,18 +133,18 @@ def _elsewhere(external: Sequence[Mapping[str, Any]]) -> Section:
 def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
     table = [
         {
-            "Rate": fairness_texts.LABELS[gap.metric],
+            "Rate": group_rates.LABELS[gap.metric],
             **{
-                g.name.capitalize(): fairness_texts.rate_words(g.rates[gap.metric])
+                g.name.capitalize(): group_rates.rate_words(g.rates[gap.metric])
                 for g in grouping.groups
             },
-            "Difference": fairness_texts.signed(gap.difference),
-            "95 % range": fairness_texts.signed_range(gap.interval),
-            "Verdict": fairness_texts.gap_words(gap),
+            "Difference": group_rates.signed(gap.difference),
+            "95 % range": group_rates.signed_range(gap.interval),
+            "Verdict": group_rates.gap_words(gap),
         }
         for gap in grouping.gaps
     ]
-    said = f"{fairness_texts.verdict(grouping)} {texts.perfect(grouping)}"
+    said = f"{group_rates.verdict(grouping)} {texts.perfect(grouping)}"
     picture = chart_data.gaps(grouping) if grouping.gaps else None
     return Section(texts.GROUPS_TITLE, said, picture, table, texts.groups_note(evidence))
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import NBSP, listed, percent, signed, times
 from pipeline.fairness.result import Grouping
 from pipeline.schema import BY_NAME
-
-if TYPE_CHECKING:
-    from dashboard.pages.model_card.chart_data import Point
 
 TITLE = "Model card"
 LEAD = "Can the model be trusted: how good it is, for whom, and what would speak against it."
@@ -83,18 +80,6 @@ def calibration(own: Mapping[str, Any]) -> str:
         f"{100 * own['ece']['mean']:.1f} points; calibration intercept {signed(intercept)} (0 = "
         f"right on average), slope {_known(slope)} (1 = neither too bold nor too timid)."
     )
-
-
-def calibration_row(whose: str | None, point: Point) -> dict[str, str]:
-    """Write one point of a calibration curve; None = there is only one curve."""
-    patients = {} if whose is None else {"Patients": whose}
-    return {
-        **patients,
-        PREDICTED: percent(point.predicted),
-        OBSERVED: percent(point.observed),
-        "95 % range": f"{_hundred(point.low)}–{percent(point.high)}",
-        "Of": str(point.n),
-    }
 
 
 MODELS_TITLE = "Would another model be better?"

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.auth import login
-from dashboard.pages.overview import panels, texts
+from dashboard.pages.overview import data, panels, texts
 from dashboard.shared import data_access, widgets
 from dashboard.shared import texts as shared_texts
 
@@ -15,7 +15,7 @@ def overview() -> None:
     with widgets.reading_the_log("Overview"):
         top = st.container()
         chosen, source = panels.controls()
-        seen = data_access.overview(chosen, source) if source else None
+        seen = data.overview(chosen, source) if source else None
         window, ready = data_access.WINDOWS[chosen], data_access.ready()
         with top:
             if seen is None:

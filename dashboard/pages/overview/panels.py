@@ -7,10 +7,11 @@ from datetime import timedelta
 import streamlit as st
 
 from dashboard.auth import login
-from dashboard.pages.overview import charts, texts
+from dashboard.pages.overview import charts, data, texts
+from dashboard.pages.overview.data import Overview
 from dashboard.shared import data_access, escaping, numbers, widgets
 from dashboard.shared import texts as shared_texts
-from dashboard.shared.data_access import Overview, Window
+from dashboard.shared.data_access import Window
 
 _LATE = timedelta(days=2)
 """A window that ended so long ago has been missed at least once."""
@@ -54,7 +55,7 @@ def _refused(seen: Overview) -> int:
 
 def watch(seen: Overview) -> None:
     """Draw what the newest monitoring pass said, and the passes before it as a strip."""
-    passes = data_access.passes(seen.source)
+    passes = data.passes(seen.source)
     with widgets.card(texts.WATCH_TITLE):
         if not passes:
             st.markdown(texts.not_watched(seen.source))

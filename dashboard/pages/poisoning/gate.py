@@ -12,6 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from dashboard.auth import login
 from dashboard.jobs import pool as jobs_pool
 from dashboard.jobs.pool import Job, State
+from dashboard.pages.poisoning import data
 from dashboard.pages.poisoning import texts as poisoning_texts
 from dashboard.pages.poisoning import texts_gate as texts
 from dashboard.shared import data_access, scorecards, widgets
@@ -36,7 +37,7 @@ def gate() -> None:
 
 
 def _upload() -> None:
-    trained_on = scorecards.trained_elsewhere()
+    trained_on = data.trained_elsewhere()
     if trained_on is not None:
         st.info(texts.elsewhere(trained_on))
         return

@@ -1,8 +1,8 @@
 """Poisoning: what wrong labels would do to the model; a sentence, the curves, the tables."""
 
-from dashboard.pages.poisoning import gate, panels
+from dashboard.pages.poisoning import data, gate, panels
 
-found = panels.found()
+found = data.found()
 if found is None:
     panels.nothing()
 else:

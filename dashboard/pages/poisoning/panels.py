@@ -9,9 +9,9 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.jobs import pool as jobs_pool
 from dashboard.jobs.pool import Job, State
-from dashboard.pages.poisoning import charts, texts
-from dashboard.shared import data_access, scorecards, widgets
+from dashboard.pages.poisoning import charts, data, texts
 from dashboard.shared import texts as shared_texts
+from dashboard.shared import widgets
 from dashboard.shared.escaping import markdown
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import C, Poisoning
@@ -20,7 +20,6 @@ from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
 from pipeline.poisoning.metrics import Band, Cell
 from pipeline.schema import BY_NAME
 
-_JOB = "poisoning_job"
 _FUNCTION = "pipeline.poisoning:run_job"
 _LOOK_S = 1.0
 _DRAWS = (5, 30, 60, 100)
@@ -28,16 +27,6 @@ _PENALTIES = (0.01, 0.1, C, 1.0, 10.0)
 _OFFERED = tuple(name for name in DEFENCES if name != NO_DEFENCE)
 _STUDY_DOSE = 0.2
 _STUDY = ("accuracy", "precision", "recall", "auc", "ece")
-
-
-def found() -> Poisoning | None:
-    """Return the figures to show: the viewer's own run, or those of the training."""
-    job: Job | None = st.session_state.get(_JOB)
-    if job is not None and job.state is State.DONE:
-        return Poisoning.from_dict(job.result)
-    card = data_access.model()
-    known = card and card["evidence"].get("poisoning")
-    return Poisoning.from_dict(known) if known else None
 
 
 def nothing() -> None:
@@ -48,7 +37,7 @@ def nothing() -> None:
 
 def verdict(of: Poisoning) -> None:
     """Draw the page's one sentence and what it rests on."""
-    job: Job | None = st.session_state.get(_JOB)
+    job: Job | None = st.session_state.get(data.JOB)
     own = job is not None and job.state is State.DONE
     rests_on = texts.source(of.settings, own=own)
     st.caption(f"{texts.TITLE} · {shared_texts.APP} · {markdown(rests_on)}")
@@ -140,10 +129,10 @@ def again() -> None:
     """Draw the settings of a run of one's own, or its progress."""
     with widgets.card(texts.AGAIN_TITLE):
         st.markdown(texts.AGAIN)
-        trained_on = scorecards.trained_elsewhere()
+        trained_on = data.trained_elsewhere()
         if trained_on is not None:
             st.info(texts.other_data(markdown(trained_on), HEART_CSV.name))
-        job: Job | None = st.session_state.get(_JOB)
+        job: Job | None = st.session_state.get(data.JOB)
         if job is not None and not job.ended:
             _progress(job)
             return
@@ -168,13 +157,13 @@ def _settings() -> None:
 def _start() -> None:
     chosen = {name: st.session_state[name] for name in ("seeds", "c", "group")}
     try:
-        st.session_state[_JOB] = jobs_pool.pool.submit(_FUNCTION, **chosen)
+        st.session_state[data.JOB] = jobs_pool.pool.submit(_FUNCTION, **chosen)
     except jobs_pool.Busy:
         st.toast(shared_texts.CALCULATING)
 
 
 def _forget() -> None:
-    st.session_state.pop(_JOB, None)
+    st.session_state.pop(data.JOB, None)
 
 
 @st.fragment(run_every=_LOOK_S)

@@ -15,7 +15,7 @@ import streamlit as st
 
 from dashboard.auth import login
 from dashboard.pages.patient import texts as patient_texts
-from dashboard.pages.predictions import texts
+from dashboard.pages.predictions import data, texts
 from dashboard.shared import data_access, findings, numbers, widgets
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.api_client import ApiDown, LogBusy, Missing, NotLetIn, Refused
@@ -190,7 +190,7 @@ def _newer() -> None:
 
 def _downloads(chosen: Filters) -> None:
     for form, mime in (("csv", "text/csv"), ("jsonl", "application/jsonl")):
-        write = data_access.download(form, chosen.period, chosen.source, chosen.positive)
+        write = data.download(form, chosen.period, chosen.source, chosen.positive)
         st.download_button(
             f"Download {form.upper()}",
             login.while_allowed("predictions", write),

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.auth import login
 from dashboard.auth.roles import ROLES
+from dashboard.pages.predictions import data
 from dashboard.shared import data_access
 from tests.dashboard.conftest import shown
 from tests.dashboard.pages.test_patient import (
@@ -227,11 +228,9 @@ def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Wr
     write(3, source="live", prediction=0)
     above = write(2, source="live", prediction=1)
     write(4, source="synthetic", prediction=1)
-    lines = data_access.download("jsonl", None, "live", True)().decode().splitlines()
+    lines = data.download("jsonl", None, "live", True)().decode().splitlines()
     assert [json.loads(line)["id"] for line in lines] == above[::-1]
-    rows = list(
-        csv.DictReader(io.StringIO(data_access.download("csv", None, "live", True)().decode()))
-    )
+    rows = list(csv.DictReader(io.StringIO(data.download("csv", None, "live", True)().decode())))
     assert [row["id"] for row in rows] == above[::-1]
     assert {row["cp"] for row in rows} == {"typical angina"}
 

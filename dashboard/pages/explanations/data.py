@@ -1,0 +1,26 @@
+"""Global explanations: of the training patients, and of the newest logged ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dashboard.shared import data_access, scorecards
+from pipeline.model import Model
+from pipeline.model.global_explanation import Overall, ValueCounts, count, overall
+
+
+def going_by(
+    model: Model, n: int = data_access.MAX_RECENT
+) -> tuple[Overall | None, Overall | None]:
+    """Explain the training patients and the newest `n` logged ones, by the same model."""
+    card, (_, rows) = data_access.model(), data_access.recent_predictions(n)
+    written = card and card["evidence"].get("explanations")
+    fitted = overall(model, _counts(written["counts"])) if written else None
+    return fitted, overall(model, count(scorecards.matrix(rows))) if rows else None
+
+
+def _counts(written: Mapping[str, Mapping[str, int]]) -> ValueCounts:
+    return {
+        name: {None if key == "not known" else float(key): n for key, n in values.items()}
+        for name, values in written.items()
+    }

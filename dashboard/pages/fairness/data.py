@@ -1,0 +1,75 @@
+"""Predictions with groups and outcomes: those of training, and the newest logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashboard.shared import data_access, scorecards
+from pipeline.fairness import assess
+from pipeline.fairness.groups import AGE, CROSSED, SEX, groups_of
+from pipeline.fairness.result import Assessment
+from pipeline.model.design_matrix import Array
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """Patients with their groups, what was predicted and what was found."""
+
+    y: Array
+    """1 = disease, 0 = none, NaN = not known."""
+    prediction: Array
+    probability: Array
+    groups: Mapping[str, NDArray[np.object_]]
+    source: str | None
+    """Where logged ones come from; None = training."""
+
+
+def logged(n: int = data_access.MAX_RECENT) -> Assessed | None:
+    """Return the newest logged patients; None = an empty log."""
+    source, rows = data_access.recent_predictions(n)
+    if source is None:
+        return None
+    return Assessed(
+        y=np.array([row["outcome"] for row in rows], dtype=float),
+        prediction=np.array([row["prediction"] for row in rows], dtype=float),
+        probability=np.array([row["probability"] for row in rows], dtype=float),
+        groups=groups_of(scorecards.matrix(rows)),
+        source=source,
+    )
+
+
+def training() -> Assessed | None:
+    """Return the training patients with their out-of-fold predictions; None = no model card."""
+    card = data_access.model()
+    found = card and card["evidence"].get("fairness")
+    if not found:
+        return None
+    y, p, crossed = [], [], []
+    for group, parts in found["patients"].items():
+        for outcome, name in ((1.0, "disease"), (0.0, "no disease")):
+            p += parts[name]
+            y += [outcome] * len(parts[name])
+            crossed += [group] * len(parts[name])
+    split = [group.split(", ") for group in crossed]
+    probability = np.array(p)
+    return Assessed(
+        y=np.array(y),
+        prediction=(probability >= found["threshold"]).astype(float),
+        probability=probability,
+        groups={
+            SEX: np.array([sex for sex, _ in split], dtype=object),
+            AGE: np.array([age for _, age in split], dtype=object),
+            CROSSED: np.array(crossed, dtype=object),
+        },
+        source=None,
+    )
+
+
+def assessment(of: Assessed, attribute: str) -> Assessment:
+    """Assess the patients by one attribute."""
+    groups = {attribute: of.groups[attribute]}
+    return assess(of.y, of.prediction, groups, probability=of.probability)

@@ -1,0 +1,59 @@
+"""The log as the Overview shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import streamlit as st
+
+from dashboard.shared import data_access
+from db.reader.queries import Bucket, Summary
+
+PASSES = 60
+"""Monitoring passes that are shown, two months of days."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the Overview shows."""
+
+    source: str
+    summary: Summary
+    buckets: list[Bucket]
+    rejections: list[dict[str, Any]]
+    newest: datetime
+
+
+@st.cache_data(ttl=data_access.CACHE_TTL_S, max_entries=50)
+def overview(window: str, chosen: str) -> Overview:
+    """Read what the Overview shows of a window (a key of `WINDOWS`) of a source that has rows."""
+    shown = data_access.WINDOWS[window]
+    # Steps begin at round times, so that a bar does not change its meaning while one looks at it.
+    until = _step_after(datetime.now(UTC), shown.width_s)
+    since = until - shown.length
+    newest, _ = data_access.reader().page(source=chosen, limit=1)
+    return Overview(
+        source=chosen,
+        summary=data_access.reader().summary(since=since, until=until, source=chosen),
+        buckets=data_access.reader().buckets(
+            since=since, until=until, source=chosen, width_s=shown.width_s
+        ),
+        rejections=[
+            row
+            for row in data_access.reader().rejections(since=since, limit=200)
+            if row["source"] == chosen or row["source"] not in ("what-if", "load-test")
+        ],
+        newest=newest[0]["received_at"],
+    )
+
+
+@st.cache_data(ttl=data_access.CACHE_TTL_S)
+def passes(chosen: str) -> list[dict[str, Any]]:
+    """Return the monitoring passes of a source, newest window first."""
+    return data_access.reader().passes(source=chosen, limit=PASSES)
+
+
+def _step_after(moment: datetime, width_s: int) -> datetime:
+    return datetime.fromtimestamp((moment.timestamp() // width_s + 1) * width_s, UTC)

@@ -1,0 +1,34 @@
+"""What the page shows: the poisoning results of the training, or of the viewer's own run."""
+
+from __future__ import annotations
+
+import hashlib
+
+import streamlit as st
+
+from dashboard.jobs.pool import Job, State
+from dashboard.shared import data_access
+from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.poisoning import Poisoning
+
+
+def trained_elsewhere() -> str | None:
+    """Return the file that the model in use was trained on when it is not the one at hand."""
+    card = data_access.model()
+    data = card and card["evidence"]["data"]
+    if not data or data["sha256"] == hashlib.sha256(HEART_CSV.read_bytes()).hexdigest():
+        return None
+    return str(data["file"])
+
+
+JOB = "poisoning_job"
+
+
+def found() -> Poisoning | None:
+    """Return the figures to show: the viewer's own run, or those of the training."""
+    job: Job | None = st.session_state.get(JOB)
+    if job is not None and job.state is State.DONE:
+        return Poisoning.from_dict(job.result)
+    card = data_access.model()
+    known = card and card["evidence"].get("poisoning")
+    return Poisoning.from_dict(known) if known else None
