@@ -40,7 +40,7 @@ _IMPORTED_BY_PAGES = (
     "dashboard.pages.load_tests.panels",
     "dashboard.pages.model_card.panels",
     "dashboard.pages.overview.panels",
-    "dashboard.pages.patient.form",
+    "dashboard.pages.patient.panels",
     "dashboard.pages.poisoning.gate",
     "dashboard.pages.poisoning.panels",
     "dashboard.pages.predictions.panels",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+APP = "Cardiowatch"
+
 TITLES: Mapping[str, str] = {
     "overview": "Overview",
     "patient": "Patient",
@@ -16,6 +18,8 @@ TITLES: Mapping[str, str] = {
     "model_card": "Model card",
 }
 """By the names of the folders in `pages`."""
+
+PAGES = tuple(TITLES)
 
 ADDRESSES: Mapping[str, str] = {name: name for name in TITLES} | {
     "overview": "",

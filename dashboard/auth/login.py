@@ -8,9 +8,9 @@ from typing import Any, ParamSpec
 
 import streamlit as st
 
-from dashboard.auth import roles
-from dashboard.auth.roles import PAGES, People
-from dashboard.shared import texts as shared_texts
+from dashboard.auth import roles, texts
+from dashboard.auth.roles import People
+from dashboard.navigation import APP, PAGES
 from settings import load_settings
 
 _Parameters = ParamSpec("_Parameters")
@@ -80,9 +80,9 @@ def link(page: str, label: str, query_params: Mapping[str, str] | None = None) -
 
 def refuse() -> None:
     """Draw in place of a page why the visitor does not see it, and what to do."""
-    st.title(shared_texts.APP)
+    st.title(APP)
     if allowed_pages():
-        st.warning(shared_texts.NOT_FOR_YOU)
+        st.warning(texts.NOT_FOR_YOU)
         link("overview", "Overview")
     else:
         _ask_for_login()
@@ -92,11 +92,11 @@ def _ask_for_login() -> None:
     """Show who is not logged in how to, and who has no role whom to ask."""
     claims = st.user.to_dict()
     if claims.get("is_logged_in") and roles.is_recent(claims):
-        st.warning(shared_texts.NO_ROLE)
-        st.button(shared_texts.LOG_OUT, on_click=st.logout)
+        st.warning(texts.NO_ROLE)
+        st.button(texts.LOG_OUT, on_click=st.logout)
     else:
-        st.write(shared_texts.LOGIN_NEEDED)
-        st.button(shared_texts.LOG_IN, on_click=st.login, type="primary")
+        st.write(texts.LOGIN_NEEDED)
+        st.button(texts.LOG_IN, on_click=st.login, type="primary")
 
 
 def offer_logout() -> None:
@@ -105,5 +105,5 @@ def offer_logout() -> None:
         return
     name = st.user.to_dict().get("name") or st.user.to_dict().get("email") or ""
     with st.container(horizontal=True, horizontal_alignment="right"):
-        st.text(shared_texts.logged_in_as(str(name)))
-        st.button(shared_texts.LOG_OUT, on_click=st.logout, type="tertiary")
+        st.text(texts.logged_in_as(str(name)))
+        st.button(texts.LOG_OUT, on_click=st.logout, type="tertiary")

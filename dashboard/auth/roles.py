@@ -13,11 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PAGES = (
-    "overview", "patient", "predictions", "explanations", "fairness", "drift", "poisoning",
-    "load_tests", "model_card",
-)  # fmt: skip
-"""Folders in `pages`, in the order of the bar on top."""
+from dashboard.navigation import PAGES
 
 ROLES: Mapping[str, frozenset[str]] = {
     "clinician": frozenset({"overview", "patient", "predictions", "explanations", "model_card"}),

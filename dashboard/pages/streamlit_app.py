@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.auth import login
-from dashboard.navigation import ADDRESSES, TITLES
+from dashboard.auth import texts as auth_texts
+from dashboard.navigation import ADDRESSES, APP, TITLES
 from dashboard.shared import texts as shared_texts
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -28,8 +29,8 @@ pages = {
 }  # fmt: skip
 page = st.navigation(list(pages.values()), position="top")
 is_allowed = any(pages[name] is page for name in allowed)
-title = page.title if is_allowed else shared_texts.NOT_YOURS if allowed else shared_texts.LOG_IN
-st.set_page_config(page_title=f"{title} · {shared_texts.APP}")
+title = page.title if is_allowed else auth_texts.NOT_YOURS if allowed else auth_texts.LOG_IN
+st.set_page_config(page_title=f"{title} · {APP}")
 st.html(ASSETS / "style.css")
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     if is_allowed:

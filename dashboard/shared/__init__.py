@@ -1,4 +1,1 @@
-"""Every sentence that a page says, one module a page, and what the pages share.
-
-Plain words for clinicians, stakeholders and operators.
-"""
+"""What more than one page uses."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from dashboard.shared.numbers import times
 
-APP = "Cardiowatch"
 ABOUT = (
     "**Cardiowatch** estimates how likely a narrowed coronary artery is and keeps every answer in "
     "a log.\n\nThe model was fitted to 303 patients who were referred for angiography in Cleveland "
@@ -25,16 +24,6 @@ NOT_LET_IN_TITLE = "The service does not let this dashboard in"
 NOT_LET_IN = (
     "The service does not know this dashboard's key, or the key does not allow this. Trying again "
     "will not help: tell who runs the service."
-)
-LOGIN_NEEDED = "Here are findings of patients, so this service wants to know who you are."
-LOG_IN = "Log in"
-LOG_OUT = "Log out"
-NO_ROLE = (
-    "You are logged in, and none of your groups has a role here. Ask who runs the service for one."
-)
-NOT_YOURS = "Not for your role"
-NOT_FOR_YOU = (
-    "Your role does not see this page. Ask who runs the service, should you need it for your work."
 )
 CALCULATING = "Other calculations, yours or of others, come first; try again in a minute."
 LOG_BUSY_TITLE = "The answer could not be put on record"
@@ -78,8 +67,3 @@ def rows_of(source: str) -> str:
     """Say what the rows of a source are, as "synthetic patients, not real ones"."""
     _, plural, but = _SOURCE_PATIENTS[source]
     return plural + but.rstrip(",")
-
-
-def logged_in_as(name: str) -> str:
-    """Say who is logged in."""
-    return f"Logged in as {name}" if name else "Logged in"

@@ -9,9 +9,8 @@ from dashboard.pages.load_tests import charts
 from dashboard.pages.load_tests import texts as load_tests_texts
 from dashboard.pages.overview import charts as overview_charts
 from dashboard.pages.overview import texts as overview_texts
-from dashboard.pages.patient import texts as patient_texts
-from dashboard.pages.predictions import texts as predictions_texts
 from dashboard.shared import escaping, findings, numbers
+from dashboard.shared.prediction import texts as prediction_texts
 from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, summary
 
 NB = numbers.NBSP
@@ -29,7 +28,7 @@ def test_a_probability_is_never_said_to_be_certain(value: float, said: str) -> N
     [(0.02, "about 2 had"), (0.001, "fewer than 1 had"), (0.999, "more than 99 had")],
 )
 def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str) -> None:
-    assert said in patient_texts.natural_frequency(value)
+    assert said in prediction_texts.natural_frequency(value)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +37,7 @@ def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str
 )
 def test_a_prediction_says_with_which_key_it_was_asked_for(key_id: str | None, said: str) -> None:
     row = {"source": "live", "model_version": "0123", "id": "1", "key_id": key_id}
-    assert predictions_texts.logged(row, "now").endswith(said)
+    assert prediction_texts.logged(row, "now").endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +176,7 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
 
 
 def test_what_the_service_says_is_escaped() -> None:
-    assert patient_texts.refused([], LINK) == escaping.markdown(LINK)
-    assert patient_texts.refused([("zz", LINK), ("chol", LINK)], "") == (
+    assert prediction_texts.refused([], LINK) == escaping.markdown(LINK)
+    assert prediction_texts.refused([("zz", LINK), ("chol", LINK)], "") == (
         f"- {escaping.markdown(LINK)}\n- **Serum cholesterol**: {escaping.markdown(LINK)}"
     )

@@ -11,9 +11,9 @@ import streamlit as st
 
 from dashboard.auth import login
 from dashboard.pages.explanations import charts, texts
-from dashboard.pages.predictions import panels
 from dashboard.shared import data_access, numbers, scorecards, widgets
 from dashboard.shared.numbers import log_odds
+from dashboard.shared.prediction import drawer
 from pipeline.dataset.heart.codings import Coding, encode_row
 from pipeline.model.global_explanation import Overall, strongest
 from pipeline.schema import BY_NAME, NAMES
@@ -192,7 +192,7 @@ def predictions(n: int) -> None:
             wanted = st.text_input("Id of a prediction", placeholder=texts.ID_EXAMPLE, key="wanted")
             asked = st.form_submit_button("Explain")
     if asked and wanted.strip():
-        panels.drawer(wanted.strip().lower())
+        drawer.drawer(wanted.strip().lower())
 
 
 def _reasons(row: Mapping[str, Any]) -> str:

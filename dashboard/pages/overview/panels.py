@@ -7,6 +7,7 @@ from datetime import timedelta
 import streamlit as st
 
 from dashboard.auth import login
+from dashboard.navigation import APP
 from dashboard.pages.overview import charts, data, texts
 from dashboard.pages.overview.data import Overview
 from dashboard.shared import data_access, escaping, numbers, widgets
@@ -36,7 +37,7 @@ def controls() -> tuple[str, str | None]:
 
 def verdict(seen: Overview, window: Window, *, ready: bool) -> None:
     """Draw the page's one sentence, and when it was said."""
-    st.caption(f"Overview · {shared_texts.APP} · {texts.seen_now(widgets.now())}")
+    st.caption(f"Overview · {APP} · {texts.seen_now(widgets.now())}")
     sentence = texts.verdict(
         n=seen.summary.n,
         positive=seen.summary.n_positive,

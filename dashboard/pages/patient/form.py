@@ -11,10 +11,8 @@ from types import MappingProxyType
 
 import streamlit as st
 
+from dashboard.shared.prediction.panels import Wire
 from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
-
-Wire = bool | float | str | None
-"""A value as it travels to the API in labels; None = not known."""
 
 UNKNOWN = "not known"
 YES_NO: Mapping[str, bool] = MappingProxyType({"yes": True, "no": False})

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from dashboard.pages.patient import form, texts
+from dashboard.pages.patient import form, panels, texts
 from dashboard.shared import widgets
-from dashboard.shared.prediction import panels
+from dashboard.shared.prediction import panels as prediction_panels
 
 widgets.heading("Patient", texts.LEAD)
 
@@ -21,10 +21,10 @@ with said:
 
 with result:
     if found is not None:
-        panels.show(found)
+        prediction_panels.show(found)
     else:
         widgets.calm(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
 
 if found is not None:
-    panels.why(found)
+    prediction_panels.why(found)
     panels.what_if(found)

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.jobs import pool as jobs_pool
 from dashboard.jobs.pool import Job, State
+from dashboard.navigation import APP
 from dashboard.pages.poisoning import charts, data, texts
 from dashboard.shared import texts as shared_texts
 from dashboard.shared import widgets
@@ -40,7 +41,7 @@ def verdict(of: Poisoning) -> None:
     job: Job | None = st.session_state.get(data.JOB)
     own = job is not None and job.state is State.DONE
     rests_on = texts.source(of.settings, own=own)
-    st.caption(f"{texts.TITLE} · {shared_texts.APP} · {markdown(rests_on)}")
+    st.caption(f"{texts.TITLE} · {APP} · {markdown(rests_on)}")
     clean, flips, hidden = _study(of)
     known = {name: clean.bands[name] or _nan() for name in ("auc", "recall")}
     sentence = texts.verdict(

@@ -2,6 +2,7 @@
 
 from dashboard.pages.predictions import panels, texts
 from dashboard.shared import widgets
+from dashboard.shared.prediction import drawer
 
 widgets.heading("Predictions", texts.LEAD)
 chosen = panels.filters()
@@ -9,4 +10,4 @@ with widgets.reading_the_log():
     panels.table(chosen)
 prediction_id = panels.opened()
 if prediction_id is not None:
-    panels.drawer(prediction_id)
+    drawer.drawer(prediction_id)

@@ -8,8 +8,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from streamlit.testing.v1 import AppTest
 
+from dashboard.auth import texts
 from dashboard.auth.login_redirect import COOKIE, WayBack
-from dashboard.shared import texts as shared_texts
 from tests.dashboard.conftest import log_in, shown
 
 NOWHERE = (
@@ -22,7 +22,7 @@ PAGES = ("/", "/?period=7d", "/predictions?result=1&id=019ac0a5", "/load-tests",
 
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize(
-    ("role", "said"), [("", shared_texts.LOGIN_NEEDED), ("operator", shared_texts.NOT_FOR_YOU)]
+    ("role", "said"), [("", texts.LOGIN_NEEDED), ("operator", texts.NOT_FOR_YOU)]
 )
 def test_a_page_that_may_not_be_seen_says_why_in_its_place(
     pages: AppTest, role: str, said: str

@@ -14,7 +14,8 @@ import streamlit as st
 
 from dashboard.app import SecurityHeaders
 from dashboard.auth import login
-from dashboard.auth.roles import PAGES, ROLES, LoginError, People, is_recent, read
+from dashboard.auth.roles import ROLES, LoginError, People, is_recent, read
+from dashboard.navigation import PAGES
 from tests.programs import ROOT, run
 
 GOOD = """

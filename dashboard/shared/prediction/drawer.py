@@ -1,0 +1,132 @@
+"""One prediction in a drawer beside a page: what was predicted, why, and the outcome.
+
+The address holds its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from typing import Any
+
+import streamlit as st
+
+from dashboard.auth import login
+from dashboard.shared import data_access, findings, numbers, widgets
+from dashboard.shared import texts as shared_texts
+from dashboard.shared.api_client import ApiDown, LogBusy, Missing, NotLetIn, Refused
+from dashboard.shared.prediction import panels, texts
+from dashboard.shared.prediction.panels import Estimate
+from pipeline.schema import FEATURES, NAMES
+
+ID = "id"
+
+
+def _close() -> None:
+    st.query_params.pop(ID, None)
+
+
+@st.dialog("Prediction", width=880, position="right", on_dismiss=_close)
+@login.only_for("predictions")
+def drawer(prediction_id: str) -> None:
+    """Draw one prediction beside the log: what was said, why, and what was found later."""
+    with widgets.reading_the_log():
+        row = data_access.prediction(prediction_id)
+        if row is None:
+            widgets.calm(texts.NOT_FOUND_TITLE, texts.NOT_FOUND)
+            return
+        st.markdown(texts.logged(row, widgets.when(row["received_at"])))
+        found = _explained(row)
+        if found is None:
+            st.metric("Estimated probability of disease", numbers.probability(row["probability"]))
+            st.warning(texts.NOT_FOR_DIAGNOSIS)
+            st.info(texts.NO_REASONS)
+        else:
+            panels.show(found)
+        _outcome(row)
+        if found is not None:
+            panels.why(found)
+        _patient(row)
+
+
+def _explained(row: Mapping[str, Any]) -> Estimate | None:
+    """Return the estimate with its reasons, from the model version that made it."""
+    patient = {name: row[name] for name in NAMES}
+    missing = [name for name, value in patient.items() if value is None]
+    try:
+        reasons = data_access.explanation(row["id"])
+    except (ApiDown, LogBusy, Missing, Refused):
+        return None
+    return Estimate(patient, {**row, **reasons, "missing": missing, "warnings": []})
+
+
+def _patient(row: Mapping[str, Any]) -> None:
+    with widgets.card("The patient as entered"):
+        st.table(
+            {f.title: findings.value_words(f, row[f.name]) for f in FEATURES},
+            border="horizontal",
+            alt="The thirteen findings of this patient",
+        )
+
+
+def _outcome(row: Mapping[str, Any]) -> None:
+    """Draw what was found later, and its entry."""
+    with widgets.card("What was found later"):
+        known = st.empty()
+        with st.form("outcome", border=False):
+            found = st.segmented_control(
+                "Result of the examination",
+                list(texts.OUTCOMES),
+                format_func=texts.OUTCOMES.__getitem__,
+                default=row["outcome"],
+                required=row["outcome"] is not None,
+                key=f"found_{row['id']}",
+            )
+            day = st.text_input(
+                "Day of the examination, if known", placeholder="2026-01-31", key=f"day_{row['id']}"
+            )
+            submitted = st.form_submit_button("Record", type="primary")
+        recorded = submitted and _record(row["id"], found, day)
+        outcome = found if recorded else row["outcome"]
+        known.markdown(texts.outcome_known(outcome))
+
+
+def _record(prediction_id: str, found: int | None, day: str) -> bool:
+    if found is None:
+        st.warning(texts.NO_OUTCOME)
+        return False
+    try:
+        moment = _midnight(day)
+    except ValueError:
+        st.warning(texts.NO_DAY)
+        return False
+    if moment is not None and (moment.year < 1900 or moment > widgets.now()):
+        st.warning(texts.DAY_NEVER)
+        return False
+    return _sent(prediction_id, found, moment)
+
+
+def _sent(prediction_id: str, found: int, moment: datetime | None) -> bool:
+    try:
+        observed_at = None if moment is None else moment.isoformat()
+        data_access.client().record_outcome(prediction_id, found, observed_at)
+    except NotLetIn:
+        st.warning(shared_texts.NOT_LET_IN, title=shared_texts.NOT_LET_IN_TITLE)
+    except Refused as refusal:
+        st.warning(texts.refused(refusal.errors, refusal.detail))
+    except (ApiDown, LogBusy):
+        st.warning(shared_texts.API_DOWN, title=shared_texts.API_DOWN_TITLE)
+    except Missing:
+        st.warning(texts.NOT_FOUND, title=texts.NOT_FOUND_TITLE)
+    else:
+        data_access.forget()
+        st.success(texts.RECORDED)
+        return True
+    return False
+
+
+def _midnight(day: str) -> datetime | None:
+    """Turn a day as entered into a moment with a zone; an empty one into None."""
+    if not day.strip():
+        return None
+    return datetime.combine(date.fromisoformat(day.strip()), time(), widgets.zone())
