@@ -29,6 +29,7 @@ from db.reader.queries import Reader
 from db.writer.results import add_load_test
 from perf.formats.wrk import LoadTest, UnreadableOutput, parse
 from perf.load.environment import environment
+from perf.load.fixed_rate_client import run_fixed_rate
 from perf.load.http_client import PATH
 from perf.load.report import (
     Run,
@@ -39,15 +40,8 @@ from perf.load.report import (
     summarise,
 )
 from perf.load.request_bodies import write_bodies
-from perf.load.server_process import (
-    ROOT,
-    Server,
-    ServerFailed,
-    allow_connections,
-    cores,
-    pinned,
-    refuse_others_rows,
-)
+from perf.load.scratch_database import require_scratch_database
+from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections, cores, pinned
 from pipeline.load_tests.benchmark import (
     ECHO,
     KIND,
@@ -125,7 +119,7 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
     servers = {}
     for name, (module, database, workers) in ours.items():
         migrate(database, lambda _: None)
-        refuse_others_rows(database)
+        require_scratch_database(database)
         settings: dict[str, Any] = {
             "model_dir": model_dir, "database_url": database, "api_workers": workers,
         }  # fmt: skip
@@ -189,20 +183,6 @@ def measure(asked: Asked, name: str, scenario: Scenario, round_: int) -> Run:
     return Run(round_, name, scenario, result, cpu_us, server.memory_mb())
 
 
-def open_loop(server: Server, rate: float, seconds: float, bodies: Path) -> OpenLoop:
-    """Ask at a fixed rate, from a process of its own on the clients' core."""
-    command = [
-        sys.executable, "-m", "perf.openloop", "--port", str(server.port),
-        "--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}", "--bodies", str(bodies),
-    ]  # fmt: skip
-    with pinned(cores()[1]):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    server.settle()
-    if not done.stdout:
-        raise BenchFailed(f"the open-loop check failed: {done.stderr.strip().splitlines()[-1:]}")
-    return OpenLoop(**json.loads(done.stdout))
-
-
 def run(
     services: Mapping[str, Asked], scenarios: Sequence[Scenario], rounds: int, runs: list[Run]
 ) -> None:
@@ -261,7 +241,7 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack, found: Fo
     seconds = min(scenarios[0].seconds, 15)
     for share in _SHARES[:1] if options.quick else _SHARES:
         for name in (OURS, ECHO):
-            result = open_loop(servers[name], share * top.ok_per_s, seconds, bodies)
+            result = run_fixed_rate(servers[name], share * top.ok_per_s, seconds, bodies)
             found.open_loop.append((name, result))
     found.complete = True
 

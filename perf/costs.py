@@ -9,7 +9,6 @@ the kernel's count for the whole service; that of PostgreSQL is not in it.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import signal
 import sys
@@ -18,7 +17,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import NamedTuple
 
 import uvloop
@@ -26,9 +24,10 @@ import uvloop
 from db.audit.seals import make_key
 from db.migrate import migrate
 from perf.chaos.postgres_cluster import Cluster, PostgresMissing
-from perf.load.http_client import PATH, Connection, as_requests, connect
+from perf.load.closed_loop_client import ClosedLoopClient
+from perf.load.http_client import PATH, as_requests
+from perf.load.request_bodies import synthetic_patients
 from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
-from perf.replay import bodies
 from settings import load_settings
 
 SINGLE = "POST /predict, good"
@@ -53,64 +52,13 @@ class Cost(NamedTuple):
     per_s: float
 
 
-class Asking:
-    """Sends a number of requests, one under way on each connection, and checks each status."""
-
-    def __init__(self, kind: Kind, connections: int) -> None:
-        self._kind = kind
-        self._connections = connections
-        self._sent = 0
-        self._answered = 0
-        self._wrong: int | None = None
-
-    async def run(self) -> float:
-        """Return the seconds it took.
-
-        Raises
-        ------
-        ServerFailed
-            Another status came, or a connection broke.
-        """
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        port = self._kind.server.port
-        opened = await connect(port, self._connections, self._on_answer, self._on_loss)
-        began = perf_counter()
-        for connection in opened:
-            self._send(connection)
-        await self._done
-        elapsed = perf_counter() - began
-        for connection in opened:
-            connection.close()
-        if self._wrong is not None:
-            raise ServerFailed(f"{self._kind.name} was answered with {self._wrong}")
-        return elapsed
-
-    def _send(self, connection: Connection) -> None:
-        if self._sent < self._kind.number:
-            connection.send(self._kind.requests[self._sent % len(self._kind.requests)])
-            self._sent += 1
-
-    def _on_answer(self, connection: Connection, status: int, _body: bytes) -> None:
-        self._answered += 1
-        if status != self._kind.status:
-            self._wrong = status
-        if self._answered == self._kind.number and not self._done.done():
-            self._done.set_result(None)
-        self._send(connection)
-
-    def _on_loss(self, _connection: Connection) -> None:
-        if not self._done.done():
-            self._wrong = 0
-            self._done.set_result(None)
-
-
 def _get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
 def kinds(ours: Server, sealed: Server, echo: Server, number: int) -> list[Kind]:
     """Return what is asked; the refused bodies are those of usual mistakes."""
-    patients = list(bodies(1000, 0))
+    patients = list(synthetic_patients(1000, 0))
     lines = [json.dumps(patient).encode() for patient in patients]
     batches = [
         json.dumps(patients[at : at + _BATCH]).encode() for at in range(0, len(patients), _BATCH)
@@ -143,8 +91,10 @@ def measure(kind: Kind, connections: int) -> Cost:
     """Ask one kind for a round."""
     kind.server.settle()
     before = kind.server.cpu_s()
+    client = ClosedLoopClient(kind.requests, kind.number)
     with pinned(cores()[1]):
-        elapsed = uvloop.run(Asking(kind, connections).run())
+        elapsed = uvloop.run(client.run(kind.server.port, connections))
+    client.require(kind.status)
     after = kind.server.cpu_s()
     if before is None or after is None:
         raise ServerFailed("the CPU of a process can be read on Linux only")

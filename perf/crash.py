@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,9 +28,11 @@ from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.verify import report, verify
-from perf.load.http_client import Connection, as_requests, connect
+from perf.load.closed_loop_client import ClosedLoopClient
+from perf.load.http_client import as_requests, prediction_id
 from perf.load.request_bodies import write_bodies
-from perf.load.server_process import ROOT, Server, ServerFailed, refuse_others_rows
+from perf.load.scratch_database import require_scratch_database
+from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
 
 _SHORTEST_S, _LONGEST_S = 0.3, 1.0
@@ -69,75 +71,40 @@ class Tally:
             setattr(self, name, getattr(self, name) + value)
 
 
-@dataclass
-class Load:
-    """Connections that ask again as soon as they are answered, and what they were told."""
-
-    requests: Sequence[bytes]
-    ids: list[str] = field(default_factory=list)
-    refused: int = 0
-    under_way: int = 0
-    _open: int = 0
-    _sent: int = 0
-
-    async def run(self, port: int, connections: int, seconds: float, end: asyncio.Event) -> None:
-        """Ask for some time, set `end`, and go on until the last connection is closed."""
-        self._closed = asyncio.Event()
-        self._open = connections
-        for connection in await connect(port, connections, self._on_answer, self._on_loss):
-            self._ask(connection)
-        await asyncio.sleep(seconds)
-        end.set()
-        await asyncio.wait_for(self._closed.wait(), 60)
-
-    def _ask(self, connection: Connection) -> None:
-        self._sent += 1
-        connection.send(self.requests[self._sent % len(self.requests)])
-
-    def _on_answer(self, connection: Connection, status: int, body: bytes) -> None:
-        if status == 200:
-            self.ids.append(body[7:43].decode())  # {"id":"...": a fast look at a known form
-        else:
-            self.refused += 1
-        if not connection.ending:
-            self._ask(connection)
-
-    def _on_loss(self, connection: Connection) -> None:
-        self.under_way += connection.waiting
-        self._open -= 1
-        if not self._open:
-            self._closed.set()
-
-
 async def _kill_under_load(
-    server: Server, load: Load, connections: int, seconds: float, gently: bool
+    server: Server, client: ClosedLoopClient, connections: int, seconds: float, gently: bool
 ) -> None:
-    end = asyncio.Event()
-    asking = asyncio.create_task(load.run(server.port, connections, seconds, end))
-    waiting = asyncio.create_task(end.wait())
-    await asyncio.wait([asking, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    load = asyncio.create_task(client.run(server.port, connections))
+    await asyncio.sleep(seconds)
     server.terminate() if gently else server.kill()
-    await asking
+    await asyncio.wait_for(load, 60)
 
 
-def one_kill(server: Server, database: str, load: Load, options: argparse.Namespace) -> Tally:
-    """End a running service under load and compare what it said with what is stored."""
+def kill_once(
+    server: Server, database: str, requests: Sequence[bytes], options: argparse.Namespace
+) -> Tally:
+    """End a running service under load and compare what it answered with what is stored."""
     since = datetime.now(UTC)
     gently = options.signal == "TERM"
     seconds = float(np.random.default_rng().uniform(_SHORTEST_S, _LONGEST_S))
+    acknowledged: set[str] = set()
+
+    def keep_id(status: int, body: bytes) -> None:
+        if status == 200:
+            acknowledged.add(prediction_id(body))
+
+    client = ClosedLoopClient(requests, on_answer=keep_id)
     began = time.monotonic()
-    uvloop.run(_kill_under_load(server, load, options.connections, seconds, gently))
+    uvloop.run(_kill_under_load(server, client, options.connections, seconds, gently))
     elapsed = time.monotonic() - began
     bad_exit = gently and server.exit_code() != 0
     with closing(Reader(database)) as reader:
         stored = {row["id"] for row in reader.stream(since=since, source="load-test")}
-    acknowledged = set(load.ids)
     unanswered = len(stored - acknowledged)
     return Tally(
         acknowledged=len(acknowledged), missing=len(acknowledged - stored),
-        unanswered=unanswered, refused=load.refused, cut=load.under_way - unanswered,
-        seconds=elapsed, bad_exits=int(bad_exit),
+        unanswered=unanswered, refused=client.statuses.total() - client.statuses[200],
+        cut=client.lost - unanswered, seconds=elapsed, bad_exits=int(bad_exit),
     )  # fmt: skip
 
 
@@ -152,7 +119,7 @@ def crash(
             ("-m", service), health="/readyz", on=set(),
             model_dir=model_dir, database_url=database, api_workers=options.workers,
         ) as server:  # fmt: skip
-            total.add(one_kill(server, database, Load(requests), options))
+            total.add(kill_once(server, database, requests, options))
         if total.missing or number % 10 == 0 or number == options.kills:
             print(f"SIG{options.signal} {number} of {options.kills}: {line(total)}", flush=True)
     return total
@@ -206,7 +173,7 @@ def main() -> int:
             database = options.database or f"sqlite:///{folder}/log.db"
             make_key(Path(folder) / "log.db.key")
             migrate(database, lambda _: None)
-            refuse_others_rows(database)
+            require_scratch_database(database)
             requests = as_requests(write_bodies(Path(folder) / "bodies.jsonl"))
             total = crash(database, options, requests)
             whole = options.database is not None or _chain_is_whole(database)

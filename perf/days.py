@@ -30,7 +30,7 @@ from db.rollups.rollup_worker import COUNT_S, in_own_transactions
 from db.verify import verify
 from db.writer.writer import Log, LogUnavailable
 from perf.chaos.postgres_cluster import Cluster, PostgresMissing
-from perf.log_size import RATE, append_latencies, questions, roll_up, write
+from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
 
 _DAYS_A_TURN = 5
 _ASKED = 5
@@ -120,7 +120,7 @@ def ask(url: str) -> dict[str, float]:
     """Ask what the pages ask; return the median ms of each question."""
     reader = Reader(url, answer_s=COUNT_S)
     newest = reader.page(limit=1)[0][0]["id"]
-    asked = questions(reader) | {
+    asked = dashboard_queries(reader) | {
         "one prediction": lambda: reader.get(newest),
         "one patient": lambda: reader.page(patient=b"nobody"),
     }
@@ -143,7 +143,7 @@ def measure(cluster: Cluster, rows: int, more: int, key: SealKey) -> list[str]:
     database = cluster.new_database()
     log = Retention(cluster, database, key)
     migrate(log.url, lambda _: None)
-    rate = asyncio.run(write(log.url, rows, key))
+    rate = asyncio.run(write_history(log.url, rows, key))
     roll_up(log.url)
     size = cluster.ask(database, "SELECT pg_size_pretty(pg_database_size(current_database()))")
     month = ask(log.url)

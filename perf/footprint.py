@@ -20,7 +20,7 @@ import uvloop
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from perf.chaos.postgres_cluster import Cluster, PostgresMissing
-from perf.costs import Asking, Kind
+from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import as_requests
 from perf.load.request_bodies import write_bodies
 from perf.load.server_process import Server, ServerFailed, cores, pinned
@@ -66,9 +66,10 @@ def measure(
     for connections in _CONNECTIONS:
         server.settle()
         before = Meter.read(server, cluster, database)
-        kind = Kind("a patient", server, requests, number, 200)
+        client = ClosedLoopClient(requests, number)
         with pinned(cores()[1]):
-            uvloop.run(Asking(kind, connections).run())
+            uvloop.run(client.run(server.port, connections))
+        client.require(200)
         after = Meter.read(server, cluster, database)
         spent = [b - a for a, b in zip(before, after, strict=True)]
         lines.append(
@@ -103,7 +104,7 @@ def run(number: int) -> str:
                    database_url=cluster.url(database), model_dir=load_settings().model_dir,
                    log_timeout_s=10)
         )  # fmt: skip
-        uvloop.run(Asking(Kind("warming up", server, requests, 500, 200), 16).run())
+        uvloop.run(ClosedLoopClient(requests, 500).run(server.port, 16))  # warm-up
         return measure(server, cluster, database, requests, number)
 
 

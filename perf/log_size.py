@@ -10,135 +10,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from db.audit.seals import SealKey
-from db.engine import DatabaseUnavailable, connect
-from db.ids import new_id
+from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.rollups.dirty_buckets import FIVE_MINUTES, mark
-from db.rollups.rollup_worker import COUNT_S, Roller, in_own_transactions, roll
+from db.rollups.rollup_worker import Roller
 from db.writer.writer import Log, LogTaken, LogUnavailable
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
-from pipeline.dataset.synthetic import smoothed_bootstrap
-
-DAYS = 30
-CALL_ROWS = 1_000
-RATE = 1_000
-"""Single appends per second."""
-
-SCORECARD, VERSION = "{}", "44136fa355b3"  # where its SHA-256 begins
-"""The model's, in made-up rows."""
+from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
 
 BACKLOG = 2_000
 """Buckets that wait to be counted again, when appends are timed beside the roller."""
-
-
-def patients(number: int = 20_000) -> list[tuple[float | None, ...]]:
-    """Return synthetic patients, UCI codes."""
-    real = read(HEART_CSV, Coding.UCI).features
-    assert real is not None  # noqa: S101 - the coding is named
-    drawn = smoothed_bootstrap(real, number, seed=1)
-    return [tuple(None if np.isnan(v) else float(v) for v in row) for row in drawn]
-
-
-def rows(number: int) -> Iterator[tuple[Any, ...]]:
-    """Yield predictions spread evenly over the 30 days that ended an hour ago."""
-    known, chance = patients(), random.Random(1)  # noqa: S311 - the same history every time
-    end = int(time.time() * 1000) - 3_600_000
-    for i in range(number):
-        ms = end - DAYS * 86_400_000 * (number - i) // number
-        p = chance.random()
-        who = "what-if" if i % 10 == 0 else "live"
-        answer = (p, int(p >= 0.5), 0.5, VERSION, 1.5, None, None)
-        yield (new_id(ms), who, *known[i % len(known)], *answer)
-
-
-async def write(url: str, number: int, key: SealKey | None = None) -> float:
-    """Write a history, sealed with a key; return rows per second."""
-    log = Log(url, timeout_s=60, key=key)
-    await log.start()
-    await log.register_model(VERSION, SCORECARD)
-    began, call = time.perf_counter(), []
-    for i, row in enumerate(rows(number), 1):
-        call.append(row)
-        if len(call) == CALL_ROWS or i == number:
-            await log.append(call)
-            call = []
-        if i % 1_000_000 == 0:
-            print(f"{i:,} rows", file=sys.stderr)
-    await log.stop()
-    return number / (time.perf_counter() - began)
-
-
-def roll_up(url: str) -> tuple[int, float]:
-    """Roll up what is closed; return buckets and seconds."""
-    reading = connect(url, read_only=True, answer_s=COUNT_S)
-    began = time.perf_counter()
-    buckets = roll(reading, in_own_transactions(connect(url)), datetime.now(UTC))
-    reading.dispose()
-    return buckets, time.perf_counter() - began
-
-
-def questions(reader: Reader) -> dict[str, Callable[[], object]]:
-    """Return what the pages ask."""
-    now = datetime.now(UTC)
-    hour = now.replace(minute=0, second=0, microsecond=0)
-    day, month = timedelta(days=1), timedelta(days=DAYS)
-    return {
-        "summary of a day": lambda: reader.summary(since=now - day, source="live"),
-        "48 steps of a day": lambda: reader.buckets(
-            since=hour - day, until=hour, width_s=1800, source="live"
-        ),
-        "newest page": lambda: reader.page(limit=20, source="live"),
-        "counts of 30 days": lambda: reader.counts(since=hour - month, source="live"),
-        "counts of 30 days, not on a border": lambda: reader.counts(since=now - month),
-        "counts of all": lambda: reader.counts(source="live"),
-        "sources": reader.sources,
-    }
 
 
 def ask_forever(url: str) -> None:
     """Be the dashboard of a hurry."""
     reader = Reader(url)
     while True:
-        for question in questions(reader).values():
+        for question in dashboard_queries(reader).values():
             question()
-
-
-async def append_latencies(log: Log, seconds: float) -> list[float]:
-    """Append rows one by one at `RATE`; return their latencies in ms from when each was due."""
-    clock = asyncio.get_running_loop().time
-    known, latencies = patients(1_000), []
-
-    async def append(due: float, patient: tuple[float | None, ...]) -> None:
-        await log.append(
-            [(new_id(), "load-test", *patient, 0.25, 0, 0.5, VERSION, 1.5, None, None)]
-        )
-        latencies.append(1000 * (clock() - due))
-
-    began, sent = clock(), 0
-    async with asyncio.TaskGroup() as calls:
-        while sent < seconds * RATE:
-            while began + sent / RATE <= clock():
-                calls.create_task(append(began + sent / RATE, known[sent % len(known)]))
-                sent += 1
-            await asyncio.sleep(0.001)
-    return latencies
 
 
 async def beside(url: str, seconds: float, rounds: int) -> list[str]:
@@ -185,12 +85,12 @@ def measure(url: str, options: argparse.Namespace) -> None:
     """Measure everything, one line each."""
     migrate(url, lambda _: None)
     if options.rows:
-        rate = asyncio.run(write(url, options.rows))
+        rate = asyncio.run(write_history(url, options.rows))
         print(f"{options.rows:,} rows written, {rate:,.0f} rows/s, {_size(url)}")
     buckets, seconds = roll_up(url)
     print(f"{buckets:,} buckets rolled up in {seconds:,.0f} s, {_size(url)}")
     reader = Reader(url)
-    for name, question in questions(reader).items():
+    for name, question in dashboard_queries(reader).items():
         question()
         began = time.perf_counter()
         question()

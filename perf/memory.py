@@ -10,13 +10,12 @@ only.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +26,8 @@ import uvloop
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from perf.chaos.postgres_cluster import Cluster, PostgresMissing
-from perf.load.http_client import Connection, as_requests, connect
+from perf.load.closed_loop_client import ClosedLoopClient
+from perf.load.http_client import as_requests
 from perf.load.request_bodies import write_bodies
 from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
@@ -46,48 +46,6 @@ class Sample:
     requests: int
     rss_mb: Sequence[float]
     pss_mb: Sequence[float]
-
-
-@dataclass
-class Bounded:
-    """Connections that ask again as soon as they are answered, up to a number of requests."""
-
-    requests: Sequence[bytes]
-    limit: int
-    sent: int = 0
-    answered: int = 0
-    refused: int = 0
-    lost: int = 0
-    _done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def run(self, port: int, connections: int) -> None:
-        """Ask until `limit` requests are answered."""
-        opened = await connect(port, connections, self._on_answer, self._on_loss)
-        for connection in opened:
-            self._ask(connection)
-        await self._done.wait()
-        for connection in opened:
-            connection.close()
-
-    def _ask(self, connection: Connection) -> None:
-        if self.sent < self.limit:
-            self.sent += 1
-            connection.send(self.requests[self.sent % len(self.requests)])
-
-    def _on_answer(self, connection: Connection, status: int, _body: bytes) -> None:
-        self.refused += status != 200
-        self._count()
-        self._ask(connection)
-
-    def _on_loss(self, connection: Connection) -> None:
-        if connection.waiting:
-            self.lost += 1
-            self._count()
-
-    def _count(self) -> None:
-        self.answered += 1
-        if self.answered == self.limit:
-            self._done.set()
 
 
 def sample(server: Server, requests: int) -> Sample:
@@ -112,10 +70,9 @@ def over_requests(server: Server, bodies: Sequence[bytes], total: int) -> Iterat
     yield sample(server, 0)
     done = 0
     for until in [round(share * total) for share in _STEPS]:
-        load = Bounded(bodies, until - done)
-        uvloop.run(load.run(server.port, 64))
-        if load.refused or load.lost:
-            raise ServerFailed(f"{load.refused} requests were refused and {load.lost} cut off")
+        client = ClosedLoopClient(bodies, until - done)
+        uvloop.run(client.run(server.port, 64))
+        client.require(200)
         done = until
         yield sample(server, done)
 

@@ -27,10 +27,10 @@ from db.engine import DatabaseUnavailable, connect, session
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.writer import LogTaken, LogUnavailable
-from perf.bench import BenchFailed, open_loop
+from perf.load.fixed_rate_client import run_fixed_rate
+from perf.load.log_history import VERSION, dashboard_queries, roll_up, write_history
 from perf.load.request_bodies import write_bodies
 from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
-from perf.log_size import VERSION, questions, roll_up, write
 from pipeline.load_tests.benchmark import OpenLoop
 from settings import load_settings
 
@@ -39,7 +39,7 @@ def read_forever(url: str) -> None:
     """Ask everything that pages ask, and stream a day, without a pause; say when a turn is done."""
     reader = Reader(url)
     while True:
-        for question in questions(reader).values():
+        for question in dashboard_queries(reader).values():
             question()
         for _ in reader.stream(since=datetime.now(UTC) - timedelta(days=1)):
             pass
@@ -74,7 +74,7 @@ def fill(url: str, rows: int) -> None:
         raise ServerFailed("the file holds predictions of somebody's; name a new one")
     if held < rows:
         began = time.perf_counter()
-        asyncio.run(write(url, rows - held))
+        asyncio.run(write_history(url, rows - held))
         roll_up(url)
         print(f"{rows:,} rows after {time.perf_counter() - began:,.0f} s", file=sys.stderr)
 
@@ -98,12 +98,12 @@ def measure(url: str, options: argparse.Namespace, folder: Path) -> None:
     with Server(
         ("-m", "api"), health="/readyz", on=cores()[0], database_url=url, model_dir=model_dir
     ) as server:
-        open_loop(server, options.rate, 2, bodies)  # warm
+        run_fixed_rate(server, options.rate, 2, bodies)  # warm
         for _ in range(options.pairs):
-            alone = open_loop(server, options.rate, options.seconds, bodies)
+            alone = run_fixed_rate(server, options.rate, options.seconds, bodies)
             print(line("alone", alone))
             with readers(url):
-                beside = open_loop(server, options.rate, options.seconds, bodies)
+                beside = run_fixed_rate(server, options.rate, options.seconds, bodies)
             print(line("with readers", beside), flush=True)
             if None in (alone.p50_ms, beside.p50_ms, alone.p99_ms, beside.p99_ms):
                 raise ServerFailed("no request was answered")
@@ -139,7 +139,7 @@ def main() -> int:
             url = f"sqlite:///{file}"
             fill(url, options.rows)
             measure(url, options, folder)
-    except (BenchFailed, ServerFailed, DatabaseUnavailable, LogTaken, LogUnavailable) as error:
+    except (ServerFailed, DatabaseUnavailable, LogTaken, LogUnavailable) as error:
         print(f"Nothing can be measured: {error}", file=sys.stderr)
         return 1
     return 0

@@ -27,26 +27,13 @@ from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
 from db.writer.writer import LogTaken, LogUnavailable
 from perf.load import synthetic_history
-from pipeline.dataset.heart.codings import Coding, encode
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
-from pipeline.dataset.synthetic import smoothed_bootstrap
+from perf.load.request_bodies import synthetic_patients
+from pipeline.dataset.heart.csv_reader import DataError
 from pipeline.model import ModelError, load
-from pipeline.schema import FEATURES, NAMES
+from pipeline.schema import NAMES
 from settings import SettingsError, load_settings
 
 Json = dict[str, Any]
-
-
-def bodies(patients: int, seed: int) -> Iterator[Json]:
-    """Yield request bodies in labels, one per synthetic patient."""
-    real = read(HEART_CSV, Coding.UCI).features
-    assert real is not None  # noqa: S101 - the coding is named
-    for row in smoothed_bootstrap(real, patients, seed=seed):
-        values = [None if np.isnan(value) else float(value) for value in row]
-        yield {
-            feature.name: encode(feature, value, Coding.LABELS)
-            for feature, value in zip(FEATURES, values, strict=True)
-        }
 
 
 def replay(client: httpx.Client, requests: Iterable[Json], source: str) -> Iterator[Json]:
@@ -138,7 +125,7 @@ def main() -> int:
         # Not through the proxy that the environment may name: the service is on this machine.
         with httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers) as client:
             records = []
-            asked = bodies(options.patients, options.seed)
+            asked = synthetic_patients(options.patients, options.seed)
             for record in replay(client, asked, options.source):
                 records.append(record)
                 if record["number"] % 1000 == 0:

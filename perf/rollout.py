@@ -32,7 +32,7 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from perf.chaos.load_balancer import Proxy, ProxyMissing
 from perf.chaos.postgres_cluster import Cluster, PostgresMissing
-from perf.load.http_client import Connection, as_requests, connect
+from perf.load.http_client import Connection, as_requests, connect, prediction_id
 from perf.load.request_bodies import write_bodies
 from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
@@ -114,7 +114,7 @@ class Traffic:
         self._under_way.discard(connection)
         self.statuses[status] += 1
         if status == 200:
-            self.ids.append(body[7:43].decode())  # {"id":"...": a fast look at a known form
+            self.ids.append(prediction_id(body))
         took = self._loop.time() - connection.due
         self.longest_s = max(self.longest_s, took)
         self._loop.call_later(max(_CONNECTIONS / self.rate - took, 0), self._ask, connection)

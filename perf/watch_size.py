@@ -45,10 +45,11 @@ T = TypeVar("T")
 
 def fill(url: str, number: int) -> None:
     """Write a history with the log's own INSERT and marks, many rows in a transaction."""
-    from perf.log_size import rows  # brings the writer, which who measures has no use for
+    # Imported here, because it brings the writer, which must not be in the memory measured.
+    from perf.load.log_history import history_rows
 
     engine = connect(url)
-    insert, marks, history = inserter(engine), Marks(), rows(number)
+    insert, marks, history = inserter(engine), Marks(), history_rows(number)
     while part := list(islice(history, PER_TRANSACTION)):
         with transaction(engine) as connection:
             insert(connection, part, [UNSEALED] * len(part))
@@ -58,7 +59,7 @@ def fill(url: str, number: int) -> None:
 
 def prepare(url: str, number: int) -> None:
     """Make a log of a size, rolled up; say how long that took."""
-    from perf.log_size import roll_up
+    from perf.load.log_history import roll_up
 
     migrate(url, lambda _: None)
     began = time.perf_counter()

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from perf.replay import bodies
+import numpy as np
+
+from pipeline.dataset.heart.codings import Coding, encode
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.synthetic import smoothed_bootstrap
+from pipeline.schema import FEATURES
+
+
+def synthetic_patients(number: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield request bodies in labels, one per synthetic patient."""
+    real = read(HEART_CSV, Coding.UCI).features
+    assert real is not None  # noqa: S101 - the coding is named
+    for row in smoothed_bootstrap(real, number, seed=seed):
+        values = [None if np.isnan(value) else float(value) for value in row]
+        yield {
+            feature.name: encode(feature, value, Coding.LABELS)
+            for feature, value in zip(FEATURES, values, strict=True)
+        }
 
 
 def write_bodies(file: Path, patients: int = 1000, seed: int = 0) -> list[bytes]:
     """Write synthetic patients to a file, which predict.lua reads; return its lines."""
-    lines = [json.dumps(body, separators=(",", ":")) for body in bodies(patients, seed)]
+    bodies = synthetic_patients(patients, seed)
+    lines = [json.dumps(body, separators=(",", ":")) for body in bodies]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [line.encode() for line in lines]

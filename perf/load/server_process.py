@@ -15,8 +15,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from db.reader.queries import Reader
-
 ROOT = Path(__file__).resolve().parents[2]
 _PROC = Path("/proc")
 _START_S = 180.0
@@ -61,14 +59,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def refuse_others_rows(database: str) -> None:
-    """Raise ServerFailed when a database holds more than load tests: it is somebody's log."""
-    with closing(Reader(database)) as reader:
-        counts = reader.sources()
-    if any(count for source, count in counts.items() if source != "load-test"):
-        raise ServerFailed("the database holds predictions of its own; name an empty one")
 
 
 class Server:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.wire.decode import DECODERS
-from perf.replay import bodies
+from perf.load.request_bodies import synthetic_patients
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.schema import FEATURES, NAMES
@@ -34,16 +34,16 @@ def correlation(rows: npt.NDArray[np.float64], a: int, b: int) -> float:
 
 
 def test_the_same_seed_draws_the_same_patients() -> None:
-    assert list(bodies(50, seed=7)) == list(bodies(50, seed=7))
+    assert list(synthetic_patients(50, seed=7)) == list(synthetic_patients(50, seed=7))
 
 
 def test_another_seed_draws_others() -> None:
-    assert list(bodies(50, seed=7)) != list(bodies(50, seed=8))
+    assert list(synthetic_patients(50, seed=7)) != list(synthetic_patients(50, seed=8))
 
 
 def test_findings_are_related_as_in_cleveland() -> None:
     real = np.asarray(read(HEART_CSV, Coding.UCI).features, dtype=float)
-    drawn = codes(list(bodies(N, seed=0)))
+    drawn = codes(list(synthetic_patients(N, seed=0)))
 
     for a, b in combinations(range(13), 2):
         # The standard error of a correlation of 3,000 is .018; the smoothing takes 4 % at most
@@ -54,6 +54,6 @@ def test_findings_are_related_as_in_cleveland() -> None:
 
 
 def test_each_body_is_accepted_by_the_service() -> None:
-    for body in bodies(N, seed=0):
+    for body in synthetic_patients(N, seed=0):
         row = DECODERS[Coding.LABELS].one(json.dumps(body).encode())
         assert len(row) == 13

@@ -6,8 +6,8 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+from perf.load.fixed_rate_client import FixedRateClient
 from perf.load.http_client import Connection, as_requests
-from perf.openloop import Pacer
 from pipeline.load_tests.benchmark import OpenLoop
 
 REQUESTS = as_requests([json.dumps({"age": age}).encode() for age in (50, 60)])
@@ -34,7 +34,7 @@ async def measured(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        return await Pacer(REQUESTS, rate, seconds).run(port, connections)
+        return await FixedRateClient(REQUESTS, rate, seconds).run(port, connections)
 
 
 def test_it_sends_as_many_as_are_due() -> None:
