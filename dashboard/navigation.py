@@ -11,11 +11,11 @@ TITLES: Mapping[str, str] = {
     "patient": "Patient",
     "predictions": "Predictions",
     "explanations": "Explanations",
+    "model_card": "Model card",
     "fairness": "Fairness",
     "drift": "Drift",
     "poisoning": "Poisoning",
     "load_tests": "Load tests",
-    "model_card": "Model card",
 }
 """By the names of the folders in `pages`."""
 

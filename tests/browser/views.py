@@ -22,7 +22,7 @@ from tests.browser.conftest import FLAGS, Program, chromium_path, new_context, s
 from tests.browser.screenshots import day_of_patients
 from tests.programs import free_port
 
-PAGES = ("", "patient", "predictions", "explanations", "fairness", "drift", "poisoning",
+PAGES = ("", "patient", "predictions", "explanations", "model", "fairness", "drift", "poisoning",
          "load-tests")  # fmt: skip
 VIEWS = 3
 FORGOTTEN_S = 6.0
