@@ -85,12 +85,12 @@ def _serve(settings: Settings) -> int:
     # uvicorn drains on SIGTERM and then raises it again, for whoever handled it before: to have
     # ended as asked is success.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    connection_limits.allow_files()
+    connection_limits.raise_file_limit()
     uvicorn.run(
         "api.app:create_app",
         factory=True,
-        loop="api.server.accept_loop:Loop",
-        http="api.server.connection:Connection",
+        loop="api.server.accept_loop:AcceptLoop",
+        http="api.wire.connection_problems:ProblemConnection",
         ws="none",
         host=settings.api_host,
         port=settings.api_port,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -22,14 +21,14 @@ from api.auth.authorization import KEY, authenticate
 from api.auth.rate_limit import Pace
 from api.routes.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
 from api.routes.predictions import KEYLESS, router
-from api.server.connection_limits import watch
-from api.server.shutdown import closing, drain_on_sigterm
+from api.server.shutdown import drain_on_sigterm
 from api.service import Service
 from api.wire import openapi
 from api.wire.body import HEADERS, Disconnected
 from api.wire.predict_query import BATCH, PREDICT
 from api.wire.problems import FieldError, Problem, bug, invalid, note
 from api.wire.query_params import SENTENCES
+from api.wire.replies import problem_response, send_problem
 from db.engine import DatabaseUnavailable
 from db.ids import new_id
 from logs import REQUEST_ID
@@ -67,20 +66,13 @@ class Gate:
         self.app = app
         self.service = service
         self._endpoints = {endpoint.route: endpoint for endpoint in endpoints}
-        self._ending = False
         self._pace = Pace(service.key_rate) if service.keys and service.key_rate else None
-
-    def begin_to_end(self) -> None:
-        """From now on ask callers to close their connections."""
-        self._ending = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, _in_one_line(send))
             return
-        if self._ending:
-            send = closing(send)
         scope[HEADERS] = headers = dict(scope["headers"])
         endpoint = self._endpoints.get(scope["path"])
         try:
@@ -91,7 +83,7 @@ class Gate:
                 _check_path(scope["path"])
         except Problem as refusal:
             self.service.count_refusal("gate", "live", refusal)
-            await refusal.send(send, new_id())
+            await send_problem(scope, send, refusal, new_id())
             return
         scope[KEY] = key
         if endpoint is not None and scope["method"] == "POST":
@@ -134,7 +126,7 @@ def _in_one_line(send: Send) -> Send:
 
 def _refuse(request: Request, problem: Problem) -> Response:
     request.app.state.service.count_refusal(_route(request), "live", problem)
-    return problem.response()
+    return problem_response(problem)
 
 
 def _route(request: Request) -> str:
@@ -189,8 +181,8 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
 
 
 async def _on_bug(request: Request, found: Exception) -> Response:
-    metrics.refusals(_route(request), 500).inc()
-    return bug(found, REQUEST_ID.get()).response()
+    metrics.rejection_counter(_route(request), 500).inc()
+    return problem_response(bug(found, REQUEST_ID.get()))
 
 
 def create_app(settings: Settings | None = None) -> Gate:
@@ -206,8 +198,7 @@ def create_app(settings: Settings | None = None) -> Gate:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.open()
-        drain_on_sigterm(gate.begin_to_end)
-        watching = asyncio.create_task(watch())
+        drain_on_sigterm()
         # Made when it is first asked for, it would keep everybody waiting.
         openapi.document(app, KEYLESS)
         gc.collect()
@@ -216,7 +207,6 @@ def create_app(settings: Settings | None = None) -> Gate:
         try:
             yield
         finally:
-            watching.cancel()
             await service.close()
 
     app = FastAPI(
@@ -239,5 +229,4 @@ def create_app(settings: Settings | None = None) -> Gate:
     app.add_exception_handler(DatabaseUnavailable, _on_no_database)
     app.add_exception_handler(Disconnected, _on_disconnect)
     app.add_exception_handler(Exception, _on_bug)
-    gate = Gate(app, service, endpoints)
-    return gate
+    return Gate(app, service, endpoints)

@@ -42,8 +42,8 @@ def count_predictions(source: str, answered: int, positive: int) -> None:
 
 
 @cache  # routes and statuses are few
-def refusals(route: str, status: int) -> Counter:
-    """Return the counter of refused requests of one route with one status."""
+def rejection_counter(route: str, status: int) -> Counter:
+    """Return the counter of rejected requests of one route with one status."""
     return REFUSALS.labels(route, str(status))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from api import metrics
 from api.auth.api_keys import Keyring, KeysError
 from api.monitoring_gauges import LastPass
-from api.server.load_shedding import Crowd
+from api.server.load_shedding import LoadShedder
 from api.wire.problems import FieldError, Problem
 from db.audit.chain_heads import heads_file
 from db.audit.seals import SealError, key_for
@@ -55,7 +55,7 @@ class Service:
             key=self.seal_key,
             heads=heads_file(self.seal_key, settings.log_heads_file),
         )
-        self.crowd = Crowd(patience_s=settings.log_timeout_s / 4)
+        self.crowd = LoadShedder(max_age_s=settings.log_timeout_s / 4)
         self.reader = Reader(settings.database_url)
         self.last_pass = LastPass(self.reader)
         days = settings.retention_days
@@ -162,7 +162,7 @@ class Service:
 
     def count_refusal(self, route: str, source: str, problem: Problem) -> None:
         """Count a refusal without its values, per field and reason."""
-        metrics.refusals(route, problem.status).inc()
+        metrics.rejection_counter(route, problem.status).inc()
         for error in problem.errors or [FieldError("", "", problem.slug)]:
             self.log.reject(
                 route=route,

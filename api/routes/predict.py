@@ -19,12 +19,12 @@ from starlette.types import Receive, Scope, Send
 from api import metrics
 from api.auth.authorization import KEY, authorize
 from api.auth.patient_reference import patient_of
-from api.server.request_cycle import reply
 from api.service import Service, not_logged
 from api.wire.body import HEADERS, Disconnected, Headers, read_json_body
 from api.wire.decode import DECODERS, Row
 from api.wire.predict_query import PredictQuery, predict_query, source_of
 from api.wire.problems import FieldError, Problem, bug, invalid, note
+from api.wire.replies import send_problem, send_reply
 from db.ids import new_id
 from db.writer.writer import Answer as Remembered
 from db.writer.writer import Claim, LogUnavailable
@@ -36,6 +36,9 @@ Score = Callable[["Service", PredictQuery, bytes, float], "Scored"]
 BODY_MAX = 64 * 1024
 BATCH_BODY_MAX = 1024 * 1024
 _KEY_MAX = 255
+_OVERLOADED = (
+    "Overloaded: the request was rejected before it was read. Nothing was logged; try again."
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -156,13 +159,14 @@ class Endpoint:
         crowd, place = self.service.crowd, None
         try:
             authorize(scope, self.required_role)
-            if crowd.is_full(perf_counter()):
-                await crowd.turn_away()
+            if crowd.is_overloaded(perf_counter()):
+                await crowd.delay()
+                raise Problem(503, "busy", _OVERLOADED, headers={"Retry-After": "1"})
             query = predict_query(query_string, self.allowed)
             key_id = scope[KEY].id
             body = await read_json_body(headers, receive, self.limit, key_id)
             started = perf_counter()  # a body that comes slowly is not our slowness,
-            place = crowd.enter(started)  # and takes no place from those who wait
+            place = crowd.admit(started)  # and takes no place from those who wait
             self.service.require_started()
             patient = patient_of(headers, self.service.seal_key)
             key, caller = headers.get(b"idempotency-key"), f"{self.route} {key_id}"
@@ -174,19 +178,19 @@ class Endpoint:
             self.service.count_refusal(self.route, source, problem)
             request_id = new_id()
             note(problem, self.route, request_id)
-            await problem.send(send, request_id)
+            await send_problem(scope, send, problem, request_id)
         except Disconnected:
             return
         except Exception as found:
             request_id = new_id()
-            metrics.refusals(self.route, 500).inc()
-            await bug(found, request_id).send(send, request_id)
+            metrics.rejection_counter(self.route, 500).inc()
+            await send_problem(scope, send, bug(found, request_id), request_id)
         else:
-            await reply(send, 200, b"application/json", answer)
+            await send_reply(scope, send, 200, b"application/json", answer)
             metrics.LATENCY.observe(perf_counter() - started)
         finally:
             if place is not None:
-                crowd.leave(place)
+                crowd.release(place)
 
     async def _logged(
         self,

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import Annotated, Any, TypedDict
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response, StreamingResponse
@@ -24,6 +23,7 @@ from api.wire.body import HEADERS, read_json_body
 from api.wire.metadata import features, model_card
 from api.wire.problems import FieldError, Problem, invalid
 from api.wire.query_params import Coded, Filter, Nothing, rfc3339, single_values
+from api.wire.replies import json_response
 from api.wire.validation_errors import json_object
 from db.engine import DatabaseUnavailable
 from db.export import csv_lines, jsonl_lines
@@ -47,11 +47,6 @@ class _Window(TypedDict):
     since: datetime | None
     until: datetime | None
     source: str | None
-
-
-def reply(content: object) -> Response:
-    """Return JSON; times as RFC 3339 in UTC."""
-    return Response(msgspec.json.encode(content), media_type="application/json")
 
 
 def service_of(request: Request) -> Service:
@@ -101,7 +96,7 @@ def predictions(request: Request, parts: Parts, chosen: Annotated[Filter, Query(
     if chosen.format != "json":
         return _stream(iter(rows), chosen)
     items = [encode_row(row, chosen.coding) for row in rows]
-    return reply({"items": items, "next": following})
+    return json_response({"items": items, "next": following})
 
 
 def _old_http() -> Problem:
@@ -136,7 +131,7 @@ class _Export(StreamingResponse):
 @requires("read")
 def prediction(parts: Parts, wanted: Id, chosen: Annotated[Coded, Query()]) -> Response:
     """Read one row of the log with its newest outcome."""
-    return reply(encode_row(_row(parts, wanted), chosen.coding))
+    return json_response(encode_row(_row(parts, wanted), chosen.coding))
 
 
 def _model_of(parts: Service, version: str) -> Model:
@@ -158,7 +153,7 @@ def explanation(parts: Parts, wanted: Id, _: NoQuery) -> Response:
         _model_of(parts, row["model_version"]), tuple(row[name] for name in NAMES)
     )
     kept = {name: row[name] for name in ("id", "model_version", "probability")}
-    return reply({**kept, "interval": interval, "explanation": reasons})
+    return json_response({**kept, "interval": interval, "explanation": reasons})
 
 
 def _outcome(body: bytes) -> tuple[int, datetime | None]:
@@ -200,35 +195,35 @@ async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Res
         raise _not_found()
     if recorded == FULL:
         raise Problem(409, "outcomes-full", _OUTCOMES_FULL)
-    return reply(recorded)
+    return json_response(recorded)
 
 
 @router.get("/model", responses=doc.STATIC)
 @requires(ANY_KEY)
 def model(parts: Parts, _: NoQuery) -> Response:
     """Describe the model in use: version, threshold, training data, measured quality."""
-    return reply(model_card(parts.model, parts.evidence, parts.threshold))
+    return json_response(model_card(parts.model, parts.evidence, parts.threshold))
 
 
 @router.get("/schema", responses=doc.STATIC)
 @requires(ANY_KEY)
 def schema(_: NoQuery) -> Response:
     """Describe the thirteen features: words, units, limits and codes."""
-    return reply(features())
+    return json_response(features())
 
 
 @router.get("/healthz", responses=doc.HEALTH)
 @requires(NO_KEY)
 async def healthz(_: NoQuery) -> Response:
     """Say that the process is alive."""
-    return reply({"status": "alive"})
+    return json_response({"status": "alive"})
 
 
 @router.get("/readyz", responses=doc.READY)
 @requires(NO_KEY)
 async def readyz(parts: Parts, _: NoQuery) -> Response:
     """Say whether a prediction would be answered now: model file, database and writer are asked."""
-    return reply(await parts.check_ready())
+    return json_response(await parts.check_ready())
 
 
 @router.get("/metrics", responses=doc.METRICS, response_class=Response)

@@ -1,9 +1,9 @@
-"""The event loop, except that those who wait at the door are let in a few at a time.
+"""uvloop, except that waiting connections are accepted several at a time.
 
-uvloop lets in one connection per round of its loop (libuv since 1.45, its pull request 3696). Under
-load a round answers hundreds of requests, so that of 2,000 callers who came together most stood in
-the kernel's queue, connected and unread, for longer than they were ready to wait. All at once would
-be wrong, too: a thousand who say nothing then make everybody else wait for a tenth of a second.
+uvloop accepts one connection per iteration of its loop (libuv since 1.45, its pull request 3696).
+Under load an iteration answers hundreds of requests, so most of 2,000 clients that connected
+together stayed in the kernel's queue, connected and unread, beyond their timeouts. Accepting all
+of them at once would be wrong, too: a thousand silent clients then delay everybody else by 0.1 s.
 """
 
 from __future__ import annotations
@@ -17,82 +17,90 @@ from typing import Any
 
 import uvloop
 
-_UNSENT = 128 * 1024
-"""Bytes that the kernel takes ahead of the network: it would take megabytes for who reads none.
+from api.server.connection_limits import enforce_timeouts
 
-It asks for more when half are sent, and who takes so few in ten seconds is cut off: below 7 KB/s.
+_MAX_UNSENT = 128 * 1024
+"""Bytes that the kernel buffers ahead of the network; by default megabytes for a stalled client.
+
+It asks for more when half are sent; a client that takes so few in ten seconds (below 7 KB/s) is
+cut off.
 """
 
-_FEW, _MANY = 4, 512
-"""Let in per round; of several processes at one address none takes all who come together."""
+_MIN_ACCEPTED, _MAX_ACCEPTED = 4, 512
+"""Per iteration; of several processes on one address none takes a whole burst."""
 
-_PER_S = 2_500
-"""Let in for each second that a round took; several times slower than those let in delay it."""
+_ACCEPTED_PER_S = 2_500
+"""For each second of the last iteration; several times slower than those accepted delay it."""
 
 
-class Loop(uvloop.Loop):
-    """uvloop, behind wider doors."""
+class AcceptLoop(uvloop.Loop):
+    """uvloop with an acceptor of our own beside each listening socket."""
 
     async def create_server(
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], *args: Any, **kwargs: Any
     ) -> Any:
-        """Listen as uvloop does, and open a door beside each listening socket."""
+        """Listen as uvloop does, accept in groups, and enforce the connections' timeouts."""
         server: Any = await super().create_server(protocol_factory, *args, **kwargs)
-        for sock in server.sockets:  # what is let in there inherits this
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
-        doors = [Door(self, sock.fileno(), protocol_factory) for sock in server.sockets]
-        return Doors(server, doors)
+        for sock in server.sockets:  # accepted connections inherit this
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
+        acceptors = [Acceptor(self, sock.fileno(), protocol_factory) for sock in server.sockets]
+        return AcceptingServer(server, acceptors, self.create_task(enforce_timeouts()))
 
 
-class Doors:
-    """What uvicorn asks of a server, for uvloop's own and the doors beside it."""
+class AcceptingServer:
+    """The part of `asyncio.Server` that uvicorn uses, for uvloop's server and our acceptors."""
 
-    def __init__(self, server: asyncio.Server, doors: list[Door]) -> None:
+    def __init__(
+        self, server: asyncio.Server, acceptors: list[Acceptor], timeouts: asyncio.Task[None]
+    ) -> None:
         self._server = server
-        self._doors = doors
+        self._acceptors = acceptors
+        self._timeouts = timeouts
         self.sockets = server.sockets
 
     def close(self) -> None:
-        """Let nobody in any more."""
-        for door in self._doors:
-            door.close()
+        """Stop accepting."""
+        for acceptor in self._acceptors:
+            acceptor.close()
         self._server.close()
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are closed."""
+        self._timeouts.cancel()
         await self._server.wait_closed()
 
 
-class Door:
-    """Lets in those who wait at a listening socket; a copy of its descriptor is kept."""
+class Acceptor:
+    """Accepts the connections that wait at a listening socket, on a copy of its descriptor."""
 
     def __init__(
-        self, loop: Loop, listening: int, protocol_factory: Callable[[], asyncio.BaseProtocol]
+        self, loop: AcceptLoop, listening: int, protocol_factory: Callable[[], asyncio.BaseProtocol]
     ) -> None:
         self._loop = loop
         self._protocol_factory = protocol_factory
         self._socket = socket.socket(fileno=os.dup(listening))
         self._socket.setblocking(False)
-        self._entering: set[asyncio.Task[Any]] = set()  # or nothing would hold these tasks
-        self._left_waiting_at: float | None = None
-        loop.add_reader(self._socket, self._let_in)
+        self._tasks: set[asyncio.Task[Any]] = set()  # or nothing would hold these tasks
+        self._more_waiting_since: float | None = None
+        loop.add_reader(self._socket, self._accept)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Stop accepting."""
         self._loop.remove_reader(self._socket)
         self._socket.close()
 
-    def _let_in(self) -> None:
+    def _accept(self) -> None:
         now = monotonic()
-        busy_s = 0.0 if self._left_waiting_at is None else now - self._left_waiting_at
-        for _ in range(min(_MANY, max(_FEW, round(busy_s * _PER_S)))):
+        since = self._more_waiting_since
+        busy_s = 0.0 if since is None else now - since
+        for _ in range(min(_MAX_ACCEPTED, max(_MIN_ACCEPTED, round(busy_s * _ACCEPTED_PER_S)))):
             try:
-                caller, _address = self._socket.accept()
-            except OSError:  # nobody waits any more; or no file is left, which uvloop deals with
-                self._left_waiting_at = None
+                client, _address = self._socket.accept()
+            except OSError:  # none is waiting; or no descriptor is left, which uvloop handles
+                self._more_waiting_since = None
                 return
-            entering = self._loop.connect_accepted_socket(self._protocol_factory, caller)
-            task = self._loop.create_task(entering)
-            self._entering.add(task)
-            task.add_done_callback(self._entering.discard)
-        self._left_waiting_at = now
+            connecting = self._loop.connect_accepted_socket(self._protocol_factory, client)
+            task = self._loop.create_task(connecting)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._more_waiting_since = now

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP/1.1 connection with the limits that it has none of, and refusals in our one shape.
+"""uvicorn's HTTP/1.1 connection with limits on slow, large and pipelined requests.
 
-Nothing here costs a good request anything: what is slow is found by looking at every connection
-once a second, and what is large by counting only while something is incomplete.
+The limits cost a well-behaved request nothing: slow clients are found by a check of all connections
+once a second, and bytes are counted only while something is incomplete.
 """
 
 from __future__ import annotations
@@ -10,188 +10,199 @@ import asyncio
 import socket
 import struct
 import time
-from functools import cache, lru_cache
+from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from api.metrics import REFUSALS
-from api.server import connection_limits
-from api.server.request_cycle import Cycle
-from api.wire.problems import MEDIA_TYPE, Problem
+from api.server import connection_limits, shutdown
+from api.server.request_cycle import EXTENSIONS, RequestCycle
 
-HEAD_MAX = 16 * 1024
-"""Bytes of a request's line and headers; the same for what a body in chunks ends with."""
+MAX_HEAD_BYTES = 16 * 1024
+"""Of a request line and headers; also of the trailer of a chunked body."""
 
-PATIENCE_S = 10.0
-"""Within it a request must have come whole, and something of a waiting answer must be taken."""
+REQUEST_TIMEOUT_S = 10.0
+"""Within it a request must be complete, and some of a waiting response must be taken."""
 
-_READ_MAX = 256_000
+_MAX_READ = 256_000
 """Bytes that uvloop reads at once."""
 
 _PIECE = 4 * 1024
-"""Bytes that are parsed at once: they may hold a hundred requests, which make everybody wait."""
+"""Bytes that are parsed at once: they may hold a hundred requests, which delay everybody."""
 
-_AHEAD_MAX = 16
-"""Requests of a connection that wait parsed; a thousand callers may send so many in 1 KB each."""
+_MAX_PIPELINED = 16
+"""Parsed requests that wait on a connection; a thousand clients may send so many in 1 KB each."""
 
-_KEPT_MAX = 8 * 1024 * 1024
-"""Bytes that wait unparsed, of all connections together."""
-_kept = 0
+_MAX_UNPARSED = 8 * 1024 * 1024
+"""Unparsed bytes that wait, on all connections together."""
+_unparsed_bytes = 0
+
+
+class Rejection(NamedTuple):
+    """A response of the connection itself, without the application; it ends the connection."""
+
+    status: int
+    reason: str
+    detail: str
 
 
 class Connection(HttpToolsProtocol):
-    """One connection of a caller."""
+    """One connection of a client."""
 
-    cycle: Cycle
-    _running: Cycle | None = None
-    """What is being answered; of requests sent in a row uvicorn's `cycle` is the last."""
-    _since = 0.0
+    cycle: RequestCycle
+    _running: RequestCycle | None = None
+    """The request being answered; of pipelined requests uvicorn's `cycle` is the last."""
+    _waiting_since = 0.0
     idle_since = 0.0
-    """When the last answer was out, or a new connection had its time to ask."""
-    _awaited: object = None
-    _untaken = 0
-    _fruitless = 0
-    """Bytes since something whole came: a head, or a piece of a body."""
-    _rest = b""
-    """What has come and is not parsed while earlier requests wait for their answers."""
+    """When the last response was sent, or a new connection's grace period ended."""
+    _waiting_for: object = None
+    _unsent = 0
+    _incomplete_bytes = 0
+    """Bytes since the last complete head or piece of a body."""
+    _unparsed = b""
+    """Received bytes that are not parsed while earlier requests wait for their responses."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Keep the transport, and this connection in view."""
+        """Keep the transport and track the connection."""
         super().connection_made(transport)
-        self.idle_since = time.monotonic() + connection_limits.FIRST_S
-        connection_limits.enter(self)
+        self.idle_since = time.monotonic() + connection_limits.FIRST_REQUEST_GRACE_S
+        connection_limits.track(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        connection_limits.leave(self)
-        self._keep(b"")
+        connection_limits.untrack(self)
+        self._hold(b"")
         if self._running is not None:
             self._running.disconnected = True
             self._running.wake()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, as long as what is incomplete stays small."""
-        if self._rest:
-            self._keep(self._rest + data)
+        """Parse, as long as what is incomplete stays small."""
+        if self._unparsed:
+            self._hold(self._unparsed + data)
             self.flow.pause_reading()
-        elif len(data) > HEAD_MAX and self._head_is_next() and b"\r\n\r\n" not in data[:HEAD_MAX]:
-            self._refuse(_HEAD_TOO_LARGE)
-        elif len(data) > _PIECE or data.count(b"\r\n\r\n") > _AHEAD_MAX:
-            self._read_on(data)
-            self._let_others_send()
+        elif (
+            len(data) > MAX_HEAD_BYTES
+            and self._expects_head()
+            and b"\r\n\r\n" not in data[:MAX_HEAD_BYTES]
+        ):
+            self._reject(_HEAD_TOO_LARGE)
+        elif len(data) > _PIECE or data.count(b"\r\n\r\n") > _MAX_PIPELINED:
+            self._read_pieces(data)
+            self._pause_until_next_iteration()
         else:
             self._read(data)
 
-    def _let_others_send(self) -> None:
-        """Read no more in this round of the loop; libuv would read on 32 times, 8 MB in all."""
+    def _pause_until_next_iteration(self) -> None:
+        """Read no more in this iteration of the loop; libuv would read 32 times, 8 MB in all."""
         if not (self.flow.read_paused or self.transport.is_closing()):
             self.flow.pause_reading()
-            self.loop.call_soon(self._take_a_turn)
+            self.loop.call_soon(self._resume)
 
-    def _take_a_turn(self) -> None:
+    def _resume(self) -> None:
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def _read_on(self, rest: bytes) -> None:
-        """Read what has come, until a request has to wait for the answer to the one before."""
+    def _read_pieces(self, rest: bytes) -> None:
+        """Parse piece by piece, until a request has to wait for the response before it."""
         at = 0
         while at < len(rest) and not self.pipeline:
             end = at + _PIECE
-            if self._head_is_next():
+            if self._expects_head():
                 head_end = rest.find(b"\r\n\r\n", at, end)
                 end = head_end + 4 if head_end >= 0 else end
             at = end if self._read(memoryview(rest)[at:end]) else len(rest)
-        self._keep(rest[at:])
+        self._hold(rest[at:])
 
-    def _keep(self, rest: bytes) -> None:
-        """Keep what has to wait, or answer no more than what was asked before it."""
-        global _kept
-        _kept += len(rest) - len(self._rest)
-        self._rest = rest
-        if rest and _kept > _KEPT_MAX:
-            self._keep(b"")
-            self._refuse(_TOO_MANY)
+    def _hold(self, rest: bytes) -> None:
+        """Hold bytes that have to wait; above the limit answer only the requests before them."""
+        global _unparsed_bytes
+        _unparsed_bytes += len(rest) - len(self._unparsed)
+        self._unparsed = rest
+        if rest and _unparsed_bytes > _MAX_UNPARSED:
+            self._hold(b"")
+            self._reject(_TOO_MANY)
 
     def _read(self, data: bytes | memoryview) -> bool:
-        """Parse; return whether what comes next can be parsed too."""
+        """Parse; return whether the bytes that follow can be parsed, too."""
         before = self.scope
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as found:
-            self._stay_with_http(data[found.args[0] :])
+            self._ignore_upgrade(data[found.args[0] :])
         except httptools.HttpParserError:
-            self._refuse(_NOT_HTTP)
+            self._reject(_NOT_HTTP)
             return False
         cycle = self.cycle
         if cycle is None or cycle.more_body or self.scope is not cycle.scope:
-            # Nobody knows where in these bytes a head began; it is counted from the next on.
-            self._fruitless = 0 if self.scope is not before else self._fruitless + len(data)
-            if self._fruitless > HEAD_MAX:
-                self._refuse(_HEAD_TOO_LARGE)
+            if self.scope is before:
+                self._incomplete_bytes += len(data)
+            else:  # where in these bytes the head began is unknown; count from the next on
+                self._incomplete_bytes = 0
+            if self._incomplete_bytes > MAX_HEAD_BYTES:
+                self._reject(_HEAD_TOO_LARGE)
                 return False
         else:
-            self._fruitless = 0
+            self._incomplete_bytes = 0
         return True
 
     def on_headers_complete(self) -> None:
-        """Begin to answer, or stand behind what was asked before."""
+        """Start the application, or queue the request behind those before it."""
         scope, parser = self.scope, self.parser
         version = parser.get_http_version()
         if version != "1.1":
             scope["http_version"] = version
         scope["method"] = parser.get_method().decode("ascii")
-        scope["path"], scope["raw_path"], scope["query_string"] = _address(self.url)
+        scope["path"], scope["raw_path"], scope["query_string"] = _split_url(self.url)
+        scope["extensions"] = EXTENSIONS  # type: ignore[typeddict-item]
         before = self.cycle
-        self.cycle = Cycle(self, keep_alive=version != "1.0" and parser.should_keep_alive())
+        keep_alive = version != "1.0" and parser.should_keep_alive() and not shutdown.is_draining()
+        self.cycle = RequestCycle(self, keep_alive=keep_alive)
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
-            if len(self.pipeline) < _AHEAD_MAX:
+            if len(self.pipeline) < _MAX_PIPELINED:
                 self.pipeline.appendleft((self.cycle, self.app))
             else:
-                self._refuse(_TOO_MANY)
+                self._reject(_TOO_MANY)
 
-    def _start_asgi_task(self, cycle: Cycle, app: Any) -> None:  # type: ignore[override]
+    def _start_asgi_task(self, cycle: RequestCycle, app: Any) -> None:  # type: ignore[override]
         self._running = cycle
         cycle.start(app, self.loop)
 
     def on_response_complete(self) -> None:
-        """Go on with what was asked meanwhile, or wait for the next request."""
+        """Continue with the requests that arrived meanwhile, or wait for the next one."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)  # type: ignore[arg-type]
-        if self._rest and not self.pipeline:
-            self._read_on(self._rest)
-        if not self._rest and not self.pipeline:
+        if self._unparsed and not self.pipeline:
+            self._read_pieces(self._unparsed)
+        if not self._unparsed and not self.pipeline:
             self.flow.resume_reading()
             self.idle_since = time.monotonic()
 
-    def _head_is_next(self) -> bool:
+    def _expects_head(self) -> bool:
         return self.cycle is None or not self.cycle.more_body
 
     def on_chunk_header(self) -> None:
-        """Keep what comes after the last chunk from becoming headers.
-
-        A caller could add there what something in front of us has taken out of the head.
-        """
-        self.headers = _Nowhere()
+        """Discard the trailer, in which a client could add headers that a proxy has removed."""
+        self.headers = _Discarded()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body, or drop it when the answer is out.
+        """Keep a piece of the body, or drop it once the response is complete.
 
-        Who waits for the body is not woken for each drop of it.
+        A `receive` that waits is not woken for each small piece.
         """
-        self._fruitless = -_READ_MAX
+        self._incomplete_bytes = -_MAX_READ
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -201,16 +212,16 @@ class Connection(HttpToolsProtocol):
             cycle.wake()
 
     def on_message_complete(self) -> None:
-        """Take note that the request is whole."""
+        """Mark the request as complete."""
         cycle = self.cycle
         cycle.more_body = False
         cycle.wake()
 
-    def _stay_with_http(self, rest: bytes | memoryview) -> None:
-        """Read the body of a request that offers another protocol, as Java's own client does.
+    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
+        """Read the body of a request that offers another protocol, as Java's HTTP client does.
 
-        The parser leaves a body to that protocol, so another one is told only how long it is, and
-        that nothing comes after it.
+        The parser leaves the body to that protocol. So a second parser is given only its length,
+        and that the connection ends after it.
         """
         cycle = self.cycle
         cycle.keep_alive = False
@@ -228,11 +239,11 @@ class Connection(HttpToolsProtocol):
                 b"POST / HTTP/1.1\r\nconnection: close\r\n%s\r\n%s" % (head, rest)
             )
         except httptools.HttpParserError:
-            self._refuse(_NOT_HTTP)
+            self._reject(_NOT_HTTP)
 
-    def look(self, now: float) -> bool:
-        """Close the connection when it has waited too long for its caller, and say so."""
-        awaited = self._what_is_awaited()
+    def check_timeouts(self, now: float) -> bool:
+        """Close the connection if its client took too long; return whether it did."""
+        awaited = self._expected_of_client()
         if (
             self.cycle is not None
             and self.is_idle()
@@ -240,62 +251,69 @@ class Connection(HttpToolsProtocol):
         ):
             self.transport.close()
             return True
-        if awaited is None or awaited is not self._awaited:
-            self._awaited, self._since = awaited, now
+        if awaited is None or awaited is not self._waiting_for:
+            self._waiting_for, self._waiting_since = awaited, now
             return False
-        if now - self._since < PATIENCE_S:
+        if now - self._waiting_since < REQUEST_TIMEOUT_S:
             return False
         if awaited is self.flow:
-            self._cut_off()
+            self._reset()
         else:
-            self._refuse(_TOO_SLOW, silently=awaited is self)
+            self._reject(_TOO_SLOW, silently=awaited is self)
         return True
 
     def is_idle(self) -> bool:
-        """Say whether nothing is under way: nothing was asked yet, or all of it is answered."""
+        """Return whether no request is under way."""
         cycle = self.cycle
         return cycle is None or (cycle.response_complete and self.scope is cycle.scope)
 
-    def _what_is_awaited(self) -> object:
-        """Return what the caller is to do next, another object each time; None = nothing."""
+    def _expected_of_client(self) -> object:
+        """Return what the client has to send or read next, a new object each time; or None."""
         cycle = self.cycle
         if self.flow.write_paused:
-            before, self._untaken = self._untaken, self.transport.get_write_buffer_size()
-            return self.flow if self._untaken == before else None
+            before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+            return self.flow if self._unsent == before else None
         if self.flow.read_paused:
             return None
         if cycle is None:
-            return self.scope or self  # a head, or its first byte
+            return self.scope or self  # the rest of a head, or its first byte
         if cycle.more_body:
             return cycle
         return self.scope if cycle.response_complete and self.scope is not cycle.scope else None
 
-    def _cut_off(self) -> None:
-        """Close without waiting, here or in the kernel, until what was sent is taken."""
+    def _reset(self) -> None:
+        """Close at once, and discard what the client has not read, in the kernel too."""
         at_once = struct.pack("ii", 1, 0)
         self.transport.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, at_once
         )
         self.transport.abort()
 
-    def _refuse(self, problem: Problem, *, silently: bool = False) -> None:
-        """Answer in the application's place, unless it answers already, and hang up."""
+    def render(self, rejection: Rejection) -> tuple[bytes, bytes]:
+        """Return media type and body of a rejection; called for each one, so it may count them."""
+        return b"text/plain; charset=utf-8", rejection.detail.encode()
+
+    def _reject(self, rejection: Rejection, *, silently: bool = False) -> None:
+        """Respond instead of the application, unless it is responding already, and close."""
         running = self._running
         if running is not None and not running.response_complete:
             if not running.more_body:
-                self._end_after_those_before(running)
+                self._close_after_complete_requests(running)
                 return
             running.disconnected = True
             silently = silently or running.response_started
         elif running is not None and running.more_body:
-            silently = True  # it has its answer
+            silently = True  # it was answered
         if not silently:
-            REFUSALS.labels("connection", str(problem.status)).inc()
-            self.transport.write(_reply(problem))
+            media_type, body = self.render(rejection)
+            self.transport.write(
+                b"%scontent-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+                % (STATUS_LINE[rejection.status], media_type, len(body), body)
+            )
         self.transport.close()
 
-    def _end_after_those_before(self, running: Cycle) -> None:
-        """Answer what was asked whole before, and hang up then."""
+    def _close_after_complete_requests(self, running: RequestCycle) -> None:
+        """Close once the complete requests are answered."""
         if self.pipeline and self.pipeline[0][0].more_body:
             self.pipeline.popleft()
         last = self.pipeline[0][0] if self.pipeline else running
@@ -304,30 +322,24 @@ class Connection(HttpToolsProtocol):
 
 
 @lru_cache(maxsize=64)
-def _address(url: bytes) -> tuple[str, bytes, bytes]:
-    """Return path, path as it was sent, and query."""
+def _split_url(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return the path, decoded and as sent, and the query."""
     parsed = httptools.parse_url(url)
     return unquote(parsed.path.decode("ascii")), parsed.path, parsed.query or b""
 
 
-class _Nowhere(list[Any]):
-    """Keeps nothing."""
+class _Discarded(list[Any]):
+    """A list that stays empty."""
 
     def append(self, _: object) -> None:
-        """Drop it."""
+        """Do nothing."""
 
 
-@cache
-def _reply(problem: Problem) -> bytes:
-    body = problem.body()
-    return b"%scontent-type: %s\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (
-        STATUS_LINE[problem.status], MEDIA_TYPE.encode(), len(body), body,
-    )  # fmt: skip
-
-
-_NOT_HTTP = Problem(400, "not-http", "This cannot be read as HTTP/1.1; nothing of it was used.")
-_HEAD_TOO_LARGE = Problem(
-    431, "head-too-large", f"Address and headers are over {HEAD_MAX // 1024} KiB."
+_NOT_HTTP = Rejection(400, "not-http", "The request is not valid HTTP/1.1 and was ignored.")
+_HEAD_TOO_LARGE = Rejection(
+    431, "head-too-large", f"The request line and headers exceed {MAX_HEAD_BYTES // 1024} KiB."
 )
-_TOO_MANY = Problem(503, "busy", "Too many requests wait for the answers to those before them.")
-_TOO_SLOW = Problem(408, "too-slow", f"The request did not come whole within {PATIENCE_S:g} s.")
+_TOO_MANY = Rejection(503, "busy", "Too many pipelined requests on this connection.")
+_TOO_SLOW = Rejection(
+    408, "too-slow", f"The request was not complete within {REQUEST_TIMEOUT_S:g} s."
+)

@@ -1,4 +1,4 @@
-"""The connections that a process keeps: files for all of them, and room for who comes next."""
+"""Limits on the connections of a process: enough descriptors for them, and room for new ones."""
 
 from __future__ import annotations
 
@@ -12,94 +12,95 @@ from operator import attrgetter
 from typing import Protocol
 from weakref import WeakSet
 
-MOST = 4096
-"""Connections at once that may be idle; one that has its answer and is kept takes some 30 KB."""
+MAX_IDLE = 4096
+"""Idle connections at once; one that was answered and is kept alive takes some 30 KB."""
 
-_MOST_BUSY = 6144
-"""Connections at once: by reckoning 280 MB, of the 384 that a pod has."""
+_MAX_OPEN = 6144
+"""Connections at once: by calculation 280 MB, of a pod's 384."""
 
-_OTHERS = 64
-"""Files of the log, the database and the program itself."""
+_RESERVED_FILES = 64
+"""Descriptors for the log, the database and the program itself."""
 
-_LOOK_S = 1.0
+_CHECK_INTERVAL_S = 1.0
 
-_REST_S = 1.0
-"""Who had an answer less than that ago is about to ask again, as callers under load do."""
+_ACTIVE_S = 1.0
+"""A client that was answered less than this ago is about to send again, as under load."""
 
-FIRST_S = 0.1
-"""Time for a new connection's first request to be read before it counts as idle."""
+FIRST_REQUEST_GRACE_S = 0.1
+"""Time in which the first request is read before a new connection counts as idle."""
 
 
-class Kept(Protocol):
-    """A connection as it is looked at here."""
+class TrackedConnection(Protocol):
+    """What the limits need of a connection."""
 
     transport: asyncio.Transport
     idle_since: float
 
     def is_idle(self) -> bool:
-        """Say whether nothing is under way."""
+        """Return whether no request is under way."""
 
-    def look(self, now: float) -> bool:
-        """Close it when it has waited too long for its caller, and say so."""
-
-
-_open: WeakSet[Kept] = WeakSet()
-_made = count(1)
+    def check_timeouts(self, now: float) -> bool:
+        """Close the connection if its client took too long; return whether it did."""
 
 
-def allow_files() -> None:
-    """Raise the limit of open files, as far as this process may, to what all connections need."""
+_open: WeakSet[TrackedConnection] = WeakSet()
+_opened = count(1)
+
+
+def raise_file_limit() -> None:
+    """Raise the limit of open files, within the hard limit, to what all connections need."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = _MOST_BUSY + _OTHERS
+    needed = _MAX_OPEN + _RESERVED_FILES
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, needed)), hard))
 
 
 @cache
-def _files() -> int:
+def _file_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 @cache
-def most() -> int:
-    """Return how many connections are kept that are idle, as far as the limit of files allows."""
-    return max(_OTHERS, min(MOST, _files() - _OTHERS))
+def max_idle() -> int:
+    """Return how many idle connections are kept, within the limit of open files."""
+    return max(_RESERVED_FILES, min(MAX_IDLE, _file_limit() - _RESERVED_FILES))
 
 
-def enter(connection: Kept) -> None:
-    """Take a connection into view; now and then close others to make room for it.
+def track(connection: TrackedConnection) -> None:
+    """Track a new connection; every so often close idle ones to make room.
 
-    Where nobody can go it is closed itself, before memory ends, or the files that the log needs.
+    If none can be closed, the new one is aborted before memory runs out, or the descriptors that
+    the log needs.
     """
     _open.add(connection)
-    if next(_made) % (most() // 16) == 0:  # each costs a look at all of them
-        _make_room()
-    if len(_open) > min(_MOST_BUSY, _files() - _OTHERS // 2):
+    if next(_opened) % (max_idle() // 16) == 0:  # scans all connections
+        _close_idle()
+    if len(_open) > min(_MAX_OPEN, _file_limit() - _RESERVED_FILES // 2):
         connection.transport.abort()
 
 
-def leave(connection: Kept) -> None:
+def untrack(connection: TrackedConnection) -> None:
     """Forget a connection."""
     _open.discard(connection)
 
 
-def _make_room() -> None:
-    """Close those that have been idle longest, until a sixteenth of all has room."""
-    step = most() // 16
-    surplus = len(_open) + step - most()
+def _close_idle() -> None:
+    """Close the connections that have been idle longest, until a sixteenth of all is free."""
+    step = max_idle() // 16
+    surplus = len(_open) + step - max_idle()
     if surplus > 0:
-        files_end = len(_open) + step > _files() - _OTHERS
-        before = time.monotonic() - (0.0 if files_end else _REST_S)
+        files_run_out = len(_open) + step > _file_limit() - _RESERVED_FILES
+        before = time.monotonic() - (0.0 if files_run_out else _ACTIVE_S)
         idle = [one for one in _open if one.is_idle() and one.idle_since < before]
         for connection in nsmallest(surplus, idle, key=attrgetter("idle_since")):
             connection.transport.close()
 
 
-async def watch() -> None:
-    """Look at every connection again and again, and close those that keep us waiting."""
+async def enforce_timeouts() -> None:
+    """Once a second check every connection, and close those whose clients took too long."""
     while True:
-        await asyncio.sleep(_LOOK_S)
-        _make_room()  # once no file is left nobody enters any more
+        await asyncio.sleep(_CHECK_INTERVAL_S)
+        _close_idle()  # without a free descriptor no new connection calls `track`
         now = time.monotonic()
         for connection in list(_open):
-            if connection.look(now):
-                await asyncio.sleep(0)  # others are answered between two of a thousand
+            if connection.check_timeouts(now):
+                await asyncio.sleep(0)  # requests are answered between two of a thousand

@@ -1,26 +1,33 @@
-"""One request and its answer on a connection of uvicorn's, at less cost.
+"""One request and its response on a uvicorn connection, at less cost.
 
-uvicorn takes an answer in two messages and looks through each header; it cost more than scoring.
+uvicorn takes a response in two messages and checks each header; that cost more than scoring. An
+application that finds `WHOLE_RESPONSE` in the scope's `extensions` may send a complete response in
+one message of that type: `status`, `headers` (its own words, in lower case; they are not checked)
+and `body`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, MutableMapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any
 
-from starlette.types import Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
-
-if TYPE_CHECKING:
-    from api.server.connection import Connection
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 Header = tuple[bytes, bytes]
 
+WHOLE_RESPONSE = "http.response.whole"
+EXTENSIONS: Mapping[str, Mapping[str, object]] = MappingProxyType({WHOLE_RESPONSE: {}})
 
-class Cycle(RequestResponseCycle):
-    """A request that has begun to come, and its answer."""
+
+class RequestCycle(RequestResponseCycle):
+    """A request that has begun to arrive, and its response."""
 
     disconnected = False
     more_body = True
@@ -30,7 +37,7 @@ class Cycle(RequestResponseCycle):
     chunked_encoding: bool | None = None
     expected_content_length = 0
 
-    def __init__(self, connection: Connection, *, keep_alive: bool) -> None:
+    def __init__(self, connection: HttpToolsProtocol, *, keep_alive: bool) -> None:
         self.scope = connection.scope
         self.transport = connection.transport
         self.flow = connection.flow
@@ -46,21 +53,21 @@ class Cycle(RequestResponseCycle):
 
     @cached_property
     def message_event(self) -> asyncio.Event:  # type: ignore[override]
-        """Wakes who waits for more; most requests are whole before anybody waits."""
+        """Set when more has arrived; most requests are complete before anything waits for it."""
         return asyncio.Event()
 
     def wake(self) -> None:
-        """Say that something has come, or that nothing will."""
+        """Wake a waiting `receive`: something has arrived, or nothing will."""
         if "message_event" in self.__dict__:
             self.message_event.set()
 
     def start(self, app: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the application answer."""
+        """Run the application in a task of its own."""
         self._task = task = loop.create_task(self.run_asgi(app))
         self._tasks.add(task)
 
     async def run_asgi(self, app: Any) -> None:
-        """Let the application answer; what it does wrong is uvicorn's to deal with."""
+        """Run the application; its errors are handled by uvicorn."""
         try:
             await app(self.scope, self.receive, self.send)
         except BaseException as error:  # raised again, where uvicorn catches it
@@ -68,25 +75,18 @@ class Cycle(RequestResponseCycle):
         else:
             if not (self.response_complete or self.disconnected):
                 if self.response_started:
-                    self.transport.close()  # what was begun cannot be ended; why is in the log
+                    self.transport.close()  # it cannot be completed; the application logged why
                 else:
                     await super().run_asgi(_do_nothing)
         finally:
-            self._tasks.discard(self._task)  # a callback would be one more step of the loop
+            self._tasks.discard(self._task)  # a callback would cost another step of the loop
             self._task = None
-            self.on_response = _forget  # or connection and cycle would keep each other
+            self.on_response = _do_nothing_now  # or connection and cycle would reference each other
             self.body.clear()  # the connection keeps the cycle until the next request
 
-    def take_body(self) -> bytes | None:
-        """Return the body when it has come whole and nobody has read of it; else None."""
-        if self.more_body or self._is_read or self.disconnected:
-            return None
-        self._is_read = True
-        return bytes(self.body)
-
     async def receive(self) -> Any:
-        """Return what has come of the body, or what ended it."""
-        if self.waiting_for_100_continue and not self.transport.is_closing():
+        """Return the body as far as it has arrived, or the disconnect."""
+        if self.waiting_for_100_continue and self.more_body and not self.transport.is_closing():
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         while not (self.disconnected or self.response_complete):
@@ -99,31 +99,28 @@ class Cycle(RequestResponseCycle):
             await self.message_event.wait()
         return {"type": "http.disconnect"}
 
-    def answer(
-        self, status: int, media_type: bytes, body: bytes, headers: Iterable[Header]
-    ) -> bool:
-        """Write a whole answer at once.
+    async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]
+        """Take one message of ASGI's, or a whole response."""
+        if message["type"] != WHOLE_RESPONSE:
+            await super().send(message)  # type: ignore[arg-type]
+        elif self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
+            headers = [*message["headers"], (b"content-length", b"%d" % len(message["body"]))]
+            start = {"type": "http.response.start", "status": message["status"], "headers": headers}
+            await super().send(start)  # type: ignore[arg-type]
+            await super().send({"type": "http.response.body", "body": message["body"]})
+        elif not self.disconnected:
+            self._write_whole(message["status"], message["headers"], message["body"])
 
-        Returns
-        -------
-        bool
-            False when nothing was written, because the caller has to take earlier answers first, or
-            wants no body: `send` knows what to do.
-        """
-        if self.flow.write_paused or self.response_started or self.scope["method"] == "HEAD":
-            return False
-        if self.disconnected:
-            return True
+    def _write_whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.transport.write(
-            b"%s%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n%s"
+            b"%s%s%scontent-length: %d\r\n%s\r\n%s"
             % (
                 STATUS_LINE[status],
-                _lines_of(self.default_headers),
-                media_type,
-                len(body),
+                _default_lines(self.default_headers),
                 _lines(headers),
+                len(body),
                 b"" if self.keep_alive else b"connection: close\r\n",
                 body,
             )
@@ -132,29 +129,6 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
-        return True
-
-
-def cycle_of(way: object) -> Cycle | None:
-    """Return whose `send` or `receive` it is; None when something stands between."""
-    cycle = getattr(way, "__self__", None)
-    return cycle if isinstance(cycle, Cycle) else None
-
-
-async def reply(
-    send: Send, status: int, media_type: bytes, body: bytes, headers: Iterable[Header] = ()
-) -> None:
-    """Send one complete answer.
-
-    Names of headers are in lower case; they and their values are our own words.
-    """
-    cycle = cycle_of(send)
-    if cycle is not None and cycle.answer(status, media_type, body, headers):
-        return
-    length = b"%d" % len(body)
-    described = [(b"content-type", media_type), (b"content-length", length), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": described})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _raising(error: BaseException) -> Any:
@@ -164,7 +138,7 @@ def _raising(error: BaseException) -> Any:
     return app
 
 
-def _forget() -> None:
+def _do_nothing_now() -> None:
     pass
 
 
@@ -176,14 +150,14 @@ def _lines(headers: Iterable[Header]) -> bytes:
     return b"".join([b"%s: %s\r\n" % header for header in headers])
 
 
-_written: tuple[list[Header], bytes] = ([], b"")
+_rendered: tuple[list[Header], bytes] = ([], b"")
 
 
-def _lines_of(default_headers: list[Header]) -> bytes:
-    """Write the headers that all answers of a second share: their list is made anew each second."""
-    global _written
-    known, lines = _written
+def _default_lines(default_headers: list[Header]) -> bytes:
+    """Return the lines of the headers that all responses share; uvicorn renews them each second."""
+    global _rendered
+    known, lines = _rendered
     if known is not default_headers:
         lines = _lines(default_headers)
-        _written = default_headers, lines
+        _rendered = default_headers, lines
     return lines

@@ -1,24 +1,28 @@
-"""How the service ends: callers are told to leave before the door is shut."""
+"""Shutdown: clients are asked to close their connections before the server closes its socket."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
-
-from starlette.types import Message, Send
 
 DRAIN_S = 1.0
-"""So long after SIGTERM every reply says `Connection: close`. A server that closes kept-alive
-connections at once drops the requests that lie unread in them."""
+"""Seconds after SIGTERM in which every response says `Connection: close`. A server that closes
+kept-alive connections at once drops the requests that lie unread in them."""
+
+_draining = False
 
 
-def drain_on_sigterm(begin: Callable[[], None]) -> None:
-    """Call `begin` on SIGTERM, and pass the signal on to the server `DRAIN_S` later.
+def is_draining() -> bool:
+    """Return whether SIGTERM has arrived, so that a response is its connection's last."""
+    return _draining
 
-    To be called in the running event loop; does nothing outside the main thread, where no signal
-    arrives.
+
+def drain_on_sigterm() -> None:
+    """On SIGTERM drain for `DRAIN_S`, then pass the signal on to the server.
+
+    Call it in the running event loop. Outside the main thread, where no signal arrives, it does
+    nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -30,19 +34,8 @@ def drain_on_sigterm(begin: Callable[[], None]) -> None:
             shut_down(signal.SIGTERM, None)
 
     def on_sigterm(*_: object) -> None:
-        begin()
+        global _draining
+        _draining = True
         loop.call_soon_threadsafe(loop.call_later, DRAIN_S, pass_on)
 
     signal.signal(signal.SIGTERM, on_sigterm)
-
-
-def closing(send: Send) -> Send:
-    """Add `Connection: close` to a reply."""
-
-    async def send_and_close(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = [*message.get("headers", ()), (b"connection", b"close")]
-            message = {**message, "headers": headers}
-        await send(message)
-
-    return send_and_close

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from api.server.request_cycle import cycle_of
 from api.wire.problems import Problem
 
 Headers = Mapping[bytes, bytes]
@@ -60,10 +59,12 @@ async def read_json_body(headers: Headers, receive: Receive, limit: int, key_id:
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length[:12]) > limit:
         raise _too_large(limit)
-    cycle = cycle_of(receive)
-    body = None if cycle is None else cycle.take_body()
-    if body is None:
-        body = await _rest(receive, limit, key_id)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        body = await _receive_rest(bytearray(body), receive, limit, key_id)
+    elif message["type"] == "http.disconnect":
+        raise Disconnected
     if len(body) > limit:
         raise _too_large(limit)
     return body
@@ -76,9 +77,9 @@ def _is_full(key_id: str) -> bool:
     return all_of_them >= LARGE_AT_ONCE or (half and _large[key_id] >= LARGE_OF_ONE_KEY)
 
 
-async def _rest(receive: Receive, limit: int, key_id: str) -> bytes:
-    """Return a body that comes in pieces, as long as not too many large ones do."""
-    body, is_large = bytearray(), False
+async def _receive_rest(body: bytearray, receive: Receive, limit: int, key_id: str) -> bytes:
+    """Return a body that arrives in pieces, while not too many large ones do."""
+    is_large = False
     try:
         while len(body) <= limit:
             if not is_large and len(body) > LARGE:

@@ -9,11 +9,8 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 import msgspec
-from starlette.responses import Response
-from starlette.types import Send
 
-from api.server.request_cycle import reply
-from logs import REQUEST_ID, Seldom, places
+from logs import Seldom, places
 
 logger = logging.getLogger("cardiowatch.api")
 
@@ -92,16 +89,6 @@ class Problem(Exception):
             if len(encoded) <= MAX_BYTES or not shown:
                 return encoded
             shown = shown[: len(shown) * 3 // 4]
-
-    def response(self) -> Response:
-        """Return the Starlette response."""
-        body = self.body(REQUEST_ID.get())
-        return Response(body, self.status, headers=self.headers, media_type=MEDIA_TYPE)
-
-    async def send(self, send: Send, instance: str) -> None:
-        """Answer in the framework's stead, naming the occurrence."""
-        headers = [(n.lower().encode(), value.encode()) for n, value in self.headers.items()]
-        await reply(send, self.status, MEDIA_TYPE.encode(), self.body(instance), headers)
 
 
 def invalid(errors: Sequence[FieldError], *, total: int | None = None) -> Problem:

@@ -261,12 +261,12 @@ def test_a_mistake_of_ours_is_a_500_that_repeats_nothing_and_is_counted(
 ) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
-    monkeypatch.setattr(mistake, Mock(side_effect=ZeroDivisionError("chol is 233")))
-    counted = metrics.refusals(path, 500)._value.get()
+    monkeypatch.setattr(mistake, Mock(side_effect=ZeroDivisionError("Smith-1957")))
+    counted = metrics.rejection_counter(path, 500)._value.get()
     app = create_app(Settings(database_url=url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         reply = client.request(method, path, json=PATIENT if method == "POST" else None)
 
     assert reply.status_code == 500
-    assert "233" not in reply.text
-    assert metrics.refusals(path, 500)._value.get() == counted + 1
+    assert "Smith-1957" not in reply.text
+    assert metrics.rejection_counter(path, 500)._value.get() == counted + 1

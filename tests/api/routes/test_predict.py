@@ -179,3 +179,17 @@ def test_metrics_count_what_was_answered(sqlite_client: TestClient) -> None:
     sqlite_client.post("/predict", json={})
 
     assert counted() == before + 4
+
+
+def test_an_overloaded_service_rejects_a_request_before_it_is_read(
+    sqlite_client: TestClient,
+) -> None:
+    shedder = sqlite_client.app.service.crowd  # type: ignore[attr-defined]
+    tokens = [shedder.admit(now=-1e9) for _ in range(200)]
+    rejected = sqlite_client.post("/predict", content=b"unread")
+    for token in tokens:
+        shedder.release(token)
+
+    assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "1")
+    assert rejected.json()["type"] == "urn:cardiowatch:problem:busy"
+    assert sqlite_client.post("/predict", json=PATIENT).status_code == 200

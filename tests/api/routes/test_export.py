@@ -1,0 +1,51 @@
+"""An export of a whole service that loses its log half-way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from db.migrate import migrate
+from tests.api.conftest import PATIENT
+from tests.programs import free_port, running, wait_for
+
+LOSING_ITS_LOG = """
+import api.__main__ as program
+from db.engine import DatabaseUnavailable
+from db.reader.queries import Reader
+
+page = Reader.page
+
+def first_page(self, *, limit, cursor, **window):
+    if cursor is not None:
+        raise DatabaseUnavailable("It is gone.")
+    return page(self, limit=1, **window)
+
+Reader.page = first_page
+program.main()
+"""
+"""The service on a log that can be read up to its first row."""
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_an_export_that_cannot_go_on_is_cut_off_and_the_reason_is_one_line(
+    tmp_path: Path, model_dir: Path, form: str
+) -> None:
+    url, port = f"sqlite:///{tmp_path}/log.db", free_port()
+    migrate(url, lambda _: None)
+    address = f"http://127.0.0.1:{port}"
+    settings = {"api_port": port, "database_url": url, "model_dir": model_dir}
+    with running("-c", LOSING_ITS_LOG, **settings) as api:
+        wait_for(f"{address}/readyz", api)
+        for _ in range(2):
+            httpx.post(f"{address}/predict", json=PATIENT, trust_env=False).raise_for_status()
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.get(f"{address}/predictions?format={form}", trust_env=False)
+        api.terminate()
+        printed = api.communicate(timeout=40)[0]
+
+    (line,) = printed.splitlines()
+    assert "an export was cut off" in line
+    assert "It is gone." in line
