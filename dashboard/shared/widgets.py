@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.shared import data_access, numbers
 from dashboard.shared import texts as shared_texts
-from dashboard.shared.prediction import charts
+from dashboard.shared.charts import Spec
 from db.engine import DatabaseUnavailable
 
 REFRESH_S = 30
@@ -142,7 +142,7 @@ def newest() -> int:
     return int(chosen or NEWEST[-1])
 
 
-def chart(spec: charts.Spec, alt: str, height: int, key: str) -> None:
+def chart(spec: Spec, alt: str, height: int, key: str) -> None:
     """Draw a chart with a name for screen readers."""
     st.echarts_chart(spec, height=height, alt=alt, key=key, renderer="svg")
 

@@ -15,9 +15,8 @@ import plotly.graph_objects as go
 
 from dashboard.pages.drift import texts
 from dashboard.pages.drift.data import Array, Day
-from dashboard.pages.overview.charts import DATES
+from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
 from dashboard.shared.escaping import plotly
-from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
 from pipeline.drift.result import DriftResult, FeatureDrift
 from pipeline.schema import BY_NAME, NAMES, Feature
 
@@ -26,7 +25,7 @@ _LEAST_P = 1e-6
 """Smaller p-values are drawn as this one: nobody acts differently upon them."""
 _BINS = 24
 _RISK_BINS = 20
-_MARGIN = {"l": 8, "r": 24, "t": 8, "b": 8}
+_RIGHT = 24
 
 Counts = Mapping[float | None, int]
 
@@ -53,7 +52,7 @@ def ranked(result: DriftResult) -> go.Figure:
     )
     ticks = (1.0, 0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6)
     reach = max([2.2, *evidence])
-    figure = go.Figure(bars).update_layout(margin=_MARGIN, dragmode=False, bargap=0.3)
+    figure = apply_layout(go.Figure(bars), right=_RIGHT, bargap=0.3)
     limit = -log10(result.alpha)
     figure.add_vline(x=limit, line={"color": GREY, "dash": "dash", "width": 1})
     figure.update_xaxes(
@@ -75,10 +74,7 @@ def distribution(feature: Feature, reference: Counts, current: Counts) -> go.Fig
         ]
     )
     figure.update_traces(hovertemplate="%{x}: %{y:.1%}")
-    figure.update_layout(
-        margin=_MARGIN, dragmode=False, barmode="group", bargap=0.15, hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )  # fmt: skip
+    apply_layout(figure, right=_RIGHT, barmode="group", bargap=0.15, hovermode="x unified")
     figure.update_xaxes(type="category", title=feature.unit or None, showgrid=False)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
@@ -135,10 +131,7 @@ def risk(reference: Array, current: Array) -> go.Figure:
             line={"color": shade, "dash": dash, "width": 3, "shape": "hvh"},
             hovertemplate="%{y:.1%} of patients",
         )  # fmt: skip
-    figure.update_layout(
-        margin=_MARGIN, dragmode=False, hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )  # fmt: skip
+    apply_layout(figure, right=_RIGHT, hovermode="x unified")
     figure.update_xaxes(tickformat=".0%", range=[0, 1], title="predicted risk", showgrid=False)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
@@ -151,7 +144,7 @@ def timeline(
     `changes` is what was done to replayed patients: since, until and title.
     """
     figure = go.Figure()
-    times = [day.since.astimezone(zone).replace(tzinfo=None) for day in days]
+    times = [local_time(day.since, zone) for day in days]
     whole = "As a whole"
     named = {name for day in days for name in day.named}
     rows = [texts.wrapped(name) for name in NAMES if name in named]
@@ -187,16 +180,15 @@ def timeline(
         *rows,
         *([whole] if any(p["y"] == whole for p in points) else []),
     ]
-    figure.update_layout(
-        margin=_MARGIN, dragmode=False,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )  # fmt: skip
+    apply_layout(figure, right=_RIGHT)
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=order[::-1], automargin=True,
         range=[-0.6 - 0.45 * len(changes), len(order) - 0.4],  # room for what was done
     )  # fmt: skip
     for line, change in enumerate(changes):
-        since, until = (_moment(change[key], zone) for key in ("since", "until"))
+        since, until = (
+            local_time(datetime.fromisoformat(change[key]), zone) for key in ("since", "until")
+        )
         figure.add_vrect(
             x0=since, x1=until, fillcolor=GREY, opacity=0.12, line_width=0, layer="below",
             # A line lower each, so that they stay apart where the bands are narrow.
@@ -206,27 +198,23 @@ def timeline(
             },
             annotation_position="bottom left",
         )  # fmt: skip
-    figure.update_xaxes(**DATES)
+    figure.update_xaxes(**DATE_AXIS)
     if times:
         figure.update_xaxes(range=[min(times) - _A_DAY, max(times) + 2 * _A_DAY])
     return figure
 
 
-def _moment(text: str, zone: tzinfo) -> datetime:
-    return datetime.fromisoformat(text).astimezone(zone).replace(tzinfo=None)
-
-
 def risk_over_time(days: Sequence[Day], zone: tzinfo) -> go.Figure:
     """Draw the mean predicted risk of the week that ends with each day."""
     line = go.Scatter(
-        x=[day.until.astimezone(zone).replace(tzinfo=None) for day in days],
+        x=[local_time(day.until, zone) for day in days],
         y=[day.risk for day in days],
         mode="lines+markers",
         line={"color": BLUE, "width": 3},
         hovertemplate="%{y:.0%} in the week before<extra></extra>",
     )
-    figure = go.Figure(line).update_layout(margin=_MARGIN, dragmode=False, showlegend=False)
-    figure.update_xaxes(**DATES)
+    figure = apply_layout(go.Figure(line), right=_RIGHT, showlegend=False)
+    figure.update_xaxes(**DATE_AXIS)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 
@@ -247,10 +235,7 @@ def roc(points: Sequence[Sequence[float]]) -> go.Figure:
         line={"color": BLUE, "width": 3},
         hovertemplate="%{y:.0%} found, %{x:.0%} mistaken<extra></extra>",
     )  # fmt: skip
-    figure.update_layout(
-        margin=_MARGIN, dragmode=False,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )  # fmt: skip
+    apply_layout(figure, right=_RIGHT)
     figure.update_xaxes(range=[0, 1], tickformat=".0%", title="of the reference, mistaken")
     return figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="of the window, found")
 
@@ -264,6 +249,6 @@ def importances(found: Sequence[Mapping[str, Any]]) -> go.Figure:
         marker_color=BLUE,
         hovertemplate="%{y}: AUC falls by %{x:.3f}<extra></extra>",
     )
-    figure = go.Figure(bars).update_layout(margin=_MARGIN, dragmode=False, bargap=0.3)
+    figure = apply_layout(go.Figure(bars), right=_RIGHT, bargap=0.3)
     figure.update_xaxes(title="fall of the AUC without it", rangemode="tozero")
     return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)

@@ -8,13 +8,10 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from dashboard.shared.charts import BLUE, GREY, ORANGE, TEAL, VIOLET, apply_layout, error_bars
 from dashboard.shared.numbers import log_odds
-from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
 from pipeline.model.global_explanation import Effect, Overall
 from pipeline.schema import BY_NAME
-
-TEAL, VIOLET = "#0f8f8f", "#9068cf"
-"""Low and high values: not the colours of toward and away."""
 
 Named = Sequence[tuple[str, Overall]]
 
@@ -36,8 +33,7 @@ def bars(shown: Named) -> go.Figure:
             for (title, of), (color, pattern) in zip(shown, ((BLUE, ""), (GREY, "/")), strict=False)
         ]
     )
-    _plain(figure)
-    figure.update_layout(barmode="group", bargap=0.3)
+    apply_layout(figure, barmode="group", bargap=0.3)
     figure.update_xaxes(title="mean weight (log-odds)", rangemode="tozero")
     return figure.update_yaxes(autorange="reversed", ticksuffix="  ")
 
@@ -56,8 +52,7 @@ def swarm(shown: Named) -> go.Figure:
     for column, (_, of) in enumerate(shown, 1):
         for name in order:
             figure.add_trace(_dots(of.effects[name], of.n), row=1, col=column)
-    _plain(figure, top=28)
-    figure.update_layout(showlegend=False)
+    apply_layout(figure, top=28, showlegend=False)
     figure.update_xaxes(zeroline=True, zerolinewidth=2, zerolinecolor=GREY, title="log-odds")
     return figure.update_yaxes(
         categoryorder="array",
@@ -95,6 +90,7 @@ def _dots(effect: Effect, n: int) -> go.Scatter:
 
 
 def _between(share: float) -> str:
+    # Low and high values: not the colours of toward and away.
     low, high = (bytes.fromhex(color[1:]) for color in (TEAL, VIOLET))
     return "#" + "".join(
         f"{round(a + share * (b - a)):02x}" for a, b in zip(low, high, strict=True)
@@ -137,7 +133,7 @@ def one(name: str, shown: Named) -> go.Figure:
             row=2,
             col=1,
         )
-    _plain(figure)
+    apply_layout(figure)
     figure.update_yaxes(title="log-odds", zeroline=True, zerolinecolor=GREY, row=1, col=1)
     figure.update_yaxes(title="patients", tickformat=".0%", row=2, col=1)
     if not feature.is_numeric or None in union:
@@ -156,35 +152,20 @@ def challenger(name: str, found: Mapping[str, Any], scale: str) -> go.Figure:
     """Draw the mean contribution of each value in another model, with its smallest and largest."""
     feature = BY_NAME[name]
     values = [None if key == "not known" else float(key) for key in found["values"]]
-    figures = list(found["values"].values())
+    means, lows, highs, _ = zip(*found["values"].values(), strict=True)
     figure = go.Figure(
         go.Scatter(
             x=[_place(name, value) for value in values],
-            y=[mean for mean, *_ in figures],
+            y=means,
             mode="markers",
-            marker={"size": 8, "color": [ORANGE if mean > 0 else BLUE for mean, *_ in figures]},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - mean for mean, _, high, _ in figures],
-                "arrayminus": [mean - low for mean, low, _, _ in figures],
-                "color": GREY,
-                "thickness": 1,
-            },
+            marker={"size": 8, "color": [ORANGE if mean > 0 else BLUE for mean in means]},
+            error_y=error_bars(means, lows, highs, color=GREY, thickness=1),
             hovertemplate="%{x}: %{y:+.3f}<extra></extra>",
         )
     )
-    _plain(figure)
+    apply_layout(figure)
     if not feature.is_numeric or None in values:
         labels = [_place(name, value) for value in values]
         figure.update_xaxes(type="category", categoryorder="array", categoryarray=labels)
     figure.update_yaxes(title=scale, zeroline=True, zerolinecolor=GREY)
     return figure.update_xaxes(title=feature.title)
-
-
-def _plain(figure: go.Figure, top: int = 8) -> None:
-    figure.update_layout(
-        margin={"l": 8, "r": 8, "t": top, "b": 8},
-        dragmode=False,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )

@@ -10,16 +10,12 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from dashboard.shared import group_rates
-from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
+from dashboard.shared.charts import BLUE, COLORS, DASHES, GREY, ORANGE, apply_layout, error_bars
 from pipeline.fairness.result import Gap, Grouping, Verdict
 from pipeline.fairness.threshold_tradeoff import THRESHOLDS
 
 SHOWN = ("selection_rate", "recall", "fpr")
 """Of many groups only these are drawn; the table holds the others."""
-
-COLORS = ("#3b7dd8", "#d8750f", "#0f8f8f", "#9068cf", "#a98000", "#7b8798", "#c2487b", "#4f9d4f")
-"""Of groups, in their order; at least 3:1 on the background of either theme."""
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid", "dash")
 
 
 def drawn(grouping: Grouping) -> list[Gap]:
@@ -43,20 +39,11 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
             y=[name],
             mode="markers",
             marker={"color": color, "size": 12, "symbol": "diamond"},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - apart],
-                "arrayminus": [apart - low],
-                "color": color,
-                "thickness": 2.5,
-            },
-            hovertemplate=(
-                f"{group_rates.signed(apart)}, {group_rates.gap_words(gap)}<extra></extra>"
-            ),
+            error_x=error_bars([apart], [low], [high], color=color, thickness=2.5),
+            hovertemplate=f"{group_rates.signed(apart)}, {group_rates.gap_words(gap)}<extra></extra>",
             showlegend=False,
         )
-    _plain(figure, 44)
+    apply_layout(figure, top=44)
     figure.update_yaxes(autorange="reversed", categoryarray=names, ticksuffix="  ")
     return figure.update_xaxes(
         zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1~f"
@@ -86,18 +73,11 @@ def rates(grouping: Grouping, metric: str) -> go.Figure:
                 "size": 11,
                 "symbol": "circle" if rate.enough else "circle-open",
             },
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [high - rate.value],
-                "arrayminus": [rate.value - low],
-                "color": color,
-                "thickness": 2,
-            },
+            error_x=error_bars([rate.value], [low], [high], color=color, thickness=2),
             hovertemplate=f"{group_rates.rate_words(rate)}<extra>{group.name}</extra>",
             showlegend=False,
         )
-    _plain(figure, 8)
+    apply_layout(figure)
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=names[::-1], ticksuffix="  ",
         range=[-0.5, len(names) - 0.5],
@@ -116,19 +96,11 @@ def tradeoff(
             y=found[metric],
             name=group,
             mode="lines",
-            line={"color": COLORS[i], "dash": _DASHES[i], "shape": "hv"},
+            line={"color": COLORS[i], "dash": DASHES[i % len(DASHES)], "shape": "hv"},
             hovertemplate="%{y:.0%}",
         )
     figure.add_vline(x=at, line={"color": GREY, "dash": "dot", "width": 2})
-    _plain(figure, 8)
-    figure.update_layout(
-        hovermode="x unified",
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
-    )
+    legend = {"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"}
+    apply_layout(figure, hovermode="x unified", showlegend=True, legend=legend)
     figure.update_xaxes(tickformat=".0%")
     return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
-
-
-def _plain(figure: go.Figure, top: int) -> None:
-    figure.update_layout(margin={"l": 8, "r": 8, "t": top, "b": 8}, dragmode=False)

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import log10
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
 from dashboard.pages.load_tests import texts
+from dashboard.shared.charts import BLUE, DASHES, GREY, ORANGE, apply_layout, error_bars
 from dashboard.shared.escaping import plotly
 from dashboard.shared.numbers import milliseconds
-from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
 from pipeline.load_tests.autoscaling import Autoscaling
 from pipeline.load_tests.benchmark import ECHO, NO_LOG, ON_POSTGRESQL, OURS, OpenLoop, Summary
 
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "x", "star")
 _MS_TICKS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 
@@ -55,13 +54,9 @@ def per_second(of: Sequence[Summary]) -> go.Figure:
             "color": [*(color(s.service) for s in of), GREY],
             "pattern": {"shape": [*("" for _ in of), "/"]},
         },
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [*(s.high - s.ok_per_s for s in of), 0],
-            "arrayminus": [*(s.ok_per_s - s.low for s in of), 0],
-            "color": GREY,
-        },
+        error_x=error_bars(
+            speeds, [*(s.low for s in of), high], [*(s.high for s in of), high], color=GREY
+        ),
         hovertemplate="%{y}: %{x:,.0f} a second<extra></extra>",
     )
     figure = _horizontal(go.Figure([bars])).update_layout(showlegend=False)
@@ -146,16 +141,12 @@ def by_connections(
             x=[f"{s.connections:,}" for s in points],
             y=[value(s) or None for s in points],
             mode="lines+markers",
-            line={"color": shade, "width": 3, "dash": _DASHES[variant % len(_DASHES)]},
+            line={"color": shade, "width": 3, "dash": DASHES[variant % len(DASHES)]},
             marker={"size": 9, "symbol": _SHAPES[variant % len(_SHAPES)]},
             hovertemplate=shown,
         )
-    figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        dragmode=False,
-        hovermode="x unified",
-        legend={"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top"},
-    )
+    legend = {"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top"}
+    apply_layout(figure, hovermode="x unified", legend=legend)
     figure.update_yaxes(type="log", dtick=1)
     return figure.update_xaxes(type="category", title="connections", showgrid=False)
 
@@ -180,11 +171,7 @@ def troubles(of: Sequence[Summary]) -> go.Figure:
         if any(count(s) for s in of)
     ]
     figure = _horizontal(go.Figure(bars)).update_xaxes(title="requests, all rounds")
-    return figure.update_layout(
-        barmode="stack",
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )
+    return figure.update_layout(barmode="stack", showlegend=True)
 
 
 def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown: str) -> go.Figure:
@@ -200,13 +187,7 @@ def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown
             marker={"size": 9, "symbol": "square" if name == ECHO else "circle"},
             hovertemplate=shown,
         )
-    figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        dragmode=False,
-        hovermode="x unified",
-        showlegend=len(lines) > 1,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )
+    apply_layout(figure, hovermode="x unified", showlegend=len(lines) > 1)
     return figure.update_xaxes(type="date", showgrid=False).update_yaxes(rangemode="tozero")
 
 
@@ -237,13 +218,10 @@ def _over_minutes(
         marker={"size": 7},
         hovertemplate=f"minute %{{x:.1f}}: {shown}<extra></extra>",
     )
-    figure = go.Figure(line).update_layout(
-        margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False, showlegend=False
-    )
+    figure = apply_layout(go.Figure(line), showlegend=False)
     return figure.update_xaxes(title="minutes", showgrid=False, rangemode="tozero")
 
 
 def _horizontal(figure: go.Figure) -> go.Figure:
-    layout: dict[str, Any] = {"l": 8, "r": 24, "t": 8, "b": 8}
-    figure.update_layout(margin=layout, dragmode=False, bargap=0.35)
+    apply_layout(figure, right=24, bargap=0.35)
     return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)

@@ -6,9 +6,8 @@ import plotly.graph_objects as go
 
 from dashboard.pages.model_card import texts
 from dashboard.pages.model_card.chart_data import Calibration, Picture, Spans
-from dashboard.pages.model_card.svg import COLORS
+from dashboard.shared.charts import BLUE, COLORS, GREY, apply_layout, error_bars
 from dashboard.shared.numbers import percent
-from dashboard.shared.prediction.charts import BLUE, GREY
 
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 
@@ -30,24 +29,18 @@ def _calibration(picture: Calibration) -> go.Figure:
         figure.add_scatter(
             name=name,
             x=[point.predicted for point in curve],
-            y=[point.observed for point in curve],
+            y=(observed := [point.observed for point in curve]),
             mode="markers",
             marker={"size": 11, "color": COLORS[i % len(COLORS)], "symbol": _SYMBOLS[i % 4]},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [point.high - point.observed for point in curve],
-                "arrayminus": [point.observed - point.low for point in curve],
-                "thickness": 2,
-            },
+            error_y=error_bars(
+                observed, [p.low for p in curve], [p.high for p in curve], thickness=2
+            ),
             customdata=[
                 f"said {percent(p.predicted)}, had it {percent(p.observed)} of {p.n}" for p in curve
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    _plain(figure).update_layout(
-        showlegend=True, legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-    )
+    apply_layout(figure, showlegend=True)
     figure.update_yaxes(title=texts.OBSERVED, range=[-0.03, 1.03], tickformat=".0%")
     return figure.update_xaxes(title=texts.PREDICTED, range=[-0.03, 1.03], tickformat=".0%")
 
@@ -61,23 +54,12 @@ def _spans(picture: Spans) -> go.Figure:
             y=[row.name],
             mode="markers",
             marker={"color": color, "size": 12, "symbol": "diamond"},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row.high - row.value],
-                "arrayminus": [row.value - row.low],
-                "color": color,
-                "thickness": 2.5,
-            },
+            error_x=error_bars([row.value], [row.low], [row.high], color=color, thickness=2.5),
             hovertemplate=f"%{{x:.3f}} ({row.low:.3f} to {row.high:.3f})<extra></extra>",
             showlegend=False,
         )
-    _plain(figure).update_yaxes(autorange="reversed", ticksuffix="  ")
+    apply_layout(figure).update_yaxes(autorange="reversed", ticksuffix="  ")
     figure.update_xaxes(title=picture.axis)
     if picture.around_zero:
         figure.update_xaxes(zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1~f")
     return figure
-
-
-def _plain(figure: go.Figure) -> go.Figure:
-    return figure.update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8}, dragmode=False)

@@ -7,9 +7,8 @@ from html import escape
 
 from dashboard.pages.model_card import texts
 from dashboard.pages.model_card.chart_data import Calibration, Picture, Spans
-from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
+from dashboard.shared.charts import BLUE, COLORS, GREY
 
-COLORS = (BLUE, ORANGE, "#0f8f8f", "#9068cf")
 _W = 640
 _SIDE = 380  # of the square that holds the calibration curve
 _LEFT, _BOTTOM, _TOP = 56, 44, 34

@@ -12,25 +12,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
 from dashboard.shared.escaping import plotly
-from dashboard.shared.prediction.charts import BLUE, GREY, ORANGE
 from db.reader.queries import Bucket
 
 STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
 """At least 3:1 on the background of either theme."""
-
-_DAY_MS = 24 * 3600 * 1000
-DATES: dict[str, Any] = {
-    "type": "date",
-    "showgrid": False,
-    "hoverformat": "%-d %b %Y, %H:%M",
-    "tickformatstops": [  # what stands behind the line break is drawn where it changes
-        {"dtickrange": [None, _DAY_MS - 1], "value": "%H:%M\n%-d %b %Y"},
-        {"dtickrange": [_DAY_MS, "M1"], "value": "%-d %b\n%Y"},
-        {"dtickrange": ["M1", None], "value": "%b %Y"},
-    ],
-}
-"""An axis of times, with dates as in the sentences; Plotly's own are American."""
 
 
 def volume(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
@@ -73,7 +60,7 @@ def statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
         traces.append(
             go.Bar(
                 name=name.capitalize(),
-                x=[_local(found["since"], zone) for found in chosen],
+                x=[local_time(found["since"], zone) for found in chosen],
                 y=[height] * len(chosen),
                 width=[0.8 * _ms(found) for found in chosen],
                 offset=0,
@@ -91,14 +78,9 @@ def _ms(found: Mapping[str, Any]) -> float:
     return float((found["until"] - found["since"]).total_seconds() * 1000)
 
 
-def _local(moment: datetime, zone: tzinfo) -> datetime:
-    """Return a time on the viewer's clock; Plotly draws a time without its zone."""
-    return moment.astimezone(zone).replace(tzinfo=None)
-
-
 def _times(buckets: Sequence[Bucket], zone: tzinfo) -> list[datetime]:
     """Return when the steps begin on the viewer's clock; Plotly draws a time without its zone."""
-    return [_local(bucket.start, zone) for bucket in buckets]
+    return [local_time(bucket.start, zone) for bucket in buckets]
 
 
 def _line(name: str, times: list[datetime], values: list[float | None], color: str) -> go.Scatter:
@@ -110,11 +92,5 @@ def _line(name: str, times: list[datetime], values: list[float | None], color: s
 def _over_time(traces: list[go.Bar] | list[go.Scatter], shown: str) -> go.Figure:
     figure = go.Figure(traces)
     figure.update_traces(hovertemplate=shown)
-    figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        hovermode="x unified",
-        dragmode=False,
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )
-    return figure.update_xaxes(**DATES)
+    apply_layout(figure, hovermode="x unified", showlegend=True)
+    return figure.update_xaxes(**DATE_AXIS)

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from dashboard.pages.poisoning import texts
-from dashboard.shared.prediction.charts import BLUE, GREY
+from dashboard.shared.charts import BLUE, GREY, TEAL, VIOLET, apply_layout
 from pipeline.poisoning.metrics import Cell
 
 _STYLES = {
     "no defence": (BLUE, "solid", "circle"),
     "strong L2 penalty": (GREY, "dot", "square"),
-    "confident learning": ("#0f8f8f", "dash", "diamond"),
-    "nearest neighbours": ("#9068cf", "dashdot", "triangle-up"),
+    "confident learning": (TEAL, "dash", "diamond"),
+    "nearest neighbours": (VIOLET, "dashdot", "triangle-up"),
 }
 _BAND_OPACITY = 0.16
 
@@ -40,13 +40,7 @@ def curves(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> go.F
         if known:
             _add(figure, defence, known, measure)
     in_percent = measure not in ("auc", "ece")
-    figure.update_layout(
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        dragmode=False,
-        hovermode="x unified",
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
-    )
+    apply_layout(figure, hovermode="x unified", showlegend=True)
     figure.update_yaxes(
         tickformat=".0%" if in_percent else ".2f", title_text=texts.MEASURES[measure]
     )

@@ -16,11 +16,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.shared import findings, numbers
-
-Spec = dict[str, Any]
-
-BLUE, ORANGE, GREY = "#3b7dd8", "#d8750f", "#7b8798"
-"""At least 3:1 on the background of either theme; `.streamlit/config.toml` lists the same."""
+from dashboard.shared.charts import BLUE, GREY, ORANGE, Spec
 
 _HIDDEN = {"color": "transparent"}
 _PROBABILITY_TICKS = {

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dashboard.pages.overview import charts as overview_charts
+from dashboard.shared.charts import BLUE, ORANGE
 from dashboard.shared.prediction import charts
 from db.reader.queries import Bucket
 
@@ -39,7 +40,7 @@ def test_a_waterfall_translates_its_scale_to_probabilities() -> None:
 def test_of_a_hundred_people_as_many_are_marked_as_had_disease() -> None:
     had, had_not = charts.hundred(0.64)["series"]
     assert (len(had["data"]), len(had_not["data"])) == (64, 36)
-    assert (had["name"], had["itemStyle"]["color"]) == ("Had disease", charts.ORANGE)
+    assert (had["name"], had["itemStyle"]["color"]) == ("Had disease", ORANGE)
 
 
 def test_an_estimate_stands_in_its_range_and_shows_its_side_of_the_threshold() -> None:
@@ -48,7 +49,7 @@ def test_an_estimate_stands_in_its_range_and_shows_its_side_of_the_threshold() -
     assert frame["low"].tolist() == [50, 25]
     assert frame["range"].tolist() == [25, 25]
     colors = [point["itemStyle"]["color"] for point in spec["series"][-1]["data"]]
-    assert colors == [charts.ORANGE, charts.BLUE]
+    assert colors == [ORANGE, BLUE]
 
 
 def test_volume_splits_each_step_at_the_threshold() -> None:

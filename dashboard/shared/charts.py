@@ -1,0 +1,53 @@
+"""What the charts of all pages share: colours, line styles, layout, the axis of dates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the model card program draws without Plotly
+    import plotly.graph_objects as go
+
+Spec = dict[str, Any]
+"""Options of an Apache ECharts chart."""
+
+BLUE, ORANGE, GREY = "#3b7dd8", "#d8750f", "#7b8798"
+"""At least 3:1 on the background of either theme; `.streamlit/config.toml` lists the same."""
+TEAL, VIOLET = "#0f8f8f", "#9068cf"
+COLORS = (BLUE, ORANGE, TEAL, VIOLET, "#a98000", GREY, "#c2487b", "#4f9d4f")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+_DAY_MS = 24 * 3600 * 1000
+DATE_AXIS: dict[str, Any] = {
+    "type": "date",
+    "showgrid": False,
+    "hoverformat": "%-d %b %Y, %H:%M",
+    "tickformatstops": [  # what stands behind the line break is drawn where it changes
+        {"dtickrange": [None, _DAY_MS - 1], "value": "%H:%M\n%-d %b %Y"},
+        {"dtickrange": [_DAY_MS, "M1"], "value": "%-d %b\n%Y"},
+        {"dtickrange": ["M1", None], "value": "%b %Y"},
+    ],
+}
+"""An axis of times, with dates as in the sentences; Plotly's own are American."""
+
+
+def apply_layout(figure: go.Figure, *, top: int = 8, right: int = 8, **layout: Any) -> go.Figure:
+    """Set narrow margins and a legend above the chart, and switch dragging off."""
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    margin = {"l": 8, "r": right, "t": top, "b": 8}
+    return figure.update_layout(**{"margin": margin, "dragmode": False, "legend": legend} | layout)
+
+
+def error_bars(
+    values: Sequence[float], lows: Sequence[float], highs: Sequence[float], **style: Any
+) -> dict[str, Any]:
+    """Return Plotly error bars from each low to each high."""
+    above = [high - value for value, high in zip(values, highs, strict=True)]
+    below = [value - low for value, low in zip(values, lows, strict=True)]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below} | style
+
+
+def local_time(moment: datetime, zone: tzinfo) -> datetime:
+    """Return a time on the viewer's clock; Plotly draws a time without its zone."""
+    return moment.astimezone(zone).replace(tzinfo=None)
