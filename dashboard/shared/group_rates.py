@@ -1,4 +1,4 @@
-"""Rates of groups and the gaps between them, in words: for Fairness and the model card."""
+"""Rates of groups and the gaps between them in words: the Fairness page and the model card."""
 
 from __future__ import annotations
 
@@ -8,69 +8,76 @@ from dashboard.shared.numbers import listed
 from pipeline.fairness.confusion_matrix import METRICS
 from pipeline.fairness.result import Gap, Grouping, Rate, Verdict
 
-_BY: Mapping[str, str] = {"sex": "By sex", "age": "By age", "sex and age": "By sex and age"}
-
-
 LABELS: Mapping[str, str] = {
-    "base_rate": "Had disease",
+    "base_rate": "Prevalence (base rate)",
     **{metric.name: metric.label for metric in METRICS},
+    "recall": "Sensitivity (recall)",
+    "precision": "PPV (precision)",
 }
-
-
 _IN_A_SENTENCE: Mapping[str, str] = {
     "selection_rate": "the selection rate",
-    "recall": "recall",
+    "recall": "sensitivity (recall)",
     "fpr": "the false positive rate",
-    "precision": "precision",
+    "precision": "PPV (precision)",
     "accuracy": "accuracy",
-    "auc": "ROC-AUC",
+    "auc": "AUC",
 }
 
 
-def verdict(grouping: Grouping) -> str:
-    """Say in one sentence which rates differ."""
-    by = _BY[grouping.name]
+def fairness_verdict(grouping: Grouping) -> str:
+    """Return in one sentence which rates differ between groups."""
     if not grouping.gaps:
-        return f"{by} there is nothing to compare yet."
-    seen = _metrics(grouping.gaps, Verdict.GAP)
-    unknown = [m for m in _metrics(grouping.gaps, Verdict.UNKNOWN) if m not in seen]
-    first = f"{by} there is a gap in {_named(seen)}" if seen else f"{by} no gap is seen"
-    if not unknown:
-        return f"{first}."
+        return f"No groups to compare by {grouping.name} yet."
+    gaps = _metrics(grouping.gaps, Verdict.GAP)
+    unknown = [m for m in _metrics(grouping.gaps, Verdict.UNKNOWN) if m not in gaps]
     if len(unknown) == len(_IN_A_SENTENCE):
-        return f"{by} nothing can be told with so few patients."
-    return f"{first}; about {_named(unknown)} these patients cannot tell."
+        return f"By {grouping.name}: inconclusive, too few patients."
+    first = f"gap in {_join(gaps)}" if gaps else "no gap detected"
+    rest = f"; inconclusive for {_join(unknown)}" if unknown else ""
+    return f"By {grouping.name}: {first}{rest}."
 
 
 def _metrics(gaps: Sequence[Gap], wanted: Verdict) -> list[str]:
     return [m for m in _IN_A_SENTENCE if any(g.metric == m and g.verdict is wanted for g in gaps)]
 
 
-def _named(metrics: Sequence[str]) -> str:
+def _join(metrics: Sequence[str]) -> str:
     return listed([_IN_A_SENTENCE[metric] for metric in metrics])
 
 
-def gap_words(gap: Gap) -> str:
-    """Say what the data tell about a gap, and what they would need."""
-    if gap.verdict is not Verdict.UNKNOWN:
-        return str(gap.verdict)
-    return f"cannot tell; about {gap.n_needed:,} in each would"
+def perfect_classifier_note(grouping: Grouping) -> str:
+    """Return how far apart a perfect classifier would be; empty without outcomes."""
+    found, parity = grouping.perfect_parity, grouping.demographic_parity
+    if found is None or parity is None:
+        return ""
+    return (
+        f"The selection rates differ by {parity.value:.3f}. A perfect classifier's would differ by "
+        f"{found:.3f}, because disease prevalence differs that much between these groups, so equal "
+        "selection rates are not the goal."
+    )
 
 
-def rate_words(rate: Rate) -> str:
-    """Write a rate with its range and denominator."""
+def format_verdict(verdict: Verdict, n_needed: int | None = None) -> str:
+    """Return a verdict, with how many patients each group would need for another one."""
+    if verdict is not Verdict.UNKNOWN:
+        return "no gap detected" if verdict is Verdict.NONE else "gap"
+    return f"inconclusive{f', needs about {n_needed:,} per group' if n_needed else ''}"
+
+
+def format_rate(rate: Rate) -> str:
+    """Return a rate with its interval and denominator."""
     if rate.value is None:
-        return "– (of 0)"
-    few = "" if rate.enough else ", cannot tell"
+        return "– (n = 0)"
+    few = "" if rate.enough else ", inconclusive"
     low, high = rate.interval
-    return f"{rate.value:.3f} [{low:.3f}, {high:.3f}] of {rate.n:,}{few}"
+    return f"{rate.value:.3f} [{low:.3f}, {high:.3f}], n = {rate.n:,}{few}"
 
 
-def signed(value: float | None) -> str:
-    """Write a difference with its sign and a true minus."""
+def format_difference(value: float | None) -> str:
+    """Return a difference with its sign and a true minus."""
     return "–" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
-def signed_range(interval: tuple[float, float] | None) -> str:
-    """Write the range of a difference."""
-    return "–" if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """Return the interval of a difference."""
+    return " to ".join(map(format_difference, interval)) if interval else "–"

@@ -130,7 +130,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
         take(page, "predictions", height=1060)
         for name, card, height in (
             ("explanations", "Each finding in words", 1500),
-            ("fairness", "The usual two numbers", 1700),
+            ("fairness", "Demographic parity and equalized odds", 1700),
             ("poisoning", "Dose and response", 1500),
             ("model", "Would another model be better?", 1750),
         ):

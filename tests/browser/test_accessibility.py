@@ -96,7 +96,7 @@ def one_finding(page: Page, house: House) -> None:
 
 def fairness(page: Page, house: House) -> None:
     page.goto(f"{house.dashboard.url}/fairness")
-    expect(page.get_by_role("heading", name="All numbers")).to_be_visible()
+    expect(page.get_by_role("heading", name="All rates and gaps")).to_be_visible()
 
 
 def model_card(page: Page, house: House) -> None:

@@ -223,9 +223,9 @@ def test_a_prediction_is_explained_by_its_id(page: Page, house: House) -> None:
 
 def test_the_threshold_is_a_what_if_with_its_price(page: Page, house: House) -> None:
     page.goto(f"{house.dashboard.url}/fairness")
-    expect(page.get_by_text("nobody's prediction would be another one")).to_be_visible()
+    expect(page.get_by_text("no prediction would change")).to_be_visible()
     thumb = page.get_by_role("slider", name="Threshold")
     thumb.focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    expect(page.get_by_text("predictions would be another one:")).to_be_visible()
+    expect(page.get_by_text("predictions would change:")).to_be_visible()

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.pages.drift import charts, data, texts
 from dashboard.pages.drift.data import Day, Span
-from dashboard.shared import escaping, numbers, widgets
+from dashboard.shared import escaping, widgets
 from dashboard.shared import texts as shared_texts
 
 UNTIL = "until"
@@ -84,5 +84,5 @@ def _alarm(alarms: Sequence[Day], source: str) -> None:
         login.link("predictions", "Requests behind this alarm →", rows)
         compared = {UNTIL: day.until.isoformat(), "drift_source": shared_texts.SOURCES[source]}
         login.link("drift", "Compare this day →", compared)
-    names = numbers.listed([texts.inside(name) for name in day.named])
-    st.caption(f"{names[:1].upper()}{names[1:]}." if names else escaping.markdown(day.verdict))
+    named = f"{texts.join_labels(day.named)}." if day.named else escaping.markdown(day.verdict)
+    st.caption(named)

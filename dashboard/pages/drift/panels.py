@@ -143,7 +143,7 @@ def pairs(found: Comparison) -> None:
             return
         st.table(
             {
-                "Findings": [f"{texts.label(p.a)} and {texts.inside(p.b)}" for p in shown],
+                "Findings": [texts.join_labels((p.a, p.b)) for p in shown],
                 "Reference": [f"{p.correlation_reference:+.2f}" for p in shown],
                 "Window": [f"{p.correlation_current:+.2f}" for p in shown],
                 "Verdict": [

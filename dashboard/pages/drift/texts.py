@@ -7,6 +7,7 @@ from datetime import datetime
 from textwrap import wrap
 from typing import Any
 
+from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import NBSP, listed, percent, times
 from dashboard.shared.texts import whose
 from pipeline.drift.hypothesis_tests.test_families import MISSING, VALUES
@@ -90,10 +91,9 @@ def wrapped(name: str) -> str:
     return "<br>".join(wrap(label(name), 22))
 
 
-def inside(name: str) -> str:
-    """Return a finding's name as it stands inside a sentence."""
-    text = label(name)
-    return text if text[:2].isupper() else text[0].lower() + text[1:]
+def join_labels(names: Sequence[str]) -> str:
+    """Return findings as "Sex, chest pain and age"."""
+    return listed([label(names[0]), *(in_a_sentence(label(name)) for name in names[1:])])
 
 
 def verdict(result: DriftResult | None, source: str, period: str, since: Mapping[str, str]) -> str:
@@ -121,10 +121,11 @@ def verdict(result: DriftResult | None, source: str, period: str, since: Mapping
         return f"{_changed(result, since)} in {patients}."
     pair = next((pair for pair in result.pairs if pair.drift), None)
     if pair is not None:
-        names = f"{label(pair.a)} and {inside(pair.b)}"
-        return f"{names} go together differently than before, in {patients}."
+        return (
+            f"{join_labels((pair.a, pair.b))} go together differently than before, in {patients}."
+        )
     if result.look_first is not None:
-        look = f"look first at {inside(result.look_first)}"
+        look = f"look first at {in_a_sentence(label(result.look_first))}"
         return f"The patients have changed, no finding alone is certain; {look}: {patients}."
     return f"The patients have changed as a whole, no single finding stands out: {patients}."
 
@@ -132,7 +133,7 @@ def verdict(result: DriftResult | None, source: str, period: str, since: Mapping
 def _changed(result: DriftResult, since: Mapping[str, str]) -> str:
     first = result.drifted[0]
     begun = f" since {since[first]}" if first in since else ""
-    others = [inside(name) for name in result.drifted[1:3]]
+    others = [in_a_sentence(label(name)) for name in result.drifted[1:3]]
     more = len(result.drifted) - 1 - len(others)
     if more > 0:
         others.append(f"{more} more")
@@ -231,7 +232,7 @@ def classifier(found: Mapping[str, Any]) -> str:
     low, high = found["auc_holdout_interval"]
     tells = "can tell" if found["drift"] else "cannot tell"
     by = found["importances"][0]["feature"]
-    most = f", most of all by {inside(by)}" if found["drift"] else ""
+    most = f", most of all by {in_a_sentence(label(by))}" if found["drift"] else ""
     return (
         f"It {tells} this window from the reference{most}: AUC {found['auc_cv']:.2f} "
         f"cross-validated, {found['auc_holdout']:.2f} on patients held out (95{NBSP}% interval "

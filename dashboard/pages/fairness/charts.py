@@ -1,6 +1,6 @@
 """Fairness -> Plotly figures, one function each.
 
-Blue and orange are the sides of zero, as everywhere; grey = these patients cannot tell.
+Blue and orange are the sides of zero, as everywhere; grey = inconclusive.
 """
 
 from __future__ import annotations
@@ -9,30 +9,29 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.shared import group_rates
 from dashboard.shared.charts import BLUE, COLORS, DASHES, GREY, ORANGE, apply_layout, error_bars
+from dashboard.shared.group_rates import LABELS, format_difference, format_rate, format_verdict
 from pipeline.fairness.result import Gap, Grouping, Verdict
 from pipeline.fairness.threshold_tradeoff import THRESHOLDS
 
-SHOWN = ("selection_rate", "recall", "fpr")
+MAIN_METRICS = ("selection_rate", "recall", "fpr")
 """Of many groups only these are drawn; the table holds the others."""
 
 
-def drawn(grouping: Grouping) -> list[Gap]:
-    """Return the gaps that the picture shows."""
-    many = len(grouping.groups) > 2
-    return [
-        g for g in grouping.gaps if g.difference is not None and (not many or g.metric in SHOWN)
-    ]
+def gaps_to_draw(grouping: Grouping) -> list[Gap]:
+    """Return the gaps that the chart shows."""
+    metrics = MAIN_METRICS if len(grouping.groups) > 2 else LABELS
+    return [gap for gap in grouping.gaps if gap.difference is not None and gap.metric in metrics]
 
 
 def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
-    """Draw signed gaps with their 95 % ranges around zero."""
+    """Draw signed gaps with their 95 % intervals around zero."""
     names = [_name(gap, name_groups) for gap in shown]
     figure = go.Figure()
     for gap, name in zip(shown, names, strict=True):
         low, high = gap.interval or (0.0, 0.0)
         apart = gap.difference or 0.0
+        said = f"{format_difference(apart)}, {format_verdict(gap.verdict, gap.n_needed)}"
         color = GREY if gap.verdict is Verdict.UNKNOWN else ORANGE if apart > 0 else BLUE
         figure.add_scatter(
             x=[apart],
@@ -40,7 +39,7 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
             mode="markers",
             marker={"color": color, "size": 12, "symbol": "diamond"},
             error_x=error_bars([apart], [low], [high], color=color, thickness=2.5),
-            hovertemplate=f"{group_rates.signed(apart)}, {group_rates.gap_words(gap)}<extra></extra>",
+            hovertemplate=f"{said}<extra></extra>",
             showlegend=False,
         )
     apply_layout(figure, top=44)
@@ -51,12 +50,12 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
 
 
 def _name(gap: Gap, name_groups: bool) -> str:
-    label = group_rates.LABELS[gap.metric]
+    label = LABELS[gap.metric]
     return f"{gap.group} · {label}" if name_groups else label
 
 
-def rates(grouping: Grouping, metric: str) -> go.Figure:
-    """Draw one rate of every group with its 95 % range."""
+def rates_by_group(grouping: Grouping, metric: str) -> go.Figure:
+    """Draw one rate of every group with its 95 % interval."""
     names = [group.name for group in grouping.groups]
     figure = go.Figure()
     for group, color in zip(grouping.groups, COLORS, strict=False):
@@ -74,7 +73,7 @@ def rates(grouping: Grouping, metric: str) -> go.Figure:
                 "symbol": "circle" if rate.enough else "circle-open",
             },
             error_x=error_bars([rate.value], [low], [high], color=color, thickness=2),
-            hovertemplate=f"{group_rates.rate_words(rate)}<extra>{group.name}</extra>",
+            hovertemplate=f"{format_rate(rate)}<extra>{group.name}</extra>",
             showlegend=False,
         )
     apply_layout(figure)
@@ -85,7 +84,7 @@ def rates(grouping: Grouping, metric: str) -> go.Figure:
     return figure.update_xaxes(range=[-0.03, 1.03], tickvals=[0, 0.5, 1], tickformat=".0%")
 
 
-def tradeoff(
+def rate_by_threshold(
     curves: Mapping[str, Mapping[str, Sequence[float | None]]], metric: str, at: float
 ) -> go.Figure:
     """Draw how one rate of each group changes with the threshold."""

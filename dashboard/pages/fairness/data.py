@@ -16,24 +16,24 @@ from pipeline.model.design_matrix import Array
 
 
 @dataclass(frozen=True)
-class Assessed:
-    """Patients with their groups, what was predicted and what was found."""
+class LabelledPredictions:
+    """Predictions with groups and outcomes."""
 
     y: Array
-    """1 = disease, 0 = none, NaN = not known."""
+    """1 = disease, 0 = none, NaN = unknown."""
     prediction: Array
     probability: Array
     groups: Mapping[str, NDArray[np.object_]]
     source: str | None
-    """Where logged ones come from; None = training."""
+    """Of logged predictions; None = training."""
 
 
-def logged(n: int = data_access.MAX_RECENT) -> Assessed | None:
-    """Return the newest logged patients; None = an empty log."""
+def logged(n: int = data_access.MAX_RECENT) -> LabelledPredictions | None:
+    """Return the newest logged predictions; None = an empty log."""
     source, rows = data_access.recent_predictions(n)
     if source is None:
         return None
-    return Assessed(
+    return LabelledPredictions(
         y=np.array([row["outcome"] for row in rows], dtype=float),
         prediction=np.array([row["prediction"] for row in rows], dtype=float),
         probability=np.array([row["probability"] for row in rows], dtype=float),
@@ -42,7 +42,7 @@ def logged(n: int = data_access.MAX_RECENT) -> Assessed | None:
     )
 
 
-def training() -> Assessed | None:
+def training() -> LabelledPredictions | None:
     """Return the training patients with their out-of-fold predictions; None = no model card."""
     card = data_access.model()
     found = card and card["evidence"].get("fairness")
@@ -56,7 +56,7 @@ def training() -> Assessed | None:
             crossed += [group] * len(parts[name])
     split = [group.split(", ") for group in crossed]
     probability = np.array(p)
-    return Assessed(
+    return LabelledPredictions(
         y=np.array(y),
         prediction=(probability >= found["threshold"]).astype(float),
         probability=probability,
@@ -69,7 +69,7 @@ def training() -> Assessed | None:
     )
 
 
-def assessment(of: Assessed, attribute: str) -> Assessment:
+def assessment(of: LabelledPredictions, attribute: str) -> Assessment:
     """Assess the patients by one attribute."""
     groups = {attribute: of.groups[attribute]}
     return assess(of.y, of.prediction, groups, probability=of.probability)

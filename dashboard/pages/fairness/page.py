@@ -1,4 +1,4 @@
-"""Fairness: do the predictions treat groups alike? A sentence, the gaps, then all numbers."""
+"""Fairness: do error rates differ between groups? A verdict, the gaps, then all numbers."""
 
 import streamlit as st
 
@@ -7,19 +7,19 @@ from dashboard.shared import widgets
 
 with widgets.reading_the_log("Fairness"):
     top = st.container()
-    whose, attribute = panels.choices()
-    of = panels.chosen(whose)
+    whose, attribute = panels.controls()
+    of = panels.selected_predictions(whose)
     if of is None:
         with top:
-            panels.nothing(whose)
+            panels.no_predictions(whose)
     else:
         found = data.assessment(of, attribute)
         grouping = found.groupings[attribute]
         with top:
             panels.verdict(found, grouping, of.source)
         panels.gaps(grouping)
-        panels.rates(grouping)
-        panels.differences(grouping)
+        panels.rates_by_group(grouping)
+        panels.fairness_metrics(grouping)
         if whose == "training":
-            panels.tradeoff(of, attribute)
+            panels.threshold_simulation(of, attribute)
         panels.tables(found, grouping)

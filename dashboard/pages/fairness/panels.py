@@ -1,4 +1,4 @@
-"""The panels of the Fairness page: gaps, rates by group, differences, another threshold."""
+"""The panels of the Fairness page: gaps, rates by group, metrics, threshold simulation."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import streamlit as st
 
 from dashboard.auth import login
 from dashboard.pages.fairness import charts, data, texts
-from dashboard.pages.fairness.data import Assessed
-from dashboard.shared import group_rates, widgets
+from dashboard.pages.fairness.data import LabelledPredictions
+from dashboard.shared import widgets
+from dashboard.shared.group_rates import (
+    LABELS,
+    fairness_verdict,
+    format_difference,
+    format_interval,
+    format_rate,
+    format_verdict,
+    perfect_classifier_note,
+)
 from pipeline.fairness.groups import SEX
 from pipeline.fairness.result import Assessment, Grouping
 from pipeline.fairness.threshold_tradeoff import curve, what_if, what_ifs
 
-IN_SERVICE = 0.5
-"""The threshold of the scorecard; what-ifs are compared with it."""
+DEFAULT_THRESHOLD = 0.5
+"""The threshold of the scorecard; simulations are compared with it."""
 
 
-def choices() -> tuple[str, str]:
+def controls() -> tuple[str, str]:
     """Let the viewer choose whose predictions are compared, and by what."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         whose = st.segmented_control(
-            "Patients",
+            "Data",
             list(texts.PATIENTS),
             default="training",
             required=True,
@@ -29,7 +38,7 @@ def choices() -> tuple[str, str]:
             bind="query-params",
         )
         attribute = st.segmented_control(
-            "Compared by",
+            "Group by",
             list(texts.ATTRIBUTES),
             default=SEX,
             required=True,
@@ -41,47 +50,48 @@ def choices() -> tuple[str, str]:
 
 
 def verdict(found: Assessment, grouping: Grouping, source: str | None) -> None:
-    """Draw the page's one sentence and whom it is about."""
-    st.caption(texts.whom(found.n, found.n_known, source))
-    st.title(group_rates.verdict(grouping), anchor=False)
-    st.markdown(texts.perfect(grouping))
+    """Draw the verdict and whose predictions it is about."""
+    st.caption(texts.subtitle(found.n, found.n_known, source))
+    st.title(fairness_verdict(grouping), anchor=False)
+    st.markdown(perfect_classifier_note(grouping) or texts.NO_OUTCOMES)
 
 
 def gaps(grouping: Grouping) -> None:
     """Draw the signed gaps."""
-    shown = charts.drawn(grouping)
+    shown = charts.gaps_to_draw(grouping)
     if not shown:
         return
     many = len(grouping.groups) > 2
-    title = "Each group against all others"
+    title = "Each group versus all others"
     if not many:
         title = f"{grouping.gaps[0].group.capitalize()} minus {grouping.gaps[0].against}"
     with widgets.card(title):
         st.caption(texts.GAPS_NOTE)
         said = "; ".join(
-            f"{g.group}, {group_rates.LABELS[g.metric]}: {group_rates.signed(g.difference)}"
-            for g in shown
+            f"{g.group}, {LABELS[g.metric]}: {format_difference(g.difference)}" for g in shown
         )
         figure = charts.gaps(shown, name_groups=many)
         widgets.over_time(figure, said, 80 + 34 * len(shown), "gaps")
 
 
-def rates(grouping: Grouping) -> None:
-    """Draw the rates of each group, a picture a rate, so that a narrow window has room for it."""
-    with widgets.card("Rates of each group"):
+def rates_by_group(grouping: Grouping) -> None:
+    """Draw one small chart for each rate: a narrow window has room for them."""
+    with widgets.card("Rates by group"):
         st.caption(texts.RATES_NOTE)
         panes = st.grid(4, min_column_width=230, gap="small")
-        for metric, label in group_rates.LABELS.items():
+        for metric, label in LABELS.items():
             if not any(metric in group.rates for group in grouping.groups):
                 continue
             with panes.cell():
                 st.markdown(f"**{label}**")
-                said = f"{label} of each group with its range; the table below holds the numbers"
+                said = f"{label} by group with 95 % intervals; numbers in the table below"
                 height = 60 + 34 * max(2, len(grouping.groups))
-                widgets.over_time(charts.rates(grouping, metric), said, height, f"rates_{metric}")
+                widgets.over_time(
+                    charts.rates_by_group(grouping, metric), said, height, f"rates_{metric}"
+                )
 
 
-def differences(grouping: Grouping) -> None:
+def fairness_metrics(grouping: Grouping) -> None:
     """Draw fairlearn's two differences as a table."""
     if grouping.demographic_parity is None:
         return
@@ -92,38 +102,38 @@ def differences(grouping: Grouping) -> None:
     ]
     if grouping.equalized_odds is not None:
         rows.append(texts.difference_row("Equalized odds", grouping.equalized_odds, 0.0))
-    with widgets.card("The usual two numbers"):
+    with widgets.card("Demographic parity and equalized odds"):
         st.caption(texts.DIFFERENCES_NOTE)
         widgets.table(rows, "Demographic parity and equalized odds differences")
 
 
 def tables(found: Assessment, grouping: Grouping) -> None:
     """Draw all gaps and rates as tables, with downloads."""
-    with widgets.card("All numbers"):
+    with widgets.card("All rates and gaps"):
         if grouping.gaps:
             widgets.table(
                 [
                     {
-                        "Rate": group_rates.LABELS[gap.metric],
-                        "Between": f"{gap.group} − {gap.against}",
-                        "Difference": group_rates.signed(gap.difference),
-                        "95 % range": group_rates.signed_range(gap.interval),
-                        "p (Holm)": texts.p_words(gap.p_adjusted),
-                        "Of": f"{gap.n[0]:,} and {gap.n[1]:,}",
-                        "Verdict": group_rates.gap_words(gap),
+                        "Rate": LABELS[gap.metric],
+                        "Groups": f"{gap.group} − {gap.against}",
+                        "Difference": format_difference(gap.difference),
+                        "95 % interval": format_interval(gap.interval),
+                        "p (Holm)": texts.format_p_value(gap.p_adjusted),
+                        "n": f"{gap.n[0]:,} and {gap.n[1]:,}",
+                        "Verdict": format_verdict(gap.verdict, gap.n_needed),
                     }
                     for gap in grouping.gaps
                 ],
-                "Signed gaps with ranges, p-values, denominators and verdicts",
+                "Gaps with 95 % intervals, p-values, denominators and verdicts",
             )
         widgets.table(
             [
-                {"Rate": label, "Share": texts.MEANINGS[metric]}
-                | {g.name: group_rates.rate_words(g.rates[metric]) for g in grouping.groups}
-                for metric, label in group_rates.LABELS.items()
+                {"Rate": label, "Share": texts.DENOMINATORS[metric]}
+                | {g.name: format_rate(g.rates[metric]) for g in grouping.groups}
+                for metric, label in LABELS.items()
                 if all(metric in group.rates for group in grouping.groups)
             ],
-            "Rates of each group with ranges and denominators",
+            "Rates by group with 95 % intervals and denominators",
         )
         with st.container(horizontal=True):
             for name, frame in (("gaps", found.gap_frame()), ("rates", found.frame())):
@@ -139,31 +149,33 @@ def tables(found: Assessment, grouping: Grouping) -> None:
 
 @st.fragment
 @login.only_for("fairness")
-def tradeoff(of: Assessed, attribute: str) -> None:
-    """Draw what another threshold would do to each group, and what each rule would cost."""
+def threshold_simulation(of: LabelledPredictions, attribute: str) -> None:
+    """Draw the effect of another threshold on each group, and of each decision rule."""
     groups = of.groups[attribute]
-    with widgets.card("Another threshold"):
-        st.markdown(texts.TRADEOFF_NOTE)
-        at = st.slider("Threshold", 0.05, 0.95, IN_SERVICE, 0.01, key="threshold")
-        st.markdown(texts.tradeoff(what_if(of.y, of.probability, groups, at, IN_SERVICE), at))
+    with widgets.card("Threshold simulation"):
+        st.markdown(texts.THRESHOLD_NOTE)
+        at = st.slider("Threshold", 0.05, 0.95, DEFAULT_THRESHOLD, 0.01, key="threshold")
+        st.markdown(
+            texts.simulation(what_if(of.y, of.probability, groups, at, DEFAULT_THRESHOLD), at)
+        )
         curves = curve(of.y, of.probability, groups)
         panes = st.grid(3, min_column_width=280, gap="small")
-        for metric in charts.SHOWN:
+        for metric in charts.MAIN_METRICS:
             with panes.cell():
-                label = group_rates.LABELS[metric]
+                label = LABELS[metric]
                 st.markdown(f"**{label}**")
-                said = f"{label} of each group by threshold"
+                said = f"{label} by group and threshold"
                 widgets.over_time(
-                    charts.tradeoff(curves, metric, at), said, 330, f"tradeoff_{metric}"
+                    charts.rate_by_threshold(curves, metric, at), said, 330, f"tradeoff_{metric}"
                 )
         st.caption(texts.RULES_NOTE)
-        rules = what_ifs(of.y, of.probability, groups, IN_SERVICE)
-        widgets.table(texts.rules_table(rules), "Rules and what each would cost")
+        rules = what_ifs(of.y, of.probability, groups, DEFAULT_THRESHOLD)
+        widgets.table(texts.rules_table(rules), "Decision rules and their effects")
 
 
-def nothing(whose: str) -> None:
-    """Draw the screen of patients that are not there."""
-    st.title("There is nothing to compare yet.", anchor=False)
+def no_predictions(whose: str) -> None:
+    """Draw the screen without predictions."""
+    st.title("No predictions to compare yet.", anchor=False)
     if whose == "training":
         widgets.calm(texts.NO_TRAINING_TITLE, texts.NO_TRAINING)
     else:
@@ -171,6 +183,6 @@ def nothing(whose: str) -> None:
         widgets.empty_log()
 
 
-def chosen(whose: str) -> Assessed | None:
-    """Return the patients that were chosen, of logged ones as many as wanted; None = none."""
+def selected_predictions(whose: str) -> LabelledPredictions | None:
+    """Return the chosen predictions; None = there are none."""
     return data.training() if whose == "training" else data.logged(widgets.newest())

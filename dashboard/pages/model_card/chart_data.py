@@ -1,4 +1,4 @@
-"""What the model card draws, as data: Plotly draws it on the page, `svg` in the file."""
+"""The charts of the model card as data: Plotly draws them on the page, `svg` in the file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.pages.model_card import texts
-from dashboard.shared import group_rates
+from dashboard.shared.group_rates import LABELS
 from pipeline.fairness.result import Grouping, Verdict
 from pipeline.statistics.proportions import wilson
 
 
 @dataclass(frozen=True)
 class Point:
-    """Patients with about the same estimate, and how many of them had the disease."""
+    """Patients with similar predictions, and the share of them with disease."""
 
     predicted: float
     observed: float
@@ -25,81 +25,78 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Predicted against observed shares; on the diagonal the percentages are right."""
+class CalibrationCurve:
+    """Predicted against observed probabilities; the diagonal is perfect calibration."""
 
     alt: str
     curves: Mapping[str, tuple[Point, ...]]
-    """By whose patients they are, the training's first."""
+    """By data set, the training data first."""
 
 
 @dataclass(frozen=True)
-class Span:
-    """A figure with its 95 % range."""
+class IntervalRow:
+    """A value with its 95 % interval."""
 
     name: str
     value: float
     low: float
     high: float
-    firm: bool = True
-    """False = drawn in grey: these patients cannot tell, or it is not the model in service."""
+    is_conclusive: bool = True
+    """False = drawn in grey: inconclusive, or not the model in service."""
 
 
 @dataclass(frozen=True)
-class Spans:
-    """Figures on one axis, one below the other."""
+class IntervalChart:
+    """Values with intervals on one axis, one below the other."""
 
     alt: str
     axis: str
-    rows: tuple[Span, ...]
+    rows: tuple[IntervalRow, ...]
     around_zero: bool = False
 
 
-Picture = Calibration | Spans
+ChartData = CalibrationCurve | IntervalChart
 
 
-def calibration(evidence: Mapping[str, Any]) -> Calibration:
-    """Draw the patients of training, out of fold, and those of other hospitals."""
-    curves = {texts.OWN: points(evidence["cross_validation"]["reliability"])}
+def calibration(evidence: Mapping[str, Any]) -> CalibrationCurve:
+    """Return the curves of the training data, out of fold, and of external validations."""
+    curves = {texts.TRAINING_OUT_OF_FOLD: points(evidence["cross_validation"]["reliability"])}
     curves |= {other["file"]: points(other["reliability"]) for other in evidence["external"]}
-    return Calibration(texts.CALIBRATION_ALT, curves)
+    return CalibrationCurve(texts.CALIBRATION_ALT, curves)
 
 
 def points(bins: Sequence[Mapping[str, float]]) -> tuple[Point, ...]:
-    """Return the bins of a reliability curve with the interval of what was observed."""
+    """Return the bins of a calibration curve with the intervals of the observed shares."""
     return tuple(
         Point(b["predicted"], b["observed"], *wilson(b["observed"] * b["n"], b["n"]), round(b["n"]))
         for b in bins
     )
 
 
-def discrimination(evidence: Mapping[str, Any]) -> Spans:
-    """Draw the AUC of the model, its challengers, and on other hospitals' patients."""
+def auc_comparison(evidence: Mapping[str, Any]) -> IntervalChart:
+    """Return the AUC of the model, of its challengers, and in external validation."""
     rows = [
-        _span(row["model"].capitalize(), row["auc"]["complete"], row["auc_interval"], firm=i == 0)
+        _row(row["model"].capitalize(), row["auc"]["complete"], row["auc_interval"], i == 0)
         for i, row in enumerate(evidence["challengers"]["table"])
     ]
-    rows += [_span(o["file"], o["auc"], o["auc_interval"]) for o in evidence["external"]]
-    return Spans(texts.AUC_ALT, texts.AUC_AXIS, tuple(rows))
+    rows += [_row(o["file"], o["auc"], o["auc_interval"]) for o in evidence["external"]]
+    return IntervalChart(texts.AUC_ALT, texts.AUC_AXIS, tuple(rows))
 
 
-def gaps(grouping: Grouping) -> Spans:
-    """Draw the signed gaps between two groups."""
+def fairness_gaps(grouping: Grouping) -> IntervalChart:
+    """Return the differences between two groups."""
     rows = tuple(
-        _span(
-            group_rates.LABELS[gap.metric],
-            gap.difference,
-            gap.interval,
-            firm=gap.verdict is not Verdict.UNKNOWN,
-        )
+        _row(LABELS[gap.metric], gap.difference, gap.interval, gap.verdict is not Verdict.UNKNOWN)
         for gap in grouping.gaps
         if gap.difference is not None and gap.interval is not None
     )
     first = grouping.gaps[0]
     axis = texts.gap_axis(first.group, first.against)
-    return Spans(texts.GAPS_ALT, axis, rows, around_zero=True)
+    return IntervalChart(texts.GAPS_ALT, axis, rows, around_zero=True)
 
 
-def _span(name: str, value: float, interval: Sequence[float], *, firm: bool = True) -> Span:
+def _row(
+    name: str, value: float, interval: Sequence[float], is_conclusive: bool = True
+) -> IntervalRow:
     low, high = interval
-    return Span(name, value, low, high, firm)
+    return IntervalRow(name, value, low, high, is_conclusive)

@@ -1,31 +1,31 @@
-"""The card's pictures -> Plotly figures, one function each."""
+"""The charts of the card -> Plotly figures, one function each."""
 
 from __future__ import annotations
 
 import plotly.graph_objects as go
 
 from dashboard.pages.model_card import texts
-from dashboard.pages.model_card.chart_data import Calibration, Picture, Spans
+from dashboard.pages.model_card.chart_data import CalibrationCurve, ChartData, IntervalChart
 from dashboard.shared.charts import BLUE, COLORS, GREY, apply_layout, error_bars
 from dashboard.shared.numbers import percent
 
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 
 
-def draw(picture: Picture) -> tuple[go.Figure, int]:
-    """Draw one picture; return it with its height in pixels."""
-    if isinstance(picture, Calibration):
-        return _calibration(picture), 440
-    return _spans(picture), 90 + 38 * len(picture.rows)
+def draw(chart: ChartData) -> tuple[go.Figure, int]:
+    """Return a figure and its height in pixels."""
+    if isinstance(chart, CalibrationCurve):
+        return _calibration(chart), 440
+    return _intervals(chart), 90 + 38 * len(chart.rows)
 
 
-def _calibration(picture: Calibration) -> go.Figure:
+def _calibration(chart: CalibrationCurve) -> go.Figure:
     figure = go.Figure()
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", hoverinfo="skip", showlegend=False,
         line={"color": GREY, "dash": "dot"},
     )  # fmt: skip
-    for i, (name, curve) in enumerate(picture.curves.items()):
+    for i, (name, curve) in enumerate(chart.curves.items()):
         figure.add_scatter(
             name=name,
             x=[point.predicted for point in curve],
@@ -36,7 +36,8 @@ def _calibration(picture: Calibration) -> go.Figure:
                 observed, [p.low for p in curve], [p.high for p in curve], thickness=2
             ),
             customdata=[
-                f"said {percent(p.predicted)}, had it {percent(p.observed)} of {p.n}" for p in curve
+                f"predicted {percent(p.predicted)}, observed {percent(p.observed)} (n = {p.n})"
+                for p in curve
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
@@ -45,10 +46,10 @@ def _calibration(picture: Calibration) -> go.Figure:
     return figure.update_xaxes(title=texts.PREDICTED, range=[-0.03, 1.03], tickformat=".0%")
 
 
-def _spans(picture: Spans) -> go.Figure:
+def _intervals(chart: IntervalChart) -> go.Figure:
     figure = go.Figure()
-    for row in picture.rows:
-        color = BLUE if row.firm else GREY
+    for row in chart.rows:
+        color = BLUE if row.is_conclusive else GREY
         figure.add_scatter(
             x=[row.value],
             y=[row.name],
@@ -59,7 +60,7 @@ def _spans(picture: Spans) -> go.Figure:
             showlegend=False,
         )
     apply_layout(figure).update_yaxes(autorange="reversed", ticksuffix="  ")
-    figure.update_xaxes(title=picture.axis)
-    if picture.around_zero:
+    figure.update_xaxes(title=chart.axis)
+    if chart.around_zero:
         figure.update_xaxes(zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1~f")
     return figure

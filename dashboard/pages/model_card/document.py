@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from dashboard.pages.model_card import svg, texts
-from dashboard.pages.model_card.sections import Card, Rows, Section
+from dashboard.pages.model_card.sections import ModelCard, Section, TableRows
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #0d1522; --soft: #4f5c6d; --line: #d5dde8; --page: #fff; }
@@ -35,13 +35,13 @@ svg text { fill: currentColor; font: 13px system-ui, sans-serif; }
 """
 
 
-def html(card: Card) -> str:
-    """Write the card.
+def render_html(card: ModelCard) -> str:
+    """Return the card as a page.
 
     Returns
     -------
     str
-        A whole page; every word of the bundle is escaped, and the page's own policy lets a browser
+        A whole page; all text of the bundle is escaped, and the page's own policy lets a browser
         load nothing and run nothing.
     """
     return "\n".join(
@@ -52,7 +52,7 @@ def html(card: Card) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(f'{texts.TITLE} {card.version} · Cardiowatch')}</title>",
             f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>",
-            f'<p class="soft">{escape(texts.about(card.version))}</p>',
+            f'<p class="soft">{escape(texts.subtitle(card.version))}</p>',
             f"<h1>{escape(card.verdict)}</h1>",
             f"<p>{escape(texts.ESTIMATES)}</p>",
             *(_section(section) for section in card.sections),
@@ -63,8 +63,8 @@ def html(card: Card) -> str:
 
 def _section(section: Section) -> str:
     parts = [f"<h2>{escape(section.title)}</h2>", f"<p>{escape(section.text)}</p>"]
-    if section.picture:
-        parts.append(svg.draw(section.picture))
+    if section.chart:
+        parts.append(svg.draw(section.chart))
     if section.points:
         parts.append(f"<ul>{''.join(f'<li>{escape(point)}</li>' for point in section.points)}</ul>")
     if section.table:
@@ -74,7 +74,7 @@ def _section(section: Section) -> str:
     return f"<section>{''.join(parts)}</section>"
 
 
-def _table(rows: Rows, name: str) -> str:
+def _table(rows: TableRows, name: str) -> str:
     head = _cells("th", rows[0], ' scope="col"')
     body = "".join(f"<tr>{_cells('td', row.values())}</tr>" for row in rows)
     return (

@@ -1,4 +1,4 @@
-"""Model card: can the model be trusted? A sentence, then the sections, then the limits."""
+"""Model card: performance, calibration, fairness, training data and limitations."""
 
 from dashboard.pages.model_card import panels
 

@@ -1,4 +1,4 @@
-"""The training bundle -> the sections of the model card: words, a picture, a table each.
+"""The training bundle -> the sections of the model card: text, a chart, a table each.
 
 Plain text throughout: the page and the file mark it up, each in its own way.
 """
@@ -10,30 +10,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.pages.model_card import chart_data, texts, texts_limits
-from dashboard.pages.model_card.chart_data import Picture, Point
+from dashboard.pages.model_card.chart_data import ChartData, Point
 from dashboard.shared import group_rates
 from dashboard.shared.numbers import percent
 from pipeline.fairness.result import Grouping
 from pipeline.schema import FEATURES, Feature
 
-Rows = Sequence[Mapping[str, str]]
+TableRows = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
 class Section:
-    """One question about the model."""
+    """One section of the card."""
 
     title: str
     text: str
-    picture: Picture | None = None
-    table: Rows = ()
+    chart: ChartData | None = None
+    table: TableRows = ()
     note: str = ""
     """Below the table."""
     points: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """The whole card."""
 
     version: str
@@ -41,64 +41,64 @@ class Card:
     sections: tuple[Section, ...]
 
 
-class Incomplete(Exception):
-    """The bundle was written by an older training and lacks what a card needs."""
+class EvidenceMissing(Exception):
+    """The bundle of an older training lacks what a card needs."""
 
 
-def card(found: Mapping[str, Any]) -> Card:
-    """Write the card.
+def build_card(found: Mapping[str, Any]) -> ModelCard:
+    """Return the card.
 
     Parameters
     ----------
     found
-        `version`, `threshold` and `evidence`, as `GET /model` answers.
+        `version`, `threshold` and `evidence`, as `GET /model` returns them.
 
     Raises
     ------
-    Incomplete
+    EvidenceMissing
         When a part of the evidence is missing.
     """
     try:
-        return _card(found)
+        return _build(found)
     except KeyError as error:
-        raise Incomplete(str(error.args[0])) from None
+        raise EvidenceMissing(str(error.args[0])) from None
 
 
-def _card(found: Mapping[str, Any]) -> Card:
+def _build(found: Mapping[str, Any]) -> ModelCard:
     evidence = found["evidence"]
     grouping = Grouping.from_dict(evidence["fairness"]["by_sex"])
-    return Card(
+    return ModelCard(
         version=found["version"],
         verdict=texts.verdict(evidence["cross_validation"], evidence["external"]),
         sections=(
             _calibration(evidence),
-            _models(evidence),
-            _elsewhere(evidence["external"]),
+            _challengers(evidence),
+            _external_validation(evidence["external"]),
             _groups(evidence, grouping),
             _data(evidence),
-            _making(found),
+            _model_details(found),
             Section(
                 texts_limits.LIMITS_TITLE, texts_limits.LIMITS, points=texts_limits.limits(evidence)
             ),
             Section(
-                texts_limits.MIND_TITLE,
-                texts_limits.MIND,
-                points=texts_limits.mind(evidence, grouping),
+                texts_limits.CRITERIA_TITLE,
+                texts_limits.CRITERIA,
+                points=texts_limits.withdrawal_criteria(evidence, grouping),
             ),
         ),
     )
 
 
 def _calibration(evidence: Mapping[str, Any]) -> Section:
-    picture = chart_data.calibration(evidence)
-    several = len(picture.curves) > 1
+    chart = chart_data.calibration(evidence)
+    several = len(chart.curves) > 1
     table = [
         _calibration_row(whose if several else None, point)
-        for whose, curve in picture.curves.items()
+        for whose, curve in chart.curves.items()
         for point in curve
     ]
     said = texts.calibration(evidence["cross_validation"])
-    return Section(texts.CALIBRATION_TITLE, said, picture, table, texts.CALIBRATION_NOTE)
+    return Section(texts.CALIBRATION_TITLE, said, chart, table, texts.CALIBRATION_NOTE)
 
 
 def _calibration_row(whose: str | None, point: Point) -> dict[str, str]:
@@ -108,26 +108,26 @@ def _calibration_row(whose: str | None, point: Point) -> dict[str, str]:
         **patients,
         texts.PREDICTED: percent(point.predicted),
         texts.OBSERVED: percent(point.observed),
-        "95 % range": f"{100 * point.low:.0f}–{percent(point.high)}",
-        "Of": str(point.n),
+        "95 % interval": f"{100 * point.low:.0f}–{percent(point.high)}",
+        "n": str(point.n),
     }
 
 
-def _models(evidence: Mapping[str, Any]) -> Section:
+def _challengers(evidence: Mapping[str, Any]) -> Section:
     challengers = evidence["challengers"]
     table = [texts.model_row(row) for row in challengers["table"]]
     return Section(
-        texts.MODELS_TITLE,
-        texts.models(challengers),
-        chart_data.discrimination(evidence),
+        texts.CHALLENGERS_TITLE,
+        texts.challengers(challengers),
+        chart_data.auc_comparison(evidence),
         table,
-        texts.MODELS_NOTE,
+        texts.CHALLENGERS_NOTE,
     )
 
 
-def _elsewhere(external: Sequence[Mapping[str, Any]]) -> Section:
+def _external_validation(external: Sequence[Mapping[str, Any]]) -> Section:
     table = [texts.external_row(other) for other in external]
-    return Section(texts.ELSEWHERE_TITLE, texts.elsewhere(external), table=table)
+    return Section(texts.EXTERNAL_TITLE, texts.external_validation(external), table=table)
 
 
 def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
@@ -135,18 +135,20 @@ def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
         {
             "Rate": group_rates.LABELS[gap.metric],
             **{
-                g.name.capitalize(): group_rates.rate_words(g.rates[gap.metric])
+                g.name.capitalize(): group_rates.format_rate(g.rates[gap.metric])
                 for g in grouping.groups
             },
-            "Difference": group_rates.signed(gap.difference),
-            "95 % range": group_rates.signed_range(gap.interval),
-            "Verdict": group_rates.gap_words(gap),
+            "Difference": group_rates.format_difference(gap.difference),
+            "95 % interval": group_rates.format_interval(gap.interval),
+            "Verdict": group_rates.format_verdict(gap.verdict, gap.n_needed),
         }
         for gap in grouping.gaps
     ]
-    said = f"{group_rates.verdict(grouping)} {texts.perfect(grouping)}"
-    picture = chart_data.gaps(grouping) if grouping.gaps else None
-    return Section(texts.GROUPS_TITLE, said, picture, table, texts.groups_note(evidence))
+    said = (
+        f"{group_rates.fairness_verdict(grouping)} {group_rates.perfect_classifier_note(grouping)}"
+    )
+    chart = chart_data.fairness_gaps(grouping) if grouping.gaps else None
+    return Section(texts.GROUPS_TITLE, said, chart, table, texts.groups_note(evidence))
 
 
 def _data(evidence: Mapping[str, Any]) -> Section:
@@ -155,11 +157,11 @@ def _data(evidence: Mapping[str, Any]) -> Section:
         {
             "Finding": feature.label,
             "Values": _values(feature, counts[feature.name]),
-            "Not known": str(evidence["data"]["missing"][feature.name]),
+            "Missing": str(evidence["data"]["missing"][feature.name]),
         }
         for feature in FEATURES
     ]
-    points = texts_limits.audit(evidence["data"], evidence["audit"])
+    points = texts_limits.audit_points(evidence["data"], evidence["audit"])
     return Section(
         texts_limits.DATA_TITLE, texts_limits.data(evidence["data"]), table=table, points=points
     )
@@ -168,10 +170,11 @@ def _data(evidence: Mapping[str, Any]) -> Section:
 def _values(feature: Feature, counts: Mapping[str, int]) -> str:
     known = {float(value): n for value, n in counts.items() if value != "not known"}
     if feature.is_numeric:
-        return texts_limits.spread(known, feature.unit)
+        return texts_limits.value_range(known, feature.unit)
     return "; ".join(f"{feature.describe(value)} {n}" for value, n in sorted(known.items()))
 
 
-def _making(found: Mapping[str, Any]) -> Section:
-    table = [{"What": name, "How": value} for name, value in texts_limits.making(found).items()]
-    return Section(texts_limits.MAKING_TITLE, texts_limits.MAKING, table=table)
+def _model_details(found: Mapping[str, Any]) -> Section:
+    details = texts_limits.model_details(found)
+    table = [{"Property": name, "Value": value} for name, value in details.items()]
+    return Section(texts_limits.DETAILS_TITLE, texts_limits.DETAILS, table=table)

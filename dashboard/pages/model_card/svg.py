@@ -1,4 +1,4 @@
-"""The card's pictures as SVG, for a file without scripts: text takes the colour of the page."""
+"""The charts of the model card as SVG, for a file without scripts; text has the page's colour."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from dashboard.pages.model_card import texts
-from dashboard.pages.model_card.chart_data import Calibration, Picture, Spans
+from dashboard.pages.model_card.chart_data import CalibrationCurve, ChartData, IntervalChart
 from dashboard.shared.charts import BLUE, COLORS, GREY
 
 _W = 640
@@ -16,16 +16,18 @@ _NAMES, _ROW = 200, 34
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def draw(picture: Picture) -> str:
-    """Write one picture."""
-    parts, height = _calibration(picture) if isinstance(picture, Calibration) else _spans(picture)
+def draw(chart: ChartData) -> str:
+    """Return one chart."""
+    parts, height = (
+        _calibration(chart) if isinstance(chart, CalibrationCurve) else _intervals(chart)
+    )
     return (
-        f'<svg role="img" aria-label="{escape(picture.alt)}" viewBox="0 0 {_W} {height}" '
+        f'<svg role="img" aria-label="{escape(chart.alt)}" viewBox="0 0 {_W} {height}" '
         f'xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
     )
 
 
-def _calibration(picture: Calibration) -> tuple[list[str], int]:
+def _calibration(chart: CalibrationCurve) -> tuple[list[str], int]:
     def x(share: float) -> float:
         return _LEFT + share * _SIDE
 
@@ -43,7 +45,7 @@ def _calibration(picture: Calibration) -> tuple[list[str], int]:
         _text(x(0.5), y(0) + 40, texts.PREDICTED, "middle"),
         _text(0, 16, texts.OBSERVED, "start"),
     ]
-    for i, (name, curve) in enumerate(picture.curves.items()):
+    for i, (name, curve) in enumerate(chart.curves.items()):
         color = COLORS[i % len(COLORS)]
         parts += [_line(x(p.predicted), y(p.low), x(p.predicted), y(p.high), color) for p in curve]
         parts += [_dot(x(p.predicted), y(p.observed), color) for p in curve]
@@ -52,34 +54,34 @@ def _calibration(picture: Calibration) -> tuple[list[str], int]:
     return parts, _TOP + _SIDE + _BOTTOM + 4
 
 
-def _spans(picture: Spans) -> tuple[list[str], int]:
-    low, high = reach(picture)
+def _intervals(chart: IntervalChart) -> tuple[list[str], int]:
+    low, high = axis_range(chart)
     width = _W - _NAMES - 60
 
     def x(value: float) -> float:
         return _NAMES + (value - low) / (high - low) * width
 
-    bottom = 8 + _ROW * len(picture.rows)
+    bottom = 8 + _ROW * len(chart.rows)
     parts: list[str] = []
     for tick in ticks(low, high):
         parts += [_line(x(tick), 4, x(tick), bottom, GREY, f'stroke-opacity="{_weight(tick)}"')]
-        parts += [_text(x(tick), bottom + 18, _number(tick, picture.around_zero), "middle")]
-    for i, row in enumerate(picture.rows):
-        at, color = 8 + _ROW * (i + 0.5), BLUE if row.firm else GREY
+        parts += [_text(x(tick), bottom + 18, _number(tick, chart.around_zero), "middle")]
+    for i, row in enumerate(chart.rows):
+        at, color = 8 + _ROW * (i + 0.5), BLUE if row.is_conclusive else GREY
         parts += [
             _text(_NAMES - 12, at + 4, row.name, "end"),
             _line(x(row.low), at, x(row.high), at, color),
             _dot(x(row.value), at, color),
-            _text(x(row.high) + 10, at + 4, _number(row.value, picture.around_zero, 3), "start"),
+            _text(x(row.high) + 10, at + 4, _number(row.value, chart.around_zero, 3), "start"),
         ]
-    parts += [_text(_NAMES + width / 2, bottom + 40, picture.axis, "middle")]
+    parts += [_text(_NAMES + width / 2, bottom + 40, chart.axis, "middle")]
     return parts, bottom + 48
 
 
-def reach(picture: Spans) -> tuple[float, float]:
+def axis_range(chart: IntervalChart) -> tuple[float, float]:
     """Return the ends of the axis, a little beyond the ranges and past zero where it matters."""
-    ends = [end for row in picture.rows for end in (row.low, row.high)]
-    ends += [0.0] if picture.around_zero else []
+    ends = [end for row in chart.rows for end in (row.low, row.high)]
+    ends += [0.0] if chart.around_zero else []
     room = 0.06 * (max(ends) - min(ends) or 1.0)
     return min(ends) - room, max(ends) + room
 

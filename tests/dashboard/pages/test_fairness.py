@@ -22,14 +22,14 @@ def logged(page: AppTest) -> AppTest:
 
 
 def test_an_empty_log_has_nothing_to_compare(pages: AppTest) -> None:
-    assert title(logged(pages)) == "There is nothing to compare yet."
+    assert title(logged(pages)) == "No predictions to compare yet."
     assert [link.value for link in pages.page_link] == ["Enter a patient"]
 
 
 def test_one_patient_has_nobody_to_be_compared_with(pages: AppTest, write: Write) -> None:
     write(1)
-    assert title(logged(pages)) == "By sex there is nothing to compare yet."
-    assert "no outcome is known" in shown(pages)
+    assert title(logged(pages)) == "No groups to compare by sex yet."
+    assert "no recorded outcomes" in shown(pages)
 
 
 def test_a_thousand_patients_without_outcomes_have_selection_rates_only(
@@ -38,8 +38,8 @@ def test_a_thousand_patients_without_outcomes_have_selection_rates_only(
     write(300, sex=0, prediction=0)
     write(700, sex=1, prediction=1)
     said = title(logged(pages))
-    assert said.startswith("By sex there is a gap in the selection rate; about recall")
-    assert "whether a difference is a fault cannot be told" in shown(pages)
+    assert said.startswith("By sex: gap in the selection rate; inconclusive for sensitivity")
+    assert "A difference need not be unfair" in shown(pages)
     assert "1,000 live predictions" in shown(pages)
     gaps = pages.table[1].value
     assert gaps["Difference"].tolist()[:2] == ["+1.000", "–"]
@@ -48,30 +48,30 @@ def test_a_thousand_patients_without_outcomes_have_selection_rates_only(
 def test_without_the_service_the_training_patients_are_not_at_hand(pages: AppTest) -> None:
     pages.run()
     pages.switch_page(PAGE).run()
-    assert "The training patients are not at hand" in shown(pages)
+    assert "Training data unavailable" in shown(pages)
 
 
 def test_the_training_patients_are_compared_by_sex_age_and_both(served: AppTest) -> None:
     served.run()
     served.switch_page(PAGE).run()
-    assert "a gap in the selection rate" in title(served)
+    assert "gap in the selection rate" in title(served)
     assert "303 training patients" in shown(served)
-    assert "**0.296** here" in shown(served)  # 114 of 206 men and 25 of 97 women had disease
+    assert "differ by 0.296," in shown(served)  # 114 of 206 men and 25 of 97 women had disease
     served.get_by_key("by").set_value("sex and age").run()
     assert "By sex and age" in title(served)
-    assert "of 1, cannot tell" in " ".join(served.table[-1].value["female, 18-44"])
+    assert "n = 1, inconclusive" in " ".join(served.table[-1].value["female, 18-44"])
 
 
 def test_another_threshold_shows_its_price(served: AppTest) -> None:
     served.run()
     served.switch_page(PAGE).run()
-    assert "nobody's prediction would be another one" in shown(served)
+    assert "no prediction would change" in shown(served)
     served.get_by_key("threshold").set_value(0.7).run()
-    assert "more patients with disease missed" in shown(served)
-    assert "never applies one by sex or age" in shown(served)
+    assert "more false negatives" in shown(served)
+    assert "never one by sex or age" in shown(served)
     rules = next(t.value for t in served.table if "In service" in t.value.columns)
-    assert rules["What"].tolist()[:2] == ["Threshold", "Changed"]
-    assert rules["In service"].tolist()[:4] == ["0.50 for all", "0", "0", "0"]
+    assert rules["Measure"].tolist()[:2] == ["Threshold", "Predictions changed"]
+    assert rules["In service"].tolist()[:4] == ["0.50 for everyone", "0", "0", "0"]
 
 
 def test_the_viewer_chooses_how_many_logged_patients_are_compared(

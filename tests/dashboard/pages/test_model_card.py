@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import card as program
 from dashboard.pages.model_card import chart_data, svg, texts, texts_limits
-from dashboard.pages.model_card.document import html
-from dashboard.pages.model_card.sections import Card, Incomplete, card
+from dashboard.pages.model_card.document import render_html
+from dashboard.pages.model_card.sections import EvidenceMissing, ModelCard, build_card
 from tests.dashboard.conftest import shown
 
 OWN = {"auc": {"mean": 0.912}, "ece": {"mean": 0.037}}
@@ -57,11 +57,11 @@ def test_without_the_service_the_page_says_where_the_card_is(pages: AppTest) -> 
 @pytest.mark.parametrize("logged", [0, 1, 1000], indirect=True)
 def test_the_card_is_the_same_whatever_was_logged(logged: int, served: AppTest) -> None:
     page = opened(served)
-    assert page.title[0].value.startswith("Of 100 pairs of a patient with disease and one without")
+    assert page.title[0].value.startswith("AUC 0.9")
     assert [header.value for header in page.header] == [
-        texts.CALIBRATION_TITLE, texts.MODELS_TITLE, texts.ELSEWHERE_TITLE, texts.GROUPS_TITLE,
-        texts_limits.DATA_TITLE, texts_limits.MAKING_TITLE, texts_limits.LIMITS_TITLE,
-        texts_limits.MIND_TITLE,
+        texts.CALIBRATION_TITLE, texts.CHALLENGERS_TITLE, texts.EXTERNAL_TITLE, texts.GROUPS_TITLE,
+        texts_limits.DATA_TITLE, texts_limits.DETAILS_TITLE, texts_limits.LIMITS_TITLE,
+        texts_limits.CRITERIA_TITLE,
     ]  # fmt: skip
     models = page.table[1].value
     assert models["Model"].tolist() == ["Logistic regression", "Random forest", "Gradient boosting"]
@@ -86,34 +86,31 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is(
 @pytest.mark.parametrize(
     ("external", "end"),
     [
-        ([], "; at another hospital it was not measured at this training."),
-        ([(0.89, 0.08)], "; at another hospital it ranks 89 rightly and is off by 8 points."),
-        (
-            [(0.89, 0.08), (0.7, 0.01)],
-            "; at other hospitals, at worst, it ranks 70 rightly and is off by 8 points.",
-        ),
+        ([], "no external validation at this training."),
+        ([(0.89, 0.08)], "external validation: AUC 0.89, expected calibration error 8 "),
+        ([(0.89, 0.08), (0.7, 0.01)], "external validation: at worst AUC 0.70, expected "),
     ],
 )
-def test_the_verdict_says_how_it_is_at_home_and_elsewhere(
+def test_the_verdict_gives_auc_and_calibration_in_training_and_external_validation(
     external: list[tuple[float, float]], end: str
 ) -> None:
     said = texts.verdict(OWN, [{"auc": auc, "ece": ece} for auc, ece in external])
-    assert said == (
-        "Of 100 pairs of a patient with disease and one without, the model ranks 91 rightly, and "
-        "its percentages are off by 4 points on average" + end
+    assert said.startswith(
+        "AUC 0.91 (91 of 100 sick/healthy pairs ranked correctly), expected calibration error "
+        f"4 percentage points; {end}"
     )
 
 
-def test_a_bad_hospital_is_named_among_what_would_change_our_mind(
+def test_a_bad_external_validation_is_marked_among_the_criteria(
     validated: dict[str, Any], found: dict[str, Any]
 ) -> None:
-    assert "so it is at a hospital above" in card(validated).sections[-1].points[0]
-    assert "so it is" not in card(found).sections[-1].points[0]
+    assert "(met: see External validation above)" in build_card(validated).sections[-1].points[0]
+    assert "(met" not in build_card(found).sections[-1].points[0]
 
 
 def test_numbers_are_summed_up_by_their_ends_and_their_median() -> None:
     # 1, 2, 2, 9: half of the four are reached at 2
-    assert texts_limits.spread({1.0: 1, 2.0: 2, 9.0: 1}, "mm") == "1 to 9, median 2 mm"
+    assert texts_limits.value_range({1.0: 1, 2.0: 2, 9.0: 1}, "mm") == "1 to 9, median 2 mm"
 
 
 def test_the_range_of_an_observed_share_is_wilsons() -> None:
@@ -137,12 +134,14 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture
-def written(validated: dict[str, Any]) -> tuple[Card, str]:
-    made = card(validated)
-    return made, html(made)
+def written(validated: dict[str, Any]) -> tuple[ModelCard, str]:
+    made = build_card(validated)
+    return made, render_html(made)
 
 
-def test_the_file_needs_nothing_from_elsewhere_and_runs_nothing(written: tuple[Card, str]) -> None:
+def test_the_file_needs_nothing_from_elsewhere_and_runs_nothing(
+    written: tuple[ModelCard, str],
+) -> None:
     _, page = written
     tags = Tags(page)
     assert not {"script", "link", "img", "iframe", "object", "base"} & set(tags.tags)
@@ -153,22 +152,22 @@ def test_the_file_needs_nothing_from_elsewhere_and_runs_nothing(written: tuple[C
     assert "&lt;script&gt;alert(1)" in page
 
 
-def test_the_file_holds_all_that_the_page_says(written: tuple[Card, str]) -> None:
+def test_the_file_holds_all_that_the_page_says(written: tuple[ModelCard, str]) -> None:
     made, page = written
     tags = Tags(page)
     assert tags.tags.count("h1") == 1
     assert tags.tags.count("section") == len(made.sections)
-    assert tags.tags.count("svg") == sum(s.picture is not None for s in made.sections)
+    assert tags.tags.count("svg") == sum(s.chart is not None for s in made.sections)
     assert tags.tags.count("table") == sum(bool(s.table) for s in made.sections)
 
 
 def test_the_pictures_of_the_file_are_well_formed_and_inside_their_frame(
-    written: tuple[Card, str],
+    written: tuple[ModelCard, str],
 ) -> None:
     for section in written[0].sections:
-        if section.picture is None:
+        if section.chart is None:
             continue
-        drawing = ET.fromstring(svg.draw(section.picture))  # noqa: S314 - our own
+        drawing = ET.fromstring(svg.draw(section.chart))  # noqa: S314 - our own
         _, _, width, height = (float(v) for v in drawing.attrib["viewBox"].split())
         dots = [e for e in drawing.iter() if e.tag.endswith("circle")]
         assert dots
@@ -189,7 +188,7 @@ def test_the_program_writes_the_card_of_the_model_folder(
     target = tmp_path / "card.html"
     monkeypatch.setattr("sys.argv", ["card", str(target), "--model-dir", str(model_dir)])
     assert program.main() == 0
-    assert target.read_text() == html(card(found))
+    assert target.read_text() == render_html(build_card(found))
 
 
 def test_without_a_model_the_program_says_so_in_one_line(
@@ -204,5 +203,5 @@ def test_without_a_model_the_program_says_so_in_one_line(
 
 def test_a_bundle_without_a_part_is_incomplete(found: dict[str, Any]) -> None:
     del found["evidence"]["challengers"]
-    with pytest.raises(Incomplete):
-        card(found)
+    with pytest.raises(EvidenceMissing):
+        build_card(found)
