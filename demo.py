@@ -21,7 +21,8 @@ import run
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.writer import LogTaken, LogUnavailable
+from db.writer.file_lock import LogTaken
+from db.writer.writer import LogUnavailable
 from perf.load.synthetic_history import DAYS, SOURCE, write
 from pipeline.dataset.heart.csv_reader import DataError
 from pipeline.model import ModelError, load

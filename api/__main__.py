@@ -13,7 +13,7 @@ import uvicorn
 import logs
 from api.auth.api_keys import KeysError, read
 from api.server import connection_limits
-from db.audit.seals import SealError, key_for
+from db.audit.seal_key import SealError, key_for
 from db.engine import DatabaseUnavailable
 from pipeline.model import ModelError, load
 from settings import Settings, SettingsError, in_kubernetes, is_loopback, load_settings

@@ -14,12 +14,13 @@ from api.monitoring_gauges import LastPass
 from api.server.load_shedding import LoadShedder
 from api.wire.problems import FieldError, Problem
 from db.audit.chain_heads import heads_file
-from db.audit.seals import SealError, key_for
+from db.audit.seal_key import SealError, key_for
 from db.engine import DatabaseUnavailable, check_file, connect
 from db.reader.queries import Reader
 from db.retention.delete_expired import Expiry
 from db.rollups.rollup_worker import Roller
-from db.writer.writer import Log, LogTaken, LogUnavailable
+from db.writer.file_lock import LogTaken
+from db.writer.writer import Log, LogUnavailable
 from pipeline.model import Model, ModelError, load
 from settings import Settings
 
@@ -60,7 +61,7 @@ class Service:
         self.last_pass = LastPass(self.reader)
         days = settings.retention_days
         expiry = None if days is None else Expiry(days, self.seal_key)
-        self.roller = Roller(self.log, settings.database_url, also=expiry)
+        self.roller = Roller(self.log.execute, settings.database_url, also=expiry)
         self._whole = connect(settings.database_url, read_only=True, answer_s=_CHECK_S)
         # A database that is silent is given up soon, or it would seem so long after it is back.
         self._probe = Reader(settings.database_url, answer_s=_READY_S)

@@ -26,9 +26,10 @@ from sqlalchemy import (
     tuple_,
 )
 
+from db.arguments import reference
 from db.audit.chain import check_key
+from db.audit.seal_key import SealError, SealKey, patients_key
 from db.audit.sealed_entries import count_unsealed, entries
-from db.audit.seals import SealError, SealKey, patients_key, reference
 from db.audit.tombstones import leave_erased, leave_unsealed, require_key
 from db.engine import DatabaseUnavailable, check_revision, connect, session, transaction
 from db.ids import is_id, milliseconds

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from db.arguments import reference
 from db.audit.chain import check_key
-from db.audit.seals import SealError, patients_key, reference
+from db.audit.seal_key import SealError, patients_key
 from db.engine import DatabaseUnavailable, connect
 from db.reader.queries import Reader
 from db.schema import SHOWN_COLUMNS, SOURCES, outcomes

@@ -13,6 +13,7 @@ import re
 import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -70,6 +71,13 @@ def time_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
     if not is_id(id):
         raise ValueError("not an id: a lower-case UUIDv7 is expected")
     return _EPOCH + _MILLISECOND * milliseconds(id)
+
+
+@lru_cache(maxsize=1024)
+def received_at_text(time_part: str) -> str:
+    """Write the time of an id as both databases read it, UTC; many rows share a millisecond."""
+    received_at = time_of(f"{time_part}-7000-8000-000000000000")
+    return f"{received_at:%Y-%m-%d %H:%M:%S.%f}"
 
 
 def first_id_at(t: datetime) -> str:

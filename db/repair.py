@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 from db.engine import DatabaseUnavailable, check_file, connect
 from db.migrate import migrate
 from db.schema import PREDICTIONS_AND_OUTCOMES, REVISION, metadata
-from db.writer.writer import LogTaken, only_writer
+from db.writer.file_lock import LogTaken, only_writer
 from settings import SettingsError, load_settings
 
 _PROBES = 2_000

@@ -258,6 +258,9 @@ unrolled = Table(
     sqlite_with_rowid=False,
 )
 
+MONITORING = "monitoring"
+"""The kind of report that a monitoring run writes."""
+
 reports = Table(
     "reports",
     metadata,
@@ -265,7 +268,7 @@ reports = Table(
     Column("recorded_at", UtcDateTime, nullable=False),
     Column("format", Integer, nullable=False),
     Column("report", Text, nullable=False),
-    Column("kind", String(32), nullable=False, server_default="monitoring"),
+    Column("kind", String(32), nullable=False, server_default=MONITORING),
     # Of monitoring passes, so that a history is read without their reports.
     Column("key", String(200)),  # what makes two passes the same one; no other kind needs it
     Column("source", String(16)),

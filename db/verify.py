@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from db.audit.chain import vouches
 from db.audit.chain_heads import read_heads
-from db.audit.seals import SealError, SealKey, key_for
+from db.audit.seal_key import SealError, SealKey, key_for
 from db.audit.verify_chain import Verdict, walk
 from db.engine import DatabaseUnavailable, check_revision, connect, session
 from db.schema import writers

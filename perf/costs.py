@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from db.audit.seals import make_key
+from db.audit.seal_key import make_key
 from db.migrate import migrate
 from perf.chaos.postgres_cluster import Cluster, PostgresMissing
 from perf.load.closed_loop_client import ClosedLoopClient

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from db.audit.seals import key_for, make_key
+from db.audit.seal_key import key_for, make_key
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader

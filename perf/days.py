@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 from db.engine import DatabaseUnavailable, connect, session, transaction
 from db.migrate import migrate
 from db.partitions import days_before, make_days

@@ -26,7 +26,8 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from db.rollups.dirty_buckets import FIVE_MINUTES, mark
 from db.rollups.rollup_worker import Roller
-from db.writer.writer import Log, LogTaken, LogUnavailable
+from db.writer.file_lock import LogTaken
+from db.writer.writer import Log, LogUnavailable
 from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
 
 BACKLOG = 2_000
@@ -55,7 +56,7 @@ async def beside(url: str, seconds: float, rounds: int) -> list[str]:
         asking.kill()
         asking.wait()
         await log.execute(_mark_backlog)
-        roller = Roller(log, url, every_s=0.01)
+        roller = Roller(log.execute, url, every_s=0.01)
         roller.start()
         p99["the roller"].append(_p99(await append_latencies(log, seconds)))
         await roller.stop()

@@ -26,7 +26,8 @@ from statistics import median
 from db.engine import DatabaseUnavailable, connect, session
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.writer import LogTaken, LogUnavailable
+from db.writer.file_lock import LogTaken
+from db.writer.writer import LogUnavailable
 from perf.load.fixed_rate_client import run_fixed_rate
 from perf.load.log_history import VERSION, dashboard_queries, roll_up, write_history
 from perf.load.request_bodies import write_bodies

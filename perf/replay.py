@@ -25,7 +25,8 @@ import numpy as np
 
 from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
-from db.writer.writer import LogTaken, LogUnavailable
+from db.writer.file_lock import LogTaken
+from db.writer.writer import LogUnavailable
 from perf.load import synthetic_history
 from perf.load.request_bodies import synthetic_patients
 from pipeline.dataset.heart.csv_reader import DataError

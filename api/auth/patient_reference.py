@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.wire.body import Headers
 from api.wire.problems import FieldError, invalid
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 
 _NAME = b"patient-reference"
 _LONGEST = 64

@@ -26,8 +26,9 @@ from api.wire.predict_query import PredictQuery, predict_query, source_of
 from api.wire.problems import FieldError, Problem, bug, invalid, note
 from api.wire.replies import send_problem, send_reply
 from db.ids import new_id
-from db.writer.writer import Answer as Remembered
-from db.writer.writer import Claim, LogUnavailable
+from db.writer.idempotency import Answer as Remembered
+from db.writer.idempotency import Claim
+from db.writer.writer import LogUnavailable
 from pipeline.dataset.heart.codings import Coding, encode
 from pipeline.model import Model
 from pipeline.schema import FEATURES, NAMES, unusual

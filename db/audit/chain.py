@@ -17,17 +17,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, func, insert, select
 from sqlalchemy.engine import make_url
 
+from db.audit.seal_key import SealError, SealKey, key_beside, make_key
 from db.audit.sealed_entries import count_unsealed, same
-from db.audit.seals import (
-    FORMAT,
-    SALT_BYTES,
-    UNSEALED,
-    Seal,
-    SealError,
-    SealKey,
-    key_beside,
-    make_key,
-)
+from db.audit.seals import FORMAT, SALT_BYTES, UNSEALED, Seal
 from db.engine import ANSWER_S, connect, session, transaction
 from db.ids import new_id
 from db.schema import writers

@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from db.audit.chain import Head
-from db.audit.seals import SealError, SealKey
+from db.audit.seal_key import SealError, SealKey
 from logs import heads as lines
 
 logger = logging.getLogger("cardiowatch.log")

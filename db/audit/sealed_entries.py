@@ -29,9 +29,8 @@ from sqlalchemy import (
 )
 
 from db.audit.seals import NOTHING, OUTCOME_COLUMNS, digest, outcome_content, prediction_content
-from db.ids import time_of
+from db.ids import received_at_text, time_of
 from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, UtcDateTime, outcomes, predictions
-from db.writer.inserts import received_at_text
 
 _ROWS = 1_000  # fetched at once
 

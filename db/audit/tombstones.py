@@ -15,10 +15,10 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
 from db.audit.chain import keep_from_joining
+from db.audit.seal_key import SealError, SealKey
 from db.audit.sealed_entries import Entry, as_kept, same, time_as_kept
-from db.audit.seals import SealError, SealKey
+from db.engine import upsert
 from db.schema import removals, writers
-from db.writer.inserts import upsert
 
 ERASED, EXPIRED = "erased", "expired"
 _UNSEALED = 0

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from db.audit.chain import Head, first_seal, vouches
+from db.audit.seal_key import SealKey
 from db.audit.sealed_entries import count_unsealed, entries, same
-from db.audit.seals import FORMAT, SealKey
+from db.audit.seals import FORMAT
 from db.audit.tamper_checks import strange_tables
 from db.audit.tombstones import named, records
 from db.schema import models, writers

@@ -10,8 +10,7 @@ from sqlalchemy import Select, func, select
 
 from db.engine import ANSWER_S, connect, session
 from db.ids import is_id
-from db.schema import load_tests, rejections, reports
-from db.writer.results import MONITORING
+from db.schema import MONITORING, load_tests, rejections, reports
 
 
 class ResultsReader:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from db.audit.chain import check_key
-from db.audit.seals import SealError, key_for
+from db.audit.seal_key import SealError, key_for
 from db.engine import DatabaseUnavailable, check_revision, connect
 from db.retention.delete_expired import expire
 from db.rollups.rollup_worker import COUNT_S, in_own_transactions

@@ -16,8 +16,8 @@ from time import monotonic
 
 from sqlalchemy import Connection, Engine, delete, select
 
+from db.audit.seal_key import SealKey
 from db.audit.sealed_entries import count_unsealed, entries
-from db.audit.seals import SealKey
 from db.audit.tombstones import leave_expired, leave_unsealed, require_key
 from db.engine import DatabaseUnavailable
 from db.ids import first_id_at

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
+from db.audit.seal_key import SealKey
 from db.audit.sealed_entries import Entry, count_unsealed, entries
-from db.audit.seals import SealKey
 from db.audit.tombstones import leave_expired, leave_unsealed, require_key
 from db.engine import DatabaseUnavailable, session
 from db.partitions import days_before, granted, ids_of, leave, table_of

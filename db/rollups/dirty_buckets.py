@@ -15,9 +15,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from db.engine import upsert
 from db.ids import first_id_of, milliseconds, new_id
 from db.schema import unrolled
-from db.writer.inserts import upsert
 
 FIVE_MINUTES, HOUR, DAY = WIDTHS = (300, 3_600, 86_400)
 """Seconds of the buckets, finest first; each width divides the next."""

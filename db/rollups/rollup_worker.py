@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -24,8 +24,6 @@ from db.engine import connect, session, transaction
 from db.rollups.counts import Key, between, count_rows, rollups_of
 from db.rollups.dirty_buckets import CLOSED_S, DAY, FIVE_MINUTES, HOUR, WIDTHS, mark
 from db.schema import rollups, unrolled
-from db.writer.inserts import Row, insert_tuples
-from db.writer.writer import Log
 
 logger = logging.getLogger("cardiowatch.rollup")
 
@@ -44,6 +42,9 @@ _WIDER = {FIVE_MINUTES: HOUR, HOUR: DAY}
 
 Write = Callable[[Callable[[Connection], Any]], Any]
 """Runs work in a write transaction, commits it, and returns what the work returned."""
+
+Execute = Callable[[Callable[[Connection], Any]], Coroutine[Any, Any, Any]]
+"""`execute` of the log's writer: the same, inside its event loop."""
 
 Chore = Callable[[Engine, Write, Callable[[], bool]], object]
 """Reads and writes in small steps until it is done or stopped."""
@@ -100,7 +101,9 @@ def _count(connection: Connection, width: int, bucket: int) -> Counter[Key]:
     return Counter({Key(*key): int(count) for *key, count in sums})
 
 
-def _replace(width: int, bucket: int, seen: str, rows: list[Row], connection: Connection) -> bool:
+def _replace(
+    width: int, bucket: int, seen: str, rows: Sequence[tuple[Any, ...]], connection: Connection
+) -> bool:
     """Store a bucket's counts, unless more rows have come or another pass was faster."""
     c = unrolled.c
     this_mark = c.width_s == width, c.bucket == bucket, c.mark == seen
@@ -108,10 +111,22 @@ def _replace(width: int, bucket: int, seen: str, rows: list[Row], connection: Co
         return False
     connection.execute(delete(rollups).where(*rollups_of(width, bucket, bucket + 1)))
     if rows:
-        insert_tuples(connection, rollups, rows)
+        insert_counts(connection, rows)
     if width in _WIDER:
         mark(connection, _WIDER[width], [bucket // _WIDER[width] * _WIDER[width]])
     return True
+
+
+def insert_counts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows of the rollups, their values in the order of its columns."""
+    into = f"rollups ({', '.join(rollups.columns.keys())})"
+    if connection.dialect.name == "sqlite":
+        values = ", ".join("?" * len(rollups.columns))
+        connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({values})", rows)  # noqa: S608
+        return
+    with connection.connection.cursor().copy(f"COPY {into} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
 @contextmanager
@@ -162,8 +177,8 @@ class Roller:
 
     Parameters
     ----------
-    log
-        Running, when `start` is called.
+    execute
+        Of the writer, which is running when `start` is called.
     url
         Of the log's database.
     every_s
@@ -173,9 +188,9 @@ class Roller:
     """
 
     def __init__(
-        self, log: Log, url: str, *, every_s: float = 30.0, also: Chore | None = None
+        self, execute: Execute, url: str, *, every_s: float = 30.0, also: Chore | None = None
     ) -> None:
-        self._log = log
+        self._execute = execute
         self._also = also
         self._read = connect(url, read_only=True, answer_s=COUNT_S)
         self._every_s = every_s
@@ -206,7 +221,7 @@ class Roller:
 
     def _write(self, work: Callable[[Connection], Any]) -> Any:
         self._stopped.wait(_GIVE_WAY_S)
-        writing = asyncio.run_coroutine_threadsafe(self._log.execute(work), self._loop)
+        writing = asyncio.run_coroutine_threadsafe(self._execute(work), self._loop)
         return writing.result(COUNT_S)
 
 

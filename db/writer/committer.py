@@ -10,12 +10,11 @@ from __future__ import annotations
 import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from db.audit.chain import Chain
@@ -23,8 +22,8 @@ from db.audit.seals import prediction_content
 from db.engine import driver, explain
 from db.partitions import Days
 from db.rollups.dirty_buckets import Marks
-from db.schema import idempotency
-from db.writer.inserts import Row, inserter, upsert
+from db.writer.idempotency import Claim, claim_keys
+from db.writer.inserts import Row, inserter
 
 
 class LogUnavailable(Exception):
@@ -51,22 +50,6 @@ class LogUnavailable(Exception):
 
 class RowRefused(Exception):
     """The rows break a constraint of the tables: the program is wrong, a retry does not help."""
-
-
-class Answer(NamedTuple):
-    """What was answered the first time under an idempotency key."""
-
-    request_hash: bytes
-    response: bytes
-
-
-class Claim(NamedTuple):
-    """An idempotency key with the answer to remember under it."""
-
-    scope: str
-    key: str
-    request_hash: bytes
-    response: bytes
 
 
 class Entry:
@@ -246,7 +229,11 @@ class Committer:
         )
 
     def _write_together(self, connection: Connection, entries: list[Entry]) -> None:
-        _claim_keys(connection, entries)
+        claimed = [(entry, entry.claim) for entry in entries if entry.claim]
+        if claimed:
+            answers = claim_keys(connection, [claim for _, claim in claimed])
+            for (entry, _), answer in zip(claimed, answers, strict=True):
+                entry.result = answer
         rows = [row for entry in entries if entry.result is None for row in entry.rows]
         if rows:
             self._days.make(connection, rows)
@@ -259,38 +246,6 @@ class Committer:
 
 
 _REFUSALS = (IntegrityError, DataError, TypeError, ValueError, LookupError, ArithmeticError)
-
-
-def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
-    """Return what was answered under a key, if anything was."""
-    columns = idempotency.c
-    found = connection.execute(
-        select(columns.request_hash, columns.response).where(
-            columns.scope == scope, columns.key == key
-        )
-    ).one_or_none()
-    return None if found is None else Answer(bytes(found[0]), bytes(found[1]))
-
-
-def _claim_keys(connection: Connection, entries: list[Entry]) -> None:
-    """Take the keys; who comes late, here or to another process, gets the first one's answer."""
-    claimed = [(entry.claim, entry) for entry in entries if entry.claim]
-    if not claimed:
-        return
-    first: dict[tuple[str, str], tuple[Claim, Entry]] = {}
-    for claim, entry in claimed:
-        first.setdefault((claim.scope, claim.key), (claim, entry))
-    now = {"created_at": datetime.now(UTC)}
-    # In the order of the keys: two processes that claim the same ones never wait in a circle.
-    values = [first[key][0]._asdict() | now for key in sorted(first)]
-    columns = idempotency.c
-    insert = upsert(connection, idempotency).on_conflict_do_nothing()
-    rows = connection.execute(insert.returning(columns.scope, columns.key), values)
-    taken = {(scope, key) for scope, key in rows}
-    for claim, entry in claimed:
-        key = claim.scope, claim.key
-        if key not in taken or first[key][1] is not entry:
-            entry.result = find_answer(connection, *key)
 
 
 def _fail(entries: list[Entry], reason: str, *, fate_unknown: bool = False) -> None:

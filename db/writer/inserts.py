@@ -6,15 +6,13 @@ Measured for 200 rows in a batch: 6 us a row where SQLAlchemy's own insert takes
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine
 
 from db.audit.seals import Seal
-from db.ids import time_of
+from db.ids import received_at_text
 from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS
 from pipeline.schema import BY_NAME, Kind
 
@@ -45,24 +43,6 @@ def inserter(engine: Engine) -> Insert:
     return _insert_sqlite if engine.dialect.name == "sqlite" else _copy_postgresql
 
 
-def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """Return the dialect's own INSERT, which knows ON CONFLICT."""
-    on_sqlite = connection.dialect.name == "sqlite"
-    return sqlite.insert(table) if on_sqlite else postgresql.insert(table)
-
-
-def insert_tuples(connection: Connection, table: Table, rows: list[Row]) -> None:
-    """Insert rows of any table, their values in the order of its columns."""
-    into = f"{table.name} ({', '.join(table.columns.keys())})"
-    if connection.dialect.name == "sqlite":
-        values = ", ".join("?" * len(table.columns))
-        connection.exec_driver_sql(f"INSERT INTO {into} VALUES ({values})", rows)  # noqa: S608
-        return
-    with connection.connection.cursor().copy(f"COPY {into} FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
 def _insert_sqlite(connection: Connection, rows: Sequence[Row], seals: Sequence[Seal]) -> None:
     # As bytearrays: `sqlite3` looks for an adapter for each `bytes`, 1 us apiece.
     values = [
@@ -87,10 +67,3 @@ def _copy_postgresql(connection: Connection, rows: Sequence[Row], seals: Sequenc
                 for value, is_code in zip(row, _IS_CODE, strict=True)
             ]
             copy.write_row((*values, received_at_text(row[0][:13]), *seal))
-
-
-@lru_cache(maxsize=1024)
-def received_at_text(time_part: str) -> str:
-    """Write the time of an id as both databases read it, UTC; many rows share a millisecond."""
-    received_at = time_of(f"{time_part}-7000-8000-000000000000")
-    return f"{received_at:%Y-%m-%d %H:%M:%S.%f}"

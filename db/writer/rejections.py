@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from db.engine import upsert
 from db.schema import rejections
-from db.writer.inserts import upsert
 
 DISTINCT_MAX = 1_000
 """Different refusals kept between two flushes; what comes on top is counted as "other"."""

@@ -13,13 +13,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table, insert
 
-from db.engine import connect, transaction
+from db.engine import connect, transaction, upsert
 from db.ids import new_id, time_of
-from db.schema import load_tests, reports
-from db.writer.inserts import upsert
-
-MONITORING = "monitoring"
-"""The kind of report that a monitoring pass writes."""
+from db.schema import MONITORING, load_tests, reports
 
 
 class Pass(NamedTuple):

@@ -7,7 +7,6 @@ The asyncio side: callers queue their entries, time out, and hear what became of
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,32 +16,22 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from db.audit.chain import Chain, check_key
 from db.audit.chain_heads import kept_at
-from db.audit.seals import SealKey
-from db.engine import CONNECT_S, DatabaseUnavailable, check_revision, connect
-from db.writer.committer import (
-    Answer,
-    Claim,
-    Committer,
-    Entry,
-    LogUnavailable,
-    RowRefused,
-    find_answer,
-)
+from db.audit.seal_key import SealKey
+from db.engine import CONNECT_S, check_revision, connect
+from db.writer.committer import Committer, Entry, LogUnavailable, RowRefused
+from db.writer.file_lock import only_writer
+from db.writer.idempotency import KEYS_AT_ONCE, Answer, Claim, find_answer, forget_old_keys
 from db.writer.inserts import Row
 from db.writer.rejections import Rejections, add_rejections
-from db.writer.writes import KEYS_AT_ONCE, forget_old_keys, insert_outcome, probe, remember_model
+from db.writer.writes import insert_outcome, probe, remember_model
 
-__all__ = ["Answer", "Claim", "Log", "LogTaken", "LogUnavailable", "RowRefused"]
+__all__ = ["Log", "LogUnavailable", "RowRefused"]
 
 T = TypeVar("T")
-
-
-class LogTaken(Exception):
-    """Another process writes to the same SQLite file; the message says what to do."""
 
 
 _FLUSH_S = 1.0  # refusals reach the table about so often
@@ -302,30 +291,3 @@ class Log:
             if not error.fate_unknown:
                 self._rejections.put_back(counts)
             raise
-
-
-def only_writer(engine: Engine) -> IO[str] | None:
-    """Keep a second process from writing the same SQLite file: its batches would collide.
-
-    Returns what to close in the end; None on PostgreSQL, which takes several.
-
-    Raises
-    ------
-    LogTaken
-        Another process writes to it.
-    """
-    if engine.dialect.name != "sqlite":
-        return None
-    path = Path(f"{engine.url.database}.lock")
-    try:
-        file = path.open("a")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise LogTaken(
-            f"Another process writes to {engine.url.database}: stop it, or use PostgreSQL, "
-            "which takes several."
-        ) from None
-    except OSError as error:
-        raise DatabaseUnavailable(f"Cannot lock {path}: {error.strerror}.") from error
-    return file

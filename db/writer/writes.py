@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from db.audit.chain import Chain
 from db.audit.seals import OUTCOME_COLUMNS, outcome_content
+from db.engine import upsert
 from db.ids import is_id, milliseconds, new_id, time_of
 from db.partitions import stays
-from db.schema import SEAL_COLUMNS, idempotency, models, outcomes, predictions
-from db.writer.inserts import upsert
-
-KEYS_KEPT = timedelta(hours=24)
-"""For so long an idempotency key is remembered."""
-
-KEYS_AT_ONCE = 1_000
-"""Keys deleted in one transaction, for which the log's next rows wait."""
+from db.schema import SEAL_COLUMNS, models, outcomes, predictions
 
 OUTCOMES_MAX = 100
 """Of one prediction, from one API key: far more than corrections take."""
@@ -115,11 +109,3 @@ def probe(connection: Connection) -> None:
         .where(models.c.version == some_version)
         .values(first_used=models.c.first_used)
     )
-
-
-def forget_old_keys(connection: Connection) -> int:
-    """Delete some of the idempotency keys that are older than `KEYS_KEPT`; return how many."""
-    c = idempotency.c
-    old = select(c.scope, c.key).where(c.created_at < datetime.now(UTC) - KEYS_KEPT)
-    some = old.order_by(c.created_at).limit(KEYS_AT_ONCE).with_for_update(skip_locked=True)
-    return connection.execute(delete(idempotency).where(tuple_(c.scope, c.key).in_(some))).rowcount

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 from db.engine import connect
 from db.ids import new_id
 from db.reader.queries import Reader

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.auth.api_keys import changed, make
 from db.audit.chain_heads import heads_file
-from db.audit.seals import SealKey, make_key
+from db.audit.seal_key import SealKey, make_key
 from db.engine import connect, session
 from db.migrate import migrate
 from db.schema import outcomes, predictions

@@ -21,7 +21,7 @@ from api.app import create_app
 from api.wire.openapi_schemas import patient_schema
 from db.engine import connect
 from db.migrate import migrate
-from db.writer.writer import only_writer
+from db.writer.file_lock import only_writer
 from pipeline.dataset.heart.codings import Coding
 from pipeline.schema import NAMES
 from settings import Settings

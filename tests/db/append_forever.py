@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from db.audit.chain_heads import heads_file
-from db.audit.seals import key_for
+from db.audit.seal_key import key_for
 from tests.db.rows import row, running_log
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from db.audit.seals import SealKey, make_key
+from db.audit.seal_key import SealKey, make_key
 from db.engine import connect, session
 from db.erase import _answers_about, erase
 from db.reader.queries import Reader
 from db.schema import idempotency, outcomes, unrolled
 from db.verify import verify
-from db.writer.writer import Claim, Log
+from db.writer.idempotency import Claim
+from db.writer.writer import Log
 from tests.db.retention.test_retention import (
     NOW,
     count,

@@ -12,7 +12,8 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
 from db.audit.chain import Chain
-from db.audit.seals import SealKey, prediction_content
+from db.audit.seal_key import SealKey
+from db.audit.seals import prediction_content
 from db.engine import DatabaseUnavailable, connect, session, transaction
 from db.erase import erase
 from db.ids import first_id_at, new_id, time_of

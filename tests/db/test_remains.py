@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from db.audit.chain_heads import heads_file
-from db.audit.seals import SealError, SealKey, key_for
+from db.audit.seal_key import SealError, SealKey, key_for
 from db.engine import DatabaseUnavailable, connect, session, transaction
 from db.erase import clear, erase, main
 from db.migrate import migrate
 from db.retention.delete_expired import expire
 from db.rollups.rollup_worker import alone, in_own_transactions
 from db.verify import report, verify
-from db.writer.writer import only_writer
+from db.writer.file_lock import only_writer
 from db.writer.writes import probe
 from tests.db.rows import row, running_log
 from tests.programs import run

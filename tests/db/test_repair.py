@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from db.audit.chain_heads import heads_file
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 from db.engine import DatabaseUnavailable, check_file, connect, session
 from db.migrate import migrate
 from db.schema import predictions

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 from db.engine import check_file, connect, session
 from db.ids import new_id
 from db.schema import predictions

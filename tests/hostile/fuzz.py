@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from api.auth.api_keys import changed, make
-from db.audit.seals import make_key
+from db.audit.seal_key import make_key
 from db.migrate import migrate
 from perf.load.server_process import ROOT, Server, ServerFailed
 from pipeline.dataset.heart.codings import Coding

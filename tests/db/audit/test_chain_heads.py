@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 
 from db.audit.chain import Head
 from db.audit.chain_heads import LINES, HeadLines
-from db.audit.seals import SealError, SealKey
+from db.audit.seal_key import SealError, SealKey
 from db.engine import connect, session
 from db.schema import outcomes, predictions, writers
 from db.verify import verify

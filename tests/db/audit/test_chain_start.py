@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 
 from db.audit.chain import count_unsealed
 from db.audit.chain_heads import heads_file
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 from db.ids import new_id
 from db.verify import report, verify
-from db.writer.writer import Log, LogTaken
+from db.writer.file_lock import LogTaken
+from db.writer.writer import Log
 from tests.db.rows import row, running_log, store_as_before
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 from db.audit.verify_chain import Verdict, walk
 from db.engine import connect, session, transaction
 from db.erase import main as erase

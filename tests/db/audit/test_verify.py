@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, delete, func, select, update
 
 from db.audit.chain_heads import read_heads
-from db.audit.seals import SealError, SealKey, key_for, make_key
+from db.audit.seal_key import SealError, SealKey, key_for, make_key
 from db.audit.verify_chain import walk
 from db.engine import connect, session
 from db.erase import erase

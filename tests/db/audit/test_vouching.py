@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
-from db.audit.seals import SealError, SealKey
+from db.audit.seal_key import SealError, SealKey
 from db.audit.tombstones import records, signature_of
 from db.engine import connect, transaction
 from db.erase import erase

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event, func, select
 
+from db.audit.seal_key import SealError, SealKey
 from db.audit.sealed_entries import Entry
-from db.audit.seals import SealError, SealKey
 from db.audit.tombstones import leave_expired
 from db.engine import connect, session, transaction
 from db.ids import new_id
@@ -19,10 +19,9 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from db.retention.delete_expired import Expiry, expire
 from db.rollups.dirty_buckets import mark
-from db.rollups.rollup_worker import Roller, in_own_transactions, roll
+from db.rollups.rollup_worker import Roller, in_own_transactions, insert_counts, roll
 from db.schema import outcomes, predictions, removals, rollups, unrolled
 from db.verify import verify
-from db.writer.inserts import insert_tuples
 from tests.db.rows import VERSION, row, running_log
 from tests.programs import run
 
@@ -92,7 +91,7 @@ def test_counts_of_many_days_expire_a_few_at_a_time(database_url: str) -> None:
         for value in range(4)
     ]
     with transaction(connect(database_url)) as connection:
-        insert_tuples(connection, rollups, rows)
+        insert_counts(connection, rows)
         mark(connection, 3_600, {row_[2] for row_ in rows})
     gone = []
 
@@ -191,7 +190,7 @@ def test_the_api_s_roller_expires_too(database_url: str, key: SealKey) -> None:
     async def live() -> None:
         async with running_log(database_url, key=key) as log:
             await log.append([row(id=new_id(0)), row()])
-            roller = Roller(log, database_url, every_s=0.01, also=Expiry(30, key))
+            roller = Roller(log.execute, database_url, every_s=0.01, also=Expiry(30, key))
             roller.start()
             for _ in range(500):
                 if count(database_url, predictions) == 1:

@@ -167,7 +167,7 @@ def test_the_api_s_roller_rolls_through_the_log(url: str) -> None:
     async def run() -> None:
         async with running_log(url) as log:
             await log.append([at(NOON + i * MINUTE) for i in range(30)])
-            roller = Roller(log, url, every_s=0.01)
+            roller = Roller(log.execute, url, every_s=0.01)
             roller.start()
             for _ in range(500):
                 if not waiting(url):
@@ -187,7 +187,7 @@ def test_a_roller_survives_a_log_that_cannot_write(
         await log.start()
         await log.append([at(NOON)])
         await log.stop()
-        roller = Roller(log, url, every_s=0.01)
+        roller = Roller(log.execute, url, every_s=0.01)
         roller.start()
         while "The log is not running" not in caplog.text:
             await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from db.audit.chain_heads import heads_file, read_heads
-from db.audit.seals import SealKey
+from db.audit.seal_key import SealKey
 from db.engine import connect, session
 from db.migrate import migrate
 from db.reader.queries import Reader

@@ -11,8 +11,9 @@ from db.ids import time_of
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.schema import idempotency, models, predictions
-from db.writer.writer import Answer, Claim, Log, LogTaken, RowRefused
-from db.writer.writes import forget_old_keys
+from db.writer.file_lock import LogTaken
+from db.writer.idempotency import Answer, Claim, forget_old_keys
+from db.writer.writer import Log, RowRefused
 from tests.db.rows import ANSWERED, FIRST_PATIENT, row, running_log
 
 
@@ -193,7 +194,7 @@ def test_many_old_keys_are_forgotten_some_at_a_time(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a day's pause there are millions: one statement for all would take too long."""
-    monkeypatch.setattr("db.writer.writes.KEYS_AT_ONCE", 3)
+    monkeypatch.setattr("db.writer.idempotency.KEYS_AT_ONCE", 3)
     migrate(database_url, lambda _: None)
     answer = {"request_hash": b"", "response": b"", "scope": "s"}
     old = datetime.now(UTC) - timedelta(hours=25)

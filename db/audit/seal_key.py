@@ -1,0 +1,130 @@
+"""The key of a log: a file outside the database, from which a key is derived for every use."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+_SECRET = re.compile(r"[0-9a-fA-F]{64}")
+_BLOCK = 64  # bytes, of SHA-256
+
+
+class SealError(Exception):
+    """The log cannot be sealed or checked; one sentence says why and what to do."""
+
+
+class SealKey:
+    """The key of a log: seals its entries, signs what is said about them, hides patients' names.
+
+    Parameters
+    ----------
+    secret
+        32 random bytes. A key of its own is derived from it for every use.
+    path
+        The file it was read from.
+    """
+
+    def __init__(self, secret: bytes, path: Path | None = None) -> None:
+        self.path = path
+        self._secret = secret
+        chain = self._derived("chain").ljust(_BLOCK, b"\0")
+        # Both halves of HMAC with the key already taken in: copying them costs half of hmac.digest.
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in chain))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in chain))
+        self._signing = self._derived("signature")
+        self._patient = self._derived("patient")
+
+    def seal(self, before: bytes, digest: bytes) -> bytes:
+        """Seal an entry: HMAC-SHA-256 over the seal of the entry before it and its own digest."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(before + digest)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def sign(self, *parts: object) -> bytes:
+        """Sign a statement about entries; its parts are written down unambiguously."""
+        return hmac.digest(self._signing, repr([_plain(part) for part in parts]).encode(), "sha256")
+
+    def patient(self, reference: str) -> bytes:
+        """Turn a patient's reference into what is stored of it, the same every time."""
+        return hmac.digest(self._patient, reference.encode(), "sha256")
+
+    def _derived(self, use: str) -> bytes:
+        return hmac.digest(self._secret, f"cardiowatch {use}".encode(), "sha256")
+
+
+def _plain(part: object) -> object:
+    return part.astimezone(UTC).isoformat() if isinstance(part, datetime) else part
+
+
+def key_beside(url: str) -> Path | None:
+    """Return where the key of a SQLite log is looked for when no file is set; else None."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None  # db.engine says what is wrong with it
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(f"{parsed.database}.key")
+
+
+def key_for(url: str, file: Path | None) -> SealKey | None:
+    """Read the key of a log; None = this log is not sealed.
+
+    Parameters
+    ----------
+    url
+        Of the log's database.
+    file
+        The setting `LOG_HMAC_KEY_FILE`. Without it, a SQLite log's key is `<its file>.key`, if
+        there is one.
+
+    Raises
+    ------
+    SealError
+        The file that was set is missing, or does not hold a key.
+    """
+    path = file or key_beside(url)
+    if path is None or (file is None and not os.path.lexists(path)):  # a link to nothing is a fault
+        return None
+    try:
+        text = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise SealError(
+            f"The log's key {path} cannot be read ({reason}): restore it, or make one with "
+            f"(umask 077; openssl rand -hex 32 > {path})."
+        ) from None
+    if not _SECRET.fullmatch(text):
+        raise SealError(f"{path} is not a log's key: it must hold 64 hexadecimal digits.")
+    return SealKey(bytes.fromhex(text), path)
+
+
+def patients_key(url: str, file: Path | None) -> SealKey:
+    """Read the key of a log, without which nobody can find a patient in it; see `key_for`."""
+    key = key_for(url, file)
+    if key is None:
+        raise SealError(
+            "Patients are found by the log's key, and there is none: set "
+            "CARDIOWATCH_LOG_HMAC_KEY_FILE (docs/record.md)."
+        )
+    return key
+
+
+def make_key(path: Path) -> None:
+    """Write a new key, for its owner's eyes; one that is there already is left alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(file, "w") as new:
+        new.write(secrets.token_hex(32) + "\n")

@@ -1,0 +1,42 @@
+"""The lock of a SQLite log: one process writes to it."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import Engine
+
+from db.engine import DatabaseUnavailable
+
+
+class LogTaken(Exception):
+    """Another process writes to the same SQLite file; the message says what to do."""
+
+
+def only_writer(engine: Engine) -> IO[str] | None:
+    """Keep a second process from writing the same SQLite file: its batches would collide.
+
+    Returns what to close in the end; None on PostgreSQL, which takes several.
+
+    Raises
+    ------
+    LogTaken
+        Another process writes to it.
+    """
+    if engine.dialect.name != "sqlite":
+        return None
+    path = Path(f"{engine.url.database}.lock")
+    try:
+        file = path.open("a")
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise LogTaken(
+            f"Another process writes to {engine.url.database}: stop it, or use PostgreSQL, "
+            "which takes several."
+        ) from None
+    except OSError as error:
+        raise DatabaseUnavailable(f"Cannot lock {path}: {error.strerror}.") from error
+    return file

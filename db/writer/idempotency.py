@@ -1,0 +1,71 @@
+"""Idempotency keys: taken in the transaction of their rows, so that a retry adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, select, tuple_
+
+from db.engine import upsert
+from db.schema import idempotency
+
+KEYS_KEPT = timedelta(hours=24)
+"""For so long an idempotency key is remembered."""
+
+KEYS_AT_ONCE = 1_000
+"""Keys deleted in one transaction, for which the log's next rows wait."""
+
+
+class Answer(NamedTuple):
+    """What was answered the first time under an idempotency key."""
+
+    request_hash: bytes
+    response: bytes
+
+
+class Claim(NamedTuple):
+    """An idempotency key with the answer to remember under it."""
+
+    scope: str
+    key: str
+    request_hash: bytes
+    response: bytes
+
+
+def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
+    """Return what was answered under a key, if anything was."""
+    columns = idempotency.c
+    found = connection.execute(
+        select(columns.request_hash, columns.response).where(
+            columns.scope == scope, columns.key == key
+        )
+    ).one_or_none()
+    return None if found is None else Answer(bytes(found[0]), bytes(found[1]))
+
+
+def claim_keys(connection: Connection, claims: Sequence[Claim]) -> list[Answer | None]:
+    """Claim keys; return for each None, or the first answer if it was claimed before, anywhere."""
+    first: dict[tuple[str, str], int] = {}
+    for number, claim in enumerate(claims):
+        first.setdefault((claim.scope, claim.key), number)
+    now = {"created_at": datetime.now(UTC)}
+    # In the order of the keys: two processes that claim the same ones never deadlock.
+    values = [claims[first[key]]._asdict() | now for key in sorted(first)]
+    columns = idempotency.c
+    insert = upsert(connection, idempotency).on_conflict_do_nothing()
+    rows = connection.execute(insert.returning(columns.scope, columns.key), values)
+    won = {first[scope, key] for scope, key in rows}
+    return [
+        None if number in won else find_answer(connection, claim.scope, claim.key)
+        for number, claim in enumerate(claims)
+    ]
+
+
+def forget_old_keys(connection: Connection) -> int:
+    """Delete some of the idempotency keys that are older than `KEYS_KEPT`; return how many."""
+    c = idempotency.c
+    old = select(c.scope, c.key).where(c.created_at < datetime.now(UTC) - KEYS_KEPT)
+    some = old.order_by(c.created_at).limit(KEYS_AT_ONCE).with_for_update(skip_locked=True)
+    return connection.execute(delete(idempotency).where(tuple_(c.scope, c.key).in_(some))).rowcount
