@@ -16,22 +16,21 @@ from dashboard.app import create_app
 from dashboard.auth import roles
 from settings import Settings, SettingsError, is_loopback, load_settings
 
-_MESSAGE_MAX = 256 * 1024
-"""Bytes that a page sends at once; the form of a patient is 1 KB."""
+_MAX_MESSAGE_BYTES = 256 * 1024
+"""The patient form sends 1 KB."""
 
-_NO_LOGIN = Path(__file__).with_name("no-login.toml")
-"""There is no such file; of another kind of path Streamlit would complain."""
+_EMPTY_SECRETS_FILE = Path(__file__).with_name("no-login.toml")
+"""A file that does not exist; Streamlit would complain about any other path."""
 
 
-def _refusal_to_start(settings: Settings) -> str | None:
+def _startup_error(settings: Settings) -> str | None:
     guarded = settings.dashboard_behind_proxy or settings.login_file is not None
     if guarded or is_loopback(settings.dashboard_host):
         return None
     return (
-        f"CARDIOWATCH_DASHBOARD_HOST is {settings.dashboard_host}: the dashboard asks for no "
-        "login and so listens on loopback only; set it to 127.0.0.1, or name a "
-        "CARDIOWATCH_LOGIN_FILE, or put a proxy in front that decides who may see it and set "
-        "CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
+        f"CARDIOWATCH_DASHBOARD_HOST is {settings.dashboard_host}: without a login the dashboard "
+        "listens on loopback only; set it to 127.0.0.1, set CARDIOWATCH_LOGIN_FILE, or put an "
+        "authenticating proxy in front and set CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
     )
 
 
@@ -41,26 +40,26 @@ def _cookie_secret(path: Path) -> str:
     except OSError as error:
         raise SettingsError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SettingsError("is not text: openssl rand -hex 32 makes a secret") from None
-    if len(secret) < roles.SECRET_MIN:
-        raise SettingsError("is empty or short: openssl rand -hex 32 makes a secret")
+        raise SettingsError("is not text; create a secret with openssl rand -hex 32") from None
+    if len(secret) < roles.MIN_SECRET_LENGTH:
+        raise SettingsError("is empty or too short; create a secret with openssl rand -hex 32")
     return secret
 
 
-def _tell_streamlit(settings: Settings) -> None:
-    """Set what depends on the place; it reads its own variables only in `streamlit run`."""
+def _configure_streamlit(settings: Settings) -> None:
+    """Set what differs by deployment; only `streamlit run` reads Streamlit's own variables."""
     config.get_config_options()  # .streamlit/config.toml first, or it would win
-    # It compares an IPv6 address without its brackets.
+    # It compares IPv6 addresses without brackets.
     names = [name.strip(" []") for name in settings.dashboard_names.split(",")]
     config.set_option("server.allowedHosts", names)
     if settings.cookie_secret_file is not None:
         config.set_option("server.cookieSecret", _cookie_secret(settings.cookie_secret_file))
-    # An empty list would leave the files of the user's home, which may name another provider.
-    config.set_option("secrets.files", [str(settings.login_file or _NO_LOGIN)])
+    # With an empty list Streamlit would read the user's own files, which may name another provider.
+    config.set_option("secrets.files", [str(settings.login_file or _EMPTY_SECRETS_FILE)])
 
 
-def _log_as_we_do() -> None:
-    """Have Streamlit's loggers hand their records on; it gives each a handler of its own."""
+def _use_our_log_handlers() -> None:
+    """Let Streamlit's loggers propagate their records; it gives each a handler of its own."""
 
     def hand_on(logger: logging.Logger) -> None:
         own = getattr(logger, "streamlit_console_handler", None)
@@ -80,21 +79,21 @@ def main() -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
-        return _say(str(error))
+        return _fail(str(error))
     logs.start(settings.log_format)
-    _log_as_we_do()
-    refusal = _refusal_to_start(settings)
-    if refusal is not None:
-        return _say(refusal)
+    _use_our_log_handlers()
+    error_message = _startup_error(settings)
+    if error_message is not None:
+        return _fail(error_message)
     try:
-        known = None if settings.login_file is None else roles.read(settings.login_file)
-        _tell_streamlit(settings)
+        role_map = None if settings.login_file is None else roles.load_roles(settings.login_file)
+        _configure_streamlit(settings)
     except roles.LoginError as error:
-        return _say(f"CARDIOWATCH_LOGIN_FILE: {error}")
+        return _fail(f"CARDIOWATCH_LOGIN_FILE: {error}")
     except SettingsError as error:
-        return _say(f"CARDIOWATCH_COOKIE_SECRET_FILE {error}")
+        return _fail(f"CARDIOWATCH_COOKIE_SECRET_FILE {error}")
     uvicorn.run(
-        create_app(known),
+        create_app(role_map),
         host=settings.dashboard_host,
         port=chosen or settings.dashboard_port,
         access_log=False,
@@ -102,13 +101,13 @@ def main() -> int:
         log_config=logs.config(settings.log_format),
         log_level="warning",
         ws="websockets-sansio",
-        ws_max_size=_MESSAGE_MAX,
+        ws_max_size=_MAX_MESSAGE_BYTES,
         timeout_graceful_shutdown=5,
     )
     return 0
 
 
-def _say(sentence: str) -> int:
+def _fail(sentence: str) -> int:
     logs.program.critical(sentence)
     return 1
 

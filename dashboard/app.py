@@ -1,4 +1,4 @@
-"""The dashboard as an ASGI application: Streamlit with gzip, security headers and frozen garbage.
+"""The dashboard as an ASGI application: Streamlit behind security headers, login and a filter.
 
 Run it with `python -m dashboard`.
 """
@@ -21,14 +21,14 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.auth.login_redirect import WayBack
-from dashboard.auth.request_filter import RequestFilter, has_logged_in
-from dashboard.auth.roles import People
+from dashboard.auth.login_redirect import LoginRedirect
+from dashboard.auth.request_filter import RequestFilter, is_logged_in
+from dashboard.auth.roles import RoleMap
 from dashboard.shared import texts as shared_texts
 
 SCRIPT = Path(__file__).parent / "pages" / "streamlit_app.py"
 
-_IMPORTED_BY_PAGES = (
+_PRELOADED_MODULES = (
     "httpx",
     "pandas",
     "plotly.graph_objects",
@@ -88,14 +88,12 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware that puts `HEADERS` on every HTTP answer, a refused WebSocket's, too.
-
-    No answer allows another origin anything.
+    """ASGI middleware that adds `HEADERS` to every HTTP response, and removes all CORS headers.
 
     Parameters
     ----------
     cookies_over_tls
-        Browsers send cookies over TLS alone; Streamlit leaves that open.
+        Mark cookies as `Secure`; Streamlit does not.
     """
 
     def __init__(self, app: ASGIApp, *, cookies_over_tls: bool = False) -> None:
@@ -103,11 +101,11 @@ class SecurityHeaders:
         self.cookies_over_tls = cookies_over_tls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and add the headers to the start of the answer."""
+        """Pass the request on and add the headers to the response."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                # For uploads Streamlit lets http://localhost:8501 in, with cookies.
+                # Streamlit allows uploads from http://localhost:8501, with cookies.
                 message["headers"] = [
                     header
                     for header in message["headers"]
@@ -116,7 +114,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
                 if scope["path"].startswith("/media/"):
-                    headers["Cache-Control"] = "no-store"  # it may be an export of patients
+                    headers["Cache-Control"] = "no-store"  # it may be an export of patient data
                 if self.cookies_over_tls:
                     message["headers"] = [
                         (name, value + b"; Secure" if name == b"set-cookie" else value)
@@ -127,10 +125,10 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers)
 
 
-class WithoutMessages(logging.Filter):
-    """Keeps the type and the place of a page's error and drops its message.
+class RedactExceptionMessages(logging.Filter):
+    """Keeps the type and location of a page's error and drops its message.
 
-    The message of an exception may quote what was entered; no patient's value belongs in a log.
+    The message may quote what was entered; no patient's value belongs in a log.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -141,59 +139,59 @@ class WithoutMessages(logging.Filter):
             while frame and frame.tb_next:
                 frame = frame.tb_next
             place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-            record.msg, record.args = "error on a page: %s at %s", (type(error).__name__, place)
+            record.msg, record.args = "page error: %s at %s", (type(error).__name__, place)
             record.exc_info = record.exc_text = None
         return True
 
 
-def _is_no_refused_session(record: logging.LogRecord) -> bool:
-    """Tell whether to keep a line; uvicorn calls a refused WebSocket an error of ours."""
+def _is_not_rejected_handshake(record: logging.LogRecord) -> bool:
+    """Return whether to keep a line; uvicorn logs a rejected WebSocket as an error of ours."""
     return record.msg != "ASGI callable returned without completing handshake."
 
 
-def show_error(_: Exception) -> bool:
-    """Show the calm screen for an error that no page expected."""
+def render_error(_: Exception) -> bool:
+    """Show that the page failed, for an error that no page expected."""
     st.error(shared_texts.UNEXPECTED, title=shared_texts.UNEXPECTED_TITLE)
     return True
 
 
 @contextlib.asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[None]:
-    """Import what the pages import, then freeze it.
+    """Import what the pages import, then freeze it for the garbage collector.
 
-    Streamlit collects garbage after every run of a script; what is frozen is not searched again.
+    Streamlit collects garbage after every script run; frozen objects are not searched again.
     Measured on the prototype: 14-32 ms of CPU for an interaction instead of 65-82 ms.
     """
-    for name in _IMPORTED_BY_PAGES:
+    for name in _PRELOADED_MODULES:
         importlib.import_module(name)
-    # Streamlit gives uvicorn's loggers back the lines that `access_log=False` took away.
+    # Streamlit undoes `access_log=False`.
     for logger in ("uvicorn.access", "uvicorn.error"):
         logging.getLogger(logger).setLevel(logging.WARNING)
-    logging.getLogger("uvicorn.error").addFilter(_is_no_refused_session)
+    logging.getLogger("uvicorn.error").addFilter(_is_not_rejected_handshake)
     gc.collect()
     gc.freeze()
     yield
 
 
-def create_app(people: People | None = None) -> st.App:
+def create_app(role_map: RoleMap | None = None) -> st.App:
     """Return the application; one per process.
 
     Parameters
     ----------
-    people
-        Who may log in; without it nobody has to.
+    role_map
+        Which role may see which page; without it nobody has to log in.
     """
-    cookies_over_tls = people is not None and people.over_tls
-    logging.getLogger("streamlit.error_util").addFilter(WithoutMessages())
+    cookies_over_tls = role_map is not None and role_map.over_tls
+    logging.getLogger("streamlit.error_util").addFilter(RedactExceptionMessages())
     return st.App(
         SCRIPT,
         lifespan=lifespan,
         middleware=[
             Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
-            *([] if people is None else [Middleware(WayBack, knows=has_logged_in)]),
-            Middleware(RequestFilter, people=people),
+            *([] if role_map is None else [Middleware(LoginRedirect, is_logged_in=is_logged_in)]),
+            Middleware(RequestFilter, role_map=role_map),
             # 4-7.5 MB of scripts become 1.4-1.8 MB.
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),
         ],
-        on_script_error=show_error,
+        on_script_error=render_error,
     )

@@ -146,11 +146,11 @@ def test_streamlits_own_lines_are_ours_in_form() -> None:
     written = lines(
         python(
             "import logs",
-            "from dashboard.__main__ import _log_as_we_do",
+            "from dashboard.__main__ import _use_our_log_handlers",
             "from streamlit.logger import get_logger",
             "early = get_logger('streamlit.early')",
             "logs.start('json')",
-            "_log_as_we_do()",
+            "_use_our_log_handlers()",
             "early.warning('one')",
             "get_logger('streamlit.late').warning('two')",
         )

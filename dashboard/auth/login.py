@@ -1,4 +1,4 @@
-"""The pages that stand before all others where people must log in."""
+"""Access to pages: who may see which, the sign-in screen, and links that respect roles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ParamSpec
 import streamlit as st
 
 from dashboard.auth import roles, texts
-from dashboard.auth.roles import People
+from dashboard.auth.roles import RoleMap
 from dashboard.navigation import APP, PAGES
 from settings import load_settings
 
@@ -17,29 +17,32 @@ _Parameters = ParamSpec("_Parameters")
 
 
 @cache
-def _people() -> People | None:
+def _role_map() -> RoleMap | None:
     file = load_settings().login_file
-    return None if file is None else roles.read(file)
+    return None if file is None else roles.load_roles(file)
 
 
 def allowed_pages() -> frozenset[str]:
-    """Return the pages that the visitor may see; without a login file everybody may see all."""
+    """Return the pages that the visitor may see; without a login file, all of them."""
     return _allowed(st.user.to_dict())
 
 
 def _allowed(claims: Mapping[str, Any]) -> frozenset[str]:
-    known = _people()
-    if known is None:
+    role_map = _role_map()
+    if role_map is None:
         return frozenset(PAGES)
-    if not claims.get("is_logged_in") or not roles.is_recent(claims):
+    if not claims.get("is_logged_in") or not roles.is_login_valid(claims):
         return frozenset()
-    return known.pages(claims)
+    return role_map.allowed_pages(claims)
 
 
-def only_for(page: str) -> Callable[[Callable[_Parameters, None]], Callable[_Parameters, None]]:
-    """Draw a fragment only for who may see a page of `PAGES` now; else run the whole page again.
+def requires_page(
+    page: str,
+) -> Callable[[Callable[_Parameters, None]], Callable[_Parameters, None]]:
+    """Return a decorator that draws a fragment only while the visitor may see a page of `PAGES`.
 
-    A fragment runs by itself, long after the script that asked which pages may be seen.
+    A fragment reruns by itself, long after the script that checked access; without access the whole
+    page is rerun.
     """
 
     def guard(draw: Callable[_Parameters, None]) -> Callable[_Parameters, None]:
@@ -54,10 +57,11 @@ def only_for(page: str) -> Callable[[Callable[_Parameters, None]], Callable[_Par
     return guard
 
 
-def while_allowed(page: str, write: Callable[[], bytes]) -> Callable[[], bytes]:
-    """Return `write` for a download button, which calls it later and without the visitor's session.
+def guard_download(page: str, write: Callable[[], bytes]) -> Callable[[], bytes]:
+    """Return `write` with a check of access, for a download button.
 
-    It raises PermissionError once the visitor may no longer see the page.
+    The button calls it later and without the visitor's session. It raises PermissionError if the
+    visitor may no longer see the page.
     """
     claims = st.user.to_dict()
 
@@ -69,41 +73,38 @@ def while_allowed(page: str, write: Callable[[], bytes]) -> Callable[[], bytes]:
     return written
 
 
-def link(page: str, label: str, query_params: Mapping[str, str] | None = None) -> None:
-    """Offer the way to another page of `PAGES`, where the visitor may see it.
-
-    To others it would lead to a refusal.
-    """
+def page_link(page: str, label: str, query_params: Mapping[str, str] | None = None) -> None:
+    """Draw a link to another page of `PAGES`, unless the visitor may not see it."""
     if page in allowed_pages():
         st.page_link(f"{page}/page.py", label=label, query_params=query_params)
 
 
-def refuse() -> None:
-    """Draw in place of a page why the visitor does not see it, and what to do."""
+def access_denied() -> None:
+    """Draw, in place of a page, why the visitor has no access, and what to do."""
     st.title(APP)
     if allowed_pages():
-        st.warning(texts.NOT_FOR_YOU)
-        link("overview", "Overview")
+        st.warning(texts.NO_ACCESS)
+        page_link("overview", "Overview")
     else:
-        _ask_for_login()
+        _sign_in_or_no_role()
 
 
-def _ask_for_login() -> None:
-    """Show who is not logged in how to, and who has no role whom to ask."""
+def _sign_in_or_no_role() -> None:
+    """Draw the sign-in button, or for a user without a role whom to contact."""
     claims = st.user.to_dict()
-    if claims.get("is_logged_in") and roles.is_recent(claims):
+    if claims.get("is_logged_in") and roles.is_login_valid(claims):
         st.warning(texts.NO_ROLE)
-        st.button(texts.LOG_OUT, on_click=st.logout)
+        st.button(texts.SIGN_OUT, on_click=st.logout)
     else:
-        st.write(texts.LOGIN_NEEDED)
-        st.button(texts.LOG_IN, on_click=st.login, type="primary")
+        st.write(texts.SIGN_IN_NEEDED)
+        st.button(texts.SIGN_IN, on_click=st.login, type="primary")
 
 
-def offer_logout() -> None:
-    """Say who is logged in, and let them leave; nothing where nobody logs in."""
-    if _people() is None:
+def logout_button() -> None:
+    """Draw the user's name and a sign-out button, if there is a login."""
+    if _role_map() is None:
         return
     name = st.user.to_dict().get("name") or st.user.to_dict().get("email") or ""
     with st.container(horizontal=True, horizontal_alignment="right"):
-        st.text(texts.logged_in_as(str(name)))
-        st.button(texts.LOG_OUT, on_click=st.logout, type="tertiary")
+        st.text(texts.signed_in_as(str(name)))
+        st.button(texts.SIGN_OUT, on_click=st.logout, type="tertiary")

@@ -1,7 +1,7 @@
-"""Leads who has logged in to the page that they had asked for; Streamlit leads all to the first.
+"""Redirects users to the page they had asked for before the login; Streamlit opens the first page.
 
-A page that somebody asks for before the login is kept in a cookie, which the browser sends with the
-provider's answer alone. Whoever wrote it, it leads to nothing but a page of ours.
+A cookie keeps the address; the browser sends it only with the provider's callback. Whatever it
+holds, the redirect leads only to a page of the dashboard.
 """
 
 from __future__ import annotations
@@ -16,67 +16,67 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboard.navigation import ADDRESSES
 
-COOKIE = "_cardiowatch_way_back"
+RETURN_COOKIE = "_cardiowatch_way_back"
 
 _CALLBACK = "/oauth2callback"
-_KEPT_S = 900
-_LONGEST = 1_500
-"""Characters; the longest address that a page makes has some 200."""
+_COOKIE_MAX_AGE_S = 900
+_MAX_QUERY_LENGTH = 1_500
+"""The longest query that a page creates has about 200 characters."""
 _PAGES = frozenset(f"/{address}" for address in ADDRESSES.values())
 _QUERY = re.compile(r"[!-\"$-~]*")
-"""What is printed of ASCII, without the mark of a fragment."""
+"""Printable ASCII without `#`."""
 
 
-class WayBack:
-    """ASGI middleware that keeps the address of a page until its visitor has logged in.
+class LoginRedirect:
+    """ASGI middleware that keeps a page's address in a cookie until the visitor has logged in.
 
     Parameters
     ----------
-    knows
-        Tells whether who asks has logged in.
+    is_logged_in
+        Returns whether the sender of a request has logged in.
     """
 
-    def __init__(self, app: ASGIApp, knows: Callable[[Scope], bool]) -> None:
+    def __init__(self, app: ASGIApp, is_logged_in: Callable[[Scope], bool]) -> None:
         self.app = app
-        self.knows = knows
+        self.is_logged_in = is_logged_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; keep its address, or lead to the one that was kept."""
-        kept, asked = _kept(scope), _asked(scope)
-        is_asked = bool(asked) and not self.knows(scope)
+        """Pass the request on; keep its address, or redirect to the one that was kept."""
+        kept, asked = _return_address(scope), _requested_address(scope)
+        is_asked = bool(asked) and not self.is_logged_in(scope)
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start" and kept:
-                _lead(message, kept)
+                _redirect(message, kept)
             elif message["type"] == "http.response.start" and is_asked:
-                _set_cookie(message, quote(asked, safe=""), _KEPT_S)
+                _set_cookie(message, quote(asked, safe=""), _COOKIE_MAX_AGE_S)
             await send(message)
 
         await self.app(scope, receive, send_on)
 
 
-def _asked(scope: Scope) -> str:
-    """Return the address of the page that is asked for; empty = it is none."""
+def _requested_address(scope: Scope) -> str:
+    """Return the address of the requested page; empty = not a page."""
     if scope["type"] != "http" or scope["method"] != "GET":
         return ""
     query = scope["query_string"].decode("latin-1")
-    return _of_a_page(f"{scope['path']}?{query}" if query else scope["path"])
+    return _validated_address(f"{scope['path']}?{query}" if query else scope["path"])
 
 
-def _kept(scope: Scope) -> str:
-    """Return the address of the page to which the provider's answer leads; empty = none."""
+def _return_address(scope: Scope) -> str:
+    """Return the kept address if this is the provider's callback; empty = none."""
     if scope["type"] != "http" or scope["path"] != _CALLBACK:
         return ""
-    return _of_a_page(unquote(HTTPConnection(scope).cookies.get(COOKIE, "")))
+    return _validated_address(unquote(HTTPConnection(scope).cookies.get(RETURN_COOKIE, "")))
 
 
-def _of_a_page(address: str) -> str:
+def _validated_address(address: str) -> str:
     path, _, query = address.partition("?")
-    fits = path in _PAGES and len(query) <= _LONGEST and _QUERY.fullmatch(query)
+    fits = path in _PAGES and len(query) <= _MAX_QUERY_LENGTH and _QUERY.fullmatch(query)
     return address if fits else ""
 
 
-def _lead(message: Message, address: str) -> None:
+def _redirect(message: Message, address: str) -> None:
     headers = MutableHeaders(scope=message)
     if headers.get("location") == "/":
         headers["location"] = address
@@ -86,5 +86,5 @@ def _lead(message: Message, address: str) -> None:
 def _set_cookie(message: Message, value: str, seconds: int) -> None:
     MutableHeaders(scope=message).append(
         "set-cookie",
-        f"{COOKIE}={value}; HttpOnly; Max-Age={seconds}; Path={_CALLBACK}; SameSite=lax",
+        f"{RETURN_COOKIE}={value}; HttpOnly; Max-Age={seconds}; Path={_CALLBACK}; SameSite=lax",
     )

@@ -1,4 +1,4 @@
-"""Keeps from Streamlit what no page of ours asks for."""
+"""Rejects requests that no page of the dashboard sends, before they reach Streamlit."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from streamlit.web.server.starlette import starlette_websocket
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 import logs
-from dashboard.auth.roles import People, is_recent
+from dashboard.auth.roles import RoleMap, is_login_valid
 
-FILES_MAX = 20
-"""Uploads that are kept at once; the gate's form lets go of its file when it is sent."""
+MAX_OPEN_UPLOADS = 20
+"""Uploads held at once; the file check releases its file once it is submitted."""
 
-OF_A_PAGE = frozenset(
+ALLOWED_MESSAGES = frozenset(
     (
         "rerun_script",
         "stop_script",
@@ -34,72 +34,72 @@ OF_A_PAGE = frozenset(
         "backend_operation_request",
     )
 )
-"""The other messages are the developer's; Streamlit empties everybody's caches for any visitor."""
+"""The other messages are for developers: any visitor could clear everyone's caches."""
 
 _SESSION = "/_stcore/stream"
 _UPLOADS = "/_stcore/upload_file/"
-_OF_STREAMLIT = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
-_HALF_AN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_LOOKED_FOR = ("/_stcore/health", "/_stcore/host-config")
-_FILES = ("/media/", _UPLOADS)
-_FOREIGN = PlainTextResponse("Sessions are for the pages of this address.", 403)
-_TOO_MANY_FILES = PlainTextResponse("Too many files are open; try again later.", 503)
-_NOTHING_HERE = PlainTextResponse("Not Found", 404)
-_TO_THE_OVERVIEW = RedirectResponse("/", 302)
-_LOG_IN = PlainTextResponse("Log in first.", 403)
+_STREAMLIT_PATHS = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
+_INCOMPLETE_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_PROBED_PATHS = ("/_stcore/health", "/_stcore/host-config")
+_FILE_PATHS = ("/media/", _UPLOADS)
+_WRONG_ORIGIN = PlainTextResponse("Forbidden: wrong origin.", 403)
+_TOO_MANY_UPLOADS = PlainTextResponse("Too many uploads in progress; try again later.", 503)
+_NOT_FOUND = PlainTextResponse("Not Found", 404)
+_REDIRECT_TO_OVERVIEW = RedirectResponse("/", 302)
+_SIGN_IN_REQUIRED = PlainTextResponse("Sign in first.", 403)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-_SHOWN = 80
-"""Characters of a header that a line of the log quotes."""
+_MAX_QUOTED = 80
+"""Characters of a header that a log line quotes."""
 
 logger = logging.getLogger("cardiowatch.dashboard")
-_seldom = logs.Seldom()
+_log_throttle = logs.Seldom()
 
 
 class RequestFilter:
-    """ASGI middleware that answers in Streamlit's place what is not of a page of ours.
+    """ASGI middleware that answers, in Streamlit's place, what no page of ours sends.
 
     Parameters
     ----------
-    people
-        Who may log in; without it nobody has to.
+    role_map
+        Which role may see which page; without it nobody has to log in.
     """
 
-    def __init__(self, app: ASGIApp, people: People | None = None) -> None:
+    def __init__(self, app: ASGIApp, role_map: RoleMap | None = None) -> None:
         self.app = app
-        self.people = people
+        self.role_map = role_map
         self._arriving = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Pass the request on, or reject it."""
         app = self.app
         if scope["type"] == "websocket":
-            app = self._hear_page if _is_session_of_ours(scope) else _refuse_session
+            app = self._filter_messages if _is_same_origin_session(scope) else _reject_session
         elif scope["type"] == "http":
-            app = self._answer_to(scope)
+            app = self._route(scope)
         await app(scope, receive, send)
 
-    def _answer_to(self, scope: Scope) -> ASGIApp:
+    def _route(self, scope: Scope) -> ASGIApp:
         path = scope["path"]
         if path.startswith("/_stcore/metrics"):
-            return _NOTHING_HERE
-        if path.startswith(_FILES) and not self._may_see_a_page(scope):
-            return _LOG_IN
+            return _NOT_FOUND
+        if path.startswith(_FILE_PATHS) and not self._may_see_any_page(scope):
+            return _SIGN_IN_REQUIRED
         if path.startswith(_UPLOADS):
-            return self._take_file
-        return _TO_THE_OVERVIEW if _stays_blank(scope) else self.app
+            return self._accept_upload
+        return _REDIRECT_TO_OVERVIEW if _would_render_blank(scope) else self.app
 
-    async def _hear_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _filter_messages(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def receive_from_page() -> Message:
             while True:
                 message = await receive()
-                if message["type"] != "websocket.receive" or _is_of_a_page(message.get("bytes")):
+                if message["type"] != "websocket.receive" or _is_allowed(message.get("bytes")):
                     return message
 
         await self.app(scope, receive_from_page, send)
 
-    async def _take_file(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "PUT" and self._arriving + _files_kept() >= FILES_MAX:
-            await _TOO_MANY_FILES(scope, receive, send)
+    async def _accept_upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "PUT" and self._arriving + _open_uploads() >= MAX_OPEN_UPLOADS:
+            await _TOO_MANY_UPLOADS(scope, receive, send)
             return
         self._arriving += 1
         try:
@@ -107,16 +107,16 @@ class RequestFilter:
         finally:
             self._arriving -= 1
 
-    def _may_see_a_page(self, scope: Scope) -> bool:
-        """Tell whether who asks has logged in and has a role."""
-        return self.people is None or (
-            has_logged_in(scope) and bool(self.people.pages(_claims(scope)))
+    def _may_see_any_page(self, scope: Scope) -> bool:
+        """Return whether the sender is logged in and has a role."""
+        return self.role_map is None or (
+            is_logged_in(scope) and bool(self.role_map.allowed_pages(_claims(scope)))
         )
 
 
-def has_logged_in(scope: Scope) -> bool:
-    """Tell whether who asks has a login that counts."""
-    return is_recent(_claims(scope))
+def is_logged_in(scope: Scope) -> bool:
+    """Return whether the sender has a valid login."""
+    return is_login_valid(_claims(scope))
 
 
 def _claims(scope: Scope) -> Mapping[str, Any]:
@@ -125,55 +125,54 @@ def _claims(scope: Scope) -> Mapping[str, Any]:
     return dict(json.loads(found)) if found else {}
 
 
-async def _refuse_session(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a session; whose name is missing in our settings sees an empty page and no more."""
-    count = _seldom.count("session") if scope["path"] == _SESSION else 0
+async def _reject_session(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reject a session and log it: a host missing from the settings only shows an empty page."""
+    count = _log_throttle.count("session") if scope["path"] == _SESSION else 0
     if count:
         headers = Headers(scope=scope)
-        origin, host = (ascii(headers.get(name, ""))[:_SHOWN] for name in ("origin", "host"))
-        told = "refused a session: Origin %s, Host %s; see CARDIOWATCH_DASHBOARD_NAMES"
-        logger.warning(told, origin, host, extra={"count": count})
-    await _FOREIGN(scope, receive, send)
+        origin, host = (ascii(headers.get(name, ""))[:_MAX_QUOTED] for name in ("origin", "host"))
+        message = "rejected a session: Origin %s, Host %s; see CARDIOWATCH_DASHBOARD_NAMES"
+        logger.warning(message, origin, host, extra={"count": count})
+    await _WRONG_ORIGIN(scope, receive, send)
 
 
-def _stays_blank(scope: Scope) -> bool:
-    """Tell whether nothing is at an address where Streamlit would send a page that stays blank.
+def _would_render_blank(scope: Scope) -> bool:
+    """Return whether Streamlit would answer this address with a page that stays blank.
 
-    Its scripts are at `./static/...`, so the slashes that the browser sees count; and they stop at
-    what is no percent-encoded UTF-8. Below the address of a page a browser first looks for the
-    server and needs a 404 to look elsewhere.
+    Its scripts are at `./static/...`, so the slashes that the browser sees count, and they fail on
+    invalid percent-encoded UTF-8. Below a page's address the browser first probes for the server
+    and needs a 404 to look elsewhere.
     """
     path, seen = scope["path"], scope["raw_path"]
-    if path.startswith(_OF_STREAMLIT) or path.endswith(_LOOKED_FOR):
+    if path.startswith(_STREAMLIT_PATHS) or path.endswith(_PROBED_PATHS):
         return False
-    return (
-        seen.rstrip(b"/").count(b"/") > 1 or "\ufffd" in path or bool(_HALF_AN_ESCAPE.search(seen))
-    )
+    is_too_deep = seen.rstrip(b"/").count(b"/") > 1
+    return is_too_deep or "\ufffd" in path or bool(_INCOMPLETE_ESCAPE.search(seen))
 
 
-def _is_of_a_page(message: bytes | None) -> bool:
-    """Tell whether a page sends such messages; Streamlit refuses what cannot be read."""
+def _is_allowed(message: bytes | None) -> bool:
+    """Return whether a page sends such messages; Streamlit itself rejects unreadable ones."""
     try:
-        return BackMsg.FromString(message or b"").WhichOneof("type") in OF_A_PAGE
+        return BackMsg.FromString(message or b"").WhichOneof("type") in ALLOWED_MESSAGES
     except DecodeError:
         return True
 
 
-def _files_kept() -> int:
+def _open_uploads() -> int:
     manager = cast("MemoryUploadedFileManager", get_instance().uploaded_file_mgr)
     return sum(len(files) for files in list(manager.file_storage.values()))
 
 
-def _is_session_of_ours(scope: Scope) -> bool:
-    """Tell whether a page of this very address asks; browsers always say which page does.
+def _is_same_origin_session(scope: Scope) -> bool:
+    """Return whether the request comes from a page of this address; browsers always say so.
 
-    Streamlit would let in every origin of this machine, and ask another host for the machine's
-    outer address before it refuses the rest.
+    Streamlit would accept every origin of this machine, and ask another host for the machine's
+    external address before it rejects the rest.
     """
     headers = MutableHeaders(scope=scope)
     scheme, _, place = headers.get("origin", "").partition("://")
     host = headers.get("host", "")
     if scheme not in _DEFAULT_PORTS or host.removesuffix(_DEFAULT_PORTS[scheme]) != place:
         return False
-    headers["host"] = place  # some proxies name the default port; Streamlit compares the letters
+    headers["host"] = place  # some proxies add the default port; Streamlit compares strings
     return scope["path"] == _SESSION and starlette_websocket.is_host_allowed(place)

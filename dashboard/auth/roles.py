@@ -1,7 +1,7 @@
-"""Who may see which page: people log in at an OpenID Connect provider, and its groups have roles.
+"""Roles: which pages a user may see, by the groups that the OpenID Connect provider names.
 
-The file that `CARDIOWATCH_LOGIN_FILE` names is Streamlit's `secrets.toml` with the section `[auth]`
-and one of our own, `[cardiowatch.groups]`: a role for each group of the provider.
+`CARDIOWATCH_LOGIN_FILE` is Streamlit's `secrets.toml` with its section `[auth]` and one of our own,
+`[cardiowatch.groups]`, which maps each group to a role.
 """
 
 from __future__ import annotations
@@ -25,50 +25,54 @@ ROLES: Mapping[str, frozenset[str]] = {
 }
 """Only clinicians and admins see single patients and the log."""
 
-LONGEST_S = 12 * 3600
-"""A login lasts a long shift: who has left a group sees nothing more after it."""
+SESSION_LIFETIME_S = 12 * 3600
+"""A long shift: after it, a user who has left a group has no access."""
 
-_CLOCKS_DIFFER_S = 60
+_CLOCK_SKEW_S = 60
 
-_NEEDED = ("redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url")
-SECRET_MIN = 32
-"""Characters of a secret that signs cookies, at least."""
+_REQUIRED_KEYS = (
+    "redirect_uri", "cookie_secret", "client_id", "client_secret", "server_metadata_url",
+)  # fmt: skip
+MIN_SECRET_LENGTH = 32
+"""Characters, at least, of a secret that signs cookies."""
 
 
 class LoginError(ValueError):
-    """The login cannot be used; one sentence says why."""
+    """The login file is unusable; one sentence says why."""
 
 
 @dataclass(frozen=True)
-class People:
-    """What the file says: the claim that names groups, and the role of each group."""
+class RoleMap:
+    """The claim that names a user's groups, and the role of each group."""
 
-    groups: Mapping[str, str]
+    role_of_group: Mapping[str, str]
     claim: str
     over_tls: bool
 
-    def pages(self, claims: Mapping[str, Any]) -> frozenset[str]:
-        """Return the pages that a person with these claims may see; empty = none."""
+    def allowed_pages(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        """Return the pages that a user with these claims may see; empty = none."""
         claimed = claims.get(self.claim)
         named = claimed if isinstance(claimed, list) else [claimed]
-        known = [name for name in named if isinstance(name, str) and name in self.groups]
-        roles = {self.groups[name] for name in known}
+        known = [name for name in named if isinstance(name, str) and name in self.role_of_group]
+        roles = {self.role_of_group[name] for name in known}
         return frozenset().union(*(ROLES[role] for role in roles))
 
 
-def is_recent(claims: Mapping[str, Any]) -> bool:
-    """Say whether a login is young enough to count, and not from the future."""
+def is_login_valid(claims: Mapping[str, Any]) -> bool:
+    """Return whether a login has not expired and is not from the future."""
     issued, now = claims.get("iat"), time.time()
-    return isinstance(issued, int | float) and now - LONGEST_S < issued <= now + _CLOCKS_DIFFER_S
+    return (
+        isinstance(issued, int | float) and now - SESSION_LIFETIME_S < issued <= now + _CLOCK_SKEW_S
+    )
 
 
-def read(path: Path) -> People:
-    """Read the file.
+def load_roles(path: Path) -> RoleMap:
+    """Return the roles of a login file.
 
     Raises
     ------
     LoginError
-        It cannot be read, lacks something, or names a role that does not exist.
+        The file cannot be read, lacks a key, or names an unknown role.
     """
     try:
         content = tomllib.loads(path.read_text("utf-8"))
@@ -77,15 +81,17 @@ def read(path: Path) -> People:
     except ValueError:
         raise LoginError(f"{path} is not TOML") from None
     auth, ours = content.get("auth", {}), content.get("cardiowatch", {})
-    missing = [name for name in _NEEDED if not auth.get(name)]
+    missing = [name for name in _REQUIRED_KEYS if not auth.get(name)]
     if missing:
-        raise LoginError(f"{path} lacks in [auth]: {', '.join(missing)}")
-    if len(auth["cookie_secret"]) < SECRET_MIN:
-        raise LoginError(f"cookie_secret in {path} is short: openssl rand -hex 32 makes one")
+        raise LoginError(f"{path}: missing in [auth]: {', '.join(missing)}")
+    if len(auth["cookie_secret"]) < MIN_SECRET_LENGTH:
+        raise LoginError(
+            f"cookie_secret in {path} is too short: create one with openssl rand -hex 32"
+        )
     groups = ours.get("groups", {})
     unknown = sorted({str(role) for role in groups.values()} - ROLES.keys())
     if not groups or unknown:
         raise LoginError(
-            f"{path} needs in [cardiowatch.groups] a role for each group: {', '.join(ROLES)}"
+            f"{path}: [cardiowatch.groups] must map each group to one of: {', '.join(ROLES)}"
         )
-    return People(groups, ours.get("claim", "groups"), auth["redirect_uri"].startswith("https:"))
+    return RoleMap(groups, ours.get("claim", "groups"), auth["redirect_uri"].startswith("https:"))

@@ -1,19 +1,20 @@
-"""What login and refusal say."""
+"""Texts of the sign-in and no-access screens."""
 
 from __future__ import annotations
 
-LOGIN_NEEDED = "Here are findings of patients, so this service wants to know who you are."
-LOG_IN = "Log in"
-LOG_OUT = "Log out"
+SIGN_IN_NEEDED = "Sign in to view patient data."
+SIGN_IN = "Sign in"
+SIGN_OUT = "Sign out"
 NO_ROLE = (
-    "You are logged in, and none of your groups has a role here. Ask who runs the service for one."
+    "You are signed in, but none of your groups has a role in Cardiowatch. Ask your administrator "
+    "for access."
 )
-NOT_YOURS = "Not for your role"
-NOT_FOR_YOU = (
-    "Your role does not see this page. Ask who runs the service, should you need it for your work."
+NO_ACCESS_TITLE = "You don't have access to this page"
+NO_ACCESS = (
+    "Your role does not include this page. If you need it for your work, ask your administrator."
 )
 
 
-def logged_in_as(name: str) -> str:
-    """Say who is logged in."""
-    return f"Logged in as {name}" if name else "Logged in"
+def signed_in_as(name: str) -> str:
+    """Return who is signed in, as a sentence."""
+    return f"Signed in as {name}" if name else "Signed in"

@@ -1,1 +1,1 @@
-"""Long work in worker processes."""
+"""Long calculations in worker processes."""

@@ -1,10 +1,10 @@
-"""Long work away from the pages: a few worker processes with progress, a result and a cancel.
+"""A pool of worker processes for long calculations: progress, a result, cancellation.
 
-A job is a function of the project, named as `"package.module:function"`, which takes keyword
-arguments and `progress` (call it with the share done, 0 to 1) and returns what JSON can hold. It
-runs in a fresh `python -m dashboard.worker`: what it imports never enters the server, a cancel is
-the end of the process, and a worker whose server is gone ends by itself. A session has one job at
-a time, which ends once nobody can come back to the session.
+A job is a function of `pipeline`, named as `"package.module:function"`, which takes keyword
+arguments and `progress` (called with the share done, 0 to 1) and returns JSON data. It runs in a
+fresh `python -m dashboard.jobs.worker`: its imports never enter the server, cancelling it kills the
+process, and a worker whose server is gone exits. A session has one job at a time, which is
+cancelled once nobody can return to the session.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 WORKERS = 1
-"""Processes at once: one core computes, the others serve pages and predictions."""
-WAITING = 4
-"""Jobs that may wait for a worker; more are refused at once instead of after minutes."""
-LIMIT_S = 600.0
-"""Longest run of a job, several times what the longest one needs on a slow core."""
-RESUMABLE_S = 120.0
-"""So long Streamlit keeps a session whose connection is lost (its `MemorySessionStorage`)."""
-LOOK_S = 5.0
-"""Seconds between two looks for sessions that are gone."""
-COMMAND: tuple[str, ...] = (sys.executable, "-m", "dashboard.jobs.worker")
+"""Processes at once; the other cores serve pages and predictions."""
+MAX_QUEUED = 4
+"""Jobs that may wait for a worker; more are rejected at once, not after minutes."""
+TIMEOUT_S = 600.0
+"""Several times what the longest job needs on a slow core."""
+SESSION_GRACE_S = 120.0
+"""How long Streamlit keeps a disconnected session (its `MemorySessionStorage`)."""
+SESSION_CHECK_S = 5.0
+"""Seconds between two checks for abandoned sessions."""
+WORKER_COMMAND: tuple[str, ...] = (sys.executable, "-m", "dashboard.jobs.worker")
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -50,24 +50,24 @@ class State(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Busy(Exception):
-    """Too many jobs wait already, or the session has one; try again when one has ended."""
+class PoolFull(Exception):
+    """Too many jobs are queued, or the session already has one."""
 
 
 class Job:
-    """One call of a function in a worker process; made by `Jobs.submit`."""
+    """One call of a function in a worker process; made by `JobPool.submit`."""
 
     def __init__(self, function: str, arguments: dict[str, Any], session: str | None) -> None:
         self.function = function
         self.session = session
-        """Who asked for it; None = no visitor."""
+        """The session that submitted it; None = no session."""
         self.state = State.WAITING
         self.progress = 0.0
-        """Share done, 0 to 1, as the function last said."""
+        """Share done, 0 to 1, as last reported."""
         self.result: Any = None
-        """What the function returned, once `state` is DONE."""
+        """What the function returned, once DONE."""
         self.error = ""
-        """Type and place of what went wrong, never a value; once `state` is FAILED."""
+        """Type and location of the error, never a value; once FAILED."""
         self._request = json.dumps({"function": function, "arguments": arguments})
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
@@ -76,31 +76,31 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """True once nothing about the job will change."""
+        """Whether the job is done, failed or cancelled."""
         return self._ended.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the end; return whether it came."""
+        """Wait for the end; return whether it came in time."""
         return self._ended.wait(seconds)
 
     def cancel(self) -> None:
-        """End the job at once; what has ended stays as it is."""
+        """Cancel the job at once, unless it has ended."""
         self._end(State.CANCELLED)
 
-    def look(self, now: float) -> None:
-        """Cancel the job once its session is away for too long; called every few seconds.
+    def cancel_if_abandoned(self, now: float) -> None:
+        """Cancel the job if its session has been disconnected for too long.
 
-        A connection that is lost for a moment is no end: the browser comes back to its session.
+        A connection that is lost for a moment does not count: the browser reconnects.
         """
         if _is_connected(self.session):
             self._away_since = None
         elif self._away_since is None:
             self._away_since = now
-        elif now - self._away_since > RESUMABLE_S:
+        elif now - self._away_since > SESSION_GRACE_S:
             self.cancel()
 
-    def run(self, limit_s: float) -> None:
-        """Run to the end in a process of its own; called by the pool's thread."""
+    def run(self, timeout_s: float) -> None:
+        """Run the job in a process of its own until it ends; called by the pool's thread."""
         with self._lock:
             if self.ended:  # cancelled while it waited
                 return
@@ -112,33 +112,33 @@ class Job:
                 self._ended.set()
                 return
             self.state = State.RUNNING
-        too_long = threading.Timer(limit_s, self._end, (State.FAILED, "the job took too long"))
+        too_long = threading.Timer(timeout_s, self._end, (State.FAILED, "the job took too long"))
         too_long.daemon = True
         too_long.start()
-        with suppress(BrokenPipeError), self._process as process:  # whose end sends what is left
+        with suppress(BrokenPipeError), self._process as process:  # closing it flushes what is left
             try:
-                self._converse(process)
+                self._exchange(process)
             finally:
-                process.kill()  # it has said its last word or closed its mouth
+                process.kill()  # it has sent its result or closed its output
         too_long.cancel()
         self._end(State.FAILED, f"the worker ended with code {process.returncode}")
 
-    def _converse(self, process: subprocess.Popen[str]) -> None:
-        """Send the request and listen until the result, an error or the end of the process."""
+    def _exchange(self, process: subprocess.Popen[str]) -> None:
+        """Send the request and read until a result, an error or the end of the process."""
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes
         process.stdin.write(self._request + "\n")
         process.stdin.flush()
         for line in process.stdout:
-            if not line.endswith("\n"):  # it was killed in the middle of a word
+            if not line.endswith("\n"):  # killed in the middle of a line
                 return
-            said = json.loads(line)
-            if "progress" in said:
-                self.progress = float(said["progress"])
-            elif "error" in said:
-                self._end(State.FAILED, said["error"])
+            message = json.loads(line)
+            if "progress" in message:
+                self.progress = float(message["progress"])
+            elif "error" in message:
+                self._end(State.FAILED, message["error"])
             else:
                 self.progress = 1.0
-                self._end(State.DONE, result=said["result"])
+                self._end(State.DONE, result=message["result"])
             if self.ended:
                 return
 
@@ -147,77 +147,77 @@ class Job:
             if self.ended:
                 return
             self.state, self.error, self.result = state, error, result
-            self._request = ""  # it may hold a file of patients: nothing keeps that
+            self._request = ""  # it may hold patient data, which nothing keeps
             self._ended.set()
             if self._process is not None and state is not State.DONE:
                 self._process.kill()
 
 
-class Jobs:
-    """A pool of worker processes; jobs run in the order in which they came."""
+class JobPool:
+    """A pool of worker processes; jobs run in the order of submission."""
 
     def __init__(
-        self, workers: int = WORKERS, waiting: int = WAITING, limit_s: float = LIMIT_S
+        self, workers: int = WORKERS, max_queued: int = MAX_QUEUED, timeout_s: float = TIMEOUT_S
     ) -> None:
-        self._queue: queue.Queue[Job] = queue.Queue(waiting)
-        self._limit_s = limit_s
+        self._queue: queue.Queue[Job] = queue.Queue(max_queued)
+        self._timeout_s = timeout_s
         self._workers = workers
         self._threads: list[threading.Thread] = []
         self._jobs: list[Job] = []
-        """Those that have not ended, as far as was looked."""
+        """Jobs that had not ended at the last check."""
         self._lock = threading.Lock()
 
     def submit(self, function: str, **arguments: Any) -> Job:
-        """Queue a call of `function`.
+        """Queue a call of `function` and return the job.
 
         Parameters
         ----------
         function
             As `"pipeline.poisoning:run_job"`.
         arguments
-            What JSON can hold.
+            JSON data.
 
         Raises
         ------
-        Busy
-            When as many jobs wait as may, or one of the same session has not ended.
+        PoolFull
+            When the queue is full, or a job of the same session has not ended.
         """
         context = get_script_run_ctx(suppress_warning=True)
         job = Job(function, arguments, context.session_id if context else None)
         with self._lock:
             self._jobs = [other for other in self._jobs if not other.ended]
             if job.session in {other.session for other in self._jobs} - {None}:
-                raise Busy("one calculation at a time; try again in a minute")
+                raise PoolFull("one calculation at a time; try again in a minute")
             self._start_threads()
             try:
                 self._queue.put_nowait(job)
             except queue.Full:
-                raise Busy("too many calculations are waiting; try again in a minute") from None
+                raise PoolFull("too many calculations are queued; try again in a minute") from None
             self._jobs.append(job)
         return job
 
     def _start_threads(self) -> None:
-        """Start the pool at its first job: no thread where no page asks for work."""
+        """Start the pool at its first job, not before."""
         if self._threads:
             return
         self._threads = [
             threading.Thread(target=work, name="jobs", daemon=True)
-            for work in (*[self._serve] * self._workers, self._watch)
+            for work in (*[self._serve] * self._workers, self._cancel_abandoned)
         ]
         for thread in self._threads:
             thread.start()
 
     def _serve(self) -> None:
         while True:
-            self._queue.get().run(self._limit_s)
+            self._queue.get().run(self._timeout_s)
 
-    def _watch(self) -> None:
+    def _cancel_abandoned(self) -> None:
         while True:
-            time.sleep(LOOK_S)
+            time.sleep(SESSION_CHECK_S)
             with self._lock:
                 jobs = list(self._jobs)
             for job in jobs:
-                job.look(time.monotonic())
+                job.cancel_if_abandoned(time.monotonic())
 
 
 def _is_connected(session: str | None) -> bool:
@@ -225,13 +225,13 @@ def _is_connected(session: str | None) -> bool:
         return True
     try:
         return runtime.get_instance().is_active_session(session)
-    except RuntimeError:  # nothing serves sessions: pages are run one by one, as in tests
+    except RuntimeError:  # no server, as in tests that run single pages
         return True
 
 
 def _start() -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603 - our own module
-        COMMAND,
+        WORKER_COMMAND,
         cwd=_ROOT,
         env=os.environ | _ONE_THREAD,
         stdin=subprocess.PIPE,
@@ -241,5 +241,5 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-pool = Jobs()
-"""The one pool of this process."""
+pool = JobPool()
+"""The pool of this process."""

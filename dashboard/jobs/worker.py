@@ -1,7 +1,7 @@
 """A worker process of `dashboard.jobs`: one request on stdin, progress and a result on stdout.
 
-Lines of JSON, so that nothing is unpickled. It runs until its function returns, or until stdin
-closes: then its server is gone, however it ended.
+Lines of JSON, so that nothing is unpickled. It runs until its function returns or stdin closes,
+which means that its server is gone.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_PACKAGE = "pipeline."
-"""Work is pure computation; a page asks for nothing else."""
-_NICE = 10  # pages and predictions go first
+_ALLOWED_PACKAGE = "pipeline."
+"""Pages only submit pure computation."""
+_NICENESS = 10  # pages and predictions go first
 _MEMORY = 2**30
-"""Bytes of data, twice what the largest file needs; addresses alone cost nothing."""
+"""Bytes of data, twice what the largest file needs; address space is not limited."""
 
 
-def _watch(server: int) -> None:
-    os.read(server, 1)  # nothing more is ever sent: it returns when the other end is closed
+def _exit_with_parent(server: int) -> None:
+    os.read(server, 1)  # nothing more is sent: it returns when the other end is closed
     os._exit(1)
 
 
 def function(path: str) -> Callable[..., Any]:
-    """Find the function that `"package.module:name"` names.
+    """Return the function that `"package.module:name"` names.
 
     Raises
     ------
     ValueError
-        When it is not one of the pipeline's.
+        When it is not a function of `pipeline`.
     """
     module, _, name = path.partition(":")
-    if not module.startswith(_PACKAGE):
+    if not module.startswith(_ALLOWED_PACKAGE):
         raise ValueError("not a function of the pipeline")
     found: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return found
 
 
-def _where(error: BaseException) -> str:
-    """Name an error by type and place; its message may quote a patient's value."""
+def _error_location(error: BaseException) -> str:
+    """Return an error's type and location; its message may quote a patient's value."""
     place = error.__traceback__
     while place and place.tb_next:
         place = place.tb_next
@@ -54,24 +54,24 @@ def _where(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Serve one request."""
+    """Run one job."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    sys.stdout = sys.stderr  # what a library prints is not an answer
+    sys.stdout = sys.stderr  # a library's prints are not results
     request = json.loads(sys.stdin.readline())
-    threading.Thread(target=_watch, args=(sys.stdin.fileno(),), daemon=True).start()
-    os.nice(_NICE)
-    with suppress(ValueError, OSError):  # the machine's own limit is lower, or it has none
+    threading.Thread(target=_exit_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
+    os.nice(_NICENESS)
+    with suppress(ValueError, OSError):  # a lower limit is set, or there are none
         resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
 
-    def say(**what: Any) -> None:
-        print(json.dumps(what, allow_nan=False), file=answers, flush=True)
+    def send(**message: Any) -> None:
+        print(json.dumps(message, allow_nan=False), file=answers, flush=True)
 
     try:
-        asked = function(request["function"])
-        result = asked(**request["arguments"], progress=lambda share: say(progress=share))
-        say(result=result)
-    except Exception as error:  # whatever it is, the page must hear of it
-        say(error=_where(error))
+        call = function(request["function"])
+        result = call(**request["arguments"], progress=lambda share: send(progress=share))
+        send(result=result)
+    except Exception as error:  # whatever it is, the page must show it
+        send(error=_error_location(error))
 
 
 if __name__ == "__main__":

@@ -29,13 +29,13 @@ pages = {
 }  # fmt: skip
 page = st.navigation(list(pages.values()), position="top")
 is_allowed = any(pages[name] is page for name in allowed)
-title = page.title if is_allowed else auth_texts.NOT_YOURS if allowed else auth_texts.LOG_IN
+title = page.title if is_allowed else auth_texts.NO_ACCESS_TITLE if allowed else auth_texts.SIGN_IN
 st.set_page_config(page_title=f"{title} · {APP}")
 st.html(ASSETS / "style.css")
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     if is_allowed:
         page.run()
     else:
-        login.refuse()
+        login.access_denied()
     if allowed:
-        login.offer_logout()
+        login.logout_button()

@@ -67,7 +67,7 @@ def _draw_again_when_the_log_is_back() -> None:
 def empty_log() -> None:
     """Draw the screen of a log without rows, with the way to the first one."""
     calm(shared_texts.EMPTY_TITLE, shared_texts.EMPTY)
-    login.link("patient", "Enter a patient")
+    login.page_link("patient", "Enter a patient")
 
 
 def no_model(title: str, text: str) -> None:

@@ -123,7 +123,7 @@ def visit(browser: Browser, door: Door) -> Iterator[Callable[[], Page]]:
 
 
 def log_in(page: Page, door: Door, name: str) -> None:
-    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Sign in").click()
     page.locator("input[name=login]").fill(name)
     page.locator("input[name=password]").fill("anything")
     page.locator("button[type=submit]").click()
@@ -141,10 +141,10 @@ def test_who_is_not_logged_in_sees_nothing_but_how_to(
     visit: Callable[[], Page], door: Door
 ) -> None:
     page = visit()
-    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     for name in ("predictions", "patient", "load-tests"):
         page.goto(f"{door.url}/{name}")
-        expect(page.get_by_role("button", name="Log in")).to_be_visible()
+        expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         expect(page.get_by_test_id("stDataFrame")).to_have_count(0)
         expect(page.get_by_role("dialog")).to_have_count(0)
         assert names_in_the_bar(page) == []
@@ -156,7 +156,7 @@ def test_each_group_sees_the_pages_of_its_role_and_no_other(
 ) -> None:
     page = visit()
     log_in(page, door, group)
-    expect(page.get_by_text(f"Logged in as {group}")).to_be_visible()
+    expect(page.get_by_text(f"Signed in as {group}")).to_be_visible()
     wanted = {TITLES[name] for name in ROLES[ROLE_OF[group]]}
 
     assert set(names_in_the_bar(page)) == wanted
@@ -192,11 +192,11 @@ def test_a_group_without_a_role_is_told_whom_to_ask(visit: Callable[[], Page], d
 def test_who_logs_out_is_out(visit: Callable[[], Page], door: Door) -> None:
     page = visit()
     log_in(page, door, "heads")
-    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Sign out").click()
     # Ours is left by then; the provider asks whether its own login is to end, too.
     expect(page.get_by_role("heading", name="Do you want to sign-out")).to_be_visible()
     page.goto(f"{door.url}/predictions")
-    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
 def test_a_cookie_of_ones_own_making_opens_nothing(visit: Callable[[], Page], door: Door) -> None:
@@ -210,7 +210,7 @@ def test_a_cookie_of_ones_own_making_opens_nothing(visit: Callable[[], Page], do
         [{**cookie, "value": cookie["value"].replace("ethics", "heads")[:-4] + "AAAA"}]  # type: ignore[list-item]
     )
     page.goto(f"{door.url}/predictions")
-    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
 def test_the_secrets_of_the_login_are_printed_nowhere(door: Door) -> None:

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from api.app import create_app
 from dashboard.auth import login
-from dashboard.auth.roles import ROLES, People
+from dashboard.auth.roles import ROLES, RoleMap
 from dashboard.shared import data_access
 from db.ids import new_id
 from db.migrate import migrate
@@ -132,9 +132,9 @@ def served(
 
 @pytest.fixture
 def people(monkeypatch: pytest.MonkeyPatch) -> None:
-    """People have to log in; each group is named after its role."""
-    known = People({role: role for role in ROLES}, "groups", over_tls=False)
-    monkeypatch.setattr(login, "_people", lambda: known)
+    """People have to sign in; each group is named after its role."""
+    known = RoleMap({role: role for role in ROLES}, "groups", over_tls=False)
+    monkeypatch.setattr(login, "_role_map", lambda: known)
 
 
 def log_in(page: AppTest, role: str) -> None:

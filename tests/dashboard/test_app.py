@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dashboard.app import HEADERS, WithoutMessages
+from dashboard.app import HEADERS, RedactExceptionMessages
 from db.migrate import migrate
 from tests.programs import ROOT, free_port, run, running, wait_for
 
@@ -183,7 +183,7 @@ def test_a_refused_session_is_said_in_a_line_that_names_the_setting() -> None:
         assert open_session(address, "https://heart.example", "heart.example").status_code == 403
         dashboard.terminate()
         assert dashboard.communicate(timeout=40)[0] == (
-            "WARNING cardiowatch.dashboard: refused a session: Origin 'https://heart.example', "
+            "WARNING cardiowatch.dashboard: rejected a session: Origin 'https://heart.example', "
             "Host 'heart.example'; see CARDIOWATCH_DASHBOARD_NAMES (count=1)\n"
         )
 
@@ -196,10 +196,10 @@ def test_the_error_of_a_page_is_logged_without_its_message() -> None:
             "page", logging.ERROR, __file__, 1, "Uncaught: %s", (error,),
             (type(error), error, error.__traceback__),
         )  # fmt: skip
-    assert WithoutMessages().filter(record)
+    assert RedactExceptionMessages().filter(record)
     said = logging.Formatter().format(record)
     assert "5.2" not in said
-    assert "error on a page: ValueError at" in said
+    assert "page error: ValueError at" in said
 
 
 def test_pages_import_nothing_heavy(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_pages_import_nothing_heavy(tmp_path: Path) -> None:
 import importlib, sys
 from streamlit.testing.v1 import AppTest
 from dashboard import app
-for name in app._IMPORTED_BY_PAGES:
+for name in app._PRELOADED_MODULES:
     importlib.import_module(name)
 page = AppTest.from_file("dashboard/pages/streamlit_app.py", default_timeout=30).run()
 for name in (

@@ -304,7 +304,7 @@ def test_a_login_file_reaches_the_dashboard_which_then_asks_for_a_login(stack: S
     stack.environment["CARDIOWATCH_LOGIN_FILE"] = "./var/private/login.toml"
     try:
         stack.run(*up)
-        a_stranger_sees(stack, "button", "Log in")
+        a_stranger_sees(stack, "button", "Sign in")
     finally:
         del stack.environment["CARDIOWATCH_LOGIN_FILE"]
         stack.run(*up)

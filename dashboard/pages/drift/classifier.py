@@ -46,7 +46,7 @@ def _start(found: Comparison, asked: tuple[Span, str]) -> None:
             current=_plain(found.current.rows),
             permutations=_PERMUTATIONS,
         )
-    except jobs_pool.Busy:
+    except jobs_pool.PoolFull:
         st.session_state["classifier_job"] = None
         st.toast(shared_texts.CALCULATING)
         return
@@ -58,7 +58,7 @@ def _plain(rows: Array) -> list[list[float | None]]:
 
 
 @st.fragment(run_every=_LOOK_S)
-@login.only_for("drift")
+@login.requires_page("drift")
 def _progress(job: Job) -> None:
     if job.ended:
         st.rerun()

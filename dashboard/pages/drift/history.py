@@ -81,8 +81,8 @@ def _alarm(alarms: Sequence[Day], source: str) -> None:
         )  # fmt: skip
         day = alarms[number]
         rows = rows_of(day.since, day.until, source)
-        login.link("predictions", "Requests behind this alarm →", rows)
+        login.page_link("predictions", "Requests behind this alarm →", rows)
         compared = {UNTIL: day.until.isoformat(), "drift_source": shared_texts.SOURCES[source]}
-        login.link("drift", "Compare this day →", compared)
+        login.page_link("drift", "Compare this day →", compared)
     named = f"{texts.join_labels(day.named)}." if day.named else escaping.markdown(day.verdict)
     st.caption(named)

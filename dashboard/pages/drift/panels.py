@@ -89,7 +89,7 @@ def verdict(found: Comparison | None, of: Span, period: str, reference: str) -> 
     st.caption(" ".join(said))
     with st.container(horizontal=True):
         label = f"See the {numbers.times(found.current.n, 'prediction')} behind this →"
-        login.link("predictions", label, drift_history.rows_of(of.since, of.until, of.source))
+        login.page_link("predictions", label, drift_history.rows_of(of.since, of.until, of.source))
 
 
 def ranked(found: Comparison) -> None:

@@ -148,7 +148,7 @@ def tables(found: Assessment, grouping: Grouping) -> None:
 
 
 @st.fragment
-@login.only_for("fairness")
+@login.requires_page("fairness")
 def threshold_simulation(of: LabelledPredictions, attribute: str) -> None:
     """Draw the effect of another threshold on each group, and of each decision rule."""
     groups = of.groups[attribute]

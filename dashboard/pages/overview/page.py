@@ -9,7 +9,7 @@ from dashboard.shared import texts as shared_texts
 
 
 @st.fragment(run_every=widgets.REFRESH_S)
-@login.only_for("overview")
+@login.requires_page("overview")
 def overview() -> None:
     """Look again by itself: whoever watches the service should not have to reload."""
     with widgets.reading_the_log("Overview"):

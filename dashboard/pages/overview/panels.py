@@ -73,7 +73,7 @@ def watch(seen: Overview) -> None:
             widgets.over_time(charts.statuses(passes, widgets.zone()), said, 190, "passes")
         if newest["status"] != "green":
             chosen = {"drift_source": shared_texts.SOURCES[seen.source]}
-            login.link("drift", texts.LOOK_CLOSER, chosen)
+            login.page_link("drift", texts.LOOK_CLOSER, chosen)
 
 
 def stale(seen: Overview, window: Window) -> None:

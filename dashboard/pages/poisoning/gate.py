@@ -76,7 +76,7 @@ def _start(file: UploadedFile | None, coding: str) -> None:
         st.session_state[_JOB] = jobs_pool.pool.submit(
             _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard
         )
-    except jobs_pool.Busy:
+    except jobs_pool.PoolFull:
         st.warning(shared_texts.CALCULATING)
         return
     st.session_state[_NAME] = file.name
@@ -84,7 +84,7 @@ def _start(file: UploadedFile | None, coding: str) -> None:
 
 
 @st.fragment(run_every=_LOOK_S)
-@login.only_for("poisoning")
+@login.requires_page("poisoning")
 def _wait(job: Job) -> None:
     if job.ended:
         st.rerun()

@@ -159,7 +159,7 @@ def _start() -> None:
     chosen = {name: st.session_state[name] for name in ("seeds", "c", "group")}
     try:
         st.session_state[data.JOB] = jobs_pool.pool.submit(_FUNCTION, **chosen)
-    except jobs_pool.Busy:
+    except jobs_pool.PoolFull:
         st.toast(shared_texts.CALCULATING)
 
 
@@ -168,7 +168,7 @@ def _forget() -> None:
 
 
 @st.fragment(run_every=_LOOK_S)
-@login.only_for("poisoning")
+@login.requires_page("poisoning")
 def _progress(job: Job) -> None:
     if job.ended:
         st.rerun()

@@ -188,7 +188,7 @@ def _downloads(chosen: Filters) -> None:
         write = data.download(form, chosen.period, chosen.source, chosen.positive)
         st.download_button(
             f"Download {form.upper()}",
-            login.while_allowed("predictions", write),
+            login.guard_download("predictions", write),
             file_name=f"cardiowatch-predictions.{form}",
             mime=mime,
             on_click="ignore",

@@ -27,7 +27,7 @@ def _close() -> None:
 
 
 @st.dialog("Prediction", width=880, position="right", on_dismiss=_close)
-@login.only_for("predictions")
+@login.requires_page("predictions")
 def drawer(prediction_id: str) -> None:
     """Draw one prediction beside the log: what was said, why, and what was found later."""
     with widgets.reading_the_log():

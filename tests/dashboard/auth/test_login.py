@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from streamlit.testing.v1 import AppTest
 
 from dashboard.auth import texts
-from dashboard.auth.login_redirect import COOKIE, WayBack
+from dashboard.auth.login_redirect import RETURN_COOKIE, LoginRedirect
 from tests.dashboard.conftest import log_in, shown
 
 NOWHERE = (
@@ -22,7 +22,7 @@ PAGES = ("/", "/?period=7d", "/predictions?result=1&id=019ac0a5", "/load-tests",
 
 @pytest.mark.usefixtures("people")
 @pytest.mark.parametrize(
-    ("role", "said"), [("", texts.LOGIN_NEEDED), ("operator", texts.NOT_FOR_YOU)]
+    ("role", "said"), [("", texts.SIGN_IN_NEEDED), ("operator", texts.NO_ACCESS)]
 )
 def test_a_page_that_may_not_be_seen_says_why_in_its_place(
     pages: AppTest, role: str, said: str
@@ -37,7 +37,7 @@ def test_a_page_that_may_not_be_seen_says_why_in_its_place(
 
 
 async def answer(path: str, *, query: str = "", cookie: str = "", known: bool = False) -> Message:
-    """Return the head of what `WayBack` lets through for a server that redirects to the start."""
+    """Return the response head after `LoginRedirect`, of a server that redirects to `/`."""
     sent: list[Message] = []
 
     async def server(_: Scope, __: Receive, send: Send) -> None:
@@ -48,9 +48,9 @@ async def answer(path: str, *, query: str = "", cookie: str = "", known: bool = 
 
     scope = {
         "type": "http", "method": "GET", "path": path, "query_string": query.encode(),
-        "headers": [(b"cookie", f"{COOKIE}={cookie}".encode())] if cookie else [],
+        "headers": [(b"cookie", f"{RETURN_COOKIE}={cookie}".encode())] if cookie else [],
     }  # fmt: skip
-    await WayBack(server, lambda _: known)(scope, pytest.fail, keep)  # type: ignore[arg-type]
+    await LoginRedirect(server, lambda _: known)(scope, pytest.fail, keep)  # type: ignore[arg-type]
     return sent[0]
 
 
@@ -64,7 +64,7 @@ async def test_a_login_leads_to_the_page_that_was_asked_for(page: str) -> None:
     path, _, query = page.partition("?")
     asked = header(await answer(path, query=query), b"set-cookie")
     name, _, kept = asked.split(";")[0].partition("=")
-    assert name == COOKIE
+    assert name == RETURN_COOKIE
     assert {"HttpOnly", "Path=/oauth2callback", "SameSite=lax"} <= set(asked.split("; "))
 
     back = await answer("/oauth2callback", cookie=kept)

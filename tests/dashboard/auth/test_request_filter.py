@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosedError
 
 import logs
 from dashboard.auth import request_filter
-from dashboard.auth.request_filter import FILES_MAX, OF_A_PAGE, RequestFilter
+from dashboard.auth.request_filter import ALLOWED_MESSAGES, MAX_OPEN_UPLOADS, RequestFilter
 from db.migrate import migrate
 from tests.dashboard.sessions import LOGIN, XSRF, login_cookie, run, session, session_id
 from tests.programs import free_port, running, wait_for
@@ -69,8 +69,8 @@ def test_a_file_is_no_larger_than_the_gate_promises(address: str) -> None:
 def test_only_so_many_files_are_kept_until_their_sessions_end(address: str) -> None:
     with session(address) as one, session(address) as other:
         first, second = session_id(run(one)), session_id(run(other))
-        taken = [upload(address, first, name=f"one{n}") for n in range(FILES_MAX)]
-        assert taken.count(204) >= FILES_MAX - 1  # another test's file may be there still
+        taken = [upload(address, first, name=f"one{n}") for n in range(MAX_OPEN_UPLOADS)]
+        assert taken.count(204) >= MAX_OPEN_UPLOADS - 1  # another test's file may be there still
         assert upload(address, second) == 503
         gone = httpx.delete(
             f"{address}/_stcore/upload_file/{first}/one0",
@@ -167,7 +167,7 @@ async def test_refused_sessions_fill_no_log(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(logs, "monotonic", lambda: now)
-    monkeypatch.setattr(request_filter, "_seldom", logs.Seldom())
+    monkeypatch.setattr(request_filter, "_log_throttle", logs.Seldom())
     for _ in range(3):
         await refuse("/_stcore/stream", origin="http://a\x1b[2J\r\n\xe9", host="h" * 60_000)
     now = 2.0
@@ -175,7 +175,7 @@ async def test_refused_sessions_fill_no_log(
     await refuse("/stream", origin="http://heart.example")
     first, second = caplog.records
     assert first.getMessage() == (
-        "refused a session: Origin 'http://a\\x1b[2J\\r\\n\\xe9', "
+        "rejected a session: Origin 'http://a\\x1b[2J\\r\\n\\xe9', "
         f"Host '{'h' * 79}; see CARDIOWATCH_DASHBOARD_NAMES"
     )
     assert "Origin '', Host '';" in second.getMessage()
@@ -184,7 +184,7 @@ async def test_refused_sessions_fill_no_log(
 
 def test_every_message_that_streamlit_takes_is_a_pages_or_a_developers() -> None:
     taken = {field.name for field in BackMsg.DESCRIPTOR.oneofs_by_name["type"].fields}
-    assert taken - OF_A_PAGE == {
+    assert taken - ALLOWED_MESSAGES == {
         "clear_cache", "load_git_info", "set_run_on_save", "debug_disconnect_websocket",
         "debug_shutdown_runtime",
     }  # fmt: skip

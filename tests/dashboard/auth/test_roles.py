@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.app import SecurityHeaders
 from dashboard.auth import login
-from dashboard.auth.roles import ROLES, LoginError, People, is_recent, read
+from dashboard.auth.roles import ROLES, LoginError, RoleMap, is_login_valid, load_roles
 from dashboard.navigation import PAGES
 from tests.programs import ROOT, run
 
@@ -31,7 +31,7 @@ claim = "roles"
 ward = "clinician"
 ethics = "reviewer"
 """
-PEOPLE = People({"ward": "clinician", "ethics": "reviewer"}, "groups", over_tls=False)
+ROLE_MAP = RoleMap({"ward": "clinician", "ethics": "reviewer"}, "groups", over_tls=False)
 
 
 def test_each_role_knows_only_pages_that_are_there() -> None:
@@ -42,7 +42,10 @@ def test_each_role_knows_only_pages_that_are_there() -> None:
 
 
 def test_who_is_in_two_groups_sees_the_pages_of_both() -> None:
-    assert PEOPLE.pages({"groups": ["ward", "ethics"]}) == ROLES["clinician"] | ROLES["reviewer"]
+    assert (
+        ROLE_MAP.allowed_pages({"groups": ["ward", "ethics"]})
+        == ROLES["clinician"] | ROLES["reviewer"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,7 @@ def test_who_is_in_two_groups_sees_the_pages_of_both() -> None:
     ],
 )
 def test_without_a_known_group_nothing_is_seen(groups: object) -> None:
-    assert PEOPLE.pages({"groups": groups}) == frozenset()
+    assert ROLE_MAP.allowed_pages({"groups": groups}) == frozenset()
 
 
 def test_only_clinicians_and_admins_see_single_patients() -> None:
@@ -73,9 +76,9 @@ def test_only_clinicians_and_admins_see_single_patients() -> None:
 def test_a_login_counts_for_twelve_hours() -> None:
     now = time.time()
 
-    assert is_recent({"iat": now - 12 * 3600 + 60})
-    assert not is_recent({"iat": now - 12 * 3600 - 60})
-    assert not is_recent({})
+    assert is_login_valid({"iat": now - 12 * 3600 + 60})
+    assert not is_login_valid({"iat": now - 12 * 3600 - 60})
+    assert not is_login_valid({})
 
 
 @pytest.mark.parametrize(
@@ -84,8 +87,8 @@ def test_a_login_counts_for_twelve_hours() -> None:
 def test_a_login_from_the_future_does_not_count(ahead_s: float) -> None:
     now = int(time.time())
 
-    assert is_recent({"iat": now + 30})  # the provider's clock may be ahead
-    assert not is_recent({"iat": now + ahead_s})
+    assert is_login_valid({"iat": now + 30})  # the provider's clock may be ahead
+    assert not is_login_valid({"iat": now + ahead_s})
 
 
 def fragments() -> Iterator[tuple[str, list[str]]]:
@@ -100,7 +103,7 @@ def fragments() -> Iterator[tuple[str, list[str]]]:
 
 def test_every_fragment_asks_who_looks() -> None:
     open_to_all = [
-        name for name, marks in fragments() if not marks[-1].startswith("login.only_for(")
+        name for name, marks in fragments() if not marks[-1].startswith("login.requires_page(")
     ]
 
     assert open_to_all == ["widgets.py: _draw_again_when_the_log_is_back"]  # it shows nothing
@@ -111,7 +114,7 @@ def test_a_download_ends_with_the_login(monkeypatch: pytest.MonkeyPatch) -> None
     now = time.time()
     claims = {"is_logged_in": True, "iat": now, "groups": ["clinician"]}
     monkeypatch.setattr(st, "user", SimpleNamespace(to_dict=lambda: claims))
-    write = login.while_allowed("predictions", lambda: b"rows")
+    write = login.guard_download("predictions", lambda: b"rows")
 
     assert write() == b"rows"
     monkeypatch.setattr(time, "time", lambda: now + 12 * 3600 + 60)
@@ -123,13 +126,15 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "login.toml"
     file.write_text(GOOD)
 
-    assert read(file) == People({"ward": "clinician", "ethics": "reviewer"}, "roles", over_tls=True)
+    assert load_roles(file) == RoleMap(
+        {"ward": "clinician", "ethics": "reviewer"}, "roles", over_tls=True
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("client_secret", "x"), "lacks in [auth]: client_secret"),
+        (("client_secret", "x"), "missing in [auth]: client_secret"),
         (('"0123456789abcdef0123456789abcdef"', '"short"'), "openssl rand"),
         (('"clinician"', '"doctor"'), "clinician, reviewer, operator, admin"),
         (("[cardiowatch.groups]", "[x]"), "[cardiowatch.groups]"),
@@ -143,7 +148,7 @@ def test_a_file_that_lacks_something_ends_the_start_with_one_line(
     file.write_text(GOOD.replace(*change))
 
     with pytest.raises(LoginError, match=re.escape(says)):
-        read(file)
+        load_roles(file)
     ended = run("-m", "dashboard", login_file=file)
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1

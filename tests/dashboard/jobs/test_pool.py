@@ -10,7 +10,8 @@ import pytest
 from streamlit.runtime.memory_session_storage import MemorySessionStorage
 
 from dashboard.jobs import pool as jobs_pool
-from dashboard.jobs.pool import Busy, Job, Jobs, State, worker
+from dashboard.jobs import worker
+from dashboard.jobs.pool import Job, JobPool, PoolFull, State
 from tests.programs import ROOT
 
 LONG = 60.0  # seconds within which even a loaded machine starts a process
@@ -41,9 +42,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "work.py").write_text(WORK)
     starter = (
         f"import sys, pipeline; sys.path[:0] = [{str(ROOT)!r}]; "
-        f"pipeline.__path__.append({str(tmp_path)!r}); from dashboard import worker; worker.main()"
+        f"pipeline.__path__.append({str(tmp_path)!r}); from dashboard.jobs import worker; worker.main()"
     )
-    monkeypatch.setattr(jobs_pool, "COMMAND", (sys.executable, "-c", starter))
+    monkeypatch.setattr(jobs_pool, "WORKER_COMMAND", (sys.executable, "-c", starter))
 
 
 def reach(job: Job, state: State) -> None:
@@ -55,7 +56,7 @@ def reach(job: Job, state: State) -> None:
 
 @pytest.mark.usefixtures("work")
 def test_a_job_runs_in_another_process_and_returns_its_result() -> None:
-    job = Jobs().submit("pipeline.work:double", number=21)
+    job = JobPool().submit("pipeline.work:double", number=21)
     assert job.wait(LONG)
     assert (job.state, job.progress) == (State.DONE, 1.0)
     assert job.result["twice"] == 42
@@ -64,14 +65,14 @@ def test_a_job_runs_in_another_process_and_returns_its_result() -> None:
 
 @pytest.mark.usefixtures("work")
 def test_an_error_is_named_by_type_and_place_without_its_message() -> None:
-    job = Jobs().submit("pipeline.work:wrong")
+    job = JobPool().submit("pipeline.work:wrong")
     assert job.wait(LONG)
     assert (job.state, job.error) == (State.FAILED, "ValueError at work.py:10")
 
 
 @pytest.mark.usefixtures("work")
 def test_a_cancelled_job_ends_its_process_and_frees_the_worker() -> None:
-    pool = Jobs()
+    pool = JobPool()
     job = pool.submit("pipeline.work:forever")
     reach(job, State.RUNNING)
     assert job.progress == 0.25
@@ -85,11 +86,11 @@ def test_a_cancelled_job_ends_its_process_and_frees_the_worker() -> None:
 
 @pytest.mark.usefixtures("work")
 def test_more_jobs_than_may_wait_are_refused_and_a_waiting_one_can_be_cancelled() -> None:
-    pool = Jobs(workers=1, waiting=1)
+    pool = JobPool(workers=1, max_queued=1)
     running = pool.submit("pipeline.work:forever")
     reach(running, State.RUNNING)
     waiting = pool.submit("pipeline.work:double", number=1)
-    with pytest.raises(Busy, match="in a minute"):
+    with pytest.raises(PoolFull, match="in a minute"):
         pool.submit("pipeline.work:double", number=1)
     waiting.cancel()
     running.cancel()
@@ -99,7 +100,7 @@ def test_more_jobs_than_may_wait_are_refused_and_a_waiting_one_can_be_cancelled(
 
 @pytest.mark.usefixtures("work")
 def test_a_job_that_takes_too_long_is_ended() -> None:
-    job = Jobs(limit_s=0.5).submit("pipeline.work:forever")
+    job = JobPool(timeout_s=0.5).submit("pipeline.work:forever")
     assert job.wait(LONG)
     assert (job.state, job.error) == (State.FAILED, "the job took too long")
 
@@ -107,7 +108,7 @@ def test_a_job_that_takes_too_long_is_ended() -> None:
 @pytest.mark.usefixtures("work")
 def test_a_worker_whose_server_is_killed_ends_by_itself() -> None:
     # The server is this process; a server that is gone closes its end of the pipe.
-    with subprocess.Popen(jobs_pool.COMMAND, stdin=subprocess.PIPE, cwd=ROOT) as left_alone:
+    with subprocess.Popen(jobs_pool.WORKER_COMMAND, stdin=subprocess.PIPE, cwd=ROOT) as left_alone:
         assert left_alone.stdin
         left_alone.stdin.write(b'{"function": "pipeline.work:forever", "arguments": {}}\n')
         left_alone.stdin.flush()
@@ -118,7 +119,7 @@ def test_a_worker_whose_server_is_killed_ends_by_itself() -> None:
 
 @pytest.mark.usefixtures("work")
 def test_a_job_gets_no_more_memory_than_a_large_one_needs() -> None:
-    job = Jobs().submit("pipeline.work:greedy")
+    job = JobPool().submit("pipeline.work:greedy")
     assert job.wait(LONG)
     assert (job.state, job.error) == (State.FAILED, "MemoryError at work.py:17")
 
@@ -135,7 +136,7 @@ LARGE = 5_000_000 * "x"
 """More than a pipe holds."""
 
 
-def next_one_is_done(pool: Jobs) -> bool:
+def next_one_is_done(pool: JobPool) -> bool:
     following = pool.submit("pipeline.work:double", number=1)
     return following.wait(LONG) and following.state is State.DONE
 
@@ -144,9 +145,9 @@ def next_one_is_done(pool: Jobs) -> bool:
 def test_a_worker_that_is_killed_in_the_middle_of_a_line_costs_its_own_job_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool = Jobs()
+    pool = JobPool()
     with monkeypatch.context() as dying:
-        dying.setattr(jobs_pool, "COMMAND", (sys.executable, "-c", SPEAKS_HALF_A_LINE))
+        dying.setattr(jobs_pool, "WORKER_COMMAND", (sys.executable, "-c", SPEAKS_HALF_A_LINE))
         job = pool.submit("pipeline.work:double", number=1)
         assert job.wait(LONG)
     assert (job.state, job.error) == (State.FAILED, "the worker ended with code 0")
@@ -164,7 +165,7 @@ def test_a_worker_that_ends_before_it_hears_its_request_costs_its_own_job_alone(
         worker.wait()
         return worker
 
-    pool, start = Jobs(), jobs_pool._start
+    pool, start = JobPool(), jobs_pool._start
     with monkeypatch.context() as dying:
         dying.setattr(jobs_pool, "_start", start_and_die)
         job = pool.submit("pipeline.work:double", content=content)
@@ -177,9 +178,9 @@ def test_a_worker_that_ends_before_it_hears_its_request_costs_its_own_job_alone(
 def test_a_job_that_is_cancelled_before_its_large_request_is_read_frees_the_worker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool = Jobs()
+    pool = JobPool()
     with monkeypatch.context() as deaf:
-        deaf.setattr(jobs_pool, "COMMAND", (sys.executable, "-c", HEARS_NOTHING))
+        deaf.setattr(jobs_pool, "WORKER_COMMAND", (sys.executable, "-c", HEARS_NOTHING))
         job = pool.submit("pipeline.work:double", content=LARGE)
         while job.state is State.WAITING:
             time.sleep(0.01)
@@ -202,9 +203,9 @@ class Session:
 
 @pytest.mark.usefixtures("work")
 def test_a_session_has_one_job_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor, pool = Session(monkeypatch), Jobs()
+    visitor, pool = Session(monkeypatch), JobPool()
     first = pool.submit("pipeline.work:forever")
-    with pytest.raises(Busy, match="one calculation at a time"):
+    with pytest.raises(PoolFull, match="one calculation at a time"):
         pool.submit("pipeline.work:double", number=1)
     visitor.session_id = "another visitor"
     pool.submit("pipeline.work:double", number=1)
@@ -218,13 +219,13 @@ def test_a_session_has_one_job_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions that are given up at the second look after they are gone."""
-    monkeypatch.setattr(jobs_pool, "RESUMABLE_S", 0.0)
-    monkeypatch.setattr(jobs_pool, "LOOK_S", 0.02)
+    monkeypatch.setattr(jobs_pool, "SESSION_GRACE_S", 0.0)
+    monkeypatch.setattr(jobs_pool, "SESSION_CHECK_S", 0.02)
 
 
 @pytest.mark.usefixtures("work", "soon")
 def test_a_job_ends_with_the_session_that_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    visitor, pool = Session(monkeypatch), Jobs()
+    visitor, pool = Session(monkeypatch), JobPool()
     running = pool.submit("pipeline.work:forever")  # it says nothing more
     reach(running, State.RUNNING)
     monkeypatch.setattr(jobs_pool, "get_script_run_ctx", lambda **_: None)
@@ -240,7 +241,7 @@ def test_a_job_ends_with_the_session_that_asked_for_it(monkeypatch: pytest.Monke
 def test_a_waiting_job_ends_with_its_session_and_never_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    visitor, pool = Session(monkeypatch), Jobs()
+    visitor, pool = Session(monkeypatch), JobPool()
     visitor.session_id = "another visitor"
     running = pool.submit("pipeline.work:forever")
     visitor.session_id, visitor.there = "a visitor", False
@@ -258,19 +259,19 @@ def test_a_job_outlives_a_connection_that_is_lost_for_as_long_as_its_session_is_
     job = Job("pipeline.work:double", {}, visitor.session_id)
     visitor.there = False
     for now in (0.0, 1.0, 119.0):
-        job.look(now)
+        job.cancel_if_abandoned(now)
     visitor.there = True
-    job.look(120.0)
+    job.cancel_if_abandoned(120.0)
     visitor.there = False
     for now in (121.0, 240.0):
-        job.look(now)
+        job.cancel_if_abandoned(now)
     assert not job.ended
-    job.look(242.0)
+    job.cancel_if_abandoned(242.0)
     assert job.state is State.CANCELLED
 
 
 def test_streamlit_keeps_a_session_as_long_as_jobs_take_it_to() -> None:
-    assert MemorySessionStorage()._cache.ttl == jobs_pool.RESUMABLE_S  # type: ignore[attr-defined]
+    assert MemorySessionStorage()._cache.ttl == jobs_pool.SESSION_GRACE_S  # type: ignore[attr-defined]
 
 
 def test_only_functions_of_the_pipeline_can_be_asked_for() -> None:
