@@ -42,7 +42,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "work.py").write_text(WORK)
     starter = (
         f"import sys, pipeline; sys.path[:0] = [{str(ROOT)!r}]; "
-        f"pipeline.__path__.append({str(tmp_path)!r}); from dashboard.jobs import worker; worker.main()"
+        f"pipeline.__path__.append({str(tmp_path)!r}); "
+        "from dashboard.jobs import worker; worker.main()"
     )
     monkeypatch.setattr(jobs_pool, "WORKER_COMMAND", (sys.executable, "-c", starter))
 
