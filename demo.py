@@ -1,8 +1,8 @@
-"""`make demo`: both servers over a history of its own that starts clean and then drifts.
+"""`make demo`: both servers over a history that starts without drift and then drifts.
 
-The first start replays sixty days of synthetic patients into `var/demo.db`, looks over every day as
-the monitor would have, and says what was done since when. Later starts find that history and begin
-in seconds; on another day it is made anew, so that it always ends today.
+The first start replays sixty days of synthetic patients into `var/demo.db`, runs monitoring for each
+completed day, and prints the simulated changes. Later starts reuse that history and take seconds; on
+another day it is built again, so that it always ends today.
 """
 
 from __future__ import annotations
@@ -23,61 +23,61 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.file_lock import LogTaken
 from db.writer.writer import LogUnavailable
-from perf.load.synthetic_history import DAYS, SOURCE, write
+from perf.load.synthetic_history import DAYS, SOURCE, write_history
 from pipeline.dataset.heart.csv_reader import DataError
 from pipeline.model import ModelError, load
 from pipeline.monitoring.schedule import NoPredictions, monitor
-from run import Stopped, train_if_none
+from run import StartupError, train_if_missing
 from settings import Settings, SettingsError, load_settings
 
 FILE = Path("var/demo.db")
-LOOKED_OVER = DAYS
-"""Days of the history for which a monitoring pass is made."""
-Say = Callable[[str], None]
+MONITORED_DAYS = DAYS
+"""Days of the history that monitoring is run for."""
+Report = Callable[[str], None]
 
 
-def prepare(settings: Settings, file: Path, say: Say) -> Mapping[str, Any]:
-    """Return what was done to the patients, after making the history if it is not there.
+def build_history(settings: Settings, file: Path, report: Report) -> Mapping[str, Any]:
+    """Return the simulated changes, after building the history if it does not exist.
 
-    It is made beside its place and then moved there: an interrupted start leaves nothing half done.
+    It is built in another file and then renamed: an interrupted start leaves no incomplete history.
     """
     now, model = datetime.now(UTC), load(settings.model_dir)
-    found = _story(file)
-    if found is not None and _is_of(found, now, model.version):
+    found = _scenario(file)
+    if found is not None and _is_current(found, now, model.version):
         return found
     part = file.with_suffix(".part")
     _remove(part)
     url = f"sqlite:///{part}"
     migrate(url, lambda _: None)
-    say(f"Replaying {DAYS} days of synthetic patients (about a minute, once a day)")
-    number = asyncio.run(write(url, model, now))
-    say(f"{number:,} patients replayed; looking over each day as the monitor would have")
-    passes = list(monitor(url, settings.model_dir, source=SOURCE, limit=LOOKED_OVER))
-    worse = sum(done.status != "green" for done in passes)
-    say(f"{len(passes)} days looked over, {worse} of them not green")
+    report(f"Replaying {DAYS} days of synthetic patients (about a minute, once a day)")
+    number = asyncio.run(write_history(url, model, now))
+    report(f"{number:,} patients replayed; running monitoring for each completed day")
+    runs = list(monitor(url, settings.model_dir, source=SOURCE, limit=MONITORED_DAYS))
+    worse = sum(done.status != "green" for done in runs)
+    report(f"{len(runs)} monitoring runs, {worse} of them not green")
     _remove(file)
     part.rename(file)
     _remove(part)
-    story = _story(file)
-    if story is None:
-        raise Stopped(f"{file} does not hold the history that was just made: run make demo again")
-    return story
+    scenario = _scenario(file)
+    if scenario is None:
+        raise StartupError(f"{file} does not contain the generated history: run make demo again")
+    return scenario
 
 
-def _story(file: Path) -> Mapping[str, Any] | None:
+def _scenario(file: Path) -> Mapping[str, Any] | None:
     if not file.exists():
         return None
     try:
         with closing(Reader(f"sqlite:///{file}")) as reader:
             kept = reader.reports(kind=SOURCE, limit=1)
-    except DatabaseUnavailable:  # of an older program, or not a database at all
+    except DatabaseUnavailable:  # from an older version, or not a database
         return None
     return kept[0]["report"] if kept else None
 
 
-def _is_of(story: Mapping[str, Any], now: datetime, model_version: str) -> bool:
-    until = datetime.fromisoformat(story["until"])
-    return until.date() == now.date() and story["model_version"] == model_version
+def _is_current(scenario: Mapping[str, Any], now: datetime, model_version: str) -> bool:
+    until = datetime.fromisoformat(scenario["until"])
+    return until.date() == now.date() and scenario["model_version"] == model_version
 
 
 def _remove(file: Path) -> None:
@@ -85,25 +85,25 @@ def _remove(file: Path) -> None:
         file.with_name(file.name + ending).unlink(missing_ok=True)
 
 
-def _tell(story: Mapping[str, Any], say: Say) -> None:
-    say("\nWhat was done to the replayed patients:")
-    for change in story["changes"]:
+def _print_scenario(scenario: Mapping[str, Any], report: Report) -> None:
+    report("\nChanges simulated in the replayed patients:")
+    for change in scenario["changes"]:
         since, until = (datetime.fromisoformat(change[name]) for name in ("since", "until"))
-        say(f"  {since:%d %b} to {until:%d %b}  {change['title']}: {change['sentence']}")
+        report(f"  {since:%d %b} to {until:%d %b}  {change['title']}: {change['sentence']}")
 
 
 def main() -> int:
-    """Make the history if need be, then run both servers on it; return the exit code."""
-    say = partial(print, flush=True)
+    """Build the history if necessary, then run both servers on it; return the exit code."""
+    report = partial(print, flush=True)
     try:
-        run.stop_once()
+        run.interrupt_once()
         settings = load_settings()
-        train_if_none(settings)
-        _tell(prepare(settings, FILE, say), say)
+        train_if_missing(settings)
+        _print_scenario(build_history(settings, FILE, report), report)
     except KeyboardInterrupt:
         return 0
     except (
-        Stopped, SettingsError, DatabaseUnavailable, ModelError, DataError, NoPredictions,
+        StartupError, SettingsError, DatabaseUnavailable, ModelError, DataError, NoPredictions,
         LogTaken, LogUnavailable,
     ) as error:  # fmt: skip
         print(error, file=sys.stderr)

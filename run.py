@@ -1,8 +1,8 @@
-"""`make run`: the whole house on one machine; Ctrl-C or SIGTERM stops everything cleanly.
+"""`make run`: both servers on one machine; Ctrl-C or SIGTERM stops everything cleanly.
 
 Trains the model if there is none, creates or migrates the database, starts the API and the
-dashboard, sends 100 synthetic patients through the API when the log is empty, and prints where to
-look.
+dashboard, sends 100 synthetic patients through the API if the log is empty, and prints the
+addresses.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _STOP_S = 35.0
 """Longest wait for a server to finish its requests, a little over the API's own 30 s."""
 _SYNTHETIC = 100
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Asks our own servers without the proxy that the environment may name."""
+"""Calls our own servers without the proxy that the environment may name."""
 
 
-class Stopped(Exception):
-    """The house cannot start or go on; the message says why in one line."""
+class StartupError(Exception):
+    """The servers cannot start or have stopped; the message says why in one line."""
 
 
-def stop_once() -> None:
-    """Have the first SIGINT or SIGTERM raise KeyboardInterrupt, and those after it do nothing.
+def interrupt_once() -> None:
+    """Make the first SIGINT or SIGTERM raise KeyboardInterrupt and ignore later ones.
 
-    `make` passes on what the terminal has sent to all; a second one must not end the ending.
+    `make` repeats the signal that the terminal sends; the second one must not interrupt the cleanup.
     """
     stopping = False
 
@@ -60,7 +60,7 @@ def _python(*arguments: str) -> list[str]:
 
 def _call(*arguments: str) -> None:
     if subprocess.run(_python(*arguments), check=False).returncode != 0:  # noqa: S603
-        raise Stopped(f"python {' '.join(arguments)} failed; see above")
+        raise StartupError(f"python {' '.join(arguments)} failed; see above")
 
 
 def _require_free(host: str, port: int, setting: str) -> None:
@@ -69,16 +69,16 @@ def _require_free(host: str, port: int, setting: str) -> None:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise Stopped(
-                f"Port {port} is in use, perhaps by another run: stop that, or set {setting}_PORT"
+            raise StartupError(
+                f"Port {port} is in use, perhaps by another `make run`: stop it, or set {setting}_PORT"
             ) from None
-        raise Stopped(
-            f"Nothing can listen on port {port} of {host} ({error.strerror}): "
+        raise StartupError(
+            f"Cannot listen on port {port} of {host} ({error.strerror}): "
             f"set {setting}_HOST or {setting}_PORT"
         ) from None
 
 
-def _answers(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
         with _DIRECT.open(url, timeout=2) as reply:
             return bool(reply.status == 200)
@@ -86,8 +86,8 @@ def _answers(url: str) -> bool:
         return False
 
 
-class House:
-    """The two servers, each in a session of its own so that Ctrl-C reaches this program alone."""
+class Supervisor:
+    """Both servers, each in its own session, so that Ctrl-C reaches only this program."""
 
     def __init__(self) -> None:
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
@@ -96,26 +96,26 @@ class House:
         """Start a server and wait until it is ready."""
         self._servers[name] = subprocess.Popen(_python("-m", name), start_new_session=True)  # noqa: S603
         deadline = time.monotonic() + _START_S
-        while not _answers(health):
+        while not _is_healthy(health):
             self.check()
             if time.monotonic() > deadline:
-                raise Stopped(f"The {name} is not ready after {_START_S:.0f} s ({health})")
+                raise StartupError(f"The {name} is not ready after {_START_S:.0f} s ({health})")
             time.sleep(0.1)
 
     def check(self) -> None:
-        """Raise when a server has ended by itself."""
+        """Raise StartupError if a server has exited."""
         for name, server in self._servers.items():
             if server.poll() is not None:
-                raise Stopped(f"The {name} ended with code {server.returncode}; see above")
+                raise StartupError(f"The {name} exited with code {server.returncode}; see above")
 
     def stop(self) -> None:
-        """End the servers, the reader before the writer, and wait for them."""
+        """Stop the servers, the reader before the writer, and wait for them."""
         for name, server in reversed(self._servers.items()):
             server.terminate()
             try:
                 server.wait(_STOP_S)
             except subprocess.TimeoutExpired:
-                print(f"The {name} did not stop and is killed", file=sys.stderr)
+                print(f"The {name} did not stop and was killed", file=sys.stderr)
                 server.kill()
                 server.wait()
 
@@ -125,44 +125,44 @@ def _log_is_empty(settings: Settings) -> bool:
         return not reader.page(limit=1)[0]
 
 
-def train_if_none(settings: Settings) -> None:
+def train_if_missing(settings: Settings) -> None:
     """Train the model if there is none."""
     if not (settings.model_dir / "SHA256SUMS").exists():
         _call("-m", "pipeline.train")
 
 
-def run(settings: Settings, house: House, say: Callable[[str], None]) -> None:
-    """Set up what is missing, start both servers, and wait until told to stop."""
+def run(settings: Settings, supervisor: Supervisor, report: Callable[[str], None]) -> None:
+    """Set up what is missing, start both servers and wait for a signal."""
     _require_free(settings.api_host, settings.api_port, "CARDIOWATCH_API")
     _require_free(settings.dashboard_host, settings.dashboard_port, "CARDIOWATCH_DASHBOARD")
-    train_if_none(settings)
-    migrate(settings.database_url, say)
+    train_if_missing(settings)
+    migrate(settings.database_url, report)
     if settings.log_hmac_key_file is None:
         make_key_beside(settings.database_url)
-    house.start("api", f"{settings.api_url}/readyz")
+    supervisor.start("api", f"{settings.api_url}/readyz")
     if _log_is_empty(settings):
         _call("-m", "perf.replay", "--patients", str(_SYNTHETIC))
     page = url_here(settings.dashboard_host, settings.dashboard_port)
-    house.start("dashboard", f"{page}/_stcore/health")
-    say(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")
+    supervisor.start("dashboard", f"{page}/_stcore/health")
+    report(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")
     while True:
-        house.check()
+        supervisor.check()
         time.sleep(0.5)
 
 
 def main() -> int:
     """Run until stopped; return the exit code."""
-    house = House()
+    supervisor = Supervisor()
     try:
-        stop_once()
-        run(load_settings(), house, lambda line: print(line, flush=True))
+        interrupt_once()
+        run(load_settings(), supervisor, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         return 0
-    except (Stopped, SettingsError, DatabaseUnavailable, OSError) as error:
+    except (StartupError, SettingsError, DatabaseUnavailable, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     finally:
-        house.stop()
+        supervisor.stop()
     return 0
 
 

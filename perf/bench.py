@@ -27,7 +27,7 @@ from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.results import add_load_test
-from perf.formats.wrk import LoadTest, UnreadableOutput, parse
+from perf.formats.wrk import UnreadableOutput, WrkResult, parse_wrk
 from perf.load.environment import environment
 from perf.load.fixed_rate_client import run_fixed_rate
 from perf.load.http_client import PATH
@@ -41,7 +41,14 @@ from perf.load.report import (
 )
 from perf.load.request_bodies import write_bodies
 from perf.load.scratch_database import require_scratch_database
-from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections, cores, pinned
+from perf.load.server_process import (
+    ROOT,
+    Server,
+    ServerFailed,
+    allow_connections,
+    pin_to_cores,
+    split_cores,
+)
 from pipeline.load_tests.benchmark import (
     ECHO,
     KIND,
@@ -65,7 +72,7 @@ _SHARES = (0.3, 0.6)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """A running service, the bodies that it takes, and where."""
 
     server: Server
@@ -78,7 +85,7 @@ class BenchFailed(Exception):
 
 
 @dataclass
-class Found:
+class PartialBenchmark:
     """What was measured so far; an interrupted run leaves this much."""
 
     environment: dict[str, Any]
@@ -114,7 +121,7 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
     if options.database:
         ours[ON_POSTGRESQL] = ("api", options.database, options.workers)
     ours[NO_LOG] = ("perf.baselines.no_log", f"sqlite:///{folder}/no-log.db", 1)
-    on, model_dir = cores()[0], load_settings().model_dir
+    on, model_dir = split_cores()[0], load_settings().model_dir
     make_key(folder / "log.db.key")  # ours seals its rows on SQLite, as `make run` has it
     servers = {}
     for name, (module, database, workers) in ours.items():
@@ -133,50 +140,50 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
 
 def start_peers(
     folder: Path, patients: Sequence[bytes], stack: ExitStack, missing: dict[str, str]
-) -> dict[str, Asked]:
+) -> dict[str, Target]:
     """Start the model servers of others; who cannot be measured is in `missing` with the reason."""
     from perf.peers.services import PEERS, PeerFailed  # brings scikit-learn
 
-    asked = {}
+    target = {}
     for peer in PEERS:
         print(f"starting {peer.name}", file=sys.stderr)
         bodies = folder / f"{peer.name}.jsonl"
         peer.write_bodies(patients, bodies)
         try:
-            server = stack.enter_context(peer.start(cores()[0]))
+            server = stack.enter_context(peer.start(split_cores()[0]))
         except PeerFailed as error:
             missing[peer.name] = str(error)
             continue
-        asked[peer.name] = Asked(server, bodies, peer.path)
-        if not wrk(asked[peer.name], Scenario(8, 1, 1)).ok:
+        target[peer.name] = Target(server, bodies, peer.path)
+        if not wrk(target[peer.name], Scenario(8, 1, 1)).ok:
             server.kill()
-            del asked[peer.name]
+            del target[peer.name]
             missing[peer.name] = "answers no patient with 200"
-    return asked
+    return target
 
 
-def wrk(asked: Asked, scenario: Scenario) -> LoadTest:
+def wrk(target: Target, scenario: Scenario) -> WrkResult:
     """Run wrk once."""
     command = [
         "wrk", f"-t{scenario.threads}", f"-c{scenario.connections}", f"-d{scenario.seconds:g}s",
         f"--timeout={scenario.timeout_s}s", "--script", str(ROOT / "perf" / "formats" /
-        "predict.lua"), f"http://127.0.0.1:{asked.server.port}{asked.path}", "--",
-        str(asked.bodies),
+        "predict.lua"), f"http://127.0.0.1:{target.server.port}{target.path}", "--",
+        str(target.bodies),
     ]  # fmt: skip
-    with pinned(cores()[1]):
+    with pin_to_cores(split_cores()[1]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
         raise BenchFailed(f"wrk failed: {done.stderr.strip() or done.stdout.strip()}")
-    return parse(done.stdout)
+    return parse_wrk(done.stdout)
 
 
-def measure(asked: Asked, name: str, scenario: Scenario, round_: int) -> Run:
+def measure(target: Target, name: str, scenario: Scenario, round_: int) -> Run:
     """Run wrk once and read what it cost the service; leave the core to the next one."""
-    server = asked.server
+    server = target.server
     before = server.cpu_s()
-    result = wrk(asked, scenario)
+    result = wrk(target, scenario)
     after = server.cpu_s()
-    server.settle()
+    server.wait_until_idle()
     answers = sum(result.answered.values())
     known = before is not None and after is not None and answers
     cpu_us = 1e6 * (after - before) / answers if known else None  # type: ignore[operator]
@@ -184,16 +191,16 @@ def measure(asked: Asked, name: str, scenario: Scenario, round_: int) -> Run:
 
 
 def run(
-    services: Mapping[str, Asked], scenarios: Sequence[Scenario], rounds: int, runs: list[Run]
+    services: Mapping[str, Target], scenarios: Sequence[Scenario], rounds: int, runs: list[Run]
 ) -> None:
     """Measure every service in every scenario, in turns, and add each to `runs` at once."""
-    for asked in services.values():
-        wrk(asked, Scenario(8, 1, 1))  # warm: nobody's first requests are measured
-        asked.server.settle()
+    for target in services.values():
+        wrk(target, Scenario(8, 1, 1))  # warm: nobody's first requests are measured
+        target.server.wait_until_idle()
     for round_ in range(1, rounds + 1):
         for scenario in scenarios:
-            for name, asked in services.items():
-                runs.append(measure(asked, name, scenario, round_))
+            for name, target in services.items():
+                runs.append(measure(target, name, scenario, round_))
                 found = runs[-1].result
                 print(
                     f"round {round_} of {rounds}, c={scenario.connections}: {name} "
@@ -221,7 +228,9 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def bench(options: argparse.Namespace, folder: Path, stack: ExitStack, found: Found) -> None:
+def bench(
+    options: argparse.Namespace, folder: Path, stack: ExitStack, found: PartialBenchmark
+) -> None:
     """Measure everything; what is found is in `found` as soon as it is."""
     scenarios: tuple[Scenario, ...] = QUICK if options.quick else SCENARIOS
     if options.connections:
@@ -231,7 +240,7 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack, found: Fo
     bodies = folder / "bodies.jsonl"
     patients = write_bodies(bodies)
     servers = start(folder, options, stack)
-    services = {name: Asked(server, bodies) for name, server in servers.items()}
+    services = {name: Target(server, bodies) for name, server in servers.items()}
     if options.peers:
         services |= start_peers(folder, patients, stack, found.missing)
     found.start_s |= {name: round(one.server.start_s, 2) for name, one in services.items()}
@@ -246,7 +255,7 @@ def bench(options: argparse.Namespace, folder: Path, stack: ExitStack, found: Fo
     found.complete = True
 
 
-def ready_to_store(options: argparse.Namespace) -> str | None:
+def check_database(options: argparse.Namespace) -> str | None:
     """Return the database for the summary, asked before and not after an hour; None = nowhere."""
     if options.no_store:
         return None
@@ -261,7 +270,7 @@ def ready_to_store(options: argparse.Namespace) -> str | None:
     return url
 
 
-def keep(found: Found, out: Path, database: str | None) -> None:
+def save(found: PartialBenchmark, out: Path, database: str | None) -> None:
     """Print what was measured and keep it as a file and in the database; nothing if nothing was."""
     result = found.benchmark()
     if not result.closed_loop:
@@ -285,19 +294,19 @@ def main() -> int:
     try:
         if shutil.which("wrk") is None:
             raise BenchFailed("wrk is missing: apt-get install wrk (macOS: brew install wrk)")
-        database = ready_to_store(options)
+        database = check_database(options)
         allow_connections()  # 2,000 at once
         # Beside the log of every day, not in a folder that the system may keep in memory.
         (ROOT / "var").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as name:
             folder = Path(name)
-            found = Found(environment(folder))
+            found = PartialBenchmark(environment(folder))
             found.environment["workers_on_postgresql"] = options.workers
             try:
                 with ExitStack() as stack:
                     bench(options, folder, stack, found)
             finally:
-                keep(found, options.out, database)
+                save(found, options.out, database)
     except KeyboardInterrupt:
         return 1
     except (BenchFailed, ServerFailed, UnreadableOutput, SettingsError,

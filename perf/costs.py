@@ -23,18 +23,18 @@ import uvloop
 
 from db.audit.seal_key import make_key
 from db.migrate import migrate
-from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
 from perf.load.closed_loop_client import ClosedLoopClient
-from perf.load.http_client import PATH, as_requests
+from perf.load.http_client import PATH, encode_requests
 from perf.load.request_bodies import synthetic_patients
-from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
+from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
 from settings import load_settings
 
 SINGLE = "POST /predict, good"
 _BATCH = 100
 
 
-class Kind(NamedTuple):
+class RequestType(NamedTuple):
     """A kind of request: who is asked what, how often a round, and what must come back."""
 
     name: str
@@ -56,7 +56,7 @@ def _get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
-def kinds(ours: Server, sealed: Server, echo: Server, number: int) -> list[Kind]:
+def request_types(ours: Server, sealed: Server, echo: Server, number: int) -> list[RequestType]:
     """Return what is asked; the refused bodies are those of usual mistakes."""
     patients = list(synthetic_patients(1000, 0))
     lines = [json.dumps(patient).encode() for patient in patients]
@@ -64,41 +64,42 @@ def kinds(ours: Server, sealed: Server, echo: Server, number: int) -> list[Kind]
         json.dumps(patients[at : at + _BATCH]).encode() for at in range(0, len(patients), _BATCH)
     ]
     batch_path = PATH.replace("/predict", "/predict/batch")
-    single = as_requests(lines)
+    single = encode_requests(lines)
 
     def refused(**wrong: object) -> list[bytes]:
-        return as_requests(json.dumps(patient | wrong).encode() for patient in patients)
+        return encode_requests(json.dumps(patient | wrong).encode() for patient in patients)
 
-    batched = as_requests(batches, batch_path)
+    batched = encode_requests(batches, batch_path)
     return [
-        Kind(SINGLE, ours, single, number, 200),
-        Kind(f"{SINGLE}, its row sealed", sealed, single, number, 200),
-        Kind(f"POST /predict/batch, of {_BATCH}, a patient", ours, batched, number // 20, 200,
-             _BATCH),
-        Kind(f"POST /predict/batch, of {_BATCH}, a patient, sealed", sealed, batched, number // 20,
-             200, _BATCH),
-        Kind("POST /predict, age 150: 422", ours, refused(age=150), number, 422),
-        Kind("POST /predict, cp 3 without a coding: 422", ours, refused(cp=3), number, 422),
-        Kind("POST /predict, not JSON: 422", ours, as_requests([b"age=63"]), number, 422),
-        Kind("POST /predict, unknown parameter: 422", ours, as_requests(lines, "/predict?a=1"),
-             number, 422),
-        Kind("GET /healthz", ours, [_get("/healthz")], number, 200),
-        Kind("bare FastAPI echo", echo, single, number, 200),
+        RequestType(SINGLE, ours, single, number, 200),
+        RequestType(f"{SINGLE}, its row sealed", sealed, single, number, 200),
+        RequestType(f"POST /predict/batch, of {_BATCH}, a patient", ours, batched, number // 20,
+                    200, _BATCH),
+        RequestType(f"POST /predict/batch, of {_BATCH}, a patient, sealed", sealed, batched,
+                    number // 20, 200, _BATCH),
+        RequestType("POST /predict, age 150: 422", ours, refused(age=150), number, 422),
+        RequestType("POST /predict, cp 3 without a coding: 422", ours, refused(cp=3), number, 422),
+        RequestType("POST /predict, not JSON: 422", ours, encode_requests([b"age=63"]), number,
+                    422),
+        RequestType("POST /predict, unknown parameter: 422", ours,
+                    encode_requests(lines, "/predict?a=1"), number, 422),
+        RequestType("GET /healthz", ours, [_get("/healthz")], number, 200),
+        RequestType("bare FastAPI echo", echo, single, number, 200),
     ]  # fmt: skip
 
 
-def measure(kind: Kind, connections: int) -> Cost:
+def measure(request_type: RequestType, connections: int) -> Cost:
     """Ask one kind for a round."""
-    kind.server.settle()
-    before = kind.server.cpu_s()
-    client = ClosedLoopClient(kind.requests, kind.number)
-    with pinned(cores()[1]):
-        elapsed = uvloop.run(client.run(kind.server.port, connections))
-    client.require(kind.status)
-    after = kind.server.cpu_s()
+    request_type.server.wait_until_idle()
+    before = request_type.server.cpu_s()
+    client = ClosedLoopClient(request_type.requests, request_type.number)
+    with pin_to_cores(split_cores()[1]):
+        elapsed = uvloop.run(client.run(request_type.server.port, connections))
+    client.require(request_type.status)
+    after = request_type.server.cpu_s()
     if before is None or after is None:
         raise ServerFailed("the CPU of a process can be read on Linux only")
-    answered = kind.number * kind.rows
+    answered = request_type.number * request_type.rows
     return Cost(1e6 * (after - before) / answered, answered / elapsed)
 
 
@@ -133,7 +134,7 @@ def run(rounds: int, number: int, connections: int, *, on_postgresql: bool = Fal
     with ExitStack() as stack:
         (ROOT / "var").mkdir(exist_ok=True)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
-        on, model_dir = cores()[0], load_settings().model_dir
+        on, model_dir = split_cores()[0], load_settings().model_dir
         key = folder / "key"
         make_key(key)
         services = []
@@ -151,13 +152,13 @@ def run(rounds: int, number: int, connections: int, *, on_postgresql: bool = Fal
         uvicorn = ("-m", "uvicorn", "perf.baselines.echo:app", "--port", "{port}")
         quiet = ("--log-level", "warning", "--no-access-log")
         echo = stack.enter_context(Server((*uvicorn, *quiet), health="/openapi.json", on=on))
-        asked = kinds(ours, sealed, echo, number)
-        for kind in asked:
-            measure(kind._replace(number=connections), connections)
-        found: dict[str, list[Cost]] = {kind.name: [] for kind in asked}
+        asked = request_types(ours, sealed, echo, number)
+        for request_type in asked:
+            measure(request_type._replace(number=connections), connections)
+        found: dict[str, list[Cost]] = {request_type.name: [] for request_type in asked}
         for round_ in range(1, rounds + 1):
-            for kind in asked:
-                found[kind.name].append(measure(kind, connections))
+            for request_type in asked:
+                found[request_type.name].append(measure(request_type, connections))
             print(f"round {round_} of {rounds}", file=sys.stderr)
     return table(found)
 
@@ -174,7 +175,7 @@ def main() -> int:
     try:
         rounds, number, connections = options.rounds, options.requests, options.connections
         print(run(rounds, number, connections, on_postgresql=options.postgresql))
-    except (ServerFailed, PostgresMissing, OSError) as error:
+    except (ServerFailed, PostgresNotFound, OSError) as error:
         print(f"Nothing can be measured: {error}", file=sys.stderr)
         return 1
     return 0

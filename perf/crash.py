@@ -29,7 +29,7 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from db.verify import report, verify
 from perf.load.closed_loop_client import ClosedLoopClient
-from perf.load.http_client import as_requests, prediction_id
+from perf.load.http_client import encode_requests, prediction_id
 from perf.load.request_bodies import write_bodies
 from perf.load.scratch_database import require_scratch_database
 from perf.load.server_process import ROOT, Server, ServerFailed
@@ -40,7 +40,7 @@ _SHORTEST_S, _LONGEST_S = 0.3, 1.0
 
 
 @dataclass
-class Tally:
+class CrashCounts:
     """What became of the requests of one kill, or of all.
 
     Attributes
@@ -61,11 +61,11 @@ class Tally:
     missing: int = 0
     unanswered: int = 0
     refused: int = 0
-    cut: int = 0
+    interrupted: int = 0
     seconds: float = 0.0
     bad_exits: int = 0
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: CrashCounts) -> None:
         """Add another kill's numbers."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
@@ -82,7 +82,7 @@ async def _kill_under_load(
 
 def kill_once(
     server: Server, database: str, requests: Sequence[bytes], options: argparse.Namespace
-) -> Tally:
+) -> CrashCounts:
     """End a running service under load and compare what it answered with what is stored."""
     since = datetime.now(UTC)
     gently = options.signal == "TERM"
@@ -101,19 +101,19 @@ def kill_once(
     with closing(Reader(database)) as reader:
         stored = {row["id"] for row in reader.stream(since=since, source="load-test")}
     unanswered = len(stored - acknowledged)
-    return Tally(
+    return CrashCounts(
         acknowledged=len(acknowledged), missing=len(acknowledged - stored),
         unanswered=unanswered, refused=client.statuses.total() - client.statuses[200],
-        cut=client.lost - unanswered, seconds=elapsed, bad_exits=int(bad_exit),
+        interrupted=client.lost - unanswered, seconds=elapsed, bad_exits=int(bad_exit),
     )  # fmt: skip
 
 
 def crash(
     database: str, options: argparse.Namespace, requests: Sequence[bytes], *, service: str = "api"
-) -> Tally:
+) -> CrashCounts:
     """Start the service, load it, end it; as often as asked."""
     model_dir = load_settings().model_dir
-    total = Tally()
+    total = CrashCounts()
     for number in range(1, options.kills + 1):
         with Server(
             ("-m", service), health="/readyz", on=set(),
@@ -125,20 +125,20 @@ def crash(
     return total
 
 
-def line(tally: Tally) -> str:
+def line(counts: CrashCounts) -> str:
     """Return the tally in one line."""
-    per_s = tally.acknowledged / tally.seconds
+    per_s = counts.acknowledged / counts.seconds
     return (
-        f"{tally.acknowledged:,} acknowledged ({per_s:,.0f} a second), "
-        f"{tally.missing} of them missing, {tally.unanswered} stored but not acknowledged, "
-        f"{tally.refused} refused, {tally.cut} cut off and not stored"
+        f"{counts.acknowledged:,} acknowledged ({per_s:,.0f} a second), "
+        f"{counts.missing} of them missing, {counts.unanswered} stored but not acknowledged, "
+        f"{counts.refused} refused, {counts.interrupted} cut off and not stored"
     )
 
 
-def failed(tally: Tally, signal: str) -> bool:
+def failed(counts: CrashCounts, signal: str) -> bool:
     """Tell whether a promise was broken: a row is missing, or after SIGTERM a request failed."""
-    broken = tally.unanswered + tally.refused + tally.bad_exits if signal == "TERM" else 0
-    return bool(tally.missing or broken or not tally.acknowledged)
+    broken = counts.unanswered + counts.refused + counts.bad_exits if signal == "TERM" else 0
+    return bool(counts.missing or broken or not counts.acknowledged)
 
 
 def _chain_is_whole(database: str) -> bool:
@@ -174,7 +174,7 @@ def main() -> int:
             make_key(Path(folder) / "log.db.key")
             migrate(database, lambda _: None)
             require_scratch_database(database)
-            requests = as_requests(write_bodies(Path(folder) / "bodies.jsonl"))
+            requests = encode_requests(write_bodies(Path(folder) / "bodies.jsonl"))
             total = crash(database, options, requests)
             whole = options.database is not None or _chain_is_whole(database)
     except KeyboardInterrupt:

@@ -29,16 +29,16 @@ from db.retention.drop_partitions import drop_days
 from db.rollups.rollup_worker import COUNT_S, in_own_transactions
 from db.verify import verify
 from db.writer.writer import Log, LogUnavailable
-from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
 from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
 
-_DAYS_A_TURN = 5
-_ASKED = 5
+_DAYS_DROPPED = 5
+_REPEATS = 5
 
 Work = Callable[[], int]
 
 
-class Turn(NamedTuple):
+class DeletionCost(NamedTuple):
     """What one way to get rid of days took, alone and beside appends."""
 
     name: str
@@ -74,17 +74,17 @@ class Retention:
         with session(self._engine) as connection:
             return days_before(connection, date.max)[days]
 
-    def turn(self, name: str, work: Callable[[int], Work], days: int) -> Turn:
+    def measure_deletion(self, name: str, work: Callable[[int], Work], days: int) -> DeletionCost:
         """Do it alone, for time and bytes, and again beside appends."""
         alone, wal, began = work(days), self._wal(), time.perf_counter()
         rows = alone()
         seconds, wal = time.perf_counter() - began, self._wal() - wal
-        self._forget_empty()
-        longest = max(asyncio.run(self._beside(work(days))))
-        self._forget_empty()
-        return Turn(name, rows, seconds, wal, longest)
+        self._drop_empty()
+        longest = max(asyncio.run(self._append_beside(work(days))))
+        self._drop_empty()
+        return DeletionCost(name, rows, seconds, wal, longest)
 
-    def _forget_empty(self) -> None:
+    def _drop_empty(self) -> None:
         """Drop the tables that deleting left empty, so that the next turn finds full ones."""
         with session(self._engine) as connection:
             days = days_before(connection, date.max)
@@ -94,18 +94,18 @@ class Retention:
 
     def _wal(self) -> int:
         query = "SELECT pg_current_wal_lsn() - '0/0'"
-        return int(self._cluster.ask(self._database, query))
+        return int(self._cluster.query(self._database, query))
 
-    def longest_alone(self) -> float:
+    def baseline_longest_ms(self) -> float:
         """Return the longest of appends with nothing beside them, ms."""
 
         def nothing() -> int:
             time.sleep(5)
             return 0
 
-        return max(asyncio.run(self._beside(nothing)))
+        return max(asyncio.run(self._append_beside(nothing)))
 
-    async def _beside(self, work: Work) -> list[float]:
+    async def _append_beside(self, work: Work) -> list[float]:
         log = Log(self.url, key=self._key)
         await log.start()
         working, latencies = asyncio.create_task(asyncio.to_thread(work)), []
@@ -116,25 +116,25 @@ class Retention:
         return latencies
 
 
-def ask(url: str) -> dict[str, float]:
+def query_times(url: str) -> dict[str, float]:
     """Ask what the pages ask; return the median ms of each question."""
     reader = Reader(url, answer_s=COUNT_S)
     newest = reader.page(limit=1)[0][0]["id"]
-    asked = dashboard_queries(reader) | {
+    queries = dashboard_queries(reader) | {
         "one prediction": lambda: reader.get(newest),
         "one patient": lambda: reader.page(patient=b"nobody"),
     }
     found = {
-        name: float(np.median([_ms(question) for _ in range(_ASKED)]))
-        for name, question in asked.items()
+        name: float(np.median([_ms(query) for _ in range(_REPEATS)]))
+        for name, query in queries.items()
     }
     reader.close()
     return found
 
 
-def _ms(question: Callable[[], object]) -> float:
+def _ms(query: Callable[[], object]) -> float:
     began = time.perf_counter()
-    question()
+    query()
     return 1000 * (time.perf_counter() - began)
 
 
@@ -145,16 +145,19 @@ def measure(cluster: Cluster, rows: int, more: int, key: SealKey) -> list[str]:
     migrate(log.url, lambda _: None)
     rate = asyncio.run(write_history(log.url, rows, key))
     roll_up(log.url)
-    size = cluster.ask(database, "SELECT pg_size_pretty(pg_database_size(current_database()))")
-    month = ask(log.url)
+    size = cluster.query(database, "SELECT pg_size_pretty(pg_database_size(current_database()))")
+    month = query_times(log.url)
     with transaction(connect(log.url)) as connection:
         oldest, began = days_before(connection, date.max)[0], time.perf_counter()
         make_days(connection, [oldest - timedelta(days=n) for n in range(1, more + 1)])
     made_ms = 1000 * (time.perf_counter() - began) / more
-    year = ask(log.url)
+    year = query_times(log.url)
     drop_days(connect(log.url, answer_s=COUNT_S), oldest, key, lambda: False)
-    turns = [log.turn("dropped", log.drop, _DAYS_A_TURN), log.turn("deleted", log.delete, 1)]
-    alone_ms = log.longest_alone()
+    costs = [
+        log.measure_deletion("dropped", log.drop, _DAYS_DROPPED),
+        log.measure_deletion("deleted", log.delete, 1),
+    ]
+    alone_ms = log.baseline_longest_ms()
     left = verify(log.url, key)
     return [
         f"{rows:,} rows written, sealed, {rate:,.0f} a second, {size}; "
@@ -169,7 +172,7 @@ def measure(cluster: Cluster, rows: int, more: int, key: SealKey) -> list[str]:
         *(
             f"| {t.name} | {t.rows:,} | {t.seconds:.2f} | {1e6 * t.seconds / t.rows:.2f} "
             f"| {t.wal_bytes / t.rows:.2f} | {t.longest_ms:.0f} |"
-            for t in turns
+            for t in costs
         ),
         f"| none | | | | | {alone_ms:.0f} |",
         "",
@@ -186,7 +189,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         cluster = Cluster()
-    except PostgresMissing as error:
+    except PostgresNotFound as error:
         print(error, file=sys.stderr)
         return 1
     try:

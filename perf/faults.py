@@ -24,9 +24,15 @@ import uvloop
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.chaos.fault_injection import ON_POSTGRESQL, ON_SQLITE, Breakable, Fault, NotPossible
-from perf.chaos.postgres_cluster import PostgresMissing
-from perf.load.open_loop_client import Steady, number_of, numbers
+from perf.chaos.fault_injection import (
+    ON_POSTGRESQL,
+    ON_SQLITE,
+    Fault,
+    FaultTarget,
+    FaultUnavailable,
+)
+from perf.chaos.postgres_cluster import PostgresNotFound
+from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
 from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
 from settings import SettingsError, load_settings
 
@@ -39,7 +45,7 @@ _RECOVER_S = 30.0
 
 
 @dataclass(frozen=True)
-class Result:
+class FaultResult:
     """What became of the requests of one fault; times in seconds.
 
     Attributes
@@ -65,7 +71,7 @@ class Result:
     """
 
     title: str
-    how: str
+    method: str
     seconds: float
     acknowledged: int
     not_stored: int
@@ -82,7 +88,7 @@ class Result:
     stored_though_refused: int
 
     @property
-    def broken(self) -> bool:
+    def violated(self) -> bool:
         """Whether a promise was broken that does not depend on the machine's speed."""
         return bool(
             self.missing or self.stored_though_refused or self.wrong or self.health_failed
@@ -91,34 +97,36 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Struck:
+class FaultObservation:
     """What was seen from outside, and when the database was broken and mended again."""
 
-    seen: Steady
-    broken: float
-    mended: float
+    seen: OpenLoopClient
+    injected: float
+    recovered: float
 
 
-async def _strike(server: Server, breakable: Breakable, seconds: float, rate: float) -> Struck:
-    seen, end = Steady(server.port, rate), asyncio.Event()
+async def _inject_fault(
+    server: Server, target: FaultTarget, seconds: float, rate: float
+) -> FaultObservation:
+    seen, end = OpenLoopClient(server.port, rate), asyncio.Event()
     asking = asyncio.create_task(seen.run(end))
     await asyncio.sleep(_BEFORE_S)
-    await asyncio.to_thread(breakable.break_, server.process_id)
-    broken = monotonic()
+    await asyncio.to_thread(target.inject, server.process_id)
+    injected = monotonic()
     await asyncio.sleep(seconds)
-    await asyncio.to_thread(breakable.mend)
-    mended = monotonic()
-    while monotonic() < mended + _RECOVER_S:
-        if seen.first("stored", mended) and seen.first_ready(mended):
+    await asyncio.to_thread(target.recover)
+    recovered = monotonic()
+    while monotonic() < recovered + _RECOVER_S:
+        if seen.first_answer("stored", recovered) and seen.first_ready(recovered):
             break
         await asyncio.sleep(0.05)
     await asyncio.sleep(_AFTER_S)
     end.set()
     await asking
-    return Struck(seen, broken, mended)
+    return FaultObservation(seen, injected, recovered)
 
 
-def strike(fault: Fault, rate: float, *, service: str = "api") -> Result:
+def inject_fault(fault: Fault, rate: float, *, service: str = "api") -> FaultResult:
     """Start a service, break its database, mend it, and compare what was told with the log.
 
     Raises
@@ -126,16 +134,16 @@ def strike(fault: Fault, rate: float, *, service: str = "api") -> Result:
     NotPossible
         The fault cannot be brought about here.
     """
-    with fault.prepared() as breakable:
-        migrate(breakable.url, lambda _: None)
+    with fault.setup() as target:
+        migrate(target.url, lambda _: None)
         with Server(
             ("-m", service), health="/readyz", on=set(), log=_log_of(fault),
-            model_dir=load_settings().model_dir, database_url=breakable.url,
+            model_dir=load_settings().model_dir, database_url=target.url,
         ) as server:  # fmt: skip
-            struck = uvloop.run(_strike(server, breakable, fault.seconds, rate))
-        with closing(Reader(breakable.url)) as reader:
-            stored = {number_of(row) for row in reader.stream(source="load-test")}
-    return _result(fault, breakable, struck, stored)
+            observed = uvloop.run(_inject_fault(server, target, fault.seconds, rate))
+        with closing(Reader(target.url)) as reader:
+            stored = {patient_number(row) for row in reader.stream(source="load-test")}
+    return _result(fault, target, observed, stored)
 
 
 def _log_of(fault: Fault) -> Path:
@@ -144,36 +152,38 @@ def _log_of(fault: Fault) -> Path:
     return folder / f"{fault.name}.log"
 
 
-def _result(fault: Fault, breakable: Breakable, struck: Struck, stored: set[int]) -> Result:
-    seen = struck.seen
-    acknowledged = numbers(seen.answers, "stored")
-    not_stored = numbers(seen.answers, "not stored")
-    unknown = numbers(seen.answers, "unknown")
-    refusals = [a for a in seen.answers if a.said in ("not stored", "unknown")]
-    first = min((a.due for a in refusals), default=struck.mended)
-    back = seen.first("stored", struck.mended)
-    ready_at = seen.first_ready(struck.mended)
+def _result(
+    fault: Fault, target: FaultTarget, observed: FaultObservation, stored: set[int]
+) -> FaultResult:
+    seen = observed.seen
+    acknowledged = patients_with_status(seen.answers, "stored")
+    not_stored = patients_with_status(seen.answers, "not stored")
+    unknown = patients_with_status(seen.answers, "unknown")
+    refusals = [a for a in seen.answers if a.status in ("not stored", "unknown")]
+    first = min((a.due for a in refusals), default=observed.recovered)
+    back = seen.first_answer("stored", observed.recovered)
+    ready_at = seen.first_ready(observed.recovered)
     health = [probe for probe in seen.probes if probe.path == "/healthz"]
     ready = [
         probe for probe in seen.probes
-        if probe.path == "/readyz" and probe.asked >= first and probe.at <= struck.mended
+        if probe.path == "/readyz" and probe.asked >= first and probe.at <= observed.recovered
     ]  # fmt: skip
-    return Result(
-        fault.title, breakable.how, fault.seconds,
+    return FaultResult(
+        fault.title, target.method, fault.seconds,
         acknowledged=len(acknowledged), not_stored=len(not_stored), unknown=len(unknown),
         wrong=seen.sent - len(acknowledged) - len(not_stored) - len(unknown),
         longest_s=max((a.at - a.due for a in refusals), default=0.0),
         health_failed=sum(probe.status != 200 for probe in health),
         health_longest_s=max(probe.at - probe.asked for probe in health),
         ready_during=sum(probe.status == 200 for probe in ready), ready_asked=len(ready),
-        recovered_s=None if back is None else back - struck.mended,
-        ready_s=None if ready_at is None else ready_at - struck.mended,
+        recovered_s=None if back is None else back - observed.recovered,
+        ready_s=None if ready_at is None else ready_at - observed.recovered,
         missing=len(acknowledged - stored),
         stored_though_refused=len(not_stored & stored),
     )  # fmt: skip
 
 
-def table(rows: Sequence[Result | tuple[str, str]]) -> str:
+def table(rows: Sequence[FaultResult | tuple[str, str]]) -> str:
     """Return the Markdown table; a fault that could not be brought about has its reason."""
     head = ("fault", "how", "s", "200", "503 not stored", "503 fate unknown", "other answers",
             "longest to a 503, s", "/healthz not 200 (longest, s)", "/readyz 200 meanwhile",
@@ -185,13 +195,13 @@ def table(rows: Sequence[Result | tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _cells(r: Result) -> tuple[str, ...]:
+def _cells(r: FaultResult) -> tuple[str, ...]:
     back, ready_again = (
         "not within 30" if seconds is None else f"{seconds:.2f}"
         for seconds in (r.recovered_s, r.ready_s)
     )
     return (
-        r.title, r.how, f"{r.seconds:g}", f"{r.acknowledged:,}", f"{r.not_stored:,}",
+        r.title, r.method, f"{r.seconds:g}", f"{r.acknowledged:,}", f"{r.not_stored:,}",
         f"{r.unknown:,}", str(r.wrong), f"{r.longest_s:.2f}",
         f"{r.health_failed} ({r.health_longest_s:.2f})", f"{r.ready_during} of {r.ready_asked}",
         back, ready_again, str(r.missing), str(r.stored_though_refused),
@@ -215,14 +225,14 @@ def main() -> int:
     """Break what can be broken; return 0 when all promises were kept."""
     options = _parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends and mends what was started, too
-    rows: list[Result | tuple[str, str]] = []
+    rows: list[FaultResult | tuple[str, str]] = []
     try:
         allow_connections()
         for number, fault in enumerate(options.faults, 1):
             print(f"{number} of {len(options.faults)}: {fault.title}", file=sys.stderr)
             try:
-                rows.append(strike(fault, options.rate))
-            except (NotPossible, PostgresMissing) as reason:
+                rows.append(inject_fault(fault, options.rate))
+            except (FaultUnavailable, PostgresNotFound) as reason:
                 rows.append((fault.title, f"not tried: {reason}"))
     except KeyboardInterrupt:
         return 1
@@ -232,7 +242,7 @@ def main() -> int:
     finally:
         if rows:
             print(table(rows))
-    return 1 if any(isinstance(row, Result) and row.broken for row in rows) else 0
+    return 1 if any(isinstance(row, FaultResult) and row.violated for row in rows) else 0
 
 
 if __name__ == "__main__":

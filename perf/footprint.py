@@ -19,11 +19,11 @@ import uvloop
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
 from perf.load.closed_loop_client import ClosedLoopClient
-from perf.load.http_client import as_requests
+from perf.load.http_client import encode_requests
 from perf.load.request_bodies import write_bodies
-from perf.load.server_process import Server, ServerFailed, cores, pinned
+from perf.load.server_process import Server, ServerFailed, pin_to_cores, split_cores
 from settings import SettingsError, load_settings
 
 _CONNECTIONS = (1, 16, 64, 256)
@@ -47,7 +47,7 @@ class Meter(NamedTuple):
     @classmethod
     def read(cls, server: Server, cluster: Cluster, database: str) -> Meter:
         """Read it; the reading itself is one transaction."""
-        numbers = [int(cell) for cell in cluster.ask(database, _PROBE).split("|")]
+        numbers = [int(cell) for cell in cluster.query(database, _PROBE).split("|")]
         service_s = server.cpu_s()
         if service_s is None:
             raise ServerFailed("the CPU of a process can be read on Linux only")
@@ -64,10 +64,10 @@ def measure(
     ]
     first = Meter.read(server, cluster, database)
     for connections in _CONNECTIONS:
-        server.settle()
+        server.wait_until_idle()
         before = Meter.read(server, cluster, database)
         client = ClosedLoopClient(requests, number)
-        with pinned(cores()[1]):
+        with pin_to_cores(split_cores()[1]):
             uvloop.run(client.run(server.port, connections))
         client.require(200)
         after = Meter.read(server, cluster, database)
@@ -98,9 +98,9 @@ def run(number: int) -> str:
         database = cluster.new_database()
         migrate(cluster.url(database), lambda _: None)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        requests = as_requests(write_bodies(folder / "bodies.jsonl"))
+        requests = encode_requests(write_bodies(folder / "bodies.jsonl"))
         server = stack.enter_context(
-            Server(("-m", "api"), health="/readyz", on=cores()[0],
+            Server(("-m", "api"), health="/readyz", on=split_cores()[0],
                    database_url=cluster.url(database), model_dir=load_settings().model_dir,
                    log_timeout_s=10)
         )  # fmt: skip
@@ -118,7 +118,7 @@ def main() -> int:
         print(run(options.requests))
     except KeyboardInterrupt:
         return 1
-    except (ServerFailed, SettingsError, DatabaseUnavailable, PostgresMissing, OSError) as error:
+    except (ServerFailed, SettingsError, DatabaseUnavailable, PostgresNotFound, OSError) as error:
         print(f"The footprint cannot be measured: {error}", file=sys.stderr)
         return 1
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.writer.results import add_load_test
-from perf.formats.kubectl import parse
+from perf.formats.kubectl import parse_hpa
 from pipeline.load_tests.autoscaling import KIND, UnreadableRecord
 from settings import SettingsError, load_settings
 
@@ -25,7 +25,7 @@ def main() -> int:
     file = parser.parse_args().file
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-        found = parse(text)
+        found = parse_hpa(text)
         database = load_settings().database_url
         migrate(database, lambda _: None)
         add_load_test(database, KIND, found.to_dict())

@@ -34,15 +34,15 @@ BACKLOG = 2_000
 """Buckets that wait to be counted again, when appends are timed beside the roller."""
 
 
-def ask_forever(url: str) -> None:
+def query_forever(url: str) -> None:
     """Be the dashboard of a hurry."""
     reader = Reader(url)
     while True:
-        for question in dashboard_queries(reader).values():
-            question()
+        for query in dashboard_queries(reader).values():
+            query()
 
 
-async def beside(url: str, seconds: float, rounds: int) -> list[str]:
+async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
     """Time appends alone, beside the questions, beside the roller, in turns; a line for each."""
     log = Log(url)
     await log.start()
@@ -91,10 +91,10 @@ def measure(url: str, options: argparse.Namespace) -> None:
     buckets, seconds = roll_up(url)
     print(f"{buckets:,} buckets rolled up in {seconds:,.0f} s, {_size(url)}")
     reader = Reader(url)
-    for name, question in dashboard_queries(reader).items():
-        question()
+    for name, query in dashboard_queries(reader).items():
+        query()
         began = time.perf_counter()
-        question()
+        query()
         print(f"{name}: {1000 * (time.perf_counter() - began):,.0f} ms")
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     number = sum(1 for _ in reader.stream())
@@ -102,7 +102,7 @@ def measure(url: str, options: argparse.Namespace) -> None:
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(f"{number:,} rows streamed, {rate:,.0f} rows/s; peak memory grew by {grown:,} kB")
     reader.close()
-    for line in asyncio.run(beside(url, options.seconds, options.rounds)):
+    for line in asyncio.run(append_under_load(url, options.seconds, options.rounds)):
         print(line)
     print(f"load average {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
 
@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
-        ask_forever(options.ask)
+        query_forever(options.ask)
     try:
         with tempfile.TemporaryDirectory() as folder:
             measure(options.database or f"sqlite:///{folder}/log.db", options)

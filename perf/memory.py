@@ -25,15 +25,15 @@ import uvloop
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
 from perf.load.closed_loop_client import ClosedLoopClient
-from perf.load.http_client import as_requests
+from perf.load.http_client import encode_requests
 from perf.load.request_bodies import write_bodies
 from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
 
-MOST_MB = 120.0
-FLAT_MB = 2.0
+MAX_MB = 120.0
+MAX_GROWTH_MB = 2.0
 """May be added by the second half of the requests; the first fills caches and counts a bucket."""
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -59,7 +59,7 @@ def sample(server: Server, requests: int) -> Sample:
     return Sample(requests, [rss for rss, _ in held], [pss for _, pss in held])
 
 
-def over_requests(server: Server, bodies: Sequence[bytes], total: int) -> Iterator[Sample]:
+def memory_by_requests(server: Server, bodies: Sequence[bytes], total: int) -> Iterator[Sample]:
     """Ask and yield a sample before the first request and at each step.
 
     Raises
@@ -132,7 +132,7 @@ def measure(options: argparse.Namespace) -> list[str]:
     broken = []
     with database(options.workers) as url, tempfile.TemporaryDirectory() as folder:
         migrate(url, lambda _: None)
-        bodies = as_requests(write_bodies(Path(folder) / "bodies.jsonl"))
+        bodies = encode_requests(write_bodies(Path(folder) / "bodies.jsonl"))
         service: dict[str, Any] = {
             "health": "/readyz", "on": set(), "model_dir": load_settings().model_dir,
             "database_url": url, "api_workers": options.workers,
@@ -143,7 +143,7 @@ def measure(options: argparse.Namespace) -> list[str]:
                 "| requests | largest process, RSS MB | its PSS MB | processes | PSS of all, MB |"
             )
             print("|---:|---:|---:|---:|---:|", flush=True)
-            for found in over_requests(server, bodies, options.requests):
+            for found in memory_by_requests(server, bodies, options.requests):
                 samples.append(found)
                 print(line(found), flush=True)
         starts, cpu = [], []
@@ -157,10 +157,10 @@ def measure(options: argparse.Namespace) -> list[str]:
     if starts:
         print(f"Ready after {median(starts):.2f} s, median of {len(starts)} "
               f"({min(starts):.2f}-{max(starts):.2f}), {median(cpu):.2f} s of CPU.")  # fmt: skip
-    if most > MOST_MB:
-        broken.append(f"{most:.1f} MB is more than {MOST_MB:g}")
-    if added > FLAT_MB:
-        broken.append(f"{added:.1f} MB were added, more than {FLAT_MB:g}")
+    if most > MAX_MB:
+        broken.append(f"{most:.1f} MB is more than {MAX_MB:g}")
+    if added > MAX_GROWTH_MB:
+        broken.append(f"{added:.1f} MB were added, more than {MAX_GROWTH_MB:g}")
     return broken
 
 
@@ -173,7 +173,7 @@ def main() -> int:
         broken = measure(options)
     except KeyboardInterrupt:
         return 1
-    except (ServerFailed, SettingsError, DatabaseUnavailable, PostgresMissing, OSError) as error:
+    except (ServerFailed, SettingsError, DatabaseUnavailable, PostgresNotFound, OSError) as error:
         print(f"The memory cannot be measured: {error}", file=sys.stderr)
         return 1
     for promise in broken:

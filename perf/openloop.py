@@ -17,7 +17,7 @@ from pathlib import Path
 import uvloop
 
 from perf.load.fixed_rate_client import FixedRateClient
-from perf.load.http_client import as_requests
+from perf.load.http_client import encode_requests
 
 
 def _parse() -> argparse.Namespace:
@@ -49,7 +49,7 @@ def _lines(file: Path | None) -> list[bytes]:
 def main() -> int:
     """Measure and print one JSON object; return 0 when every request was answered with 200."""
     options = _parse()
-    client = FixedRateClient(as_requests(_lines(options.bodies)), options.rate, options.seconds)
+    client = FixedRateClient(encode_requests(_lines(options.bodies)), options.rate, options.seconds)
     try:
         result = uvloop.run(client.run(options.port, options.connections))
     except OSError as error:

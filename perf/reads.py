@@ -31,7 +31,7 @@ from db.writer.writer import LogUnavailable
 from perf.load.fixed_rate_client import run_fixed_rate
 from perf.load.log_history import VERSION, dashboard_queries, roll_up, write_history
 from perf.load.request_bodies import write_bodies
-from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
+from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
 from pipeline.load_tests.benchmark import OpenLoop
 from settings import load_settings
 
@@ -51,7 +51,7 @@ def read_forever(url: str) -> None:
 def readers(url: str) -> Iterator[subprocess.Popen[bytes]]:
     """Read without a pause inside the block, on the clients' core, behind the clients."""
     command = ["nice", "-n", "19", sys.executable, "-m", "perf.reads", "--read", url]
-    with pinned(cores()[1]):
+    with pin_to_cores(split_cores()[1]):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603
     assert process.stdout is not None  # noqa: S101 - asked for
     try:
@@ -97,7 +97,7 @@ def measure(url: str, options: argparse.Namespace, folder: Path) -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     model_dir = load_settings().model_dir
     with Server(
-        ("-m", "api"), health="/readyz", on=cores()[0], database_url=url, model_dir=model_dir
+        ("-m", "api"), health="/readyz", on=split_cores()[0], database_url=url, model_dir=model_dir
     ) as server:
         run_fixed_rate(server, options.rate, 2, bodies)  # warm
         for _ in range(options.pairs):

@@ -58,7 +58,7 @@ def replay(client: httpx.Client, requests: Iterable[Json], source: str) -> Itera
         }
 
 
-def write(records: list[Json], folder: Path) -> tuple[Path, Path]:
+def write_records(records: list[Json], folder: Path) -> tuple[Path, Path]:
     """Write the records as JSONL and as a flat CSV; return both paths."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
@@ -70,9 +70,9 @@ def write(records: list[Json], folder: Path) -> tuple[Path, Path]:
         writer = csv.writer(cells)
         writer.writerow(["number", "status", "latency_ms", *NAMES, *answer])
         for record in records:
-            asked = [record["request"][name] for name in NAMES]
+            requested = [record["request"][name] for name in NAMES]
             answered = [record["reply"].get(name) for name in answer]
-            writer.writerow([*(record[n] for n in ("number", "status", "latency_ms")), *asked,
+            writer.writerow([*(record[n] for n in ("number", "status", "latency_ms")), *requested,
                              *answered])  # fmt: skip
     return jsonl, table
 
@@ -102,14 +102,16 @@ def _write_history(seed: int) -> int:
                 print("The log has replayed patients already.", file=sys.stderr)
                 return 1
         model, now = load(settings.model_dir), datetime.now(UTC)
-        number = asyncio.run(synthetic_history.write(settings.database_url, model, now, seed))
+        number = asyncio.run(
+            synthetic_history.write_history(settings.database_url, model, now, seed)
+        )
     except (
         DatabaseUnavailable, LogTaken, LogUnavailable, ModelError, SettingsError, DataError
     ) as error:  # fmt: skip
         print(f"The history could not be written: {error}", file=sys.stderr)
         return 1
     print(f"{number:,} patients of {synthetic_history.DAYS} days and today are in the log")
-    for change in synthetic_history.story(now, model.version)["changes"]:
+    for change in synthetic_history.scenario(now, model.version)["changes"]:
         print(f"{change['since'][:10]} to {change['until'][:10]}  {change['title']}")
     return 0
 
@@ -126,15 +128,15 @@ def main() -> int:
         # Not through the proxy that the environment may name: the service is on this machine.
         with httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers) as client:
             records = []
-            asked = synthetic_patients(options.patients, options.seed)
-            for record in replay(client, asked, options.source):
+            requested = synthetic_patients(options.patients, options.seed)
+            for record in replay(client, requested, options.source):
                 records.append(record)
                 if record["number"] % 1000 == 0:
                     print(f"{record['number']:,} of {options.patients:,}", file=sys.stderr)
     except (httpx.HTTPError, SettingsError, DataError) as error:
         print(f"The patients could not be sent: {error}", file=sys.stderr)
         return 1
-    jsonl, table = write(records, options.out)
+    jsonl, table = write_records(records, options.out)
     refused = sum(record["status"] != 200 for record in records)
     median = float(np.median([record["latency_ms"] for record in records]))
     print(

@@ -30,15 +30,15 @@ import yaml
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.chaos.load_balancer import Proxy, ProxyMissing
-from perf.chaos.postgres_cluster import Cluster, PostgresMissing
-from perf.load.http_client import Connection, as_requests, connect, prediction_id
+from perf.chaos.load_balancer import LoadBalancer, LoadBalancerNotFound
+from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
+from perf.load.http_client import Connection, connect, encode_requests, prediction_id
 from perf.load.request_bodies import write_bodies
 from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
-LAG_S = 1.5
+ENDPOINT_LAG_S = 1.5
 """Until a load balancer acts on what the cluster knows (docs/operations.md)."""
 PROCESSES = 2
 _CONNECTIONS = 16
@@ -57,7 +57,7 @@ class Pod:
     probe_path: str
 
     @classmethod
-    def of(cls, manifest: Path) -> Pod:
+    def from_manifest(cls, manifest: Path) -> Pod:
         """Read the Deployment of a manifest."""
         found = {each["kind"]: each for each in yaml.safe_load_all(manifest.read_text("utf-8"))}
         spec: dict[str, Any] = found["Deployment"]["spec"]["template"]["spec"]
@@ -76,14 +76,14 @@ class Pod:
 
 
 @dataclass
-class Traffic:
+class SteadyTraffic:
     """Connections to the load balancer that ask at a steady pace, and what they were told."""
 
     requests: Sequence[bytes]
     rate: float
     ids: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
-    cut: int = 0
+    lost: int = 0
     longest_s: float = 0.0
     _sent: int = 0
 
@@ -121,7 +121,7 @@ class Traffic:
 
     def _on_loss(self, connection: Connection) -> None:
         connection.ending = True
-        self.cut += connection in self._under_way
+        self.lost += connection in self._under_way
         self._under_way.discard(connection)
         if not self._enough.is_set():
             task = self._loop.create_task(self._open())
@@ -130,7 +130,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RolloutResult:
     """What became of the requests of all rollouts."""
 
     rollouts: int
@@ -154,11 +154,11 @@ class Outcome:
         )
 
 
-class Fleet:
+class Deployment:
     """The processes behind the load balancer, replaced as a Deployment replaces its pods."""
 
-    def __init__(self, proxy: Proxy, pod: Pod, **settings: object) -> None:
-        self._proxy, self._pod, self._settings = proxy, pod, settings
+    def __init__(self, balancer: LoadBalancer, pod: Pod, **settings: object) -> None:
+        self._balancer, self._pod, self._settings = balancer, pod, settings
         self._processes: list[Server] = []
         self.killed = 0
 
@@ -166,7 +166,7 @@ class Fleet:
         """Start the first processes and let the load balancer know."""
         for _ in range(PROCESSES):
             server = self._ready()
-            self._proxy.add(server.port)
+            self._balancer.add(server.port)
 
     def close(self) -> None:
         """End what runs."""
@@ -177,7 +177,7 @@ class Fleet:
         """Replace every process, one after the other, never with fewer than there were."""
         for old in list(self._processes):
             new = self._ready()
-            told = threading.Timer(LAG_S, self._learn, (new, old))
+            told = threading.Timer(ENDPOINT_LAG_S, self._update_balancer, (new, old))
             told.start()
             time.sleep(self._pod.pre_stop_s)
             old.terminate()
@@ -193,9 +193,9 @@ class Fleet:
             time.sleep(self._pod.probe_every_s)
         return server
 
-    def _learn(self, new: Server, old: Server) -> None:
-        self._proxy.add(new.port)
-        self._proxy.remove(old.port)
+    def _update_balancer(self, new: Server, old: Server) -> None:
+        self._balancer.add(new.port)
+        self._balancer.remove(old.port)
 
     def _end(self, old: Server) -> None:
         self._processes.remove(old)
@@ -206,7 +206,7 @@ class Fleet:
             old.kill()
 
 
-def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> Outcome:
+def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> RolloutResult:
     """Roll an update so many times on a database of its own, asked so often a second."""
     with ExitStack() as stack:
         cluster = Cluster(folder / "pg")
@@ -214,38 +214,40 @@ def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> Outcome:
         cluster.start()
         database = cluster.url(cluster.new_database())
         migrate(database, lambda _: None)
-        proxy = Proxy(folder)
-        stack.callback(proxy.close)
+        balancer = LoadBalancer(folder)
+        stack.callback(balancer.close)
         settings = load_settings()
-        fleet = Fleet(
-            proxy, pod, database_url=database, model_dir=settings.model_dir,
+        deployment = Deployment(
+            balancer, pod, database_url=database, model_dir=settings.model_dir,
             log_timeout_s=_LOG_TIMEOUT_S,
         )  # fmt: skip
-        stack.callback(fleet.close)
-        fleet.start()
-        traffic = Traffic(as_requests(write_bodies(folder / "bodies.jsonl")), rate)
+        stack.callback(deployment.close)
+        deployment.start()
+        traffic = SteadyTraffic(encode_requests(write_bodies(folder / "bodies.jsonl")), rate)
         enough = threading.Event()
-        asking = threading.Thread(target=lambda: uvloop.run(traffic.run(proxy.port, enough)))
+        asking = threading.Thread(target=lambda: uvloop.run(traffic.run(balancer.port, enough)))
         asking.start()
         try:
             for done in range(1, number + 1):
-                fleet.roll()
+                deployment.roll()
                 print(f"rollout {done} of {number}: {len(traffic.ids):,} answered", file=sys.stderr)
         finally:
             enough.set()
             asking.join()
-        return _outcome(number, traffic, fleet, database)
+        return _result(number, traffic, deployment, database)
 
 
-def _outcome(number: int, traffic: Traffic, fleet: Fleet, database: str) -> Outcome:
+def _result(
+    number: int, traffic: SteadyTraffic, deployment: Deployment, database: str
+) -> RolloutResult:
     with closing(Reader(database)) as reader:
         stored = {row["id"] for row in reader.stream(source="load-test")}
-    return Outcome(
+    return RolloutResult(
         rollouts=number,
         answered=len(traffic.ids),
-        failed=traffic.statuses.total() - traffic.statuses[200] + traffic.cut,
+        failed=traffic.statuses.total() - traffic.statuses[200] + traffic.lost,
         missing=len(set(traffic.ids) - stored),
-        killed=fleet.killed,
+        killed=deployment.killed,
         longest_s=traffic.longest_s,
     )
 
@@ -268,7 +270,7 @@ def main() -> int:
     options = _parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     try:
-        pod = Pod.of(MANIFEST)
+        pod = Pod.from_manifest(MANIFEST)
         if options.pre_stop is not None:
             pod = Pod(**(vars(pod) | {"pre_stop_s": options.pre_stop}))
         with tempfile.TemporaryDirectory(prefix="roll") as folder:
@@ -278,7 +280,8 @@ def main() -> int:
     except KeyboardInterrupt:
         return 1
     except (
-        ServerFailed, SettingsError, DatabaseUnavailable, PostgresMissing, ProxyMissing, OSError
+        ServerFailed, SettingsError, DatabaseUnavailable, PostgresNotFound, LoadBalancerNotFound,
+        OSError,
     ) as error:  # fmt: skip
         print(f"The rollout cannot be tried: {error}", file=sys.stderr)
         return 1

@@ -32,36 +32,38 @@ from typing import Any, NamedTuple
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
-from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
+from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
 from settings import SettingsError, load_settings
 
-MOST_MB, MOST_HEALTH_MS, MOST_OPEN_S, MOST_SLOWER = 20.0, 200.0, 15.0, 2.0
+MAX_MEMORY_MB, MAX_HEALTH_MS, MAX_OPEN_S, MAX_SLOWDOWN = 20.0, 200.0, 15.0, 2.0
 _CALLERS, _BODY_MB, _PIECE = 20, 50, 64 * 1024
 _GIVE_UP_S = 30.0
 _HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 _GREEDY = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000
 
 
-class Slow(NamedTuple):
+class SlowClient(NamedTuple):
     """A kind of slow connection: what it sends at once, and then every second."""
 
     name: str
-    first: bytes
-    drop: bytes
+    initial_bytes: bytes
+    trickle: bytes
     share: int
 
 
-KINDS = (
-    Slow("says nothing", b"", b"", 248),
-    Slow("a head by drops", _HEAD, b"X-A: b\r\n", 248),
-    Slow("a body by drops", _HEAD + b"Content-Length: 999\r\n\r\n", b" ", 248),
-    Slow("chunks by drops", _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 248),
-    Slow("takes nothing of its answers", _GREEDY, b"", 8),
+SLOW_CLIENTS = (
+    SlowClient("says nothing", b"", b"", 248),
+    SlowClient("a head by drops", _HEAD, b"X-A: b\r\n", 248),
+    SlowClient("a body by drops", _HEAD + b"Content-Length: 999\r\n\r\n", b" ", 248),
+    SlowClient(
+        "chunks by drops", _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 248
+    ),
+    SlowClient("takes nothing of its answers", _GREEDY, b"", 8),
 )
 """Of a thousand."""
 
 
-def send_large(port: int, chunked: bool) -> int:
+def send_large_body(port: int, chunked: bool) -> int:
     """Send 50 MB whatever the service says; return the status of its answer, 0 = none."""
     announced = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (
         _BODY_MB * 10**6
@@ -81,10 +83,10 @@ def send_large(port: int, chunked: bool) -> int:
     return 0
 
 
-def all_send_large(port: int, chunked: bool) -> list[int]:
+def send_large_bodies(port: int, chunked: bool) -> list[int]:
     """Send twenty large bodies at once."""
     with ThreadPoolExecutor(_CALLERS) as callers:
-        return list(callers.map(lambda _: send_large(port, chunked), range(_CALLERS)))
+        return list(callers.map(lambda _: send_large_body(port, chunked), range(_CALLERS)))
 
 
 def _kb(process: int, name: str) -> int:
@@ -101,7 +103,7 @@ def _health_ms(port: int) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def _strangers() -> ProcessPoolExecutor:
+def _background_process() -> ProcessPoolExecutor:
     """Start a process for the callers that disturb.
 
     They share a core with those who measure: what they take of it must not count as waiting.
@@ -115,8 +117,8 @@ def large_bodies(server: Server, chunked: bool) -> Iterator[str]:
     Path(f"/proc/{process}/clear_refs").write_text("5")  # forgets the peak
     before = _kb(process, "VmRSS")
     began, asked = time.perf_counter(), []
-    with _strangers() as others:
-        sending = others.submit(all_send_large, server.port, chunked)
+    with _background_process() as others:
+        sending = others.submit(send_large_bodies, server.port, chunked)
         while not sending.done():
             asked.append(_health_ms(server.port))
             time.sleep(0.05)
@@ -128,13 +130,13 @@ def large_bodies(server: Server, chunked: bool) -> Iterator[str]:
           f"at most {max(asked):.0f} ms", flush=True)  # fmt: skip
     if statuses != {413: _CALLERS}:
         yield f"large bodies {how} were answered {dict(statuses)}"
-    if added > MOST_MB:
-        yield f"large bodies {how} took {added:.1f} MB, more than {MOST_MB:g}"
-    if max(asked) > MOST_HEALTH_MS:
-        yield f"/healthz took {max(asked):.0f} ms, more than {MOST_HEALTH_MS:g}"
+    if added > MAX_MEMORY_MB:
+        yield f"large bodies {how} took {added:.1f} MB, more than {MAX_MEMORY_MB:g}"
+    if max(asked) > MAX_HEALTH_MS:
+        yield f"/healthz took {max(asked):.0f} ms, more than {MAX_HEALTH_MS:g}"
 
 
-async def stay_open(port: int, kind: Slow) -> float:
+async def hold_connection(port: int, kind: SlowClient) -> float:
     """Open a slow connection; return the seconds until the service has closed it."""
     began = time.monotonic()
     caller = socket.socket()
@@ -143,13 +145,13 @@ async def stay_open(port: int, kind: Slow) -> float:
     try:
         await loop.sock_connect(caller, ("127.0.0.1", port))
         with suppress(BlockingIOError):
-            caller.send(kind.first)
+            caller.send(kind.initial_bytes)
         await asyncio.sleep(random.random())  # noqa: S311  # strangers do not keep in step
         while time.monotonic() - began < _GIVE_UP_S:
             await asyncio.sleep(1)
-            if kind.drop:
-                caller.send(kind.drop)
-            if kind.first is not _GREEDY:  # that one would take its answers by looking
+            if kind.trickle:
+                caller.send(kind.trickle)
+            if kind.initial_bytes is not _GREEDY:  # that one would take its answers by looking
                 with suppress(BlockingIOError):
                     while caller.recv(65536):
                         pass
@@ -163,19 +165,19 @@ async def stay_open(port: int, kind: Slow) -> float:
     return time.monotonic() - began
 
 
-def all_stay_open(port: int) -> dict[str, float]:
+def hold_all_connections(port: int) -> dict[str, float]:
     """Open all slow connections at once; return how long the longest of each kind was open."""
-    return asyncio.run(_all_stay_open(port))
+    return asyncio.run(_hold_all_connections(port))
 
 
-async def _all_stay_open(port: int) -> dict[str, float]:
-    kinds = [kind for kind in KINDS for _ in range(kind.share)]
-    seconds = await asyncio.gather(*(stay_open(port, kind) for kind in kinds))
+async def _hold_all_connections(port: int) -> dict[str, float]:
+    kinds = [kind for kind in SLOW_CLIENTS for _ in range(kind.share)]
+    seconds = await asyncio.gather(*(hold_connection(port, kind) for kind in kinds))
     return {k.name: max(s for kind, s in zip(kinds, seconds, strict=True) if kind is k)
-            for k in KINDS}  # fmt: skip
+            for k in SLOW_CLIENTS}  # fmt: skip
 
 
-def good_clients(port: int, rate: float, seconds: float) -> subprocess.Popen[str]:
+def well_behaved_clients(port: int, rate: float, seconds: float) -> subprocess.Popen[str]:
     """Start clients of another process that ask at a fixed rate; it prints one JSON object."""
     command = [sys.executable, "-m", "perf.openloop", "--port", str(port), "--rate", str(rate),
                "--seconds", str(seconds)]  # fmt: skip
@@ -192,19 +194,19 @@ def _outcome(clients: subprocess.Popen[str], when: str) -> dict[str, Any]:
 
 def slow_connections(server: Server, rate: float, seconds: float) -> Iterator[str]:
     """Measure good clients alone and beside slow ones; yield what was promised otherwise."""
-    alone = _outcome(good_clients(server.port, rate, seconds), "alone")
-    clients = good_clients(server.port, rate, seconds)
+    alone = _outcome(well_behaved_clients(server.port, rate, seconds), "alone")
+    clients = well_behaved_clients(server.port, rate, seconds)
     time.sleep(2)  # they are started
-    with _strangers() as strangers:
-        opened = strangers.submit(all_stay_open, server.port).result()
+    with _background_process() as background:
+        opened = background.submit(hold_all_connections, server.port).result()
     for name, longest in opened.items():
         print(f"{name}: closed after {longest:.1f} s at the latest")
     beside = _outcome(clients, "beside them")
     slower = beside["p99_ms"] / alone["p99_ms"]
     print(f"The 99th percentile is {slower:.2f} times as long")
-    if max(opened.values()) > MOST_OPEN_S:
+    if max(opened.values()) > MAX_OPEN_S:
         yield f"a slow connection was open for {max(opened.values()):.1f} s"
-    if slower > MOST_SLOWER:
+    if slower > MAX_SLOWDOWN:
         yield f"good clients waited {slower:.2f} times as long"
     if beside["failed"] or beside["unanswered"]:
         yield "good clients were not answered"
@@ -223,15 +225,15 @@ def measure(options: argparse.Namespace) -> list[str]:
         url = f"sqlite:///{folder}/log.db"
         migrate(url, lambda _: None)
         with Server(
-            ("-m", "api"), health="/readyz", on=cores()[0], database_url=url,
+            ("-m", "api"), health="/readyz", on=split_cores()[0], database_url=url,
             model_dir=load_settings().model_dir,
         ) as server:  # fmt: skip
-            good_clients(server.port, options.rate, 2).communicate()  # warm
+            well_behaved_clients(server.port, options.rate, 2).communicate()  # warm
             parts = (
                 partial(large_bodies, server, False), partial(large_bodies, server, True),
                 partial(slow_connections, server, options.rate, options.seconds),
             )  # fmt: skip
-            with pinned(cores()[1]):
+            with pin_to_cores(split_cores()[1]):
                 return [broken for part in parts for broken in part()]
 
 

@@ -36,11 +36,11 @@ from settings import SettingsError, load_settings
 
 REPEATS = 5
 PER_TRANSACTION = 100_000  # rows; the log's writer commits what waits, here nobody does
-HEAD = """\
+TABLE_HEADER = """\
 | rows logged | in the window | counts | sample | verdict | together | whole pass | peak memory |
 |---:|---:|---:|---:|---:|---:|---:|---:|"""
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 def fill(url: str, number: int) -> None:
@@ -74,7 +74,7 @@ def prepare(url: str, number: int) -> None:
     )
 
 
-def timed(work: Callable[[], T]) -> tuple[T, float]:
+def timed(work: Callable[[], Result]) -> tuple[Result, float]:
     """Do it once to warm up and then some times more; return its result and the CPU seconds."""
     result, seconds = work(), []
     for _ in range(REPEATS):
@@ -141,7 +141,7 @@ def main() -> int:
             for number, file in logs.items():
                 if not file.exists():
                     prepare(f"sqlite:///{file}", number)
-            print(HEAD, flush=True)
+            print(TABLE_HEADER, flush=True)
             return max(_measured_apart(f"sqlite:///{file}", n) for n, file in logs.items())
     except (DatabaseUnavailable, ModelError, SettingsError) as error:
         print(error, file=sys.stderr)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.chaos.postgres_cluster import Cluster, PostgresMissing
+from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def _running() -> Iterator[Cluster]:
     try:
         # Without fsync a test takes half as long; no test here cuts the power.
         cluster = Cluster(settings=["fsync=off"])
-    except PostgresMissing as missing:
+    except PostgresNotFound as missing:
         if os.environ.get("CI") == "true":
             pytest.fail(str(missing))
         pytest.skip(str(missing))

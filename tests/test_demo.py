@@ -20,39 +20,39 @@ def settings(model_dir: Path) -> Settings:
 def test_the_history_is_made_once_and_looked_over_day_by_day(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "LOOKED_OVER", 2)  # the whole history takes half a minute
+    monkeypatch.setattr(demo, "MONITORED_DAYS", 2)  # the whole history takes half a minute
     file, said = tmp_path / "demo.db", []
     (tmp_path / "demo.part").write_bytes(b"what an interrupted start left")
     (tmp_path / "demo.db.key.heads").write_bytes(b"how far yesterday's history had come")
 
-    story = demo.prepare(settings, file, said.append)
+    scenario = demo.build_history(settings, file, said.append)
 
-    assert [change["title"] for change in story["changes"]] == [
+    assert [change["title"] for change in scenario["changes"]] == [
         "A unit error", "Other patients", "A new hospital",
     ]  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir() if "-" not in path.name) == ["demo.db"]
     reader = Reader(f"sqlite:///{file}")
-    passes = reader.passes()
+    runs = reader.passes()
     reader.close()
-    assert [found["status"] for found in passes] == ["red", "red"]  # the new hospital
+    assert [found["status"] for found in runs] == ["red", "red"]  # the new hospital
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    assert passes[0]["until"] == midnight
+    assert runs[0]["until"] == midnight
 
     said.clear()
-    assert demo.prepare(settings, file, said.append) == story
+    assert demo.build_history(settings, file, said.append) == scenario
     assert said == []
 
 
 def test_a_file_that_is_no_history_is_made_anew(tmp_path: Path) -> None:
     file = tmp_path / "demo.db"
-    assert demo._story(file) is None
+    assert demo._scenario(file) is None
     file.write_bytes(b"not a database")
-    assert demo._story(file) is None
+    assert demo._scenario(file) is None
 
 
 def test_yesterdays_history_or_another_models_is_not_todays() -> None:
     now = datetime(2026, 11, 24, 9, tzinfo=UTC)
-    story = {"until": "2026-11-24T08:00:00+00:00", "model_version": "a"}
-    assert demo._is_of(story, now, "a")
-    assert not demo._is_of(story, now, "b")
-    assert not demo._is_of(story | {"until": "2026-11-23T23:00:00+00:00"}, now, "a")
+    scenario = {"until": "2026-11-24T08:00:00+00:00", "model_version": "a"}
+    assert demo._is_current(scenario, now, "a")
+    assert not demo._is_current(scenario, now, "b")
+    assert not demo._is_current(scenario | {"until": "2026-11-23T23:00:00+00:00"}, now, "a")

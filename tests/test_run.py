@@ -28,22 +28,22 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
     api = f"http://127.0.0.1:{settings['api_port']}"
     page = f"http://127.0.0.1:{settings['dashboard_port']}"
 
-    with running("run.py", **settings) as house:
-        assert house.stdout is not None
+    with running("run.py", **settings) as supervisor:
+        assert supervisor.stdout is not None
         printed = ""
         while "Ctrl-C" not in printed:
-            line = house.stdout.readline()
+            line = supervisor.stdout.readline()
             assert line, printed
             printed += line
         assert httpx.get(f"{page}/_stcore/health", trust_env=False).status_code == 200
         items = httpx.get(f"{api}/predictions?limit=1000", trust_env=False).json()["items"]
-        house.send_signal(signal.SIGINT)
-        house.send_signal(signal.SIGTERM)  # at once: make passes on what all in a terminal get
-        house.wait(timeout=40)
+        supervisor.send_signal(signal.SIGINT)
+        supervisor.send_signal(signal.SIGTERM)  # at once: make passes on what all in a terminal get
+        supervisor.wait(timeout=40)
         for url in (api, page):
             with pytest.raises(httpx.ConnectError):
                 httpx.get(url, trust_env=False)
-        printed += house.stdout.read()
+        printed += supervisor.stdout.read()
 
     assert len(items) == 100
     log = Path(str(settings["database_url"]).removeprefix("sqlite:///"))
@@ -51,7 +51,7 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
     verified = run("-m", "db.verify", "--heads", f"{log}.key.heads", **settings)
     assert verified.stdout.startswith("100 predictions and 0 outcomes"), verified
     assert {item["source"] for item in items} == {"synthetic"}
-    assert house.returncode == 0, printed
+    assert supervisor.returncode == 0, printed
     assert page in printed
     assert api in printed
     assert "Traceback" not in printed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from fastapi import FastAPI
 
-from perf.baselines.models import array_model, as_codes
+from perf.baselines.models import array_model, encode_codes
 from perf.baselines.schemas import Patient, Risk
 
 app = FastAPI()
@@ -15,6 +15,6 @@ model = array_model()
 @app.post("/predict")
 def predict(patient: Patient) -> Risk:
     """Encode and predict one patient."""
-    codes = as_codes(patient.model_dump())
+    codes = encode_codes(patient.model_dump())
     probability = model.predict_proba(np.array([codes]))[0, 1]
     return Risk(prediction=int(probability >= 0.5), probability=probability)

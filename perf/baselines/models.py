@@ -17,8 +17,8 @@ from pipeline.dataset.heart.codings import Coding, decoder, encode
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.schema import FEATURES, Kind
 
-WORDS = [f.name for f in FEATURES if f.kind in (Kind.CATEGORY, Kind.BOOLEAN)]
-NUMBERS = [f.name for f in FEATURES if f.name not in WORDS]
+CATEGORICAL = [f.name for f in FEATURES if f.kind in (Kind.CATEGORY, Kind.BOOLEAN)]
+NUMERIC = [f.name for f in FEATURES if f.name not in CATEGORICAL]
 _TABLES = {feature.name: decoder(feature, Coding.LABELS) for feature in FEATURES}
 
 
@@ -33,8 +33,8 @@ def pipeline() -> Pipeline:
         }
     )
     columns = make_column_transformer(
-        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), NUMBERS),
-        (OneHotEncoder(handle_unknown="ignore"), WORDS),
+        (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), NUMERIC),
+        (OneHotEncoder(handle_unknown="ignore"), CATEGORICAL),
     )
     model = make_pipeline(columns, LogisticRegression(max_iter=1000))
     return model.fit(table, patients.disease)
@@ -47,7 +47,7 @@ def array_model() -> LogisticRegression:
     return LogisticRegression(max_iter=10_000).fit(codes, patients.disease)
 
 
-def as_codes(patient: Mapping[str, Any]) -> list[float]:
+def encode_codes(patient: Mapping[str, Any]) -> list[float]:
     """Return a patient in words as the thirteen codes of `array_model`; shape (13,)."""
     codes = []
     for name, table in _TABLES.items():

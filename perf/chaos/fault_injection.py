@@ -13,43 +13,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.engine import connect, transaction
-from perf.chaos.network_faults import Namespaces, Proxy
+from perf.chaos.network_faults import NetworkNamespaces, StallingProxy
 from perf.chaos.postgres_cluster import Cluster
 
 
-class NotPossible(Exception):
+class FaultUnavailable(Exception):
     """Nothing can be broken in that way here; one sentence says why."""
 
 
 @dataclass(frozen=True)
-class Breakable:
+class FaultTarget:
     """A database that can be broken and mended.
 
     Attributes
     ----------
     url
         Of the database, not migrated yet.
-    break_
+    inject
         Breaks it; receives the process id of the service. Returns when it is broken.
-    mend
+    recover
         Returns when the database could be used again.
-    how
-        Broken by what, in a few words.
+    method
+        What breaks it, in a few words.
     """
 
     url: str
-    break_: Callable[[int], object]
-    mend: Callable[[], object]
-    how: str
+    inject: Callable[[int], object]
+    recover: Callable[[], object]
+    method: str
 
 
 @contextmanager
-def locked() -> Iterator[Breakable]:
+def locked() -> Iterator[FaultTarget]:
     """SQLite, and another process that holds its write lock."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/log.db"
         held = ExitStack()
-        yield Breakable(
+        yield FaultTarget(
             url,
             lambda _: held.enter_context(transaction(connect(url))),
             held.close,
@@ -58,13 +58,13 @@ def locked() -> Iterator[Breakable]:
 
 
 @contextmanager
-def full_sqlite() -> Iterator[Breakable]:
+def full_sqlite() -> Iterator[FaultTarget]:
     """SQLite on a disk that another program fills; without root, every write fails."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         url = f"sqlite:///{folder}/log.db"
         if os.getuid() == 0:
-            ballast = Ballast(stack.enter_context(_small_disk(Path(folder), "16m")))
-            yield Breakable(url, lambda _: ballast.fill(), ballast.remove, "16 MB tmpfs, filled")
+            filler = DiskFiller(stack.enter_context(_small_disk(Path(folder), "16m")))
+            yield FaultTarget(url, lambda _: filler.fill(), filler.remove, "16 MB tmpfs, filled")
         elif hasattr(resource, "prlimit"):
             limited: list[int] = []
 
@@ -76,9 +76,9 @@ def full_sqlite() -> Iterator[Breakable]:
                 unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
                 resource.prlimit(limited[0], resource.RLIMIT_FSIZE, unlimited)
 
-            yield Breakable(url, limit, lift, "RLIMIT_FSIZE 0: every write fails")
+            yield FaultTarget(url, limit, lift, "RLIMIT_FSIZE 0: every write fails")
         else:
-            raise NotPossible("needs root (a small file system) or Linux (prlimit)")
+            raise FaultUnavailable("needs root (a small file system) or Linux (prlimit)")
 
 
 @contextmanager
@@ -91,56 +91,60 @@ def _cluster(cluster: Cluster) -> Iterator[Cluster]:
 
 
 @contextmanager
-def stopped() -> Iterator[Breakable]:
+def stopped() -> Iterator[FaultTarget]:
     """PostgreSQL, stopped at once and started again."""
     with _cluster(Cluster()) as cluster:
         url = cluster.url(cluster.new_database())
-        yield Breakable(url, lambda _: cluster.stop(), cluster.start, "`pg_ctl -m immediate stop`")
+        yield FaultTarget(
+            url, lambda _: cluster.stop(), cluster.start, "`pg_ctl -m immediate stop`"
+        )
 
 
 @contextmanager
-def frozen() -> Iterator[Breakable]:
+def paused() -> Iterator[FaultTarget]:
     """PostgreSQL, every process of it stopped where it stands."""
     with _cluster(Cluster()) as cluster:
         url = cluster.url(cluster.new_database())
         try:
-            yield Breakable(
-                url, lambda _: cluster.freeze(), cluster.thaw, "SIGSTOP to all its processes"
+            yield FaultTarget(
+                url, lambda _: cluster.pause(), cluster.resume, "SIGSTOP to all its processes"
             )
         finally:
-            cluster.thaw()  # or it could not be stopped
+            cluster.resume()  # or it could not be stopped
 
 
 @contextmanager
-def cut_off() -> Iterator[Breakable]:
+def partitioned() -> Iterator[FaultTarget]:
     """PostgreSQL behind a router that drops all; without root, behind a proxy that stands still."""
     if os.getuid() != 0:
         with _cluster(Cluster()) as cluster, ExitStack() as stack:
-            proxy = Proxy(cluster.folder / ".s.PGSQL.5432")
+            proxy = StallingProxy(cluster.folder / ".s.PGSQL.5432")
             stack.callback(proxy.remove)
             url = f"postgresql+psycopg://test@127.0.0.1:{proxy.port}/{cluster.new_database()}"
-            yield Breakable(url, lambda _: proxy.cut(), proxy.mend, "a proxy forwards nothing")
+            yield FaultTarget(
+                url, lambda _: proxy.partition(), proxy.heal, "a proxy forwards nothing"
+            )
         return
     with ExitStack() as stack:
         try:
-            net = Namespaces()
+            net = NetworkNamespaces()
         except (OSError, subprocess.CalledProcessError) as error:
-            raise NotPossible(f"no network namespaces here: {error}") from None
+            raise FaultUnavailable(f"no network namespaces here: {error}") from None
         stack.callback(net.remove)
         new = Cluster(settings=[f"listen_addresses={net.address}"], wrapper=net.wrapper)
         new.allow(net.callers)
         cluster = stack.enter_context(_cluster(new))
         url = f"postgresql+psycopg://test@{net.address}/{cluster.new_database()}"
-        yield Breakable(
-            url, lambda _: net.cut(), net.mend, "a router drops every packet, both ways"
+        yield FaultTarget(
+            url, lambda _: net.partition(), net.heal, "a router drops every packet, both ways"
         )
 
 
 @contextmanager
-def full_postgresql() -> Iterator[Breakable]:
+def full_postgresql() -> Iterator[FaultTarget]:
     """PostgreSQL on a disk that another program fills; started again when that has killed it."""
     if os.getuid() != 0:
-        raise NotPossible("needs root (a small file system)")
+        raise FaultUnavailable("needs root (a small file system)")
     with tempfile.TemporaryDirectory(prefix="pg") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
@@ -149,15 +153,15 @@ def full_postgresql() -> Iterator[Breakable]:
         stack.enter_context(_small_disk(disk, "160m"))
         sizes = ("max_wal_size=48MB", "min_wal_size=32MB")
         cluster = stack.enter_context(_cluster(Cluster(disk, sizes)))
-        ballast = Ballast(disk)
+        filler = DiskFiller(disk)
 
-        def mend() -> None:
-            ballast.remove()
+        def recover() -> None:
+            filler.remove()
             if not cluster.running:
                 cluster.start()
 
         url = cluster.url(cluster.new_database())
-        yield Breakable(url, lambda _: ballast.fill(), mend, "160 MB tmpfs, filled")
+        yield FaultTarget(url, lambda _: filler.fill(), recover, "160 MB tmpfs, filled")
 
 
 @contextmanager
@@ -165,18 +169,18 @@ def _small_disk(folder: Path, size: str) -> Iterator[Path]:
     mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
     done = subprocess.run(mount, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise NotPossible(f"no small file system can be mounted: {done.stderr.strip()}")
+        raise FaultUnavailable(f"no small file system can be mounted: {done.stderr.strip()}")
     try:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=False)  # noqa: S603, S607
 
 
-class Ballast:
+class DiskFiller:
     """Takes all the room of a disk, again and again: a database gives some back when it fails."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "ballast"
+        self._file = folder / "filler"
         self._end = threading.Event()
         self._full = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -211,7 +215,7 @@ class Fault:
     name: str
     title: str
     seconds: float
-    prepared: Callable[[], AbstractContextManager[Breakable]]
+    setup: Callable[[], AbstractContextManager[FaultTarget]]
 
 
 ON_SQLITE = (
@@ -220,7 +224,7 @@ ON_SQLITE = (
 )
 ON_POSTGRESQL = (
     Fault("stopped", "PostgreSQL: stopped", 10, stopped),
-    Fault("frozen", "PostgreSQL: frozen", 10, frozen),
-    Fault("cut-off", "PostgreSQL: cut off", 60, cut_off),
+    Fault("frozen", "PostgreSQL: paused", 10, paused),
+    Fault("cut-off", "PostgreSQL: partitioned", 60, partitioned),
     Fault("full-postgresql", "PostgreSQL: disk full", 10, full_postgresql),
 )

@@ -38,11 +38,11 @@ _SLOTS = 3
 _START_S = 10.0
 
 
-class ProxyMissing(Exception):
+class LoadBalancerNotFound(Exception):
     """The program is not installed; the message names the command that does it."""
 
 
-class Proxy:
+class LoadBalancer:
     """A running HAProxy; nobody is behind it until `add`.
 
     Parameters
@@ -60,7 +60,7 @@ class Proxy:
         # Debian does not put it on everybody's path.
         program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
         if program is None:
-            raise ProxyMissing("HAProxy is missing: apt-get install haproxy")
+            raise LoadBalancerNotFound("HAProxy is missing: apt-get install haproxy")
         self.port = free_port()
         self._socket = folder / "admin"
         self._slots: dict[int, int] = {}

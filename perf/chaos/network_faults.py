@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-class Namespaces:
+class NetworkNamespaces:
     """Two network namespaces: a router, and behind it a place for the database. Needs root.
 
     A router that stops forwarding drops what passes in both directions, silently: neither side's
@@ -46,16 +46,16 @@ class Namespaces:
                 _run(*where, "link", "set", device, "up")
             _run("ip", "route", "add", f"{net}.4/30", "via", f"{net}.2")
             _run(*inner, "route", "add", "default", "via", f"{net}.5")
-            self.mend()
+            self.heal()
         except BaseException:
             self.remove()
             raise
 
-    def cut(self) -> None:
+    def partition(self) -> None:
         """Drop everything from now on."""
         self._forward("0")
 
-    def mend(self) -> None:
+    def heal(self) -> None:
         """Forward again."""
         self._forward("1")
 
@@ -74,7 +74,7 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603
 
 
-class Proxy:
+class StallingProxy:
     """A way to a Unix socket that can stop forwarding without closing: for who is not root.
 
     Kinder than a real cut: new connections are still accepted, by the proxy.
@@ -87,13 +87,13 @@ class Proxy:
         self._thread.start()
         self.port = listening.result()
 
-    def cut(self) -> None:
+    def partition(self) -> None:
         """Forward nothing from now on."""
-        self._loop.call_soon_threadsafe(self._passing.clear)
+        self._loop.call_soon_threadsafe(self._forwarding.clear)
 
-    def mend(self) -> None:
+    def heal(self) -> None:
         """Forward again, what waited first."""
-        self._loop.call_soon_threadsafe(self._passing.set)
+        self._loop.call_soon_threadsafe(self._forwarding.set)
 
     def remove(self) -> None:
         """Close every connection and stop listening."""
@@ -102,8 +102,8 @@ class Proxy:
 
     async def _serve(self, listening: Future[int]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._end, self._passing = asyncio.Event(), asyncio.Event()
-        self._passing.set()
+        self._end, self._forwarding = asyncio.Event(), asyncio.Event()
+        self._forwarding.set()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         listening.set_result(server.sockets[0].getsockname()[1])
         await self._end.wait()
@@ -122,7 +122,7 @@ class Proxy:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65536):
-                await self._passing.wait()
+                await self._forwarding.wait()
                 writer.write(data)
                 await writer.drain()
         writer.close()

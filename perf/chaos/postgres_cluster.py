@@ -15,7 +15,7 @@ from pathlib import Path
 _number = count(1)
 
 
-class PostgresMissing(Exception):
+class PostgresNotFound(Exception):
     """The server's programs are not installed; the message names the command that does it."""
 
 
@@ -47,7 +47,7 @@ class Cluster:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="pg"))
         self._settings = ["listen_addresses=''", "shared_buffers=32MB", *settings]
         self._wrapper = wrapper
-        self._user = _not_root()
+        self._user = _unprivileged_user()
         if self._user:
             shutil.chown(self.folder, self._user)
         self._run(
@@ -91,13 +91,13 @@ class Cluster:
             return False
         return True
 
-    def freeze(self) -> None:
+    def pause(self) -> None:
         """Stop every process of the server where it stands, as a frozen machine would."""
         os.kill(self._main(), signal.SIGSTOP)  # first: it must not start another one meanwhile
         for process in self._processes():
             os.kill(process, signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Let every process go on."""
         for process in self._processes():
             os.kill(process, signal.SIGCONT)
@@ -125,7 +125,7 @@ class Cluster:
         self._run("createdb", "-h", str(self.folder), "-U", "test", "-T", "template0", name)
         return name
 
-    def ask(self, database: str, query: str) -> str:
+    def query(self, database: str, query: str) -> str:
         """Return what a query finds, cells parted by `|`."""
         options = ("-h", str(self.folder), "-U", "test", "-d", database, "--no-psqlrc", "-At")
         return self._run("psql", *options, "-c", query).strip()
@@ -150,7 +150,7 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _not_root() -> str | None:
+def _unprivileged_user() -> str | None:
     """Return the user who runs the server: it refuses to run as root."""
     if os.getuid() != 0:
         return None
@@ -165,5 +165,5 @@ def _programs() -> Path:
     if found:
         folders.append(Path(found).resolve().parent)
     if not folders:
-        raise PostgresMissing("PostgreSQL's server is missing: apt-get install postgresql")
+        raise PostgresNotFound("PostgreSQL's server is missing: apt-get install postgresql")
     return folders[-1]

@@ -24,7 +24,7 @@ _SECONDS = {"y": 365 * 86_400, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _COLUMNS = ("NAME", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE")
 
 
-def parse(text: str) -> Autoscaling:
+def parse_hpa(text: str) -> Autoscaling:
     """Read what `kubectl get hpa NAME -w` printed.
 
     Raises

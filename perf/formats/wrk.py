@@ -24,7 +24,7 @@ class UnreadableOutput(ValueError):
 
 
 @dataclass(frozen=True)
-class LoadTest(Measured):
+class WrkResult(Measured):
     """One run of wrk.
 
     Attributes
@@ -73,7 +73,7 @@ class LoadTest(Measured):
         return {**asdict(self), "answered": answered, **derived}
 
 
-def parse(output: str) -> LoadTest:
+def parse_wrk(output: str) -> WrkResult:
     """Read what wrk printed when it ran with perf/formats/predict.lua.
 
     Raises
@@ -87,7 +87,7 @@ def parse(output: str) -> LoadTest:
     try:
         found = json.loads(lines[0].removeprefix(_MARK))
         in_ms = {f"{name}_ms": float(found[f"{name}_us"]) / 1000 for name in _LATENCIES}
-        return LoadTest(
+        return WrkResult(
             seconds=float(found["duration_us"]) / 1e6,
             answered={int(status): int(n) for status, n in found["answered"].items()},
             timeouts=int(found["timeouts"]),

@@ -16,7 +16,7 @@ from perf.load.server_process import ROOT
 _PACKAGES = ("fastapi", "uvicorn", "uvloop", "pydantic", "msgspec", "sqlalchemy", "scikit-learn")
 
 
-def syncs_per_s(folder: Path, seconds: float = 0.5) -> float:
+def fsync_rate(folder: Path, seconds: float = 0.5) -> float:
     """Return how often a second the folder's disk makes 4 KiB durable, one after the other.
 
     Durable commits are shared by requests because of this number; in a folder that is kept in
@@ -59,7 +59,7 @@ def environment(folder: Path) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
-        "syncs_per_s": round(syncs_per_s(folder)),
+        "syncs_per_s": round(fsync_rate(folder)),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in _PACKAGES},

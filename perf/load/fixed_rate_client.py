@@ -17,7 +17,7 @@ from time import perf_counter
 import numpy as np
 
 from perf.load.http_client import Connection, connect
-from perf.load.server_process import ROOT, Server, ServerFailed, cores, pinned
+from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
 from pipeline.load_tests.benchmark import OpenLoop
 
 _GRACE_S = 5.0
@@ -109,9 +109,9 @@ def run_fixed_rate(server: Server, rate: float, seconds: float, bodies: Path) ->
         sys.executable, "-m", "perf.openloop", "--port", str(server.port),
         "--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}", "--bodies", str(bodies),
     ]  # fmt: skip
-    with pinned(cores()[1]):
+    with pin_to_cores(split_cores()[1]):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    server.settle()
+    server.wait_until_idle()
     if not done.stdout:
         last = "".join(done.stderr.strip().splitlines()[-1:])
         raise ServerFailed(f"the open-loop client failed: {last}")

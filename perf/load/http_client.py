@@ -12,7 +12,7 @@ from typing import cast
 PATH = "/predict?source=load-test"
 
 
-def as_requests(lines: Iterable[bytes], path: str = PATH) -> list[bytes]:
+def encode_requests(lines: Iterable[bytes], path: str = PATH) -> list[bytes]:
     """Return the bytes of a POST per body."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     return [b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(b), b) for b in lines]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from perf.load.http_client import Connection, as_requests, connect
+from perf.load.http_client import Connection, connect, encode_requests
 
 CONNECTIONS = 1000
 """More than can wait at once: 500 requests a second that wait 2 s each."""
@@ -27,7 +27,7 @@ _PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang
 _TRESTBPS, _CHOL, _THALACH = range(100, 200), range(150, 550), range(100, 180)
 
 
-def body(number: int) -> bytes:
+def request_body(number: int) -> bytes:
     """Return the request of a patient whose measurements are his number (below 3.2 million)."""
     rest, thalach = divmod(number, len(_THALACH))
     trestbps, chol = divmod(rest, len(_CHOL))
@@ -37,7 +37,7 @@ def body(number: int) -> bytes:
     return json.dumps(_PATIENT | values).encode()
 
 
-def number_of(row: Mapping[str, Any]) -> int:
+def patient_number(row: Mapping[str, Any]) -> int:
     """Return the number that `body` wrote into a stored row."""
     rest = _TRESTBPS.index(int(row["trestbps"])) * len(_CHOL) + _CHOL.index(int(row["chol"]))
     return rest * len(_THALACH) + _THALACH.index(int(row["thalach"]))
@@ -47,14 +47,14 @@ def number_of(row: Mapping[str, Any]) -> int:
 class Answer:
     """What one request was told, and when; times are of `time.monotonic`, from when it was due.
 
-    `said` is "stored", "not stored" or "unknown" (honest refusals, 503 with `Retry-After`), or what
-    went wrong: another status, no `Retry-After`, a broken connection.
+    `status` is "stored", "not stored" or "unknown" (honest rejections, 503 with `Retry-After`), or
+    what went wrong: another status, no `Retry-After`, a broken connection.
     """
 
     number: int
     due: float
     at: float
-    said: str
+    status: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Probe:
 
 
 @dataclass
-class Steady:
+class OpenLoopClient:
     """Asks at a fixed rate until told to end.
 
     Parameters
@@ -108,9 +108,9 @@ class Steady:
         for connection in opened:
             connection.close()
 
-    def first(self, said: str, after: float) -> float | None:
+    def first_answer(self, status: str, after: float) -> float | None:
         """Return when the first such answer came after a moment; None = not yet."""
-        return next((a.at for a in self.answers if a.said == said and a.at >= after), None)
+        return next((a.at for a in self.answers if a.status == status and a.at >= after), None)
 
     def first_ready(self, after: float) -> float | None:
         """Return when the first /readyz that was asked after a moment was answered with 200."""
@@ -121,12 +121,12 @@ class Steady:
         while self._due and self._free:
             connection = self._free.popleft()
             self._asked[connection] = self._due.popleft()
-            connection.send(as_requests([body(self._asked[connection][0])])[0])
+            connection.send(encode_requests([request_body(self._asked[connection][0])])[0])
 
     def _on_answer(self, connection: Connection, status: int, text: bytes) -> None:
         number, due = self._asked.pop(connection)
-        said = _said(status, connection.head, text)
-        self.answers.append(Answer(number, due, monotonic(), said))
+        told = _status_of(status, connection.head, text)
+        self.answers.append(Answer(number, due, monotonic(), told))
         self._free.append(connection)
         self._send()
 
@@ -148,7 +148,7 @@ class Steady:
             await asyncio.sleep(_PROBE_S)
 
 
-def _said(status: int, head: bytes, text: bytes) -> str:
+def _status_of(status: int, head: bytes, text: bytes) -> str:
     if status == 200:
         return "stored"
     if status != 503:
@@ -167,6 +167,6 @@ async def _get(port: int, path: str) -> int:
         writer.close()
 
 
-def numbers(answers: Iterable[Answer], said: str) -> set[int]:
+def patients_with_status(answers: Iterable[Answer], status: str) -> set[int]:
     """Return the requests that were told so."""
-    return {answer.number for answer in answers if answer.said == said}
+    return {answer.number for answer in answers if answer.status == status}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from perf.formats.wrk import LoadTest, median_ratio
+from perf.formats.wrk import WrkResult, median_ratio
 from pipeline.load_tests.benchmark import ECHO, OpenLoop, Summary
 
 
@@ -28,7 +28,7 @@ class Run:
     round: int
     service: str
     scenario: Scenario
-    result: LoadTest
+    result: WrkResult
     cpu_us: float | None
     memory_mb: float | None
 

@@ -25,7 +25,7 @@ class ServerFailed(Exception):
     """A service did not start or did not end as asked; one sentence says which."""
 
 
-def cores() -> tuple[set[int], set[int]]:
+def split_cores() -> tuple[set[int], set[int]]:
     """Return the cores for the service and for its clients; empty sets = wherever they run."""
     if not hasattr(os, "sched_getaffinity"):
         return set(), set()
@@ -34,7 +34,7 @@ def cores() -> tuple[set[int], set[int]]:
 
 
 @contextmanager
-def pinned(to: set[int]) -> Iterator[None]:
+def pin_to_cores(to: set[int]) -> Iterator[None]:
     """Let what is started inside the block run on these cores only."""
     if not to:
         yield
@@ -99,7 +99,7 @@ class Server:
         environment = os.environ | own | dict(variables or {})
         command = [str(python or sys.executable), *(a.format(port=self.port) for a in arguments)]
         began = time.monotonic()
-        with pinned(on), ExitStack() as stack:
+        with pin_to_cores(on), ExitStack() as stack:
             output = stack.enter_context(log.open("wb")) if log else None
             self._process = subprocess.Popen(  # noqa: S603
                 command, cwd=ROOT, env=environment, start_new_session=True,
@@ -191,7 +191,7 @@ class Server:
                 ours.add(process)
                 yield process, found[process]
 
-    def settle(self, longest_s: float = 120.0) -> None:
+    def wait_until_idle(self, longest_s: float = 120.0) -> None:
         """Wait until abandoned requests are worked off: the next service shares the core."""
         deadline = time.monotonic() + longest_s
         before = self.cpu_s()

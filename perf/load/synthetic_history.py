@@ -46,7 +46,7 @@ _SCREENED_ILL = 0.1
 
 
 @dataclass(frozen=True)
-class Change:
+class InjectedChange:
     """Something that was done to the replayed patients, from a day of the history on."""
 
     first_day: int
@@ -57,8 +57,8 @@ class Change:
     """Whose values changed, if any did on purpose."""
 
 
-CHANGES = (
-    Change(
+INJECTED_CHANGES = (
+    InjectedChange(
         21,
         32,
         "A unit error",
@@ -67,7 +67,7 @@ CHANGES = (
         "(Cholesterol in mmol/l, the usual mistake, is refused; those refusals are here too.)",
         ("oldpeak",),
     ),
-    Change(
+    InjectedChange(
         34,
         45,
         "Other patients",
@@ -75,7 +75,7 @@ CHANGES = (
         f"{100 * _SCREENED_ILL:.0f} % of them have the disease, not 46 %.",
         (),
     ),
-    Change(
+    InjectedChange(
         47,
         59,
         "A new hospital",
@@ -115,38 +115,38 @@ def _day(number: int, start: datetime, end: datetime, random: np.random.Generato
     return Day(rows[passed], drawn[passed, -1], received[passed])
 
 
-def _active(number: int) -> Change | None:
-    last = CHANGES[-1]
+def _active(number: int) -> InjectedChange | None:
+    last = INJECTED_CHANGES[-1]
     if number > last.last_day:
         return last  # today goes on like yesterday
-    return next((c for c in CHANGES if c.first_day <= number <= c.last_day), None)
+    return next((c for c in INJECTED_CHANGES if c.first_day <= number <= c.last_day), None)
 
 
-def _pool(change: Change | None) -> Array:
+def _pool(change: InjectedChange | None) -> Array:
     """Return the real patients to draw from, with the label as a fourteenth column."""
     patients = read(HEART_CSV, Coding.UCI)
     if patients.features is None or patients.disease is None:
         raise ValueError("the training data has no label")  # it is our own file
     rows = np.column_stack([patients.features.to_numpy(float), patients.disease.to_numpy(float)])
-    if change is not CHANGES[1]:
+    if change is not INJECTED_CHANGES[1]:
         return rows
     ill, well = rows[rows[:, -1] == 1], rows[rows[:, -1] == 0]
     few = round(len(well) * _SCREENED_ILL / (1 - _SCREENED_ILL))
     return np.vstack([well, np.random.default_rng(0).permutation(ill)[:few]])
 
 
-def _changed(rows: Array, change: Change | None, random: np.random.Generator) -> Array:
-    if change is CHANGES[0]:
+def _changed(rows: Array, change: InjectedChange | None, random: np.random.Generator) -> Array:
+    if change is INJECTED_CHANGES[0]:
         device = random.random(len(rows)) < 0.5
         rows[device, _OLDPEAK] = np.round(rows[device, _OLDPEAK] / 10, 2)
-    if change is CHANGES[2]:
+    if change is INJECTED_CHANGES[2]:
         hungarian = next(site for site in SITES if site.name == "Hungarian")
         theirs = random.random(len(rows)) < 2 / 3
         rows[theirs] = mask(rows[theirs], hungarian, random)
     return rows
 
 
-async def write(url: str, model: Model, end: datetime, seed: int = 0) -> int:
+async def write_history(url: str, model: Model, end: datetime, seed: int = 0) -> int:
     """Write the history to a migrated database; return the number of patients.
 
     Raises
@@ -171,7 +171,7 @@ async def write(url: str, model: Model, end: datetime, seed: int = 0) -> int:
         await log.execute(lambda connection: add_rejections(connection, refused))
     finally:
         await log.stop()
-    add_report(url, story(end, model.version), version=FORMAT, kind=SOURCE)
+    add_report(url, scenario(end, model.version), version=FORMAT, kind=SOURCE)
     return len(stored)
 
 
@@ -212,12 +212,12 @@ def _refusals(end: datetime, random: np.random.Generator) -> Counter[Refusal]:
         minute = int(noon.timestamp()) // 60
         if random.random() < 0.2:
             counts[minute, "/predict", 422, "age", "range", SOURCE] += 1
-        if _active(number) is CHANGES[0]:
+        if _active(number) is INJECTED_CHANGES[0]:
             counts[minute, "/predict", 422, "chol", "unit", SOURCE] += int(random.integers(4, 9))
     return counts
 
 
-def story(end: datetime, model_version: str) -> dict[str, Any]:
+def scenario(end: datetime, model_version: str) -> dict[str, Any]:
     """Say what was done since when, for the page that shows what the detectors made of it."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight - DAYS * _DAY
@@ -234,6 +234,6 @@ def story(end: datetime, model_version: str) -> dict[str, Any]:
                 "sentence": change.sentence,
                 "features": list(change.features),
             }
-            for change in CHANGES
+            for change in INJECTED_CHANGES
         ],
     }

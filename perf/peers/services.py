@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from perf.baselines.models import as_codes
+from perf.baselines.models import encode_codes
 from perf.load.server_process import ROOT, Server, ServerFailed
 
 Json = dict[str, Any]
@@ -102,7 +102,7 @@ def _as_patient(patient: Json) -> Json:
 
 
 def _as_values(patient: Json) -> Json:
-    return {"values": as_codes(patient)}
+    return {"values": encode_codes(patient)}
 
 
 _PROBABILITY = [{"name": "predict_proba"}]
@@ -127,7 +127,7 @@ def _column(name: str, value: Any) -> Json:
 
 
 def _as_tensor(patient: Json) -> Json:
-    codes = as_codes(patient)
+    codes = encode_codes(patient)
     tensor = {"name": "x", "shape": [1, len(codes)], "datatype": "FP64", "data": codes}
     return {"inputs": [tensor], "outputs": _PROBABILITY}
 

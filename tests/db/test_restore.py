@@ -53,8 +53,8 @@ def commands(section: str, heads: Path) -> list[str]:
 @pytest.fixture
 def server(mortal_server: Cluster) -> Cluster:
     """A server with the user and the database of the compose stack."""
-    mortal_server.ask("postgres", "CREATE ROLE cardiowatch SUPERUSER LOGIN")
-    mortal_server.ask(
+    mortal_server.query("postgres", "CREATE ROLE cardiowatch SUPERUSER LOGIN")
+    mortal_server.query(
         "postgres", "CREATE DATABASE cardiowatch OWNER cardiowatch TEMPLATE template0"
     )
     return mortal_server

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from perf.rollout import LAG_S, MANIFEST, Outcome, Pod
+from perf.rollout import ENDPOINT_LAG_S, MANIFEST, Pod, RolloutResult
 from tests.programs import run
 
 ROLLOUTS = 2 if "DEPLOY_TESTS" in os.environ else 1
@@ -50,7 +50,7 @@ def test_without_the_wait_before_sigterm_requests_fail_and_it_says_so(model_dir:
 
 
 def test_the_waits_are_those_of_the_manifest() -> None:
-    pod = Pod.of(MANIFEST)
+    pod = Pod.from_manifest(MANIFEST)
     deployed = next(
         each for each in yaml.safe_load_all(MANIFEST.read_text()) if each["kind"] == "Deployment"
     )["spec"]["template"]["spec"]
@@ -60,7 +60,7 @@ def test_the_waits_are_those_of_the_manifest() -> None:
     ]  # fmt: skip
     assert deployed["terminationGracePeriodSeconds"] == pod.grace_s
     assert pod.probe_path == "/readyz"
-    assert pod.pre_stop_s > LAG_S
+    assert pod.pre_stop_s > ENDPOINT_LAG_S
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_waits_are_those_of_the_manifest() -> None:
 def test_one_request_or_row_or_process_spoils_it(
     answered: int, failed: int, missing: int, killed: int, clean: bool
 ) -> None:
-    outcome = Outcome(
+    outcome = RolloutResult(
         rollouts=1, answered=answered, failed=failed, missing=missing, killed=killed, longest_s=0
     )
 

@@ -38,12 +38,12 @@ _IN_THE_PAST = (
 
 def in_one_coding(document: dict[str, Any], coding: Coding) -> dict[str, Any]:
     """Return the OpenAPI document of a service that knows one coding and asks for a key."""
-    pinned = copy.deepcopy(document)
-    for calls in pinned["paths"].values():
+    pin_to_cores = copy.deepcopy(document)
+    for calls in pin_to_cores["paths"].values():
         for call in calls.values():
             call["security"] = [way for way in call["security"] if way] or [{}]
     for path in ("/predict", "/predict/batch"):
-        call = pinned["paths"][path]["post"]
+        call = pin_to_cores["paths"][path]["post"]
         chosen = next(p for p in call["parameters"] if p["name"] == "coding")
         chosen["required"] = coding is not Coding.LABELS
         chosen["schema"] = {"type": "string", "enum": [coding]}
@@ -52,11 +52,11 @@ def in_one_coding(document: dict[str, Any], coding: Coding) -> dict[str, Any]:
         call["requestBody"]["content"]["application/json"] = {
             "schema": patient if path == "/predict" else schema
         }
-    sent = pinned["paths"]["/predictions/{id}/outcome"]["put"]["requestBody"]["content"]
+    sent = pin_to_cores["paths"]["/predictions/{id}/outcome"]["put"]["requestBody"]["content"]
     sent["application/json"]["schema"]["properties"]["observed_at"] = {
         "anyOf": [{"type": "string", "pattern": _IN_THE_PAST}, {"type": "null"}]
     }
-    return pinned
+    return pin_to_cores
 
 
 def fuzz(

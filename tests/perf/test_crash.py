@@ -12,8 +12,8 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.schema import PREDICTION_COLUMNS
 from db.writer.writer import Log
-from perf.crash import Tally, crash, failed
-from perf.load.http_client import as_requests
+from perf.crash import CrashCounts, crash, failed
+from perf.load.http_client import encode_requests
 from perf.load.request_bodies import write_bodies
 from tests.programs import run
 
@@ -49,31 +49,31 @@ def test_a_service_that_acknowledges_without_storing_is_found_out(
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
     options = argparse.Namespace(kills=1, signal="KILL", workers=1, connections=4)
-    requests = as_requests(write_bodies(tmp_path / "bodies.jsonl", patients=10))
+    requests = encode_requests(write_bodies(tmp_path / "bodies.jsonl", patients=10))
 
-    tally = crash(url, options, requests, service="perf.baselines.no_log")
+    counts = crash(url, options, requests, service="perf.baselines.no_log")
 
-    assert tally.acknowledged > 0
-    assert tally.missing == tally.acknowledged
-    assert failed(tally, "KILL")
+    assert counts.acknowledged > 0
+    assert counts.missing == counts.acknowledged
+    assert failed(counts, "KILL")
 
 
 @pytest.mark.parametrize(
     ("tally", "after_kill", "after_term"),
     [
-        (Tally(acknowledged=9), False, False),
-        (Tally(acknowledged=9, missing=1), True, True),
-        (Tally(acknowledged=9, unanswered=1), False, True),
-        (Tally(acknowledged=9, refused=1), False, True),
-        (Tally(acknowledged=9, bad_exits=1), False, True),
-        (Tally(acknowledged=9, cut=1), False, False),
-        (Tally(), True, True),
+        (CrashCounts(acknowledged=9), False, False),
+        (CrashCounts(acknowledged=9, missing=1), True, True),
+        (CrashCounts(acknowledged=9, unanswered=1), False, True),
+        (CrashCounts(acknowledged=9, refused=1), False, True),
+        (CrashCounts(acknowledged=9, bad_exits=1), False, True),
+        (CrashCounts(acknowledged=9, interrupted=1), False, False),
+        (CrashCounts(), True, True),
     ],
 )
 def test_a_kill_may_cut_requests_off_and_a_stop_may_not(
-    tally: Tally, after_kill: bool, after_term: bool
+    counts: CrashCounts, after_kill: bool, after_term: bool
 ) -> None:
-    assert (failed(tally, "KILL"), failed(tally, "TERM")) == (after_kill, after_term)
+    assert (failed(counts, "KILL"), failed(counts, "TERM")) == (after_kill, after_term)
 
 
 async def _log_one_live_row(url: str) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from perf.chaos.fault_injection import Breakable, Fault
-from perf.chaos.network_faults import Proxy
-from perf.faults import Result, strike, table
-from perf.load.open_loop_client import Steady, _said, body, number_of
+from perf.chaos.fault_injection import Fault, FaultTarget
+from perf.chaos.network_faults import StallingProxy
+from perf.faults import FaultResult, inject_fault, table
+from perf.load.open_loop_client import OpenLoopClient, _status_of, patient_number, request_body
 from tests.programs import run
 
-KEPT = Result(
+KEPT = FaultResult(
     "SQLite: database locked", "held", 3, acknowledged=9, not_stored=2, unknown=1, wrong=0,
     longest_s=2.04, health_failed=0, health_longest_s=0.01, ready_during=0, ready_asked=4,
     recovered_s=0.5, ready_s=0.75, missing=0, stored_though_refused=0,
@@ -40,9 +40,9 @@ def test_a_locked_database_is_honest_refusals_and_then_over(model_dir: Path) -> 
 
 
 @contextmanager
-def _healthy() -> Iterator[Breakable]:
+def _healthy() -> Iterator[FaultTarget]:
     with tempfile.TemporaryDirectory() as folder:
-        yield Breakable(f"sqlite:///{folder}/log.db", lambda _: None, lambda: None, "not at all")
+        yield FaultTarget(f"sqlite:///{folder}/log.db", lambda _: None, lambda: None, "not at all")
 
 
 def test_a_service_that_acknowledges_without_storing_is_found_out(
@@ -50,11 +50,11 @@ def test_a_service_that_acknowledges_without_storing_is_found_out(
 ) -> None:
     monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
 
-    found = strike(Fault("none", "none", 0, _healthy), 50, service="perf.baselines.no_log")
+    found = inject_fault(Fault("none", "none", 0, _healthy), 50, service="perf.baselines.no_log")
 
     assert found.acknowledged > 0
     assert found.missing == found.acknowledged
-    assert found.broken
+    assert found.violated
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_a_service_that_acknowledges_without_storing_is_found_out(
     ],
 )  # fmt: skip
 def test_each_broken_promise_is_a_failure(change: dict[str, int | None]) -> None:
-    assert not KEPT.broken
-    assert replace(KEPT, **change).broken  # type: ignore[arg-type]
+    assert not KEPT.violated
+    assert replace(KEPT, **change).violated  # type: ignore[arg-type]
 
 
 def test_the_table_shows_what_was_told_and_why_something_was_not_tried() -> None:
@@ -81,18 +81,18 @@ def test_the_table_shows_what_was_told_and_why_something_was_not_tried() -> None
 
 @pytest.mark.parametrize("number", [0, 79, 80, 31_999, 32_000, 3_199_999])
 def test_a_stored_row_tells_which_request_it_was(number: int) -> None:
-    assert number_of(json.loads(body(number))) == number
+    assert patient_number(json.loads(request_body(number))) == number
 
 
 def test_the_measurements_count_up_from_the_lowest() -> None:
     # 80 values of thalach, then 400 of chol, then trestbps.
-    assert json.loads(body(81))["thalach"] == 101
-    assert json.loads(body(81))["chol"] == 151
-    assert json.loads(body(32_000))["trestbps"] == 101
+    assert json.loads(request_body(81))["thalach"] == 101
+    assert json.loads(request_body(81))["chol"] == 151
+    assert json.loads(request_body(32_000))["trestbps"] == 101
 
 
 @pytest.mark.parametrize(
-    ("status", "head", "text", "said"),
+    ("status", "head", "text", "told"),
     [
         (200, b"", b"", "stored"),
         (503, b"\r\nretry-after: 1", b"log-unavailable", "not stored"),
@@ -102,9 +102,9 @@ def test_the_measurements_count_up_from_the_lowest() -> None:
     ],
 )
 def test_an_answer_is_read_as_what_it_promises(
-    status: int, head: bytes, text: bytes, said: str
+    status: int, head: bytes, text: bytes, told: str
 ) -> None:
-    assert _said(status, head, text) == said
+    assert _status_of(status, head, text) == told
 
 
 def test_a_cut_proxy_forwards_nothing_and_closes_nothing(tmp_path: Path) -> None:
@@ -115,15 +115,15 @@ def test_a_cut_proxy_forwards_nothing_and_closes_nothing(tmp_path: Path) -> None
 
     async def go() -> None:
         server = await asyncio.start_unix_server(echo, tmp_path / "socket")
-        proxy = Proxy(tmp_path / "socket")
+        proxy = StallingProxy(tmp_path / "socket")
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(b"one")
         assert await reader.readexactly(3) == b"one"
-        proxy.cut()
+        proxy.partition()
         writer.write(b"two")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.3)
-        proxy.mend()
+        proxy.heal()
         assert await reader.readexactly(3) == b"two"
         writer.close()
         await writer.wait_closed()
@@ -137,7 +137,7 @@ def test_a_cut_proxy_forwards_nothing_and_closes_nothing(tmp_path: Path) -> None
 def test_a_service_that_is_gone_is_a_probe_without_an_answer() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
-        seen = Steady(taken.getsockname()[1], 1)
+        seen = OpenLoopClient(taken.getsockname()[1], 1)
 
         async def go() -> None:
             probing = asyncio.create_task(seen._probe("/healthz"))

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.pages.load_tests import charts, texts
 from dashboard.shared.escaping import markdown
 from db.writer.results import add_load_test
-from perf.formats.kubectl import parse
+from perf.formats.kubectl import parse_hpa
 from pipeline.load_tests import autoscaling as scaling
 from pipeline.load_tests.autoscaling import Moment
 from pipeline.load_tests.benchmark import ECHO, KIND, OURS
@@ -166,7 +166,7 @@ def test_a_file_that_is_no_record_is_refused_in_one_line(log_url: str, tmp_path:
 def test_pods_added_one_after_the_other_have_a_time_each() -> None:
     moments = [Moment(0, 200, 1), Moment(20, 200, 2), Moment(200, 90, 3)]
 
-    assert texts.autoscaling(replace(parse(WATCHED), moments=moments)) == (
+    assert texts.autoscaling(replace(parse_hpa(WATCHED), moments=moments)) == (
         "From 1 to 3 pods: the first was added 20 s after CPU had passed its target, the last "
         "3 minutes later."
     )
@@ -174,7 +174,8 @@ def test_pods_added_one_after_the_other_have_a_time_each() -> None:
 
 def test_an_autoscaler_that_did_nothing_is_said_to_have() -> None:
     cold, hot = (
-        replace(parse(WATCHED), moments=[Moment(0, 10, 1), Moment(60, cpu, 1)]) for cpu in (60, 76)
+        replace(parse_hpa(WATCHED), moments=[Moment(0, 10, 1), Moment(60, cpu, 1)])
+        for cpu in (60, 76)
     )
 
     assert texts.autoscaling(cold) == "It stayed at 1 pod: CPU never passed its target."

@@ -222,14 +222,14 @@ def test_a_frozen_server_does_not_hold_a_reader(mortal_server: Cluster) -> None:
     migrate(url, lambda _: None)
     reader = Reader(url, answer_s=0.5)
     reader.ping()
-    mortal_server.freeze()
+    mortal_server.pause()
     try:
         began = time.monotonic()
         with pytest.raises(DatabaseUnavailable):
             reader.ping()
         assert time.monotonic() - began < 5
     finally:
-        mortal_server.thaw()
+        mortal_server.resume()
     reader.ping()
     reader.close()
 

@@ -191,12 +191,12 @@ def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Clust
     async def run() -> None:
         async with running_log(url, timeout_s=TIMEOUT_S) as log, callers(log) as told:
             await told.seconds_until_stored()
-            mortal_server.freeze()
+            mortal_server.pause()
             try:
                 async with loop_stays_free():
                     await asyncio.sleep(FAULT_S)
             finally:
-                mortal_server.thaw()
+                mortal_server.resume()
             assert await told.seconds_until_stored() < RECOVERED_S
         assert told.not_stored
         assert told.longest_s < IN_TIME_S
@@ -211,7 +211,7 @@ def test_a_log_whose_server_is_frozen_still_stops(mortal_server: Cluster) -> Non
     async def run() -> float:
         async with running_log(url, timeout_s=TIMEOUT_S) as log:
             await log.append([row()])
-            mortal_server.freeze()
+            mortal_server.pause()
             with pytest.raises(LogUnavailable):
                 await log.append([row()])
             began = time.monotonic()
@@ -220,7 +220,7 @@ def test_a_log_whose_server_is_frozen_still_stops(mortal_server: Cluster) -> Non
     try:
         assert asyncio.run(run()) < 5
     finally:
-        mortal_server.thaw()
+        mortal_server.resume()
 
 
 def test_a_connection_cut_while_idle_costs_no_refusal(postgres_url: str) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from perf.formats.wrk import LoadTest, UnreadableOutput, median_ratio, parse
+from perf.formats.wrk import UnreadableOutput, WrkResult, median_ratio, parse_wrk
 
 LINE = (
     'RESULT {"duration_us": 2000000, "answered": {"200": 900, "503": 90, "422": 10}, '
@@ -17,30 +17,30 @@ OUTPUT = f"Running 2s test @ http://127.0.0.1:8000/predict\n  2 threads\n{LINE}\
 
 
 @pytest.fixture
-def result() -> LoadTest:
-    return parse(OUTPUT)
+def result() -> WrkResult:
+    return parse_wrk(OUTPUT)
 
 
-def test_throughput_is_predictions_per_second_without_what_was_refused(result: LoadTest) -> None:
+def test_throughput_is_predictions_per_second_without_what_was_refused(result: WrkResult) -> None:
     assert result.ok_per_s == 900 / 2
 
 
-def test_a_503_that_says_when_to_come_back_is_a_refusal_and_no_failure(result: LoadTest) -> None:
+def test_a_503_that_says_when_to_come_back_is_a_refusal_and_no_failure(result: WrkResult) -> None:
     assert result.refused == 90 - 4
 
 
-def test_whatever_else_is_not_200_is_a_failure(result: LoadTest) -> None:
+def test_whatever_else_is_not_200_is_a_failure(result: WrkResult) -> None:
     # ten 422, four 503 without Retry-After, three timeouts, three socket errors
     assert result.failed == 10 + 4 + 3 + 3
 
 
-def test_latencies_are_in_milliseconds(result: LoadTest) -> None:
+def test_latencies_are_in_milliseconds(result: WrkResult) -> None:
     found = (result.p50_ms, result.p90_ms, result.p99_ms, result.p999_ms, result.max_ms)
 
     assert found == (1.5, 4.0, 20.0, 750.25, 800.0)
 
 
-def test_a_result_becomes_json(result: LoadTest) -> None:
+def test_a_result_becomes_json(result: WrkResult) -> None:
     again = json.loads(json.dumps(result.to_dict()))
 
     assert again["answered"] == {"200": 900, "503": 90, "422": 10}
@@ -62,7 +62,7 @@ def test_a_result_becomes_json(result: LoadTest) -> None:
 )
 def test_output_without_one_whole_result_is_refused(output: str) -> None:
     with pytest.raises(UnreadableOutput):
-        parse(output)
+        parse_wrk(output)
 
 
 def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:

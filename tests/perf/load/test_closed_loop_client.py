@@ -8,10 +8,10 @@ from collections.abc import Iterable
 import pytest
 
 from perf.load.closed_loop_client import ClosedLoopClient
-from perf.load.http_client import as_requests
+from perf.load.http_client import encode_requests
 from perf.load.server_process import ServerFailed
 
-REQUESTS = as_requests([b"{}"])
+REQUESTS = encode_requests([b"{}"])
 
 
 async def _run(client: ClosedLoopClient, statuses: Iterable[int]) -> None:

@@ -7,10 +7,10 @@ import json
 from collections.abc import Awaitable, Callable
 
 from perf.load.fixed_rate_client import FixedRateClient
-from perf.load.http_client import Connection, as_requests
+from perf.load.http_client import Connection, encode_requests
 from pipeline.load_tests.benchmark import OpenLoop
 
-REQUESTS = as_requests([json.dumps({"age": age}).encode() for age in (50, 60)])
+REQUESTS = encode_requests([json.dumps({"age": age}).encode() for age in (50, 60)])
 
 
 def answer(status: str, body: bytes = b"{}", head: str = "") -> bytes:

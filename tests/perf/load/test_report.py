@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perf.formats.wrk import LoadTest
+from perf.formats.wrk import WrkResult
 from perf.load.report import Run, Scenario, closed_loop_table, open_loop_table, summarise
 from pipeline.load_tests.benchmark import ECHO, OpenLoop
 
@@ -12,7 +12,7 @@ SCENARIO = Scenario(200, 8, 10)
 
 
 def run(round_: int, service: str, ok: int, cpu_us: float | None = 100, timeouts: int = 0) -> Run:
-    result = LoadTest(
+    result = WrkResult(
         seconds=10, answered={200: ok}, p50_ms=1, p90_ms=2, p99_ms=ok / 10, p999_ms=4, max_ms=5,
         timeouts=timeouts, socket_errors=0, hasty_503=0,
     )  # fmt: skip

@@ -9,13 +9,13 @@ import pytest
 
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.load.synthetic_history import CHANGES, DAYS, Day, days, story, write
+from perf.load.synthetic_history import DAYS, INJECTED_CHANGES, Day, days, scenario, write_history
 from pipeline.model import load
 from pipeline.schema import FEATURES, NAMES, Kind
 from tests.programs import run
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
-UNIT, OTHERS, HOSPITAL = CHANGES
+UNIT, OTHERS, HOSPITAL = INJECTED_CHANGES
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
 ) -> None:
     migrate(database_url, lambda _: None)
     model, end = load(model_dir), datetime.now(UTC)
-    number = asyncio.run(write(database_url, model, end))
+    number = asyncio.run(write_history(database_url, model, end))
     reader = Reader(database_url)
     found = reader.counts(source="replay")
     first = reader.first_received_at("replay")
@@ -102,7 +102,7 @@ def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
     right = np.mean([row[15] == row[-1] for row in known])
     assert 0.7 < right < 0.95
     assert {row["field"] for row in refused} == {"age", "chol"}
-    assert [row["report"] for row in kept] == [story(end, model.version)]
+    assert [row["report"] for row in kept] == [scenario(end, model.version)]
     assert scorecard == model.scorecard
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perf.formats.kubectl import parse
+from perf.formats.kubectl import parse_hpa
 from pipeline.load_tests.autoscaling import Moment, UnreadableRecord, from_dict
 
 HEAD = "NAME              REFERENCE                    TARGETS              MINPODS   MAXPODS   REPLICAS   AGE\n"  # noqa: E501
@@ -23,7 +23,7 @@ WATCHED = HEAD + "".join(
 
 
 def test_each_line_is_a_moment_counted_from_the_first() -> None:
-    found = parse(WATCHED)
+    found = parse_hpa(WATCHED)
 
     assert (found.name, found.target, found.fewest, found.most) == ("cardiowatch-api", 70, 1, 3)
     assert found.moments == [
@@ -36,7 +36,7 @@ def test_each_line_is_a_moment_counted_from_the_first() -> None:
 
 def test_a_time_before_the_line_is_more_exact_than_the_age() -> None:
     lines = HEAD + "2026-11-25T20:00:00Z " + ROW.format("cpu: 12%/70%", 1, "20m")
-    found = parse(lines + "2026-11-25T20:00:15Z " + ROW.format("cpu: 90%/70%", 2, "20m"))
+    found = parse_hpa(lines + "2026-11-25T20:00:15Z " + ROW.format("cpu: 90%/70%", 2, "20m"))
 
     assert [moment.at_s for moment in found.moments] == [0, 15]
 
@@ -45,11 +45,11 @@ def test_a_time_before_the_line_is_more_exact_than_the_age() -> None:
     "targets", ["12%/70%", "cpu: 12%/70%, 40/500 (avg)", "40/500 (avg), 12%/70%"]
 )
 def test_older_forms_and_further_metrics_are_understood(targets: str) -> None:
-    assert parse(HEAD + ROW.format(targets, 1, "5m")).moments[0].cpu == 12
+    assert parse_hpa(HEAD + ROW.format(targets, 1, "5m")).moments[0].cpu == 12
 
 
 def test_what_is_kept_comes_back() -> None:
-    found = parse(WATCHED)
+    found = parse_hpa(WATCHED)
 
     assert from_dict(found.to_dict()) == found
     with pytest.raises(UnreadableRecord, match="format 9"):
@@ -70,4 +70,4 @@ def test_what_is_kept_comes_back() -> None:
 )  # fmt: skip
 def test_what_cannot_be_read_is_said(text: str, says: str) -> None:
     with pytest.raises(UnreadableRecord, match=says):
-        parse(text)
+        parse_hpa(text)
