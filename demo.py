@@ -1,8 +1,8 @@
 """`make demo`: both servers over a history that starts without drift and then drifts.
 
-The first start replays sixty days of synthetic patients into `var/demo.db`, runs monitoring for each
-completed day, and prints the simulated changes. Later starts reuse that history and take seconds; on
-another day it is built again, so that it always ends today.
+The first start replays sixty days of synthetic patients into `var/demo.db`, runs monitoring for
+each completed day, and prints the simulated changes. Later starts reuse that history and take
+seconds; on another day it is built again, so that it always ends today.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class StartupError(Exception):
 def interrupt_once() -> None:
     """Make the first SIGINT or SIGTERM raise KeyboardInterrupt and ignore later ones.
 
-    `make` repeats the signal that the terminal sends; the second one must not interrupt the cleanup.
+    `make` repeats the signal that the terminal sends; the second must not interrupt the cleanup.
     """
     stopping = False
 
@@ -70,7 +70,7 @@ def _require_free(host: str, port: int, setting: str) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise StartupError(
-                f"Port {port} is in use, perhaps by another `make run`: stop it, or set {setting}_PORT"
+                f"Port {port} is in use, perhaps by another make run: stop it or set {setting}_PORT"
             ) from None
         raise StartupError(
             f"Cannot listen on port {port} of {host} ({error.strerror}): "

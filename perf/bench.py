@@ -1,9 +1,9 @@
 """Load tests: this service and what others would build, side by side, in turns.
 
 Starts every service itself, ours on a scratch database, and runs wrk against one after the other in
-each scenario, round after round, so that whatever else the machine does hits all alike. Service and
-wrk run on different cores where there are two. Prints Markdown, keeps JSON in perf/results/ and
-the same in the configured database, where the dashboard finds it. Ctrl-C keeps what was measured.
+each scenario, round after round, so that other load on the machine affects all alike. Service and
+wrk run on different cores if there are two. Prints Markdown and stores JSON in perf/results/ and in
+the configured database, where the dashboard finds it. Ctrl-C keeps what was measured.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ SCENARIOS = (
 )
 QUICK = (Scenario(8, 2, 1),)
 _SHARES = (0.3, 0.6)
-"""Fixed rates of the open-loop check, as shares of what c=200 reached."""
+"""Fixed rates of the open-loop test, as shares of the throughput at c=200."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A running service, the bodies that it takes, and where."""
+    """A running service, the request bodies that it accepts, and the path."""
 
     server: Server
     bodies: Path
@@ -81,12 +81,12 @@ class Target:
 
 
 class BenchFailed(Exception):
-    """Nothing can be measured; one sentence says why and what to do."""
+    """Nothing can be measured; the message says why and what to do."""
 
 
 @dataclass
 class PartialBenchmark:
-    """What was measured so far; an interrupted run leaves this much."""
+    """What was measured so far; an interrupted run keeps this much."""
 
     environment: dict[str, Any]
     start_s: dict[str, float] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class PartialBenchmark:
     complete: bool = False
 
     def benchmark(self) -> Benchmark:
-        """Return medians and ratios, as they are kept."""
+        """Return medians and ratios in the stored form."""
         summaries = summarise(self.runs)
         return Benchmark(
             self.environment, self.start_s, summaries, self.open_loop, self.complete, self.missing
@@ -116,13 +116,13 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
 
 
 def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[str, Server]:
-    """Start all services, which wait idle for their turns."""
+    """Start all services; each is idle until its turn."""
     ours = {OURS: ("api", f"sqlite:///{folder}/log.db", 1)}
     if options.database:
         ours[ON_POSTGRESQL] = ("api", options.database, options.workers)
     ours[NO_LOG] = ("perf.baselines.no_log", f"sqlite:///{folder}/no-log.db", 1)
     on, model_dir = split_cores()[0], load_settings().model_dir
-    make_key(folder / "log.db.key")  # ours seals its rows on SQLite, as `make run` has it
+    make_key(folder / "log.db.key")  # seals rows on SQLite, as `make run` does
     servers = {}
     for name, (module, database, workers) in ours.items():
         migrate(database, lambda _: None)
@@ -141,7 +141,7 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
 def start_peers(
     folder: Path, patients: Sequence[bytes], stack: ExitStack, missing: dict[str, str]
 ) -> dict[str, Target]:
-    """Start the model servers of others; who cannot be measured is in `missing` with the reason."""
+    """Start other model servers; `missing` receives those that fail, with the reason."""
     from perf.peers.services import PEERS, PeerFailed  # brings scikit-learn
 
     target = {}
@@ -158,7 +158,7 @@ def start_peers(
         if not wrk(target[peer.name], Scenario(8, 1, 1)).ok:
             server.kill()
             del target[peer.name]
-            missing[peer.name] = "answers no patient with 200"
+            missing[peer.name] = "answered no patient with 200"
     return target
 
 
@@ -178,7 +178,7 @@ def wrk(target: Target, scenario: Scenario) -> WrkResult:
 
 
 def measure(target: Target, name: str, scenario: Scenario, round_: int) -> Run:
-    """Run wrk once and read what it cost the service; leave the core to the next one."""
+    """Run wrk once, with the CPU and memory of the service; then wait until it is idle."""
     server = target.server
     before = server.cpu_s()
     result = wrk(target, scenario)
@@ -193,9 +193,9 @@ def measure(target: Target, name: str, scenario: Scenario, round_: int) -> Run:
 def run(
     services: Mapping[str, Target], scenarios: Sequence[Scenario], rounds: int, runs: list[Run]
 ) -> None:
-    """Measure every service in every scenario, in turns, and add each to `runs` at once."""
+    """Measure every service in every scenario, in turns, and append each run to `runs`."""
     for target in services.values():
-        wrk(target, Scenario(8, 1, 1))  # warm: nobody's first requests are measured
+        wrk(target, Scenario(8, 1, 1))  # warm-up
         target.server.wait_until_idle()
     for round_ in range(1, rounds + 1):
         for scenario in scenarios:
@@ -211,19 +211,23 @@ def run(
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m perf.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="seconds, to see that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds, to check that it works"
+    )
     parser.add_argument("--rounds", type=int, help="default: 3, with --quick 1")
-    parser.add_argument("--seconds", type=float, help="of every scenario, instead of 15 to 60")
+    parser.add_argument("--seconds", type=float, help="per scenario, instead of 15 to 60")
     parser.add_argument(
         "--connections",
         type=int,
         choices=[s.connections for s in SCENARIOS],
-        help="only the scenario with so many",
+        help="run only this scenario",
     )
-    parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL, measured as well")
-    parser.add_argument("--workers", type=int, default=1, help="processes of our API on it")
-    parser.add_argument("--peers", action="store_true", help="MLServer, LitServe and BentoML, too")
-    parser.add_argument("--no-store", action="store_true", help="keep nothing in the database")
+    parser.add_argument("--database", metavar="URL", help="also measure on this empty PostgreSQL")
+    parser.add_argument("--workers", type=int, default=1, help="API processes on PostgreSQL")
+    parser.add_argument(
+        "--peers", action="store_true", help="also measure MLServer, LitServe, BentoML"
+    )
+    parser.add_argument("--no-store", action="store_true", help="store nothing in the database")
     parser.add_argument("--out", type=Path, default=ROOT / "perf" / "results", metavar="FOLDER")
     return parser.parse_args()
 
@@ -231,7 +235,7 @@ def _parse() -> argparse.Namespace:
 def bench(
     options: argparse.Namespace, folder: Path, stack: ExitStack, found: PartialBenchmark
 ) -> None:
-    """Measure everything; what is found is in `found` as soon as it is."""
+    """Measure everything and add each result to `found` at once."""
     scenarios: tuple[Scenario, ...] = QUICK if options.quick else SCENARIOS
     if options.connections:
         scenarios = tuple(s for s in SCENARIOS if s.connections == options.connections)
@@ -256,7 +260,7 @@ def bench(
 
 
 def check_database(options: argparse.Namespace) -> str | None:
-    """Return the database for the summary, asked before and not after an hour; None = nowhere."""
+    """Return the database for the summary, checked before the measurement; None = store nothing."""
     if options.no_store:
         return None
     url = load_settings().database_url
@@ -271,7 +275,7 @@ def check_database(options: argparse.Namespace) -> str | None:
 
 
 def save(found: PartialBenchmark, out: Path, database: str | None) -> None:
-    """Print what was measured and keep it as a file and in the database; nothing if nothing was."""
+    """Print the results and store them as a file and in the database, if there are any."""
     result = found.benchmark()
     if not result.closed_loop:
         return
@@ -281,22 +285,22 @@ def save(found: PartialBenchmark, out: Path, database: str | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     file.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
-    print(f"\nKept in {file}", file=sys.stderr)
+    print(f"\nStored in {file}", file=sys.stderr)
     if database is not None:
         add_load_test(database, KIND, result.to_dict())
         print("and in the database, for the page Load tests", file=sys.stderr)
 
 
 def main() -> int:
-    """Measure; return 0 when everything was measured and kept."""
+    """Measure; return 0 if everything was measured and stored."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         if shutil.which("wrk") is None:
             raise BenchFailed("wrk is missing: apt-get install wrk (macOS: brew install wrk)")
         database = check_database(options)
         allow_connections()  # 2,000 at once
-        # Beside the log of every day, not in a folder that the system may keep in memory.
+        # On the disk of the real log, not in a folder that may be in memory.
         (ROOT / "var").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as name:
             folder = Path(name)

@@ -1,9 +1,9 @@
-"""What each kind of request costs the service: CPU per request, or per patient of a batch.
+"""What each type of request costs the service: CPU per request, or per patient of a batch.
 
 `python -m perf.costs` starts the service on two scratch databases, one of them with a key that
-seals its rows (docs/record.md), and the bare FastAPI echo, asks each kind in turns over kept
-connections, round after round, and prints medians and their ratio to a good single request. CPU is
-the kernel's count for the whole service; that of PostgreSQL is not in it.
+seals its rows (docs/record.md), and the bare FastAPI echo. It sends each type in turns over open
+connections, round after round, and prints medians and their ratio to a valid single request. CPU is
+the kernel's count for the whole service, without PostgreSQL.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from perf.load.request_bodies import synthetic_patients
 from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
 from settings import load_settings
 
-SINGLE = "POST /predict, good"
+SINGLE = "POST /predict, valid"
 _BATCH = 100
 
 
 class RequestType(NamedTuple):
-    """A kind of request: who is asked what, how often a round, and what must come back."""
+    """A type of request: to which service, how often per round, and the expected status."""
 
     name: str
     server: Server
@@ -46,7 +46,7 @@ class RequestType(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one round found, per request or per patient of a batch."""
+    """The cost in one round, per request or per patient of a batch."""
 
     cpu_us: float
     per_s: float
@@ -57,7 +57,7 @@ def _get(path: str) -> bytes:
 
 
 def request_types(ours: Server, sealed: Server, echo: Server, number: int) -> list[RequestType]:
-    """Return what is asked; the refused bodies are those of usual mistakes."""
+    """Return the types of requests; the invalid bodies contain common mistakes."""
     patients = list(synthetic_patients(1000, 0))
     lines = [json.dumps(patient).encode() for patient in patients]
     batches = [
@@ -89,7 +89,7 @@ def request_types(ours: Server, sealed: Server, echo: Server, number: int) -> li
 
 
 def measure(request_type: RequestType, connections: int) -> Cost:
-    """Ask one kind for a round."""
+    """Measure one type of request for a round."""
     request_type.server.wait_until_idle()
     before = request_type.server.cpu_s()
     client = ClosedLoopClient(request_type.requests, request_type.number)
@@ -104,11 +104,8 @@ def measure(request_type: RequestType, connections: int) -> Cost:
 
 
 def table(found: dict[str, list[Cost]]) -> str:
-    """Write medians as Markdown; ratios are taken within a round."""
-    lines = [
-        "| request | CPU us | x a good one's | per second, x |",
-        "| --- | ---: | ---: | ---: |",
-    ]
+    """Return medians as Markdown; ratios are taken within a round."""
+    lines = ["| request | CPU us | x a valid one | per second, x |", "| --- | ---: | ---: | ---: |"]
     for name, costs in found.items():
         pairs = list(zip(costs, found[SINGLE], strict=True))
         lines.append(
@@ -130,7 +127,7 @@ def databases(stack: ExitStack, folder: Path, *, on_postgresql: bool) -> list[st
 
 
 def run(rounds: int, number: int, connections: int, *, on_postgresql: bool = False) -> str:
-    """Measure everything in turns and return the table."""
+    """Measure everything in turns; return the table."""
     with ExitStack() as stack:
         (ROOT / "var").mkdir(exist_ok=True)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
@@ -167,11 +164,11 @@ def main() -> int:
     """Measure; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m perf.costs", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=4000, help="of each kind in a round")
-    parser.add_argument("--connections", type=int, default=64, help="that ask at once")
-    parser.add_argument("--postgresql", action="store_true", help="on a server of its own")
+    parser.add_argument("--requests", type=int, default=4000, help="of each type per round")
+    parser.add_argument("--connections", type=int, default=64, help="used at once")
+    parser.add_argument("--postgresql", action="store_true", help="on its own PostgreSQL server")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         rounds, number, connections = options.rounds, options.requests, options.connections
         print(run(rounds, number, connections, on_postgresql=options.postgresql))

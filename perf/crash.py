@@ -1,9 +1,9 @@
-"""Kills the service under load, again and again, and looks for answered rows that are not stored.
+"""Kills the service under load, repeatedly, and looks for acknowledged rows that are not stored.
 
 `--signal KILL` (the default) ends every process of the service at once: each row that was
-acknowledged must be in the log. `--signal TERM` asks it to end, as a cluster does in every rollout:
-each request that it accepted must moreover be answered with a 200. Neither cuts the power: what
-survives that is the database's promise (`synchronous=FULL`, `fsync`), not measured here.
+acknowledged must be in the log. `--signal TERM` stops it as a cluster does in every rollout: each
+accepted request must also be answered with a 200. Neither is a power failure: what survives that is
+up to the database (`synchronous=FULL`, `fsync`) and is not measured here.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import SettingsError, load_settings
 
 _SHORTEST_S, _LONGEST_S = 0.3, 1.0
-"""The kill comes at a random moment between these, so that it meets every phase of a commit."""
+"""Range of the random time of the kill, so that it hits every phase of a commit."""
 
 
 @dataclass
 class CrashCounts:
-    """What became of the requests of one kill, or of all.
+    """The requests of one kill, or of all, by what became of them.
 
     Attributes
     ----------
@@ -50,11 +50,11 @@ class CrashCounts:
     missing
         Acknowledged, but not in the log: must be 0.
     unanswered
-        In the log, but never acknowledged: the service ended between commit and answer.
+        In the log, but not acknowledged: the service ended between commit and answer.
     refused
         Answered with anything but 200.
-    cut
-        Under way at the end and not in the log either.
+    interrupted
+        In flight at the end and not in the log either.
     """
 
     acknowledged: int = 0
@@ -83,7 +83,7 @@ async def _kill_under_load(
 def kill_once(
     server: Server, database: str, requests: Sequence[bytes], options: argparse.Namespace
 ) -> CrashCounts:
-    """End a running service under load and compare what it answered with what is stored."""
+    """Kill a service under load and compare what it acknowledged with what is stored."""
     since = datetime.now(UTC)
     gently = options.signal == "TERM"
     seconds = float(np.random.default_rng().uniform(_SHORTEST_S, _LONGEST_S))
@@ -111,7 +111,7 @@ def kill_once(
 def crash(
     database: str, options: argparse.Namespace, requests: Sequence[bytes], *, service: str = "api"
 ) -> CrashCounts:
-    """Start the service, load it, end it; as often as asked."""
+    """Start the service, load it and kill it, `--kills` times."""
     model_dir = load_settings().model_dir
     total = CrashCounts()
     for number in range(1, options.kills + 1):
@@ -126,23 +126,23 @@ def crash(
 
 
 def line(counts: CrashCounts) -> str:
-    """Return the tally in one line."""
+    """Return the counts in one line."""
     per_s = counts.acknowledged / counts.seconds
     return (
         f"{counts.acknowledged:,} acknowledged ({per_s:,.0f} a second), "
         f"{counts.missing} of them missing, {counts.unanswered} stored but not acknowledged, "
-        f"{counts.refused} refused, {counts.interrupted} cut off and not stored"
+        f"{counts.refused} refused, {counts.interrupted} interrupted and not stored"
     )
 
 
 def failed(counts: CrashCounts, signal: str) -> bool:
-    """Tell whether a promise was broken: a row is missing, or after SIGTERM a request failed."""
+    """Return whether a promise was broken: a missing row, or a failed request after SIGTERM."""
     broken = counts.unanswered + counts.refused + counts.bad_exits if signal == "TERM" else 0
     return bool(counts.missing or broken or not counts.acknowledged)
 
 
 def _chain_is_whole(database: str) -> bool:
-    """Verify the seals of all that is stored, and say what came out."""
+    """Verify the seals of everything stored and print the result."""
     key = key_for(database, None)
     assert key is not None  # noqa: S101 - made beside the scratch file
     verdict = verify(database, key, ())
@@ -154,19 +154,19 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m perf.crash", description=__doc__)
     parser.add_argument("--kills", type=int, default=5, metavar="N")
     parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL")
-    parser.add_argument("--database", metavar="URL", help="empty PostgreSQL; default: SQLite")
+    parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL; default: SQLite")
     parser.add_argument("--workers", type=int, default=1, help="processes of the API")
     parser.add_argument("--connections", type=int, default=64)
     options = parser.parse_args()
     if options.kills < 1:
-        parser.error("--kills takes a number from 1")
+        parser.error("--kills must be at least 1")
     return options
 
 
 def main() -> int:
-    """Kill; return 0 only when nothing acknowledged is missing."""
+    """Kill; return 0 only if nothing acknowledged is missing."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         (ROOT / "var").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:

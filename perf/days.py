@@ -1,8 +1,8 @@
-"""Retention on PostgreSQL at a size: days that are dropped, beside days deleted row by row.
+"""Retention on PostgreSQL: dropping daily partitions compared with deleting row by row.
 
-`python -m perf.days` fills the log with 30 days, sealed, on a PostgreSQL of its own (fsync on). It
-asks what the pages ask, then again with empty days before, a year in all; drops days, and deletes
-one as SQLite has to, alone and beside appends at a fixed rate; and verifies what is left. Prints
+`python -m perf.days` fills a sealed log with 30 days on its own PostgreSQL (fsync on). It runs the
+dashboard's queries, and again with empty partitions for the rest of a year; drops days, and deletes
+one as SQLite must, alone and during appends at a fixed rate; and verifies the rest. It prints
 Markdown.
 """
 
@@ -39,18 +39,18 @@ Work = Callable[[], int]
 
 
 class DeletionCost(NamedTuple):
-    """What one way to get rid of days took, alone and beside appends."""
+    """The cost of removing days in one way, alone and during appends."""
 
     name: str
     rows: int
     seconds: float
     wal_bytes: int
     longest_ms: float
-    """Of the appends beside it."""
+    """Longest append meanwhile."""
 
 
 class Retention:
-    """Days of one log, to be got rid of from the oldest on."""
+    """Removes the days of one log, the oldest first."""
 
     def __init__(self, cluster: Cluster, database: str, key: SealKey) -> None:
         self.url = cluster.url(database)
@@ -59,12 +59,12 @@ class Retention:
         self._engine = connect(self.url, answer_s=COUNT_S)
 
     def drop(self, days: int) -> Callable[[], int]:
-        """Return the work of dropping the oldest days."""
+        """Return a function that drops the oldest days."""
         end = self._first_kept(days)
         return lambda: drop_days(self._engine, end, self._key, lambda: False)
 
     def delete(self, days: int) -> Callable[[], int]:
-        """Return the work of deleting the oldest days row by row, and of their empty tables."""
+        """Return a function that deletes the oldest days row by row."""
         end = self._first_kept(days)
         midnight = datetime(end.year, end.month, end.day, tzinfo=UTC)
         write = in_own_transactions(self._engine)
@@ -75,7 +75,7 @@ class Retention:
             return days_before(connection, date.max)[days]
 
     def measure_deletion(self, name: str, work: Callable[[int], Work], days: int) -> DeletionCost:
-        """Do it alone, for time and bytes, and again beside appends."""
+        """Run it alone for time and bytes, and again during appends."""
         alone, wal, began = work(days), self._wal(), time.perf_counter()
         rows = alone()
         seconds, wal = time.perf_counter() - began, self._wal() - wal
@@ -85,7 +85,7 @@ class Retention:
         return DeletionCost(name, rows, seconds, wal, longest)
 
     def _drop_empty(self) -> None:
-        """Drop the tables that deleting left empty, so that the next turn finds full ones."""
+        """Drop the partitions that deletion left empty, before the next measurement."""
         with session(self._engine) as connection:
             days = days_before(connection, date.max)
             oldest = connection.exec_driver_sql("SELECT min(received_at) FROM predictions").scalar()
@@ -97,7 +97,7 @@ class Retention:
         return int(self._cluster.query(self._database, query))
 
     def baseline_longest_ms(self) -> float:
-        """Return the longest of appends with nothing beside them, ms."""
+        """Return the longest append with nothing else running, ms."""
 
         def nothing() -> int:
             time.sleep(5)
@@ -117,7 +117,7 @@ class Retention:
 
 
 def query_times(url: str) -> dict[str, float]:
-    """Ask what the pages ask; return the median ms of each question."""
+    """Run the dashboard's queries; return the median ms of each."""
     reader = Reader(url, answer_s=COUNT_S)
     newest = reader.page(limit=1)[0][0]["id"]
     queries = dashboard_queries(reader) | {
@@ -160,14 +160,14 @@ def measure(cluster: Cluster, rows: int, more: int, key: SealKey) -> list[str]:
     alone_ms = log.baseline_longest_ms()
     left = verify(log.url, key)
     return [
-        f"{rows:,} rows written, sealed, {rate:,.0f} a second, {size}; "
-        f"a day is made in {made_ms:.1f} ms",
+        f"{rows:,} rows written, sealed, {rate:,.0f} per second, {size}; "
+        f"a partition is created in {made_ms:.1f} ms",
         "",
-        f"| asked | 30 days, ms | {more} more, ms |",
+        f"| query | 30 days, ms | {more} more, ms |",
         "| --- | ---: | ---: |",
         *(f"| {name} | {ms:.1f} | {year[name]:.1f} |" for name, ms in month.items()),
         "",
-        f"| days | rows | s | us a row | WAL bytes a row | longest of {RATE:,} appends/s, ms |",
+        f"| days | rows | s | us per row | WAL bytes per row | longest of {RATE:,} appends/s, ms |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         *(
             f"| {t.name} | {t.rows:,} | {t.seconds:.2f} | {1e6 * t.seconds / t.rows:.2f} "
@@ -182,10 +182,10 @@ def measure(cluster: Cluster, rows: int, more: int, key: SealKey) -> list[str]:
 
 
 def main() -> int:
-    """Measure on a scratch cluster; return the exit code, 1 when the rest does not verify."""
+    """Measure on a scratch cluster; return the exit code, 1 if the rest does not verify."""
     parser = argparse.ArgumentParser(prog="python -m perf.days", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="to write, over 30 days")
-    parser.add_argument("--more", type=int, default=335, help="empty days before these")
+    parser.add_argument("--more", type=int, default=335, help="empty partitions before these")
     options = parser.parse_args()
     try:
         cluster = Cluster()

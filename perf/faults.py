@@ -1,10 +1,10 @@
-"""Breaks the database under a steady load and says what the callers were told.
+"""Breaks the database under steady load and reports what clients were told.
 
-Each fault has a database and a service of its own, started and removed here. A request's time
-counts from when it was due. Promised: every refusal is a 503 with `Retry-After` within 2 s,
-`/healthz` stays 200 and `/readyz` does not, predictions are back within 5 s after the repair,
-every acknowledged row is stored and none that was refused as not stored. Exits with 1 when one of
-the last two, or the kind of a refusal, was broken; times depend on the machine and are only shown.
+Each fault has its own database and service, started and removed here. Latencies count from when a
+request was due. Promised: every rejection is a 503 with `Retry-After` within 2 s; `/healthz` stays
+200 and `/readyz` does not; predictions recover within 5 s after the repair; every acknowledged row
+is stored, and none that was rejected as not stored. Exits with 1 if a promise is broken that does
+not depend on the machine's speed; times are only shown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from perf.load.server_process import ROOT, Server, ServerFailed, allow_connectio
 from settings import SettingsError, load_settings
 
 RATE = 300
-"""Requests a second: far below what the service can do, so that only the fault makes them wait."""
+"""Requests per second: far below capacity, so that only the fault delays them."""
 
 _BEFORE_S, _AFTER_S = 2.0, 3.0
 _RECOVER_S = 30.0
@@ -46,23 +46,23 @@ _RECOVER_S = 30.0
 
 @dataclass(frozen=True)
 class FaultResult:
-    """What became of the requests of one fault; times in seconds.
+    """The requests of one fault by what became of them; times in seconds.
 
     Attributes
     ----------
     acknowledged, not_stored, unknown
         Answered with 200; with 503, "nothing was logged"; with 503, "may or may not be in the log".
     wrong
-        Any other answer, and none at all.
+        Any other answer, or none.
     longest_s
         Longest time to a 503.
     health_failed
-        Questions for /healthz not answered with 200.
+        Probes of /healthz not answered with 200.
     ready_during
-        Questions for /readyz answered with 200, asked after the first request that was refused and
-        answered before the repair.
+        Probes of /readyz answered with 200, sent after the first rejected request and answered
+        before the repair.
     recovered_s, ready_s
-        From the repair to the first 200 of /predict, and of a /readyz asked after it; None = not
+        From the repair to the first 200 of /predict, and of a /readyz sent after it; None = not
         within half a minute.
     missing
         Acknowledged and not stored.
@@ -98,7 +98,7 @@ class FaultResult:
 
 @dataclass(frozen=True)
 class FaultObservation:
-    """What was seen from outside, and when the database was broken and mended again."""
+    """What the clients saw, and when the fault was injected and repaired."""
 
     seen: OpenLoopClient
     injected: float
@@ -132,7 +132,7 @@ def inject_fault(fault: Fault, rate: float, *, service: str = "api") -> FaultRes
     Raises
     ------
     NotPossible
-        The fault cannot be brought about here.
+        The fault cannot be injected here.
     """
     with fault.setup() as target:
         migrate(target.url, lambda _: None)
@@ -184,10 +184,11 @@ def _result(
 
 
 def table(rows: Sequence[FaultResult | tuple[str, str]]) -> str:
-    """Return the Markdown table; a fault that could not be brought about has its reason."""
-    head = ("fault", "how", "s", "200", "503 not stored", "503 fate unknown", "other answers",
+    """Return the Markdown table; a fault that could not be injected has its reason."""
+    head = ("fault", "method", "s", "200", "503 not stored", "503 fate unknown", "other answers",
             "longest to a 503, s", "/healthz not 200 (longest, s)", "/readyz 200 meanwhile",
-            "back after, s", "ready after, s", "missing", "stored though refused")  # fmt: skip
+            "recovered after, s", "ready after, s", "missing",
+            "stored though rejected")  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
     for row in rows:
         cells = (*row, *["-"] * (len(head) - 2)) if isinstance(row, tuple) else _cells(row)
@@ -211,8 +212,10 @@ def _cells(r: FaultResult) -> tuple[str, ...]:
 def _parse() -> argparse.Namespace:
     known = {fault.name: fault for fault in ON_SQLITE + ON_POSTGRESQL}
     parser = argparse.ArgumentParser(prog="python -m perf.faults", description=__doc__)
-    parser.add_argument("--fault", action="append", choices=known, help="only this; repeatable")
-    parser.add_argument("--rate", type=float, default=RATE, help="requests a second (300)")
+    parser.add_argument(
+        "--fault", action="append", choices=known, help="inject only this one; repeatable"
+    )
+    parser.add_argument("--rate", type=float, default=RATE, help="requests per second (300)")
     parser.add_argument("--quick", action="store_true", help="each fault lasts 3 s")
     options = parser.parse_args()
     options.faults = [known[name] for name in options.fault or known]
@@ -222,9 +225,9 @@ def _parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Break what can be broken; return 0 when all promises were kept."""
+    """Inject the faults; return 0 if all promises were kept."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends and mends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     rows: list[FaultResult | tuple[str, str]] = []
     try:
         allow_connections()

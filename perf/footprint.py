@@ -1,8 +1,8 @@
 """What a prediction costs on PostgreSQL: CPU of service and database, commits, bytes.
 
-`python -m perf.footprint` starts one process of the service on a PostgreSQL of its own, with fsync
-on, and asks over 1, 16, 64 and 256 kept connections. Rows that arrive together share a commit, so
-that the more ask at once the fewer commits each of them costs. docs/capacity.md builds on it.
+`python -m perf.footprint` starts one process of the service on its own PostgreSQL, with fsync on,
+and sends requests over 1, 16, 64 and 256 connections. Rows that arrive together share a commit, so
+more concurrency means fewer commits per row. docs/capacity.md uses the results.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PROBE = (
 
 
 class Meter(NamedTuple):
-    """What had been spent at one moment; CPU in seconds, sizes in bytes."""
+    """The totals at one moment; CPU in seconds, sizes in bytes."""
 
     service_s: float
     database_s: float
@@ -46,7 +46,7 @@ class Meter(NamedTuple):
 
     @classmethod
     def read(cls, server: Server, cluster: Cluster, database: str) -> Meter:
-        """Read it; the reading itself is one transaction."""
+        """Read the totals; the reading itself is one transaction."""
         numbers = [int(cell) for cell in cluster.query(database, _PROBE).split("|")]
         service_s = server.cpu_s()
         if service_s is None:
@@ -57,9 +57,9 @@ class Meter(NamedTuple):
 def measure(
     server: Server, cluster: Cluster, database: str, requests: list[bytes], number: int
 ) -> str:
-    """Ask so often over each number of connections; return a Markdown table."""
+    """Send requests over each number of connections; return a Markdown table."""
     lines = [
-        "| connections | service CPU us | PostgreSQL CPU us | requests a commit | WAL bytes |",
+        "| connections | service CPU us | PostgreSQL CPU us | requests per commit | WAL bytes |",
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
     first = Meter.read(server, cluster, database)
@@ -111,9 +111,9 @@ def run(number: int) -> str:
 def main() -> int:
     """Measure; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m perf.footprint", description=__doc__)
-    parser.add_argument("--requests", type=int, default=10_000, help="for each row of the table")
+    parser.add_argument("--requests", type=int, default=10_000, help="per row of the table")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         print(run(options.requests))
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Keeps what an autoscaler did during a load test, for the page Load tests.
+"""Stores what an autoscaler did during a load test, for the page Load tests.
 
 `kubectl -n cardiowatch get hpa cardiowatch-api -w > FILE` while the test runs, then
 `python -m perf.hpa FILE`.
@@ -19,7 +19,7 @@ from settings import SettingsError, load_settings
 
 
 def main() -> int:
-    """Read, keep and say what was found; return the exit code."""
+    """Read, store and print the record; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m perf.hpa", description=__doc__)
     parser.add_argument("file", metavar="FILE", help="the output of kubectl get hpa -w; - = input")
     file = parser.parse_args().file

@@ -1,8 +1,8 @@
-"""Measure the log at a size: `python -m perf.log_size --rows 10000000`.
+"""Measure the log at a given size: `python -m perf.log_size --rows 10000000`.
 
-Writes a history of 30 days through the log's own writer, rolls it up, asks the dashboard's
-questions, streams it all, and times single appends at a fixed rate: alone, beside a process that
-asks those questions without a pause, and while the roller counts a backlog. Prints one line each.
+Writes a history of 30 days through the log's own writer, rolls it up, runs the dashboard's queries,
+streams it all, and times single appends at a fixed rate: alone, beside a process that repeats those
+queries without pause, and while the rollup worker counts a backlog. Prints one line each.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from db.writer.writer import Log, LogUnavailable
 from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
 
 BACKLOG = 2_000
-"""Buckets that wait to be counted again, when appends are timed beside the roller."""
+"""Dirty buckets while appends are timed beside the rollup worker."""
 
 
 def query_forever(url: str) -> None:
-    """Be the dashboard of a hurry."""
+    """Run the dashboard's queries without pause."""
     reader = Reader(url)
     while True:
         for query in dashboard_queries(reader).values():
@@ -43,7 +43,7 @@ def query_forever(url: str) -> None:
 
 
 async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
-    """Time appends alone, beside the questions, beside the roller, in turns; a line for each."""
+    """Time appends alone, beside the queries and beside the rollup worker; return lines."""
     log = Log(url)
     await log.start()
     await append_latencies(log, 2)
@@ -110,10 +110,12 @@ def measure(url: str, options: argparse.Namespace) -> None:
 def main() -> int:
     """Measure; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m perf.log_size", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="to write; 0 = as it is")
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="rows to write; 0 = use the log as is"
+    )
     parser.add_argument("--database", help="URL of a scratch database; default: a temporary file")
-    parser.add_argument("--seconds", type=float, default=15, help="of each timing of appends")
-    parser.add_argument("--rounds", type=int, default=3, help="of timings")
+    parser.add_argument("--seconds", type=float, default=15, help="per timing of appends")
+    parser.add_argument("--rounds", type=int, default=3, help="number of timings")
     parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:

@@ -1,10 +1,9 @@
 """Memory over a million requests, and the time from start to ready.
 
-Starts the service on a scratch database, asks until so many requests are answered, and reads what
-every process holds: RSS, and PSS, which shares out what several processes have in common. Then
-starts it again and again and waits for `/readyz`. Promised: at most 120 MB a worker, and flat.
-Exits with 1 when that is not so; the time to ready depends on the machine and is only shown. Linux
-only.
+Starts the service on a scratch database, sends a number of requests and reads the memory of every
+process: RSS, and PSS, which divides shared pages among processes. Then starts it repeatedly and
+waits for `/readyz`. Promised: at most 120 MB per worker, without growth. Exits with 1 otherwise;
+the time to ready depends on the machine and is only shown. Linux only.
 """
 
 from __future__ import annotations
@@ -34,14 +33,14 @@ from settings import SettingsError, load_settings
 
 MAX_MB = 120.0
 MAX_GROWTH_MB = 2.0
-"""May be added by the second half of the requests; the first fills caches and counts a bucket."""
+"""Allowed in the second half of the requests; the first fills caches and counts a bucket."""
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the processes of the service hold after so many requests, MB, largest RSS first."""
+    """Memory of the service's processes after a number of requests, MB, largest RSS first."""
 
     requests: int
     rss_mb: Sequence[float]
@@ -49,7 +48,7 @@ class Sample:
 
 
 def sample(server: Server, requests: int) -> Sample:
-    """Read what every process of a service holds."""
+    """Return the memory of every process of a service."""
     held = []
     for process in server.processes():
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
@@ -60,7 +59,7 @@ def sample(server: Server, requests: int) -> Sample:
 
 
 def memory_by_requests(server: Server, bodies: Sequence[bytes], total: int) -> Iterator[Sample]:
-    """Ask and yield a sample before the first request and at each step.
+    """Send requests; yield a sample before the first one and at each step.
 
     Raises
     ------
@@ -78,12 +77,12 @@ def memory_by_requests(server: Server, bodies: Sequence[bytes], total: int) -> I
 
 
 def growth_mb(samples: Sequence[Sample]) -> float:
-    """Return what the largest process added in the second half of the requests, MB."""
+    """Return how much the largest process grew in the second half of the requests, MB."""
     return samples[-1].rss_mb[0] - _second_half(samples)[0].rss_mb[0]
 
 
 def slope_mb(samples: Sequence[Sample]) -> float:
-    """Return MB a million requests: the straight line through the samples of the second half."""
+    """Return the growth per million requests, MB: a line fitted to the second half."""
     late = _second_half(samples)
     x, y = [s.requests / 1e6 for s in late], [s.rss_mb[0] for s in late]
     return float(np.polyfit(x, y, 1)[0])
@@ -103,7 +102,7 @@ def line(found: Sample) -> str:
 
 @contextmanager
 def database(workers: int) -> Iterator[str]:
-    """Lend a scratch database: SQLite for one worker, PostgreSQL of our own for several."""
+    """Yield a scratch database: SQLite for one worker, our own PostgreSQL for several."""
     if workers == 1:
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
             yield f"sqlite:///{folder}/log.db"
@@ -119,16 +118,16 @@ def database(workers: int) -> Iterator[str]:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m perf.memory", description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000, metavar="N")
-    parser.add_argument("--workers", type=int, default=1, help="more than one: on PostgreSQL")
-    parser.add_argument("--starts", type=int, default=10, help="0 = do not time the start")
+    parser.add_argument("--workers", type=int, default=1, help="more than one needs PostgreSQL")
+    parser.add_argument("--starts", type=int, default=10, help="number of timed starts; 0 = none")
     options = parser.parse_args()
     if options.requests < 100:
-        parser.error("--requests takes a number from 100")
+        parser.error("--requests must be at least 100")
     return options
 
 
 def measure(options: argparse.Namespace) -> list[str]:
-    """Measure, print, and return the promises that were not kept."""
+    """Measure, print, and return the broken promises."""
     broken = []
     with database(options.workers) as url, tempfile.TemporaryDirectory() as folder:
         migrate(url, lambda _: None)
@@ -152,22 +151,22 @@ def measure(options: argparse.Namespace) -> list[str]:
                 starts.append(server.start_s)
                 cpu.append(server.cpu_s() or 0.0)
     added, most = growth_mb(samples), max(found.rss_mb[0] for found in samples)
-    print(f"\nThe second half of the requests added {added:+.1f} MB, {slope_mb(samples):+.2f} MB a "
-          f"million requests; at most {most:.1f} MB.")  # fmt: skip
+    print(f"\nThe second half of the requests added {added:+.1f} MB, {slope_mb(samples):+.2f} MB "
+          f"per million requests; at most {most:.1f} MB.")  # fmt: skip
     if starts:
         print(f"Ready after {median(starts):.2f} s, median of {len(starts)} "
               f"({min(starts):.2f}-{max(starts):.2f}), {median(cpu):.2f} s of CPU.")  # fmt: skip
     if most > MAX_MB:
         broken.append(f"{most:.1f} MB is more than {MAX_MB:g}")
     if added > MAX_GROWTH_MB:
-        broken.append(f"{added:.1f} MB were added, more than {MAX_GROWTH_MB:g}")
+        broken.append(f"{added:.1f} MB growth is more than {MAX_GROWTH_MB:g}")
     return broken
 
 
 def main() -> int:
-    """Measure; return 0 when the memory is small and flat."""
+    """Measure; return 0 if the memory is small and does not grow."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         (ROOT / "var").mkdir(exist_ok=True)
         broken = measure(options)

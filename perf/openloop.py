@@ -1,8 +1,7 @@
-"""Asks at a fixed rate, whether or not earlier requests were answered, and says how long it took.
+"""Sends requests at a fixed rate, whether or not earlier ones were answered; prints the latencies.
 
-`python -m perf.openloop --port 8000 --rate 1000 --seconds 10`. A latency counts from the moment the
-request was due, so a stall of the service is in the latency of everything that was due during it
-(Tene's "coordinated omission" is avoided); a closed-loop client such as wrk cannot see that.
+`python -m perf.openloop --port 8000 --rate 1000 --seconds 10`. Latencies count from when a request
+was due; a closed-loop client such as wrk cannot see what a stall costs (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ def _parse() -> argparse.Namespace:
         "--bodies",
         type=Path,
         metavar="FILE",
-        help="to send, one per line; default: synthetic patients",
+        help="bodies to send, one per line; default: synthetic patients",
     )
-    parser.add_argument("--connections", type=int, default=256, help="most requests under way")
+    parser.add_argument("--connections", type=int, default=256, help="maximum requests in flight")
     return parser.parse_args()
 
 
@@ -47,7 +46,7 @@ def _lines(file: Path | None) -> list[bytes]:
 
 
 def main() -> int:
-    """Measure and print one JSON object; return 0 when every request was answered with 200."""
+    """Measure and print one JSON object; return 0 if every request was answered with 200."""
     options = _parse()
     client = FixedRateClient(encode_requests(_lines(options.bodies)), options.rate, options.seconds)
     try:

@@ -1,11 +1,11 @@
 """Do readers slow the writes? `python -m perf.reads --rows 10000000 --keep var/reads.db`.
 
-Fills a log with 30 days of rows, starts the service on it, asks /predict at a fixed rate from a
-process of its own, in turns alone and while another process asks what the pages and the monitor ask
-and streams a day, without a pause. The service has a core of its own; client and readers share the
-other, where the client goes first: what it waits for its core is the measurement's and not the
-service's. What of that remains is in the latencies, and `late` says how much. Prints p50 and p99 of
-every turn and the median ratio.
+Fills a log with 30 days of rows, starts the service on it, and calls /predict at a fixed rate from
+another process: in turns alone and while a third process runs the queries of pages and monitoring
+and streams a day, without pause. The service has its own core; client and readers share the other,
+where the client has priority, because its wait for a core is not the service's latency. The rest of
+that wait is in the latencies, and `late` says how much. Prints p50 and p99 of every turn and the
+median ratio.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from settings import load_settings
 
 
 def read_forever(url: str) -> None:
-    """Ask everything that pages ask, and stream a day, without a pause; say when a turn is done."""
+    """Run the dashboard's queries and stream a day, without pause; print a dot per turn."""
     reader = Reader(url)
     while True:
         for question in dashboard_queries(reader).values():
@@ -49,13 +49,13 @@ def read_forever(url: str) -> None:
 
 @contextmanager
 def readers(url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Read without a pause inside the block, on the clients' core, behind the clients."""
+    """Read without pause inside the block, on the clients' core, with lower priority."""
     command = ["nice", "-n", "19", sys.executable, "-m", "perf.reads", "--read", url]
     with pin_to_cores(split_cores()[1]):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)  # noqa: S603
     assert process.stdout is not None  # noqa: S101 - asked for
     try:
-        process.stdout.read(1)  # once through: everything is loaded and in the page cache
+        process.stdout.read(1)  # after one turn everything is in the page cache
         yield process
     finally:
         process.kill()
@@ -64,7 +64,7 @@ def readers(url: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def fill(url: str, rows: int) -> None:
-    """Write and roll up a history, unless the file holds one of this size already."""
+    """Write and roll up a history, unless the file already has one of this size."""
     migrate(url, lambda _: None)
     with session(connect(url)) as connection:  # all of them: a reader stops counting
         held = connection.exec_driver_sql("SELECT count(*) FROM predictions").scalar() or 0
@@ -72,7 +72,7 @@ def fill(url: str, rows: int) -> None:
     newest, _ = reader.page(limit=1, source="live")
     reader.close()
     if any(row["model_version"] != VERSION for row in newest):
-        raise ServerFailed("the file holds predictions of somebody's; name a new one")
+        raise ServerFailed("the file holds real predictions; name a new one")
     if held < rows:
         began = time.perf_counter()
         asyncio.run(write_history(url, rows - held))
@@ -81,7 +81,7 @@ def fill(url: str, rows: int) -> None:
 
 
 def line(name: str, found: OpenLoop) -> str:
-    """Write one turn as a row of the table."""
+    """Return one turn as a row of the table."""
     return (
         f"| {name} | {found.ok} | {found.failed + found.unanswered} | {found.p50_ms:.1f} "
         f"| {found.p99_ms:.1f} | {found.late_p99_ms:.1f} |"
@@ -117,10 +117,10 @@ def measure(url: str, options: argparse.Namespace, folder: Path) -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m perf.reads", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="that the log holds")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="fill this file once, keep it")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows in the log")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="fill this file once and keep it")
     parser.add_argument("--rate", type=float, default=1000, help="requests per second")
-    parser.add_argument("--seconds", type=float, default=20, help="of each turn")
+    parser.add_argument("--seconds", type=float, default=20, help="per turn")
     parser.add_argument("--pairs", type=int, default=5, help="turns of each kind")
     parser.add_argument("--read", metavar="URL", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -131,7 +131,7 @@ def main() -> int:
     options = _parse()
     if options.read:
         read_forever(options.read)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         with ExitStack() as stack:
             (ROOT / "var").mkdir(exist_ok=True)

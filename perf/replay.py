@@ -1,9 +1,9 @@
-"""Send synthetic patients through the service and keep what was asked, answered and how fast.
+"""Sends synthetic patients through the service and keeps requests, replies and latencies.
 
 `python -m perf.replay --patients 100` draws patients from a smoothed bootstrap of the Cleveland
 data, posts each to /predict with the source `synthetic`, and writes requests, replies and latencies
 as JSONL and CSV. `python -m perf.replay --history` writes sixty past days, with outcomes and three
-things that go wrong, straight into the log (`perf.load.synthetic_history`); `make demo` shows them.
+injected changes, directly into the log (`perf.load.synthetic_history`); `make demo` shows them.
 """
 
 from __future__ import annotations
@@ -79,27 +79,29 @@ def write_records(records: list[Json], folder: Path) -> tuple[Path, Path]:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m perf.replay", description=__doc__)
-    parser.add_argument("--patients", type=int, default=100, metavar="N", help="how many to send")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same patients")
+    parser.add_argument("--patients", type=int, default=100, metavar="N", help="number of patients")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same patients")
     parser.add_argument("--source", default="synthetic", choices=["synthetic", "load-test"])
     parser.add_argument("--url", help="of the API; default: CARDIOWATCH_API_URL")
-    parser.add_argument("--out", type=Path, default=Path("var/replay"), help="of the records")
+    parser.add_argument(
+        "--out", type=Path, default=Path("var/replay"), help="folder for the records"
+    )
     parser.add_argument(
         "--history", action="store_true", help="write sixty past days into the log instead"
     )
     options = parser.parse_args()
     if options.patients < 1:
-        parser.error("--patients takes a number from 1")
+        parser.error("--patients must be at least 1")
     return options
 
 
 def _write_history(seed: int) -> int:
-    """Write the history into the log of the settings, unless it has one; return the exit code."""
+    """Write the history into the configured log, unless it has one; return the exit code."""
     try:
         settings = load_settings()
         with closing(Reader(settings.database_url)) as reader:
             if reader.sources()[synthetic_history.SOURCE]:
-                print("The log has replayed patients already.", file=sys.stderr)
+                print("The log already has replayed patients.", file=sys.stderr)
                 return 1
         model, now = load(settings.model_dir), datetime.now(UTC)
         number = asyncio.run(
@@ -117,7 +119,7 @@ def _write_history(seed: int) -> int:
 
 
 def main() -> int:
-    """Replay; return 0 only when every patient was answered."""
+    """Replay; return 0 only if every patient was answered."""
     options = _parse()
     if options.history:
         return _write_history(options.seed)
@@ -125,7 +127,7 @@ def main() -> int:
         settings = load_settings()
         url, key = options.url or settings.api_url, settings.api_key.get_secret_value()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        # Not through the proxy that the environment may name: the service is on this machine.
+        # Not through a proxy of the environment: the service is on this machine.
         with httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers) as client:
             records = []
             requested = synthetic_patients(options.patients, options.seed)
@@ -140,7 +142,7 @@ def main() -> int:
     refused = sum(record["status"] != 200 for record in records)
     median = float(np.median([record["latency_ms"] for record in records]))
     print(
-        f"{len(records)} synthetic patients sent, {refused} refused, "
+        f"{len(records)} synthetic patients sent, {refused} rejected, "
         f"median {median:.1f} ms; see {jsonl} and {table}"
     )
     return 1 if refused else 0

@@ -1,10 +1,10 @@
-"""Rolls updates of the service behind a load balancer and counts the requests that fail.
+"""Rolls out updates of the service behind a load balancer and counts failed requests.
 
-Two processes on one PostgreSQL stand behind HAProxy, asked all the time. A rollout replaces one
-after the other as Kubernetes does: a new process is started; when its readiness probe succeeds, the
-old one's preStop begins, and then SIGTERM; the load balancer learns of both `LAG_S` later. All
-waits are those of `k8s/base/api.yaml`, which is read, so that what is measured is what is deployed.
-Every request must be answered with a 200, and every answer must be in the log.
+Two processes on one PostgreSQL run behind HAProxy under steady load. A rollout replaces one after
+the other as Kubernetes does: a new process starts; when its readiness probe succeeds, the old one's
+preStop begins, followed by SIGTERM; the load balancer learns of both `ENDPOINT_LAG_S` later. All
+waits are read from `k8s/base/api.yaml`, so that the test measures what is deployed. Every request
+must be answered with a 200, and every answer must be in the log.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from settings import SettingsError, load_settings
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
 ENDPOINT_LAG_S = 1.5
-"""Until a load balancer acts on what the cluster knows (docs/operations.md)."""
+"""Until a load balancer follows a change of endpoints (docs/operations.md)."""
 PROCESSES = 2
 _CONNECTIONS = 16
 _LOG_TIMEOUT_S = 10.0
-"""Instead of 2 s, so that a busy disk's pause is not taken for a rollout's failure."""
+"""Instead of 2 s, so that a pause of a busy disk does not count as a failed rollout."""
 
 
 @dataclass(frozen=True)
 class Pod:
-    """How a cluster starts and ends the service; seconds."""
+    """How a cluster starts and stops the service; seconds."""
 
     pre_stop_s: float
     grace_s: float
@@ -65,7 +65,9 @@ class Pod:
         probe = container["readinessProbe"]
         program, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
         if program != "sleep":
-            raise ServerFailed(f"{manifest.name}: preStop is {program}, only sleep is understood")
+            raise ServerFailed(
+                f"{manifest.name}: preStop is {program}, but only sleep is supported"
+            )
         return cls(
             pre_stop_s=float(seconds),
             grace_s=spec["terminationGracePeriodSeconds"],
@@ -77,7 +79,7 @@ class Pod:
 
 @dataclass
 class SteadyTraffic:
-    """Connections to the load balancer that ask at a steady pace, and what they were told."""
+    """Connections to the load balancer that send at a steady rate, and the answers."""
 
     requests: Sequence[bytes]
     rate: float
@@ -88,7 +90,7 @@ class SteadyTraffic:
     _sent: int = 0
 
     async def run(self, port: int, enough: threading.Event) -> None:
-        """Ask until it is enough, then wait for the last answers."""
+        """Send until `enough` is set, then wait for the last answers."""
         self._port, self._enough = port, enough
         self._loop = asyncio.get_running_loop()
         self._under_way: set[Connection] = set()
@@ -131,7 +133,7 @@ class SteadyTraffic:
 
 @dataclass(frozen=True)
 class RolloutResult:
-    """What became of the requests of all rollouts."""
+    """The requests of all rollouts by what became of them."""
 
     rollouts: int
     answered: int
@@ -142,11 +144,11 @@ class RolloutResult:
 
     @property
     def clean(self) -> bool:
-        """Whether no caller noticed and nothing acknowledged is missing."""
+        """Whether no request failed and nothing acknowledged is missing."""
         return bool(self.answered) and not (self.failed or self.missing or self.killed)
 
     def line(self) -> str:
-        """Return it in one line."""
+        """Return the result in one line."""
         return (
             f"{self.rollouts} rollouts of {PROCESSES} processes: {self.answered:,} requests "
             f"answered with 200, {self.failed} failed, {self.missing} acknowledged rows missing, "
@@ -155,7 +157,7 @@ class RolloutResult:
 
 
 class Deployment:
-    """The processes behind the load balancer, replaced as a Deployment replaces its pods."""
+    """Processes behind the load balancer, replaced as Kubernetes replaces pods."""
 
     def __init__(self, balancer: LoadBalancer, pod: Pod, **settings: object) -> None:
         self._balancer, self._pod, self._settings = balancer, pod, settings
@@ -163,18 +165,18 @@ class Deployment:
         self.killed = 0
 
     def start(self) -> None:
-        """Start the first processes and let the load balancer know."""
+        """Start the first processes and add them to the load balancer."""
         for _ in range(PROCESSES):
             server = self._ready()
             self._balancer.add(server.port)
 
     def close(self) -> None:
-        """End what runs."""
+        """Kill all processes."""
         for server in self._processes:
             server.kill()
 
     def roll(self) -> None:
-        """Replace every process, one after the other, never with fewer than there were."""
+        """Replace every process, one after the other, without reducing their number."""
         for old in list(self._processes):
             new = self._ready()
             told = threading.Timer(ENDPOINT_LAG_S, self._update_balancer, (new, old))
@@ -182,10 +184,10 @@ class Deployment:
             time.sleep(self._pod.pre_stop_s)
             old.terminate()
             self._end(old)
-            told.join()  # or the next one would be replaced before this one is known
+            told.join()  # so that this one is known before the next is replaced
 
     def _ready(self) -> Server:
-        """Start a process and ask it as a readiness probe does."""
+        """Start a process and wait for it as a readiness probe does."""
         server = Server(("-m", "api"), health="/healthz", on=set(), **self._settings)  # type: ignore[arg-type]
         self._processes.append(server)
         url = f"http://127.0.0.1:{server.port}{self._pod.probe_path}"
@@ -207,7 +209,7 @@ class Deployment:
 
 
 def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> RolloutResult:
-    """Roll an update so many times on a database of its own, asked so often a second."""
+    """Roll out an update `number` times under load, on a new database."""
     with ExitStack() as stack:
         cluster = Cluster(folder / "pg")
         stack.callback(cluster.remove)
@@ -255,20 +257,20 @@ def _result(
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m perf.rollout", description=__doc__)
     parser.add_argument("--rollouts", type=int, default=2, metavar="N")
-    parser.add_argument("--rate", type=float, default=100, help="requests a second")
+    parser.add_argument("--rate", type=float, default=100, help="requests per second")
     parser.add_argument(
-        "--pre-stop", type=float, metavar="S", help="instead of the manifest's, to see what it does"
+        "--pre-stop", type=float, metavar="S", help="instead of the manifest's value"
     )
     options = parser.parse_args()
     if options.rollouts < 1 or options.rate <= 0:
-        parser.error("--rollouts takes a number from 1, --rate one above 0")
+        parser.error("--rollouts must be at least 1 and --rate above 0")
     return options
 
 
 def main() -> int:
-    """Roll; return 0 only when every request was answered and every answer is in the log."""
+    """Roll out; return 0 only if every request was answered and every answer is in the log."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         pod = Pod.from_manifest(MANIFEST)
         if options.pre_stop is not None:

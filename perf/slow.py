@@ -1,11 +1,11 @@
-"""What large bodies and slow connections do to everybody else: `python -m perf.slow`.
+"""How large bodies and slow connections affect other clients: `python -m perf.slow`.
 
-Starts the service on a scratch SQLite file. First, twenty callers send 50 MB each at once and go on
-after they are refused, announced and in chunks; meanwhile `/healthz` is asked every 50 ms. Then
-clients ask for predictions at a fixed rate, alone and beside 1,000 connections that say nothing,
-send a head, a body or chunks by drops, or take nothing of their answers. Promised: at most 20 MB of
-memory more and 200 ms for `/healthz`; slow connections closed within 15 s, and a 99th percentile at
-most twice as long. Exits with 1 when that is not so. Linux only.
+Starts the service on a scratch SQLite file. First, twenty clients send 50 MB each at once and keep
+sending after they are rejected, with Content-Length and then chunked; meanwhile `/healthz` is
+called every 50 ms. Then clients request predictions at a fixed rate, alone and beside 1,000
+connections that send nothing, trickle a head, a body or chunks, or do not read their answers.
+Promised: at most 20 MB more memory and 200 ms for `/healthz`; slow connections closed within 15 s;
+p99 at most doubled. Exits with 1 otherwise. Linux only.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _GREEDY = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000
 
 
 class SlowClient(NamedTuple):
-    """A kind of slow connection: what it sends at once, and then every second."""
+    """A type of slow client: what it sends at once, and then every second."""
 
     name: str
     initial_bytes: bytes
@@ -52,19 +52,19 @@ class SlowClient(NamedTuple):
 
 
 SLOW_CLIENTS = (
-    SlowClient("says nothing", b"", b"", 248),
-    SlowClient("a head by drops", _HEAD, b"X-A: b\r\n", 248),
-    SlowClient("a body by drops", _HEAD + b"Content-Length: 999\r\n\r\n", b" ", 248),
+    SlowClient("sends nothing", b"", b"", 248),
+    SlowClient("trickles a head", _HEAD, b"X-A: b\r\n", 248),
+    SlowClient("trickles a body", _HEAD + b"Content-Length: 999\r\n\r\n", b" ", 248),
     SlowClient(
-        "chunks by drops", _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 248
+        "trickles chunks", _HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", 248
     ),
-    SlowClient("takes nothing of its answers", _GREEDY, b"", 8),
+    SlowClient("does not read its answers", _GREEDY, b"", 8),
 )
 """Of a thousand."""
 
 
 def send_large_body(port: int, chunked: bool) -> int:
-    """Send 50 MB whatever the service says; return the status of its answer, 0 = none."""
+    """Send 50 MB whatever the service answers; return the status, 0 = no answer."""
     announced = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (
         _BODY_MB * 10**6
     )  # fmt: skip
@@ -84,7 +84,7 @@ def send_large_body(port: int, chunked: bool) -> int:
 
 
 def send_large_bodies(port: int, chunked: bool) -> list[int]:
-    """Send twenty large bodies at once."""
+    """Send twenty large bodies at once; return the statuses."""
     with ThreadPoolExecutor(_CALLERS) as callers:
         return list(callers.map(lambda _: send_large_body(port, chunked), range(_CALLERS)))
 
@@ -104,17 +104,17 @@ def _health_ms(port: int) -> float:
 
 
 def _background_process() -> ProcessPoolExecutor:
-    """Start a process for the callers that disturb.
+    """Start a low-priority process for the disturbing clients.
 
-    They share a core with those who measure: what they take of it must not count as waiting.
+    They share a core with the measuring ones, whose latencies must not include waiting for it.
     """
     return ProcessPoolExecutor(1, initializer=os.nice, initargs=(19,))
 
 
 def large_bodies(server: Server, chunked: bool) -> Iterator[str]:
-    """Send them, say what happened, and yield what was promised otherwise."""
+    """Send large bodies, print the result and yield the broken promises."""
     process = server.process_id
-    Path(f"/proc/{process}/clear_refs").write_text("5")  # forgets the peak
+    Path(f"/proc/{process}/clear_refs").write_text("5")  # resets the peak
     before = _kb(process, "VmRSS")
     began, asked = time.perf_counter(), []
     with _background_process() as others:
@@ -124,20 +124,20 @@ def large_bodies(server: Server, chunked: bool) -> Iterator[str]:
             time.sleep(0.05)
         statuses = Counter(sending.result())
     added = (_kb(process, "VmHWM") - before) * 1024 / 1e6
-    how = "in chunks" if chunked else "announced"
+    how = "chunked" if chunked else "with Content-Length"
     print(f"{_CALLERS} bodies of {_BODY_MB} MB, {how}, in {time.perf_counter() - began:.1f} s: "
           f"answers {dict(statuses)}, {added:+.1f} MB at most, /healthz asked {len(asked)} times, "
           f"at most {max(asked):.0f} ms", flush=True)  # fmt: skip
     if statuses != {413: _CALLERS}:
-        yield f"large bodies {how} were answered {dict(statuses)}"
+        yield f"large bodies {how}: answers {dict(statuses)}"
     if added > MAX_MEMORY_MB:
-        yield f"large bodies {how} took {added:.1f} MB, more than {MAX_MEMORY_MB:g}"
+        yield f"large bodies {how}: {added:.1f} MB of memory, more than {MAX_MEMORY_MB:g}"
     if max(asked) > MAX_HEALTH_MS:
         yield f"/healthz took {max(asked):.0f} ms, more than {MAX_HEALTH_MS:g}"
 
 
 async def hold_connection(port: int, kind: SlowClient) -> float:
-    """Open a slow connection; return the seconds until the service has closed it."""
+    """Open a slow connection; return the seconds until the service closes it."""
     began = time.monotonic()
     caller = socket.socket()
     caller.setblocking(False)
@@ -146,12 +146,12 @@ async def hold_connection(port: int, kind: SlowClient) -> float:
         await loop.sock_connect(caller, ("127.0.0.1", port))
         with suppress(BlockingIOError):
             caller.send(kind.initial_bytes)
-        await asyncio.sleep(random.random())  # noqa: S311  # strangers do not keep in step
+        await asyncio.sleep(random.random())  # noqa: S311  # clients do not send in step
         while time.monotonic() - began < _GIVE_UP_S:
             await asyncio.sleep(1)
             if kind.trickle:
                 caller.send(kind.trickle)
-            if kind.initial_bytes is not _GREEDY:  # that one would take its answers by looking
+            if kind.initial_bytes is not _GREEDY:  # reading would empty its receive buffer
                 with suppress(BlockingIOError):
                     while caller.recv(65536):
                         pass
@@ -166,7 +166,7 @@ async def hold_connection(port: int, kind: SlowClient) -> float:
 
 
 def hold_all_connections(port: int) -> dict[str, float]:
-    """Open all slow connections at once; return how long the longest of each kind was open."""
+    """Open all slow connections at once; return the longest seconds of each type."""
     return asyncio.run(_hold_all_connections(port))
 
 
@@ -178,7 +178,7 @@ async def _hold_all_connections(port: int) -> dict[str, float]:
 
 
 def well_behaved_clients(port: int, rate: float, seconds: float) -> subprocess.Popen[str]:
-    """Start clients of another process that ask at a fixed rate; it prints one JSON object."""
+    """Start a process that sends at a fixed rate and prints one JSON object."""
     command = [sys.executable, "-m", "perf.openloop", "--port", str(port), "--rate", str(rate),
                "--seconds", str(seconds)]  # fmt: skip
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
@@ -186,41 +186,41 @@ def well_behaved_clients(port: int, rate: float, seconds: float) -> subprocess.P
 
 def _outcome(clients: subprocess.Popen[str], when: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(clients.communicate(timeout=120)[0])
-    print(f"good clients {when}: {found['ok']} answers, {found['failed']} failed, p50 "
+    print(f"well-behaved clients {when}: {found['ok']} answers, {found['failed']} failed, p50 "
           f"{found['p50_ms']:.1f}, p99 {found['p99_ms']:.1f}, longest {found['max_ms']:.0f} ms",
           flush=True)  # fmt: skip
     return found
 
 
 def slow_connections(server: Server, rate: float, seconds: float) -> Iterator[str]:
-    """Measure good clients alone and beside slow ones; yield what was promised otherwise."""
+    """Measure well-behaved clients alone and beside slow ones; yield the broken promises."""
     alone = _outcome(well_behaved_clients(server.port, rate, seconds), "alone")
     clients = well_behaved_clients(server.port, rate, seconds)
-    time.sleep(2)  # they are started
+    time.sleep(2)  # until they have started
     with _background_process() as background:
         opened = background.submit(hold_all_connections, server.port).result()
     for name, longest in opened.items():
         print(f"{name}: closed after {longest:.1f} s at the latest")
     beside = _outcome(clients, "beside them")
     slower = beside["p99_ms"] / alone["p99_ms"]
-    print(f"The 99th percentile is {slower:.2f} times as long")
+    print(f"p99 is {slower:.2f} times as long")
     if max(opened.values()) > MAX_OPEN_S:
         yield f"a slow connection was open for {max(opened.values()):.1f} s"
     if slower > MAX_SLOWDOWN:
-        yield f"good clients waited {slower:.2f} times as long"
+        yield f"well-behaved clients waited {slower:.2f} times as long"
     if beside["failed"] or beside["unanswered"]:
-        yield "good clients were not answered"
+        yield "well-behaved clients were not answered"
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m perf.slow", description=__doc__)
     parser.add_argument("--rate", type=float, default=200, help="requests per second; default 200")
-    parser.add_argument("--seconds", type=float, default=20, help="of good clients, twice")
+    parser.add_argument("--seconds", type=float, default=20, help="per measurement")
     return parser.parse_args()
 
 
 def measure(options: argparse.Namespace) -> list[str]:
-    """Measure, print, and return the promises that were not kept."""
+    """Measure, print, and return the broken promises."""
     with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
         url = f"sqlite:///{folder}/log.db"
         migrate(url, lambda _: None)
@@ -238,9 +238,9 @@ def measure(options: argparse.Namespace) -> list[str]:
 
 
 def main() -> int:
-    """Measure; return 0 when every promise was kept."""
+    """Measure; return 0 if every promise was kept."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
     try:
         (ROOT / "var").mkdir(exist_ok=True)
         broken = measure(options)

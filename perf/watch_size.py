@@ -1,8 +1,8 @@
 """Measure drift and monitoring over large logs: `python -m perf.watch_size --rows 10000 1000000`.
 
-For each size it fills a scratch log with thirty days, rolls it up with the log's own roller and, in
-a process of its own, reads the window, gives a verdict and makes a whole monitoring pass. Prints a
-row of a table for each size: CPU seconds, median of five, and the process's peak memory.
+For each size it fills a scratch log with thirty days, rolls it up with the rollup worker and, in a
+separate process, reads the window, computes a drift verdict and a whole monitoring run. Prints a
+table row for each size: CPU seconds, median of five, and the process's peak memory.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from pipeline.schema import NAMES
 from settings import SettingsError, load_settings
 
 REPEATS = 5
-PER_TRANSACTION = 100_000  # rows; the log's writer commits what waits, here nobody does
+PER_TRANSACTION = 100_000  # rows; nothing waits for these commits
 TABLE_HEADER = """\
-| rows logged | in the window | counts | sample | verdict | together | whole pass | peak memory |
+| rows logged | in the window | counts | sample | verdict | total | monitoring run | peak memory |
 |---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 Result = TypeVar("Result")
@@ -58,7 +58,7 @@ def fill(url: str, number: int) -> None:
 
 
 def prepare(url: str, number: int) -> None:
-    """Make a log of a size, rolled up; say how long that took."""
+    """Write a log of a given size, roll it up and print how long that took."""
     from perf.load.log_history import roll_up
 
     migrate(url, lambda _: None)
@@ -75,7 +75,7 @@ def prepare(url: str, number: int) -> None:
 
 
 def timed(work: Callable[[], Result]) -> tuple[Result, float]:
-    """Do it once to warm up and then some times more; return its result and the CPU seconds."""
+    """Return the result of `work` and the median CPU seconds of `REPEATS` runs after a warm-up."""
     result, seconds = work(), []
     for _ in range(REPEATS):
         began = time.process_time()
@@ -85,7 +85,7 @@ def timed(work: Callable[[], Result]) -> tuple[Result, float]:
 
 
 def measure(url: str, number: int) -> str:
-    """Time a verdict and a pass over the last 29 days of a log; return a row of the table."""
+    """Time a verdict and a monitoring run over the last 29 days of a log; return a table row."""
     folder = load_settings().model_dir
     model = load(folder)
     reference = load_reference(model, folder)
@@ -107,7 +107,7 @@ def measure(url: str, number: int) -> str:
     return (
         f"| {number:,} | {counts.n:,} | {counted:.3f} s | {sampled:.3f} s | {judged:.3f} s |"
         f" **{counted + sampled + judged:.2f} s** | {passed:.2f} s |"
-        f" {of_verdict:.0f} MB; {_peak():.0f} MB with the pass |"
+        f" {of_verdict:.0f} MB; {_peak():.0f} MB with the run |"
     )
 
 
@@ -129,7 +129,7 @@ def main() -> int:
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[10_000, 1_000_000], help="sizes of the logs"
     )
-    parser.add_argument("--keep", metavar="FOLDER", help="keep the logs there, and use them again")
+    parser.add_argument("--keep", metavar="FOLDER", help="keep the logs there and reuse them")
     parser.add_argument("--measure", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:

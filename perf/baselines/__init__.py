@@ -1,4 +1,4 @@
-"""What others would build, and what the log costs: services to measure ours against.
+"""Services to compare ours with: what others would build, and ours without its log.
 
-Each answers `POST /predict` to the same bodies; none but ours keeps a row.
+Each answers `POST /predict` with the same bodies; none of them stores a row.
 """

@@ -1,4 +1,4 @@
-"""The framework's floor: FastAPI reads a patient and sends it back; no model, no log."""
+"""The least that FastAPI costs: it parses a patient and sends it back; no model, no log."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ app = FastAPI()
 
 @app.post("/predict")
 async def predict(patient: Patient) -> Patient:
-    """Send back what came."""
+    """Return the patient."""
     return patient

@@ -1,4 +1,4 @@
-"""The two models that the services of others serve here, fitted on the same Cleveland patients."""
+"""The two models of the other services, fitted on the same Cleveland patients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TABLES = {feature.name: decoder(feature, Coding.LABELS) for feature in FEATURES
 
 
 def pipeline() -> Pipeline:
-    """Fit the usual pipeline on Cleveland in words: impute, scale, one-hot, logistic regression."""
+    """Fit the usual pipeline on labels: impute, scale, one-hot, logistic regression."""
     patients = read(HEART_CSV, Coding.UCI)
     codes = np.asarray(patients.features, dtype=float)
     table = pd.DataFrame(
@@ -41,14 +41,14 @@ def pipeline() -> Pipeline:
 
 
 def array_model() -> LogisticRegression:
-    """Fit on the array of codes, a missing value being 0 as in the popular file."""
+    """Fit on an array of codes, with missing values as 0, as in the popular file."""
     patients = read(HEART_CSV, Coding.UCI)
     codes = np.nan_to_num(np.asarray(patients.features, dtype=float))
     return LogisticRegression(max_iter=10_000).fit(codes, patients.disease)
 
 
 def encode_codes(patient: Mapping[str, Any]) -> list[float]:
-    """Return a patient in words as the thirteen codes of `array_model`; shape (13,)."""
+    """Return a patient in labels as the codes of `array_model`, shape (13,)."""
     codes = []
     for name, table in _TABLES.items():
         value = patient.get(name)

@@ -1,4 +1,4 @@
-"""Ours without its log: what the promise costs. Acknowledges at once and stores nothing."""
+"""Our service without its log: acknowledges at once and stores nothing."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ async def _forget(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    Log.append = _forget  # type: ignore[method-assign]  # that is the point
+    Log.append = _forget  # type: ignore[method-assign]  # deliberately
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The patient as FastAPI services usually declare it: a pydantic model, written out."""
+"""The patient as FastAPI services usually declare it: a pydantic model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Patient(BaseModel):
-    """Thirteen findings in words and numbers, without limits."""
+    """Thirteen findings as labels and numbers, without limits."""
 
     age: float
     sex: str

@@ -1,4 +1,4 @@
-"""What can break under the service, each with a database of its own that is really broken."""
+"""Faults to inject below the service, each in its own real database."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from perf.chaos.postgres_cluster import Cluster
 
 
 class FaultUnavailable(Exception):
-    """Nothing can be broken in that way here; one sentence says why."""
+    """The fault cannot be injected here; the message says why."""
 
 
 @dataclass(frozen=True)
 class FaultTarget:
-    """A database that can be broken and mended.
+    """A database that can be broken and repaired.
 
     Attributes
     ----------
     url
         Of the database, not migrated yet.
     inject
-        Breaks it; receives the process id of the service. Returns when it is broken.
+        Breaks it and returns when it is broken; receives the process id of the service.
     recover
-        Returns when the database could be used again.
+        Repairs it and returns when the database is usable again.
     method
         What breaks it, in a few words.
     """
@@ -45,7 +45,7 @@ class FaultTarget:
 
 @contextmanager
 def locked() -> Iterator[FaultTarget]:
-    """SQLite, and another process that holds its write lock."""
+    """SQLite, whose write lock another process holds."""
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/log.db"
         held = ExitStack()
@@ -92,7 +92,7 @@ def _cluster(cluster: Cluster) -> Iterator[Cluster]:
 
 @contextmanager
 def stopped() -> Iterator[FaultTarget]:
-    """PostgreSQL, stopped at once and started again."""
+    """PostgreSQL, stopped immediately and started again."""
     with _cluster(Cluster()) as cluster:
         url = cluster.url(cluster.new_database())
         yield FaultTarget(
@@ -102,7 +102,7 @@ def stopped() -> Iterator[FaultTarget]:
 
 @contextmanager
 def paused() -> Iterator[FaultTarget]:
-    """PostgreSQL, every process of it stopped where it stands."""
+    """PostgreSQL with all its processes suspended."""
     with _cluster(Cluster()) as cluster:
         url = cluster.url(cluster.new_database())
         try:
@@ -110,12 +110,12 @@ def paused() -> Iterator[FaultTarget]:
                 url, lambda _: cluster.pause(), cluster.resume, "SIGSTOP to all its processes"
             )
         finally:
-            cluster.resume()  # or it could not be stopped
+            cluster.resume()  # so that it can be stopped
 
 
 @contextmanager
 def partitioned() -> Iterator[FaultTarget]:
-    """PostgreSQL behind a router that drops all; without root, behind a proxy that stands still."""
+    """PostgreSQL behind a router that drops every packet; without root, behind a stalling proxy."""
     if os.getuid() != 0:
         with _cluster(Cluster()) as cluster, ExitStack() as stack:
             proxy = StallingProxy(cluster.folder / ".s.PGSQL.5432")
@@ -142,7 +142,7 @@ def partitioned() -> Iterator[FaultTarget]:
 
 @contextmanager
 def full_postgresql() -> Iterator[FaultTarget]:
-    """PostgreSQL on a disk that another program fills; started again when that has killed it."""
+    """PostgreSQL on a disk that another program fills; restarted if that crashed it."""
     if os.getuid() != 0:
         raise FaultUnavailable("needs root (a small file system)")
     with tempfile.TemporaryDirectory(prefix="pg") as name, ExitStack() as stack:
@@ -177,7 +177,7 @@ def _small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 class DiskFiller:
-    """Takes all the room of a disk, again and again: a database gives some back when it fails."""
+    """Fills a disk, repeatedly: a database frees some space when it fails."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "filler"
@@ -186,12 +186,12 @@ class DiskFiller:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def fill(self) -> None:
-        """Return when the disk is full; it is kept so."""
+        """Fill the disk, keep it full, and return once it is."""
         self._thread.start()
         self._full.wait()
 
     def remove(self) -> None:
-        """Give all room back."""
+        """Free all space."""
         self._end.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -210,7 +210,7 @@ class DiskFiller:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that breaks: its name on the command line and in the table, and for how long."""
+    """A fault: its name on the command line and in the table, and its duration."""
 
     name: str
     title: str

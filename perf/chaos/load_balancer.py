@@ -1,8 +1,8 @@
-"""HAProxy as the load balancer of a cluster: it sends requests to the places it was told of.
+"""HAProxy as the load balancer of a cluster: it sends requests to the endpoints it knows.
 
-It asks nobody whether they are well and tries nothing twice, so that a request which reaches a
-process that is gone is a failure here as it would be there. It keeps connections to the places open
-and reuses them for whoever comes (`http-reuse always`), as Google's load balancer does.
+It runs no health checks and retries nothing, so that a request to a process that is gone fails here
+as it would there. It keeps connections open and reuses them for any client (`http-reuse always`),
+as Google's load balancer does.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _START_S = 10.0
 
 
 class LoadBalancerNotFound(Exception):
-    """The program is not installed; the message names the command that does it."""
+    """HAProxy is not installed; the message names the command that installs it."""
 
 
 class LoadBalancer:
-    """A running HAProxy; nobody is behind it until `add`.
+    """A running HAProxy, without endpoints until `add`.
 
     Parameters
     ----------
     folder
-        For its configuration and its socket; a short path.
+        For its configuration and socket; a short path.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class LoadBalancer:
     """
 
     def __init__(self, folder: Path) -> None:
-        # Debian does not put it on everybody's path.
+        # Debian's folder is not on every user's path.
         program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
         if program is None:
             raise LoadBalancerNotFound("HAProxy is missing: apt-get install haproxy")
@@ -73,19 +73,19 @@ class LoadBalancer:
         self._wait()
 
     def close(self) -> None:
-        """End it."""
+        """Stop HAProxy."""
         self._process.kill()
         self._process.wait()
 
     def add(self, port: int) -> None:
-        """Send requests to a process, too."""
+        """Add a process as an endpoint."""
         slot = next(slot for slot in range(_SLOTS) if slot not in self._slots.values())
         self._slots[port] = slot
         self._tell(f"set server api/pod{slot} addr 127.0.0.1 port {port}")
         self._tell(f"set server api/pod{slot} state ready")
 
     def remove(self, port: int) -> None:
-        """Send no new requests to a process; those under way go on."""
+        """Send no new requests to a process; those in flight continue."""
         self._tell(f"set server api/pod{self._slots.pop(port)} state maint")
 
     def _tell(self, command: str) -> str:

@@ -1,4 +1,4 @@
-"""A network between service and database that can be cut: nothing arrives, nothing is closed."""
+"""A network between service and database that can be partitioned without closing connections."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 
 class NetworkNamespaces:
-    """Two network namespaces: a router, and behind it a place for the database. Needs root.
+    """Two network namespaces: a router, and behind it one for the database. Needs root.
 
-    A router that stops forwarding drops what passes in both directions, silently: neither side's
-    kernel is told. The addresses are of 198.18.0.0/15, set aside for such tests (RFC 2544).
+    A router that stops forwarding drops packets in both directions silently: neither kernel
+    notices. The addresses are from 198.18.0.0/15, reserved for such tests (RFC 2544).
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class NetworkNamespaces:
             raise
 
     def partition(self) -> None:
-        """Drop everything from now on."""
+        """Drop every packet from now on."""
         self._forward("0")
 
     def heal(self) -> None:
@@ -75,9 +75,9 @@ def _run(*command: str) -> None:
 
 
 class StallingProxy:
-    """A way to a Unix socket that can stop forwarding without closing: for who is not root.
+    """A proxy to a Unix socket that can stop forwarding without closing; needs no root.
 
-    Kinder than a real cut: new connections are still accepted, by the proxy.
+    Milder than a real partition: the proxy still accepts new connections.
     """
 
     def __init__(self, socket: Path) -> None:
@@ -92,7 +92,7 @@ class StallingProxy:
         self._loop.call_soon_threadsafe(self._forwarding.clear)
 
     def heal(self) -> None:
-        """Forward again, what waited first."""
+        """Forward again, starting with what waited."""
         self._loop.call_soon_threadsafe(self._forwarding.set)
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""A throwaway PostgreSQL cluster, to be stopped, frozen, cut off and filled."""
+"""A throwaway PostgreSQL cluster, to be stopped, suspended, partitioned and filled."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _number = count(1)
 
 
 class PostgresNotFound(Exception):
-    """The server's programs are not installed; the message names the command that does it."""
+    """The server is not installed; the message names the command that installs it."""
 
 
 class Cluster:
-    """A PostgreSQL server in a folder of its own, reached through its socket there.
+    """A PostgreSQL server in its own folder, reached through a socket there.
 
     Needs the server's programs (Debian: apt-get install postgresql).
 
@@ -79,12 +79,12 @@ class Cluster:
         self._run("pg_ctl", "-D", self._data, "-l", log, "-o", options, "-w", "start")
 
     def stop(self) -> None:
-        """Stop the server at once, as a crash would."""
+        """Stop the server immediately, as a crash would."""
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
 
     @property
     def running(self) -> bool:
-        """Whether the server's main process lives."""
+        """Whether the server's main process is running."""
         try:
             os.kill(self._main(), 0)
         except (OSError, ValueError, IndexError):
@@ -92,13 +92,13 @@ class Cluster:
         return True
 
     def pause(self) -> None:
-        """Stop every process of the server where it stands, as a frozen machine would."""
+        """Suspend every process of the server, as a hung machine would."""
         os.kill(self._main(), signal.SIGSTOP)  # first: it must not start another one meanwhile
         for process in self._processes():
             os.kill(process, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let every process go on."""
+        """Resume every process."""
         for process in self._processes():
             os.kill(process, signal.SIGCONT)
 
@@ -111,7 +111,7 @@ class Cluster:
         return [main, *map(int, children)]
 
     def allow(self, addresses: str) -> None:
-        """Let callers from these addresses in, as `198.18.0.0/24`; before the start."""
+        """Allow connections from addresses such as `198.18.0.0/24`; call before the start."""
         with (self.folder / "data" / "pg_hba.conf").open("a") as file:
             file.write(f"host all all {addresses} trust\n")
 
@@ -120,18 +120,18 @@ class Cluster:
         return f"postgresql+psycopg://test@/{database}?host={self.folder}"
 
     def new_database(self) -> str:
-        """Make an empty database and return its name."""
+        """Create an empty database and return its name."""
         name = f"test_{next(_number)}"
         self._run("createdb", "-h", str(self.folder), "-U", "test", "-T", "template0", name)
         return name
 
     def query(self, database: str, query: str) -> str:
-        """Return what a query finds, cells parted by `|`."""
+        """Return the result of a query, cells separated by `|`."""
         options = ("-h", str(self.folder), "-U", "test", "-d", database, "--no-psqlrc", "-At")
         return self._run("psql", *options, "-c", query).strip()
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds of all its processes so far, ended ones too; Linux only."""
+        """Return the CPU seconds of all its processes, including ended ones; Linux only."""
         ticks = 0
         for process in self._processes():
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -140,7 +140,7 @@ class Cluster:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def drop(self, database: str) -> None:
-        """Drop a database, whoever uses it."""
+        """Drop a database, even while it is in use."""
         self._run("dropdb", "-h", str(self.folder), "-U", "test", "--force", database)
 
     def remove(self) -> None:
@@ -151,7 +151,7 @@ class Cluster:
 
 
 def _unprivileged_user() -> str | None:
-    """Return the user who runs the server: it refuses to run as root."""
+    """Return the user to run the server as: it refuses to run as root; None = this one."""
     if os.getuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}

@@ -1,12 +1,12 @@
-"""From the output of `kubectl get hpa NAME -w` to numbers.
+"""Parses the output of `kubectl get hpa NAME -w`.
 
 ```
 NAME              REFERENCE                    TARGETS         MINPODS   MAXPODS   REPLICAS   AGE
 cardiowatch-api   Deployment/cardiowatch-api   cpu: 210%/70%   1         3         1          5m30s
 ```
 
-kubectl prints AGE in whole minutes after ten of them. A time at the beginning of each line, as
-`2026-11-25T20:01:02Z`, is used instead where there is one.
+kubectl prints AGE in whole minutes after ten of them. If a line begins with a time such as
+`2026-11-25T20:01:02Z`, that is used instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COLUMNS = ("NAME", "TARGETS", "MINPODS", "MAXPODS", "REPLICAS", "AGE")
 
 
 def parse_hpa(text: str) -> Autoscaling:
-    """Read what `kubectl get hpa NAME -w` printed.
+    """Parse what `kubectl get hpa NAME -w` printed.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def parse_hpa(text: str) -> Autoscaling:
 
 
 def _rows(text: str) -> Iterator[tuple[str | None, dict[str, str]]]:
-    """Yield each line as its time, if it has one, and its columns by name."""
+    """Yield each line's time, if it has one, and its columns by name."""
     heads: list[str] = []
     for line in text.splitlines():
         stamped = _STAMP.match(line)
@@ -80,7 +80,7 @@ def _seconds(stamp: str | None, age: str) -> float:
 
 
 def _used(targets: str) -> tuple[int | None, int]:
-    """Return CPU and its target in percent; other metrics beside them are passed over."""
+    """Return CPU and its target in percent; other metrics are ignored."""
     found = _USED.search(targets)
     if found is None:
         raise ValueError(f"no CPU in {targets!r}")

@@ -1,22 +1,21 @@
-"""What wrk measured: from the line that perf/formats/predict.lua prints to numbers with names.
+"""Parses what wrk measured from the line that perf/formats/predict.lua prints.
 
-wrk is closed-loop: each connection waits for its answer before it asks again, so a service that
-stalls is asked less, and the requests that would have come meanwhile are in no percentile.
-`perf.openloop` asks at a fixed rate instead.
+wrk is closed-loop: each connection waits for its answer before it sends again, so a service that
+stalls gets fewer requests, and those that would have come meanwhile are in no percentile.
+`perf.openloop` sends at a fixed rate instead.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from pipeline.load_tests.benchmark import Measured
 
 _MARK = "RESULT "
-"""Begins the one line of the output that is for programs."""
+"""Prefix of the one machine-readable line."""
 
 
 class UnreadableOutput(ValueError):
@@ -34,7 +33,7 @@ class WrkResult(Measured):
     socket_errors
         Connections that failed, and reads and writes that did.
     hasty_503
-        Answers 503 without `Retry-After`: the caller is not told when to come back.
+        Answers 503 without `Retry-After`: the client does not know when to retry.
     """
 
     seconds: float
@@ -44,37 +43,28 @@ class WrkResult(Measured):
 
     @property
     def ok(self) -> int:
-        """How many answers were 200."""
+        """Number of answers with 200."""
         return self.answered.get(200, 0)
 
     @property
     def refused(self) -> int:
-        """How many answers were 503 with `Retry-After`: honest, but no prediction."""
+        """Number of answers with 503 and `Retry-After`: honest, but no prediction."""
         return self.answered.get(503, 0) - self.hasty_503
 
     @property
     def failed(self) -> int:
-        """How many requests ended in anything but a 200 or an honest 503."""
+        """Number of requests that ended in neither a 200 nor an honest 503."""
         others = sum(self.answered.values()) - self.ok - self.refused
         return others + self.timeouts + self.socket_errors
 
     @property
     def ok_per_s(self) -> float:
-        """Predictions per second; what is refused is no throughput."""
+        """Predictions per second; rejections are no throughput."""
         return self.ok / self.seconds
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all fields and the derived counts, JSON-safe."""
-        derived = {
-            "ok_per_s": self.ok_per_s, "ok": self.ok, "refused": self.refused,
-            "failed": self.failed,
-        }  # fmt: skip
-        answered = {str(status): count for status, count in self.answered.items()}
-        return {**asdict(self), "answered": answered, **derived}
 
 
 def parse_wrk(output: str) -> WrkResult:
-    """Read what wrk printed when it ran with perf/formats/predict.lua.
+    """Parse the output of wrk with perf/formats/predict.lua.
 
     Raises
     ------
@@ -103,7 +93,7 @@ _LATENCIES = ("p50", "p90", "p99", "p999", "max")
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Return the median over rounds of ours / theirs; None when there is nothing to divide by.
+    """Return the median over rounds of ours / theirs; None if there is nothing to divide by.
 
     Both sequences hold one value per round, taken shortly after each other, so that what the
     machine did meanwhile is in both and drops out of the ratio.

@@ -1,4 +1,4 @@
-"""What the measurement was made on; without it a number of requests per second says nothing."""
+"""The machine of a measurement; without it, requests per second mean nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PACKAGES = ("fastapi", "uvicorn", "uvloop", "pydantic", "msgspec", "sqlalchemy"
 
 
 def fsync_rate(folder: Path, seconds: float = 0.5) -> float:
-    """Return how often a second the folder's disk makes 4 KiB durable, one after the other.
+    """Return how many 4 KiB writes per second the folder's disk makes durable, one by one.
 
-    Durable commits are shared by requests because of this number; in a folder that is kept in
-    memory it is huge, and measurements of a log there say nothing.
+    This number is why requests share commits. In a folder in memory it is huge, and measurements
+    of a log there mean nothing.
     """
     page, done = b"\0" * 4096, 0
     began = time.perf_counter()
@@ -52,7 +52,7 @@ def _commit() -> str:
 
 
 def environment(folder: Path) -> dict[str, Any]:
-    """Describe machine, load, disk and versions; `load` above 0.7 means that others work here."""
+    """Return machine, load, disk and versions; `load` above 0.7 means that the machine is busy."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),

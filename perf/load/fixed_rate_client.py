@@ -21,11 +21,11 @@ from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, s
 from pipeline.load_tests.benchmark import OpenLoop
 
 _GRACE_S = 5.0
-"""Whoever is not answered so long after the last request was due is counted as unanswered."""
+"""Requests still open this long after the last one was due count as unanswered."""
 
 
 class FixedRateClient:
-    """Sends what is due on free connections; without a free one it waits, and its clock runs."""
+    """Sends due requests on free connections; their latency includes waiting for one."""
 
     def __init__(self, requests: list[bytes], rate: float, seconds: float) -> None:
         self._requests = requests

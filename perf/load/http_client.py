@@ -1,6 +1,6 @@
-"""A client that can keep up: raw connections with one request under way on each.
+"""A client that is fast enough: raw connections with one request in flight on each.
 
-httpx costs more per request than the service does, so it would measure itself.
+httpx needs more CPU per request than the service, so it would measure itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PATH = "/predict?source=load-test"
 
 
 def encode_requests(lines: Iterable[bytes], path: str = PATH) -> list[bytes]:
-    """Return the bytes of a POST per body."""
+    """Return the bytes of one POST per body."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
     return [b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(b), b) for b in lines]
 
@@ -24,7 +24,7 @@ def prediction_id(body: bytes) -> str:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection; tells its owner of each answer, and of its end.
+    """One keep-alive connection; it calls back for each answer and when it is lost.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class Connection(asyncio.Protocol):
     def __init__(
         self, answered: Callable[[Connection, int, bytes], None], lost: Callable[[Connection], None]
     ) -> None:
-        self.due = 0.0  # when the request under way ought to have been sent
+        self.due = 0.0  # when the request in flight was due
         self.waiting = False
-        self.ending = False  # the service said that it closes after this answer
+        self.ending = False  # the service closes it after this answer
         self.head = b""  # of the last answer, in lower case
         self._answered = answered
         self._lost = lost
@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def close(self) -> None:
-        """Hang up."""
+        """Abort the connection."""
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
-        """Pass on an answer when it is complete; all of ours announce their length."""
+        """Report an answer once it is complete; all of ours have a Content-Length."""
         self._received += data
         head, found, body = self._received.partition(b"\r\n\r\n")
         if not found:
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._answered(self, int(head[9:12]), body)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Tell the owner."""
+        """Report the loss."""
         self._lost(self)
 
 

@@ -28,7 +28,7 @@ RATE = 1_000
 """Single appends per second."""
 
 SCORECARD, VERSION = "{}", "44136fa355b3"  # where its SHA-256 begins
-"""The model's, in made-up rows."""
+"""Of the model in the generated rows."""
 
 
 def patients(number: int = 20_000) -> list[tuple[float | None, ...]]:
@@ -40,7 +40,7 @@ def patients(number: int = 20_000) -> list[tuple[float | None, ...]]:
 
 
 def history_rows(number: int) -> Iterator[tuple[Any, ...]]:
-    """Yield predictions spread evenly over the 30 days that ended an hour ago."""
+    """Yield predictions spread evenly over the 30 days until an hour ago."""
     known, chance = patients(), random.Random(1)  # noqa: S311 - the same history every time
     end = int(time.time() * 1000) - 3_600_000
     for i in range(number):
@@ -52,7 +52,7 @@ def history_rows(number: int) -> Iterator[tuple[Any, ...]]:
 
 
 async def write_history(url: str, number: int, key: SealKey | None = None) -> float:
-    """Write a history, sealed with a key; return rows per second."""
+    """Write a history, sealed if there is a key; return rows per second."""
     log = Log(url, timeout_s=60, key=key)
     await log.start()
     await log.register_model(VERSION, SCORECARD)
@@ -69,7 +69,7 @@ async def write_history(url: str, number: int, key: SealKey | None = None) -> fl
 
 
 def roll_up(url: str) -> tuple[int, float]:
-    """Roll up what is closed; return buckets and seconds."""
+    """Roll up closed buckets; return their number and the seconds."""
     reading = connect(url, read_only=True, answer_s=COUNT_S)
     began = time.perf_counter()
     buckets = roll(reading, in_own_transactions(connect(url)), datetime.now(UTC))
@@ -78,7 +78,7 @@ def roll_up(url: str) -> tuple[int, float]:
 
 
 def dashboard_queries(reader: Reader) -> dict[str, Callable[[], object]]:
-    """Return what the pages ask."""
+    """Return the queries of the pages by name."""
     now = datetime.now(UTC)
     hour = now.replace(minute=0, second=0, microsecond=0)
     day, month = timedelta(days=1), timedelta(days=DAYS)
@@ -96,7 +96,7 @@ def dashboard_queries(reader: Reader) -> dict[str, Callable[[], object]]:
 
 
 async def append_latencies(log: Log, seconds: float) -> list[float]:
-    """Append rows one by one at `RATE`; return their latencies in ms from when each was due."""
+    """Append single rows at `RATE`; return the latencies, ms, from when each was due."""
     clock = asyncio.get_running_loop().time
     known, latencies = patients(1_000), []
 

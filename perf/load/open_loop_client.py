@@ -1,7 +1,7 @@
-"""A steady load in which every request can be told apart, and what each was told.
+"""An open-loop client whose requests can be told apart in the log.
 
-Each patient has measurements of its own, so that the log shows afterwards which of them are stored,
-also of those whose answer held no id. The service's health is asked beside it.
+Each patient has unique measurements, so that the log shows afterwards which requests were stored,
+even if their answer contained no id. The client also probes the service's health.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 from perf.load.http_client import Connection, connect, encode_requests
 
 CONNECTIONS = 1000
-"""More than can wait at once: 500 requests a second that wait 2 s each."""
+"""More than can wait at once: 500 requests per second that wait 2 s each."""
 
 _PROBE_S = 0.25
 _GIVE_UP_S = 10.0
-"""Whoever is not answered so long after the load ended has not been answered."""
+"""Requests still open this long after the end of the load count as unanswered."""
 
 _PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang": False}
 _TRESTBPS, _CHOL, _THALACH = range(100, 200), range(150, 550), range(100, 180)
 
 
 def request_body(number: int) -> bytes:
-    """Return the request of a patient whose measurements are his number (below 3.2 million)."""
+    """Return a request whose measurements encode a number below 3.2 million."""
     rest, thalach = divmod(number, len(_THALACH))
     trestbps, chol = divmod(rest, len(_CHOL))
     values = {
@@ -38,14 +38,14 @@ def request_body(number: int) -> bytes:
 
 
 def patient_number(row: Mapping[str, Any]) -> int:
-    """Return the number that `body` wrote into a stored row."""
+    """Return the number that `request_body` encoded in a stored row."""
     rest = _TRESTBPS.index(int(row["trestbps"])) * len(_CHOL) + _CHOL.index(int(row["chol"]))
     return rest * len(_THALACH) + _THALACH.index(int(row["thalach"]))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request was told, and when; times are of `time.monotonic`, from when it was due.
+    """The answer to one request; times are from `time.monotonic`.
 
     `status` is "stored", "not stored" or "unknown" (honest rejections, 503 with `Retry-After`), or
     what went wrong: another status, no `Retry-After`, a broken connection.
@@ -59,7 +59,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Probe:
-    """One question for /healthz or /readyz; status 0 = no answer."""
+    """One probe of /healthz or /readyz; status 0 = no answer."""
 
     path: str
     asked: float
@@ -69,14 +69,14 @@ class Probe:
 
 @dataclass
 class OpenLoopClient:
-    """Asks at a fixed rate until told to end.
+    """Sends requests at a fixed rate until told to stop.
 
     Parameters
     ----------
     port
         Of the service, on this machine.
     rate
-        Requests a second.
+        Requests per second.
     """
 
     port: int
@@ -89,7 +89,7 @@ class OpenLoopClient:
     _asked: dict[Connection, tuple[int, float]] = field(default_factory=dict)
 
     async def run(self, end: asyncio.Event) -> None:
-        """Ask until `end` is set and everything is answered, or given up."""
+        """Send until `end` is set; return when everything is answered or given up."""
         opened = await connect(self.port, CONNECTIONS, self._on_answer, self._on_loss)
         self._free.extend(opened)
         probing = [asyncio.create_task(self._probe(path)) for path in ("/healthz", "/readyz")]
@@ -109,11 +109,11 @@ class OpenLoopClient:
             connection.close()
 
     def first_answer(self, status: str, after: float) -> float | None:
-        """Return when the first such answer came after a moment; None = not yet."""
+        """Return the time of the first answer with this status after a moment; None = none yet."""
         return next((a.at for a in self.answers if a.status == status and a.at >= after), None)
 
     def first_ready(self, after: float) -> float | None:
-        """Return when the first /readyz that was asked after a moment was answered with 200."""
+        """Return when the first /readyz probe sent after a moment was answered with 200."""
         ready = (p for p in self.probes if p.path == "/readyz" and p.status == 200)
         return next((p.at for p in ready if p.asked >= after), None)
 
@@ -168,5 +168,5 @@ async def _get(port: int, path: str) -> int:
 
 
 def patients_with_status(answers: Iterable[Answer], status: str) -> set[int]:
-    """Return the requests that were told so."""
+    """Return the numbers of the requests answered so."""
     return {answer.number for answer in answers if answer.status == status}

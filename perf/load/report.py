@@ -1,4 +1,4 @@
-"""Runs to medians, ratios and a Markdown table."""
+"""Turns runs into medians, ratios and Markdown tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.load_tests.benchmark import ECHO, OpenLoop, Summary
 
 @dataclass(frozen=True)
 class Scenario:
-    """How wrk asks: connections, threads, seconds, and when it stops waiting for an answer."""
+    """The settings of wrk: connections, threads, duration and timeout."""
 
     connections: int
     threads: int
@@ -23,7 +23,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Run:
-    """One service under one scenario once; CPU in microseconds per answer, memory after it."""
+    """One service in one scenario once; CPU in microseconds per answer, memory afterwards."""
 
     round: int
     service: str
@@ -49,7 +49,7 @@ def _summary(runs: Sequence[Run], scenario: Scenario, service: str) -> Summary:
         return median(value(run) for run in ours)
 
     def ratio(value: Callable[[Run], float]) -> float | None:
-        # By round: an interrupted run leaves a round in which not every service had its turn.
+        # By round: after an interruption, one round lacks some services.
         pairs = [(value(run), value(echo[run.round])) for run in ours if run.round in echo]
         return median_ratio([a for a, _ in pairs], [b for _, b in pairs])
 

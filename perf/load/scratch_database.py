@@ -1,4 +1,4 @@
-"""Databases that hold nothing but load tests."""
+"""Keeps load tests away from real logs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from perf.load.server_process import ServerFailed
 
 
 def require_scratch_database(url: str) -> None:
-    """Raise ServerFailed when a database holds more than load tests: it is somebody's log."""
+    """Raise ServerFailed if a database holds anything but load tests: it is a real log."""
     with closing(Reader(url)) as reader:
         counts = reader.sources()
     if any(count for source, count in counts.items() if source != "load-test"):
-        raise ServerFailed("the database holds predictions of its own; name an empty one")
+        raise ServerFailed("the database holds other predictions; name an empty one")

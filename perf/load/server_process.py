@@ -1,4 +1,4 @@
-"""Starts a service to be measured or killed, on chosen cores, and reads what it costs."""
+"""Starts a service on chosen cores, stops or kills it, and reads its CPU and memory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _START_S = 180.0
 
 
 class ServerFailed(Exception):
-    """A service did not start or did not end as asked; one sentence says which."""
+    """A service did not start, stop or answer as expected; the message says which."""
 
 
 def split_cores() -> tuple[set[int], set[int]]:
-    """Return the cores for the service and for its clients; empty sets = wherever they run."""
+    """Return the cores for the service and for its clients; empty sets = any."""
     if not hasattr(os, "sched_getaffinity"):
         return set(), set()
     *service, client = sorted(os.sched_getaffinity(0))
@@ -35,7 +35,7 @@ def split_cores() -> tuple[set[int], set[int]]:
 
 @contextmanager
 def pin_to_cores(to: set[int]) -> Iterator[None]:
-    """Let what is started inside the block run on these cores only."""
+    """Run everything started inside the block on these cores only."""
     if not to:
         yield
         return
@@ -48,13 +48,13 @@ def pin_to_cores(to: set[int]) -> Iterator[None]:
 
 
 def allow_connections(number: int = 65536) -> None:
-    """Let this process and those it starts open so many connections, as far as the system does."""
+    """Raise the limit of open files for this process and its children, as far as permitted."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, number), most))
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a free port."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -62,20 +62,20 @@ def free_port() -> int:
 
 
 class Server:
-    """One running service, in a session of its own so that all its processes are found.
+    """A running service in its own session, so that all its processes can be found.
 
     Parameters
     ----------
     arguments
-        What Python is to run; `{port}` in them is replaced.
+        Arguments of Python; `{port}` in them is replaced.
     health
-        Path that answers 200 when the service is ready.
+        Path that answers 200 once the service is ready.
     on
         Cores to run on; empty = any.
     python
-        Whose Python runs it; default: this one.
+        The interpreter; default: this one.
     log
-        File for what it prints; default: where we print.
+        File for its output; default: our own output.
     variables
         Further environment variables.
     settings
@@ -125,7 +125,7 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL every process of the service at once, and wait."""
-        others = self.processes()  # now: orphans can no longer be told from strangers
+        others = self.processes()  # first: orphans cannot be recognised later
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for process in others:
@@ -139,24 +139,24 @@ class Server:
         return self._process.pid
 
     def terminate(self) -> None:
-        """Ask the service to end, as a cluster does; do not wait."""
+        """Send SIGTERM, as a cluster does, without waiting."""
         self._process.terminate()
 
     def exit_code(self, within_s: float = 40.0) -> int:
-        """Wait for the end and return the exit code.
+        """Wait until the service has stopped; return its exit code.
 
         Raises
         ------
         ServerFailed
-            It did not end in time.
+            It did not stop in time.
         """
         try:
             return self._process.wait(within_s)
         except subprocess.TimeoutExpired:
-            raise ServerFailed(f"the service did not end within {within_s:g} s") from None
+            raise ServerFailed(f"the service did not stop within {within_s:g} s") from None
 
     def cpu_s(self) -> float | None:
-        """Return the CPU seconds of all its processes so far; None where there is no /proc."""
+        """Return the CPU seconds of all its processes so far; None without /proc."""
         if not _PROC.exists():
             return None
         # Fields after the name: utime, stime and those of ended children, in clock ticks.
@@ -164,21 +164,21 @@ class Server:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float | None:
-        """Return the resident memory of all its processes, MB; None where there is no /proc."""
+        """Return the resident memory of all its processes, MB; None without /proc."""
         if not _PROC.exists():
             return None
         pages = sum(int(stat[21]) for stat in self._stats())
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def processes(self) -> list[int]:
-        """Return the ids of all its processes; empty where there is no /proc."""
+        """Return the ids of all its processes; empty without /proc."""
         return [process for process, _ in self._all()]
 
     def _stats(self) -> Iterator[list[str]]:
         return (fields for _, fields in self._all())
 
     def _all(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield what is in its session, and the children of that: BentoML's have their own."""
+        """Yield the processes of its session and their children: BentoML's have their own."""
         found = {}
         for folder in _PROC.glob("[0-9]*"):
             with suppress(OSError):  # ended meanwhile
@@ -192,7 +192,7 @@ class Server:
                 yield process, found[process]
 
     def wait_until_idle(self, longest_s: float = 120.0) -> None:
-        """Wait until abandoned requests are worked off: the next service shares the core."""
+        """Wait until abandoned requests are finished: the next service shares the core."""
         deadline = time.monotonic() + longest_s
         before = self.cpu_s()
         while before is not None and time.monotonic() < deadline:
@@ -206,7 +206,7 @@ class Server:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
-                raise ServerFailed(f"a service ended with code {self._process.returncode}")
+                raise ServerFailed(f"a service exited with code {self._process.returncode}")
             asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             with closing(asked), suppress(OSError, http.client.HTTPException):
                 asked.request("GET", health)

@@ -1,8 +1,8 @@
-"""A hospital's last sixty days that never were: clean at first, then three things go wrong.
+"""Sixty synthetic days of a hospital: no drift at first, then three injected changes.
 
-The patients are synthetic (a smoothed bootstrap of Cleveland that carries the label along), scored
-by the model and written by the log's own writer with past times and the source `replay`. What was
-done to them, and since when, is kept as a report of the kind `replay`.
+The patients are synthetic (a smoothed bootstrap of Cleveland that includes the label), scored by
+the model and written by the log's own writer with past times and the source `replay`. The changes
+and their days are stored as a report of the kind `replay`.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ Array = npt.NDArray[np.float64]
 DAYS = 60
 SOURCE = "replay"
 FORMAT = 1
-"""Of the report that says what was done."""
+"""Of the report that lists the changes."""
 
 _DAY = timedelta(days=1)
 _OLDPEAK = NAMES.index("oldpeak")
 _KNOWN = 0.8  # share of patients whose outcome becomes known
 _DELAY_DAYS = (3.0, 15.0)  # from prediction to outcome: an angiography has to be booked
 _ROUNDS = tuple(range(7, 19))
-"""Hours at which the wards send their patients, all within five minutes."""
+"""Hours at which the wards send their patients, within five minutes each."""
 _CALL_ROWS = 1_000
 _SCREENED_ILL = 0.1
 
 
 @dataclass(frozen=True)
 class InjectedChange:
-    """Something that was done to the replayed patients, from a day of the history on."""
+    """A simulated change to the replayed patients, from one day of the history to another."""
 
     first_day: int
     last_day: int
     title: str
     sentence: str
     features: tuple[str, ...]
-    """Whose values changed, if any did on purpose."""
+    """The features whose values were changed, if any."""
 
 
 INJECTED_CHANGES = (
@@ -88,7 +88,7 @@ INJECTED_CHANGES = (
 
 @dataclass(frozen=True)
 class Day:
-    """One day of patients: values, what was found, and when they came."""
+    """One day of patients: values, outcomes and times."""
 
     rows: Array
     """Shape (n, 13), UCI codes, NaN = not known."""
@@ -98,7 +98,7 @@ class Day:
 
 
 def days(end: datetime, seed: int = 0) -> Iterator[Day]:
-    """Yield `DAYS` days that end with the midnight before `end`, and the day of `end` so far."""
+    """Yield `DAYS` days up to the midnight before `end`, then the day of `end` so far."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     for number in range(DAYS + 1):
         start = midnight - (DAYS - number) * _DAY
@@ -118,7 +118,7 @@ def _day(number: int, start: datetime, end: datetime, random: np.random.Generato
 def _active(number: int) -> InjectedChange | None:
     last = INJECTED_CHANGES[-1]
     if number > last.last_day:
-        return last  # today goes on like yesterday
+        return last  # today continues as yesterday
     return next((c for c in INJECTED_CHANGES if c.first_day <= number <= c.last_day), None)
 
 
@@ -192,7 +192,7 @@ async def _record_outcomes(
     end: datetime,
     random: np.random.Generator,
 ) -> None:
-    """Record what was found, days later, of those for whom that time has come."""
+    """Record the outcomes, days later, of those for whom that time has passed."""
     received = np.concatenate([day.received_ms for day in history])
     observed = received + 86_400_000 * random.uniform(*_DELAY_DAYS, len(ids))
     known = (random.random(len(ids)) < _KNOWN) & (observed < end.timestamp() * 1000)
@@ -204,7 +204,7 @@ async def _record_outcomes(
 
 
 def _refusals(end: datetime, random: np.random.Generator) -> Counter[Refusal]:
-    """Count refusals: now and then an age, and cholesterol in mmol/l while units go wrong."""
+    """Count rejections: an age now and then, and cholesterol in mmol/l during the unit error."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     counts: Counter[Refusal] = Counter()
     for number in range(DAYS):
@@ -218,7 +218,7 @@ def _refusals(end: datetime, random: np.random.Generator) -> Counter[Refusal]:
 
 
 def scenario(end: datetime, model_version: str) -> dict[str, Any]:
-    """Say what was done since when, for the page that shows what the detectors made of it."""
+    """Return the changes and their days, for the page that compares them with the alarms."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight - DAYS * _DAY
     return {

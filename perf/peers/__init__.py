@@ -1,5 +1,5 @@
-"""Model servers of others, each in an environment of its own, serving the same two models.
+"""Other projects' model servers, each in its own environment, serving the same two models.
 
 What runs in those environments (`litserve.py`, `bentoml.py`, `mlserver.py`) imports nothing of ours
-but `perf.baselines.models`.
+but `perf.baselines.models` and `perf.load.server_process`.
 """

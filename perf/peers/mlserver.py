@@ -1,15 +1,13 @@
 """MLServer with its own scikit-learn runtime: `python -m perf.peers.mlserver pipeline|array PORT`.
 
-`parallel_workers=0` predicts in the process that answers: on one core the faster of its two ways.
+`parallel_workers=0` predicts in the process that answers: the faster of its two modes on one core.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import joblib
@@ -18,24 +16,18 @@ from mlserver.settings import ModelParameters
 from mlserver_sklearn import SKLearnModel
 
 from perf.baselines.models import array_model, pipeline
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from perf.load.server_process import free_port
 
 
 async def serve(folder: Path, chosen: str, port: int) -> None:
-    """Serve one model until told to end."""
+    """Serve one model until stopped."""
     file = folder / "model.joblib"
     joblib.dump(pipeline() if chosen == "pipeline" else array_model(), file)
     model = ModelSettings(
         name="heart", implementation=SKLearnModel, parameters=ModelParameters(uri=str(file))
     )
     settings = Settings(
-        host="127.0.0.1", http_port=port, grpc_port=_free_port(), metrics_endpoint=None,
+        host="127.0.0.1", http_port=port, grpc_port=free_port(), metrics_endpoint=None,
         parallel_workers=0, debug=False, load_models_at_startup=True,
     )  # fmt: skip
     await MLServer(settings).start([model])

@@ -1,4 +1,4 @@
-"""Which peers are measured: how each is started, and how it wants to be asked."""
+"""The measured peers: how each is started, and the requests it takes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from perf.load.server_process import ROOT, Server, ServerFailed
 Json = dict[str, Any]
 _ENVIRONMENTS = ROOT / "var" / "peers"
 _QUIET = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(_ENVIRONMENTS / "bentoml-home")}
-"""BentoML reports its use to its makers unless told not to; LitServe and MLServer do not."""
+"""BentoML sends usage reports unless told not to; LitServe and MLServer do not."""
 
 
 class PeerFailed(Exception):
-    """A peer cannot be measured here; one sentence says why."""
+    """A peer cannot be measured here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Peer:
     Attributes
     ----------
     name
-        As the tables call it.
+        In the tables.
     package
-        Of its environment and its locked requirements in this folder.
+        Names its environment and its locked requirements in this folder.
     command
-        What its Python is to run; `{port}` in it is replaced.
+        Arguments of its Python; `{port}` in them is replaced.
     health, path
-        Where it says that it is ready, and where it predicts.
+        Paths of its readiness and of its predictions.
     body
-        Turns a patient in words into what this server takes.
+        Turns a patient in labels into this server's request.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Peer:
     body: Callable[[Json], Json]
 
     def write_bodies(self, patients: Iterable[bytes], file: Path) -> None:
-        """Write the patients, each a JSON object in words, as this server wants them."""
+        """Write the patients, each a JSON object in labels, as this server takes them."""
         lines = [json.dumps(self.body(json.loads(patient))) for patient in patients]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def start(self, on: set[int]) -> Server:
-        """Install the peer if need be and start it on these cores.
+        """Install the peer if necessary and start it on these cores.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Peer:
 
 
 def _install(package: str) -> Path:
-    """Make the environment of a package from its locked requirements; return its Python."""
+    """Create the environment of a package from its locked requirements; return its Python."""
     folder = _ENVIRONMENTS / package
     lock = ROOT / "perf" / "peers" / f"{package}.txt"
     digest, stamp = hashlib.sha256(lock.read_bytes()).hexdigest(), folder / "installed"

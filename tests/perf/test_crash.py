@@ -59,7 +59,7 @@ def test_a_service_that_acknowledges_without_storing_is_found_out(
 
 
 @pytest.mark.parametrize(
-    ("tally", "after_kill", "after_term"),
+    ("counts", "after_kill", "after_term"),
     [
         (CrashCounts(acknowledged=9), False, False),
         (CrashCounts(acknowledged=9, missing=1), True, True),
@@ -95,4 +95,4 @@ def test_a_log_that_somebody_uses_is_left_alone(tmp_path: Path, model_dir: Path)
     ended = run("-m", "perf.crash", "--database", url, model_dir=model_dir)
 
     assert ended.returncode == 1
-    assert "predictions of its own" in ended.stderr
+    assert "other predictions" in ended.stderr

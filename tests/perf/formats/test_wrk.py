@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from perf.formats.wrk import UnreadableOutput, WrkResult, median_ratio, parse_wrk
@@ -38,13 +36,6 @@ def test_latencies_are_in_milliseconds(result: WrkResult) -> None:
     found = (result.p50_ms, result.p90_ms, result.p99_ms, result.p999_ms, result.max_ms)
 
     assert found == (1.5, 4.0, 20.0, 750.25, 800.0)
-
-
-def test_a_result_becomes_json(result: WrkResult) -> None:
-    again = json.loads(json.dumps(result.to_dict()))
-
-    assert again["answered"] == {"200": 900, "503": 90, "422": 10}
-    assert again["ok_per_s"] == 450
 
 
 @pytest.mark.parametrize(
