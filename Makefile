@@ -15,12 +15,12 @@ help: ## list the commands
 run: $(VENV)/.run ## set up everything, start the API and the dashboard, print their addresses
 	@exec $(PY) run.py
 
-test: $(VENV)/.dev .venv-fuzz/.ready ## set up the tests' parts and run lint and all tests
+test: $(VENV)/.dev .venv-fuzz/.ready ## set up what the tests need, run lint and all tests
 	@tests/parts.sh
 	@$(MAKE) --no-print-directory lint
 	@$(PY) -m pytest -n 2 --dist loadscope
 
-lint: $(VENV)/.dev ## format check, lint, types, architecture, bandit, licences
+lint: $(VENV)/.dev ## check format, lint, types, architecture, security and licences
 	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)
 	@$(VENV)/bin/ruff check --quiet $(SOURCES)
 	@$(VENV)/bin/mypy --no-error-summary
@@ -31,17 +31,17 @@ lint: $(VENV)/.dev ## format check, lint, types, architecture, bandit, licences
 train: $(VENV)/.run ## train the model again (seconds, deterministic)
 	@$(PY) -m pipeline.train
 
-monitor: $(VENV)/.run ## look over the log for every day that has ended; run it once a day
+monitor: $(VENV)/.run ## run monitoring for each completed day; run it once a day
 	@$(PY) -m pipeline.monitor $(ARGS)
 
 demo: $(VENV)/.run ## both servers over a history of sixty days that drifts, in var/demo.db
 	@exec $(PY) demo.py
 
-bench: $(VENV)/.run ## the load tests beside the baselines, on a scratch database (45 minutes)
+bench: $(VENV)/.run ## load tests beside the baselines, on a scratch database (45 minutes)
 	@$(PY) -m db.migrate
 	@$(PY) -m perf.bench $(ARGS)
 
-soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow callers, altered logs, fuzzing; POSTGRES_URL=... kills there, too
+soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow clients, altered logs, fuzzing; with POSTGRES_URL=... also kills on PostgreSQL
 	@$(PY) -m perf.crash --kills 200
 	@$(PY) -m perf.crash --kills 50 --signal TERM
 	@$(PY) -m perf.rollout --rollouts 20
@@ -65,7 +65,7 @@ test-deploy: $(VENV)/.dev .venv-deploy/.ready ## validate the manifests; images 
 	@DEPLOY_TESTS=1 $(PY) -m pytest tests/deploy --ignore tests/deploy/test_compose.py
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
 
-sbom: .venv-fuzz/.ready ## what the shipped locks install and what each of IMAGES=... holds, as CycloneDX, into var/sbom
+sbom: .venv-fuzz/.ready ## list the packages of the shipped locks and of IMAGES=... as CycloneDX in var/sbom
 	@mkdir -p var/sbom
 	@for lock in $(SHIPPED); do \
 	  .venv-fuzz/bin/cyclonedx-py requirements $$lock --output-reproducible \
@@ -84,7 +84,7 @@ sbom: .venv-fuzz/.ready ## what the shipped locks install and what each of IMAGE
 migrate: $(VENV)/.run ## create or update the database
 	@$(PY) -m db.migrate
 
-lock: $(VENV)/.dev ## write the hash-locked requirements anew from pyproject.toml
+lock: $(VENV)/.dev ## write the hash-locked requirements again from pyproject.toml
 	@for lock in "requirements-api.txt" \
 	    "requirements.txt --extra dashboard --extra train" \
 	    "requirements-dev.txt --extra dashboard --extra train --group dev"; do \
@@ -104,7 +104,7 @@ lock: $(VENV)/.dev ## write the hash-locked requirements anew from pyproject.tom
 	    tests/$$tool/requirements.in --output-file tests/$$tool/requirements.txt || exit 1; \
 	done
 
-clean: ## remove the environment; the data in var/ stay
+clean: ## remove the virtual environment; the data in var/ stay
 	rm -rf $(VENV)
 
 $(VENV)/.run: requirements.txt

@@ -10,15 +10,15 @@ if [ ! -e .env ]; then
     key=$("$python" -m api.keys --file var/keys/keys.json create --name dashboard \
         --roles predict,read,outcome 2>/dev/null)
     password=$("$python" -c 'import secrets; print(secrets.token_hex(32))')
-    # Written whole or not at all: an interrupted run must not leave half a file.
+    # Written completely or not at all: an interruption must not leave half a file.
     printf 'POSTGRES_PASSWORD=%s\nCARDIOWATCH_API_KEY=%s\n' "$password" "$key" >.env.part
     mv .env.part .env
     echo "New secrets are in .env; more API keys: python -m api.keys --file var/keys/keys.json create" >&2
 fi
 mkdir -p var/private
-chmod 700 var/private # whoever made it, and however
+chmod 700 var/private # even if the folder existed
 if [ ! -e var/private/log.key ]; then
-    # Readable within a folder that is not: the container's user is nobody on this machine.
+    # World-readable inside a private folder: the container's user does not exist on this machine.
     "$python" -c 'import secrets; print(secrets.token_hex(32))' >var/private/log.key.part
     chmod 644 var/private/log.key.part
     mv var/private/log.key.part var/private/log.key

@@ -1,10 +1,10 @@
 #!/bin/sh
-# deploy.sh local|gke [--dry-run]: put this version on the cluster that kubectl points to.
+# deploy.sh local|gke [--dry-run]: deploy this version to the cluster that kubectl points to.
 #
-# --dry-run prints what would be applied and touches nothing. gke takes from the environment:
+# --dry-run prints what would be applied and changes nothing. gke reads from the environment:
 #   PROJECT_ID REGION CLOUD_SQL_INSTANCE API_HOST DASHBOARD_HOST IAP_CLIENT_ID
 #   API_DIGEST DASHBOARD_DIGEST (64 hex digits, without "sha256:", as the build prints them)
-# The secrets must exist; docs/operations.md says how they are made, once.
+# The secrets must exist; docs/operations.md says how to create them once.
 set -eu
 cd "$(dirname "$0")"
 
@@ -17,7 +17,7 @@ case ${2:-} in "" | --dry-run) ;; *) usage ;; esac
 dry=${2:-}
 command -v kubectl >/dev/null 2>&1 || fail "kubectl is missing: https://kubernetes.io/docs/tasks/tools"
 
-check() { # refuse what is missing or would break the YAML
+check() { # reject what is missing or would break the YAML
     for name in PROJECT_ID REGION CLOUD_SQL_INSTANCE API_HOST DASHBOARD_HOST IAP_CLIENT_ID \
         API_DIGEST DASHBOARD_DIGEST; do
         eval "value=\${$name:-}"
@@ -50,17 +50,17 @@ fi
 
 namespace=cardiowatch
 secrets="cardiowatch-database cardiowatch-keys cardiowatch-seal cardiowatch-dashboard"
-# Without this one the load balancer asks for no login, and would show the dashboard to everybody.
+# Without this secret the load balancer requires no login and shows the dashboard to everybody.
 [ "$overlay" = local ] || secrets="$secrets cardiowatch-iap"
 for secret in $secrets; do
     kubectl get secret "$secret" --namespace "$namespace" >/dev/null 2>&1 ||
         fail "the secret $secret is missing in $namespace: docs/operations.md, First deployment"
 done
-# A Job's template cannot change; the one before has done its work.
+# A Job's template cannot change; the previous Job has finished.
 kubectl delete job cardiowatch-migrate --namespace "$namespace" --ignore-not-found
 printf '%s\n' "$rendered" | kubectl apply --selector '!cardiowatch' -f -
 kubectl wait --for=condition=complete job/cardiowatch-migrate --namespace "$namespace" --timeout=3600s
 kubectl rollout status deployment/cardiowatch-api --namespace "$namespace" --timeout=300s
 kubectl rollout status deployment/cardiowatch-dashboard --namespace "$namespace" --timeout=300s
-# Not in one step: kubectl would let callers in even where the login before them was refused.
+# Not in one step: kubectl would admit traffic even if the login in front was rejected.
 [ "$overlay" = local ] || printf '%s\n' "$rendered" | kubectl apply --selector cardiowatch=route -f -

@@ -43,7 +43,7 @@ def versions(lock: str) -> dict[str, set[str]]:
 
 
 def licences(found: Distribution) -> list[str]:
-    """Return everything that a package says of its licence: the expression, or what is older."""
+    """Return the licence expression of a package, or its older metadata."""
     metadata = found.metadata
     if expression := metadata.get("License-Expression"):
         return [expression]
@@ -72,14 +72,14 @@ def allowed(said: str) -> bool:
 
 
 def verdict(said: Sequence[str]) -> str | None:
-    """Say what is wrong with all that a package says of its licence; None = nothing."""
+    """Return what is wrong with a package's licences; None = nothing."""
     if said and all(map(allowed, said)):
         return None
     return f"{'; '.join(said) or 'no licence'} must not be shipped"
 
 
 def check(name: str, locked: set[str]) -> str | None:
-    """Say why a package must not be shipped; None = it may."""
+    """Return why a package must not be shipped; None = it may."""
     try:
         found = distribution(name)
     except PackageNotFoundError:
@@ -90,7 +90,7 @@ def check(name: str, locked: set[str]) -> str | None:
 
 
 def main() -> int:
-    """Check the shipped locks; return 0 when everything in them may be shipped."""
+    """Check the shipped locks; return 0 if everything in them may be shipped."""
     wrong = [
         f"{name}: {found}"
         for lock in SHIPPED

@@ -41,7 +41,7 @@ def postgres_server() -> Iterator[Cluster]:
 
 @pytest.fixture
 def mortal_server() -> Iterator[Cluster]:
-    """A server of the test's own, to be stopped and frozen."""
+    """A server of the test's own, to be stopped and paused."""
     with _running() as cluster:
         yield cluster
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a free port."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -61,7 +61,7 @@ def running(*arguments: str, **settings: object) -> Iterator[subprocess.Popen[st
 
 
 def wait_for(url: str, process: subprocess.Popen[str], seconds: float = 60) -> None:
-    """Wait until an address answers 200; say what the program printed when it ends before."""
+    """Wait until an address answers 200; if the program exits first, fail with its output."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:

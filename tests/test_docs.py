@@ -1,4 +1,4 @@
-"""What stands in the docs is what the code does."""
+"""The docs match the code."""
 
 from __future__ import annotations
 
@@ -77,3 +77,16 @@ def test_each_link_of_a_document_is_there(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)", page.read_text()) if "://" not in link]
 
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+_PATH = re.compile(
+    r"(?<![\w/.-])((?:api|dashboard|data|db|docs|k8s|perf|pipeline|tests)/[\w./-]*[\w/]|test_\w+\.py)"
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_each_path_in_a_document_exists(document: Path) -> None:
+    paths = set(_PATH.findall(document.read_text()))
+
+    assert {path for path in paths if not (ROOT / path).exists()} == set()

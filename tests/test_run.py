@@ -1,4 +1,4 @@
-"""`make run`: the whole house starts, has patients to show, and stops cleanly."""
+"""`make run`: both servers start, have patients to show, and stop cleanly."""
 
 from __future__ import annotations
 
