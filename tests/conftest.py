@@ -25,7 +25,7 @@ class _Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist's own is not t
     """Shares the tests between processes: most of them wait."""
 
     def _split_scope(self, nodeid: str) -> str:
-        """Return what is run in one process: a file; all that opens a browser, on one set of servers."""
+        """Return what runs in one process: a file, or all tests that open a browser."""
         path = nodeid.partition("::")[0]
         return "browser" if path.startswith("tests/browser/") else path
 

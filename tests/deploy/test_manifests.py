@@ -53,7 +53,7 @@ def test_the_autoscaler_owns_the_number_of_replicas(
 
 @every_stack
 def test_no_pod_has_a_sqlite_log(overlay: str, components: tuple[str, ...]) -> None:
-    """A secret holds the URL, and in a pod the API takes nothing but PostgreSQL (tests/api/auth/test_authentication.py)."""
+    """A secret holds the URL, and in a pod the API accepts only PostgreSQL."""
     for pod in ours_only(objects(overlay, components)).values():
         url = settings_of(pod)["CARDIOWATCH_DATABASE_URL"]
         assert url == {"secretKeyRef": {"name": "cardiowatch-database", "key": "url"}}
