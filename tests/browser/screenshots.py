@@ -131,8 +131,8 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
         for name, card, height in (
             ("explanations", "Each finding in words", 1500),
             ("fairness", "Demographic parity and equalized odds", 1700),
-            ("poisoning", "Dose and response", 1500),
-            ("model", "Would another model be better?", 1750),
+            ("poisoning", "Dose-response curves", 1500),
+            ("model", "Comparison with challenger models", 1750),
         ):
             page.goto(f"{dashboard.url}/{name}")
             expect(page.get_by_role("heading", name=card)).to_be_visible()
@@ -161,13 +161,13 @@ def take_history(browser: Browser, folder: Path, url: str) -> None:
         dashboard.start()
         page = new_context(browser).new_page()
         page.goto(f"{dashboard.url}/drift")
-        expect(page.get_by_role("heading", name="Day by day")).to_be_visible()
+        expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
         page.get_by_role("radio", name="7 days").click()
         take(page, "drift", height=2700)
         page.goto(f"{dashboard.url}/load-tests")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         settled(page)
-        if page.get_by_role("heading", name="Answers a second").count():
+        if page.get_by_role("heading", name="Throughput (requests/s)").count():
             take(page, "load-tests", height=1900)
     finally:
         dashboard.stop()

@@ -68,7 +68,7 @@ def load_tests(page: Page, house: House) -> None:
     for _ in range(2):
         store(house.database_url, benchmark())
     page.goto(f"{house.dashboard.url}/load-tests")
-    heading = page.get_by_role("heading", name="Times the echo's answers")
+    heading = page.get_by_role("heading", name="Throughput ratio to the echo")
     for _ in range(5):  # what was read a moment ago is shown for 5 s
         settled(page)
         if heading.count():
@@ -80,7 +80,7 @@ def load_tests(page: Page, house: House) -> None:
 
 def drift(page: Page, house: House) -> None:
     page.goto(f"{house.dashboard.url}/drift")
-    expect(page.get_by_role("heading", name="One finding")).to_be_visible()
+    expect(page.get_by_role("heading", name="Distribution of one finding")).to_be_visible()
 
 
 def explanations(page: Page, house: House) -> None:
@@ -101,7 +101,7 @@ def fairness(page: Page, house: House) -> None:
 
 def model_card(page: Page, house: House) -> None:
     page.goto(f"{house.dashboard.url}/model")
-    expect(page.get_by_role("heading", name="What would change our mind?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Criteria for retraining")).to_be_visible()
 
 
 STATES = (

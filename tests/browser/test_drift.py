@@ -40,16 +40,16 @@ def alarm(house: House) -> str:
 
 def test_an_alarm_is_followed_from_the_overview_to_its_requests(page: Page, house: House) -> None:
     page.goto(f"{house.dashboard.url}/drift?drift_source=Live")  # read before the monitor's pass
-    expect(page.get_by_role("heading", name="Day by day")).to_be_visible()
+    expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
     settled(page)
     verdict = alarm(house)
     page.goto(house.dashboard.url)
     expect(page.get_by_text(verdict)).to_be_visible()
     page.get_by_role("link", name=overview_texts.LOOK_CLOSER).click()
     expect(page).to_have_title("Drift · Cardiowatch")
-    expect(page.get_by_role("heading", name="Day by day")).to_be_visible()
+    expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
     settled(page)
-    page.get_by_role("link", name="Requests behind this alarm →").click()
+    page.get_by_role("link", name="View the predictions in this window →").click()
     expect(page).to_have_title("Predictions · Cardiowatch")
     expect(page.get_by_text("Only predictions from")).to_be_visible()
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()

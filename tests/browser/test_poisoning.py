@@ -17,15 +17,15 @@ CUT_MS = 3_000
 
 def opened(page: Page, house: House) -> None:
     page.goto(f"{house.dashboard.url}/poisoning")
-    expect(page.get_by_role("heading", name="Run it again")).to_be_visible()
+    expect(page.get_by_role("heading", name="Run with other settings")).to_be_visible()
     settled(page)
 
 
 def hidden_disease(page: Page, house: House) -> None:
     opened(page, house)
-    page.get_by_role("radio", name="Disease hidden").click()
+    page.get_by_role("radio", name="Disease labelled healthy").click()
     page.get_by_text("Strong L2 penalty", exact=True).first.click()
-    expect(page.get_by_text("Sick patients drawn at random are labelled healthy")).to_be_visible()
+    expect(page.get_by_text("Randomly chosen patients with disease")).to_be_visible()
 
 
 def running(page: Page, house: House) -> None:
@@ -57,22 +57,22 @@ def send(page: Page, house: House, lines: list[str]) -> None:
         {"name": "new.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()}
     )
     expect(page.get_by_test_id("stFileChipName")).to_have_text("new.csv")
-    page.get_by_role("button", name="Judge").click()
+    page.get_by_role("button", name="Check file").click()
 
 
 def judged(page: Page, house: House) -> None:
     some = [turned(line) if i % 3 == 0 else line for i, line in enumerate(PATIENTS)]
     send(page, house, [HEADER, *some])
-    expect(page.get_by_text("new.csv: Refused; the labels surprise")).to_be_visible(timeout=JUDGED)
+    expect(page.get_by_text("new.csv: rejected; ")).to_be_visible(timeout=JUDGED)
     settled(page)
 
 
 @pytest.mark.parametrize(
     ("lines", "verdict"),
     [
-        ([HEADER, *PATIENTS[::3]], "new.csv: May enter training"),
-        ([HEADER, *map(turned, PATIENTS[::3])], "new.csv: Refused; the label is turned round"),
-        (["not a table", "at all"], "The file was not judged: "),
+        ([HEADER, *PATIENTS[::3]], "new.csv: accepted for training"),
+        ([HEADER, *map(turned, PATIENTS[::3])], "new.csv: rejected; the label "),
+        (["not a table", "at all"], "The file could not be checked: "),
     ],
     ids=["good", "inverted", "unreadable"],
 )
@@ -81,7 +81,7 @@ def test_a_file_that_is_sent_gets_its_verdict(
 ) -> None:
     send(page, house, lines)
     expect(page.get_by_text(verdict)).to_be_visible(timeout=JUDGED)
-    expect(page.get_by_role("button", name="Judge")).to_be_visible()  # the next file may come
+    expect(page.get_by_role("button", name="Check file")).to_be_visible()  # the next file may come
 
 
 def violations(page: Page) -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ def violations(page: Page) -> list[tuple[str, str]]:
 
 def test_the_page_begins_with_its_verdict_and_draws_its_curves(page: Page, house: House) -> None:
     opened(page, house)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("One label in five")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("random label flips lower the AUC")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(1)
     expect(page).to_have_title("Poisoning · Cardiowatch")
 

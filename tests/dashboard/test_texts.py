@@ -152,9 +152,10 @@ def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
 
 def test_stored_names_are_escaped_where_markdown_says_them() -> None:
     escaped = escaping.markdown(LINK)
+    failing = summary(LINK, 200, 100, timeouts=1, failed=1)
     run = benchmark(environment=ENVIRONMENT | {"processor": LINK})
-    assert escaped in load_tests_texts.made(run, "now")
-    assert escaped in load_tests_texts.troubles([summary(LINK, 200, 100, timeouts=1, failed=1)])
+    assert escaped in load_tests_texts.run_subtitle(run, "now")
+    assert escaped in load_tests_texts.error_summary([failing])
     assert overview_texts.refusal(LINK, "unit") == f"{escaped}: looks like another unit"
     assert overview_texts.route(LINK) == escaped
 
@@ -165,9 +166,9 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     found = {"since": moment, "until": moment, "status": "red", "verdict": LINK}
     for figure in (
-        charts.per_second(of), charts.waiting(of), charts.troubles(of),
-        charts.fixed_rate([(LINK, fixed)]),
-        charts.by_connections(of, lambda s: s.ok_per_s, "%{y}"),
+        charts.throughput(of), charts.latency_percentiles(of), charts.errors(of),
+        charts.open_loop_latency([(LINK, fixed)]),
+        charts.by_concurrency(of, lambda s: s.ok_per_s, "%{y}"),
         overview_charts.statuses([found], UTC),
     ):  # fmt: skip
         drawn = figure.to_json()

@@ -1,1 +1,1 @@
-"""The Drift page: what it reads, its figures and its panels."""
+"""The Drift page: data, charts and panels."""

@@ -1,6 +1,6 @@
-"""What the Drift page found -> Plotly figures, one function each.
+"""The results of the Drift page -> Plotly figures, one function each.
 
-Grey = the reference, blue = the window; orange = named as changed, never the only sign of it.
+Grey = the reference, blue = the window; orange = drift, never the only sign of it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.pages.drift import texts
-from dashboard.pages.drift.data import Array, Day
+from dashboard.pages.drift.data import Array, MonitoringDay
 from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
 from dashboard.shared.escaping import plotly
 from pipeline.drift.result import DriftResult, FeatureDrift
 from pipeline.schema import BY_NAME, NAMES, Feature
 
-_A_DAY = timedelta(days=1)
-_LEAST_P = 1e-6
-"""Smaller p-values are drawn as this one: nobody acts differently upon them."""
+_DAY = timedelta(days=1)
+_MIN_P = 1e-6
+"""Smaller p-values are drawn as this one: nobody acts differently on them."""
 _BINS = 24
 _RISK_BINS = 20
 _RIGHT = 24
@@ -31,20 +31,20 @@ Counts = Mapping[float | None, int]
 
 
 def ranked_features(result: DriftResult) -> list[FeatureDrift]:
-    """Return the features, what is hardest to explain by chance first."""
+    """Return the features, the smallest p-value first."""
     return sorted(result.features.values(), key=lambda f: f.rank)
 
 
-def ranked(result: DriftResult) -> go.Figure:
-    """Draw each feature's adjusted p-value, the smallest on top, with how far its values moved."""
+def significance_bars(result: DriftResult) -> go.Figure:
+    """Draw the adjusted p-value of each feature, the smallest on top, with its effect size."""
     found = ranked_features(result)
-    evidence = [-log10(max(f.p_adjusted, _LEAST_P)) for f in found]
+    evidence = [-log10(max(f.p_adjusted, _MIN_P)) for f in found]
     bars = go.Bar(
         x=evidence,
-        y=[texts.wrapped(f.name) for f in found],
+        y=[texts.wrapped_label(f.name) for f in found],
         orientation="h",
         marker_color=[ORANGE if f.drift else BLUE for f in found],
-        text=[f"  {texts.effect(f)}{' · changed' if f.drift else ''}" for f in found],
+        text=[f"  {texts.effect(f)}{' · drift' if f.drift else ''}" for f in found],
         textposition="outside",
         cliponaxis=False,
         customdata=[(f.name, texts.p_value(f.p_adjusted), f.reason) for f in found],
@@ -59,13 +59,13 @@ def ranked(result: DriftResult) -> go.Figure:
         range=[0, 1.35 * reach],
         tickvals=[-log10(tick) for tick in ticks if -log10(tick) <= 1.35 * reach],
         ticktext=[f"{tick:g}" if tick >= 1e-3 else f"{tick:.0e}" for tick in ticks],
-        title="adjusted p-value (dashed: the limit)",
+        title="adjusted p-value (dashed: significance level)",
     )
     return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
 
 
 def distribution(feature: Feature, reference: Counts, current: Counts) -> go.Figure:
-    """Draw the shares of a feature's values, reference beside window; what is missing is a bar."""
+    """Draw the shares of a feature's values in reference and window; missing values are a bar."""
     labels, before, now = shares(feature, reference, current)
     figure = go.Figure(
         [
@@ -82,7 +82,7 @@ def distribution(feature: Feature, reference: Counts, current: Counts) -> go.Fig
 def shares(
     feature: Feature, reference: Counts, current: Counts
 ) -> tuple[list[str], list[float], list[float]]:
-    """Return what the bars stand for and the share of all patients in each, on both sides."""
+    """Return the labels of the bars and the share of patients in each, reference and window."""
     known = sorted({v for side in (reference, current) for v in side if v is not None})
     if feature.is_numeric and len(known) > _BINS:
         width = _width(feature, known[-1] - known[0])
@@ -102,11 +102,11 @@ def shares(
             bars[len(labels) if value is None else where[value]] += n / total
         sides.append(bars)
     keep = len(labels) + any(side[-1] for side in sides)
-    return [*labels, "not known"][:keep], sides[0][:keep], sides[1][:keep]
+    return [*labels, "missing"][:keep], sides[0][:keep], sides[1][:keep]
 
 
 def _width(feature: Feature, reach: float) -> float:
-    """Return a round width of which about `_BINS` cover the reach."""
+    """Return a round bin width; about `_BINS` of them cover the range."""
     rough = reach / _BINS
     power = 10.0 ** floor(log10(rough))
     nice = next(power * step for step in (1, 2, 5, 10) if power * step >= rough)
@@ -117,8 +117,8 @@ def _between(low: float, width: float, feature: Feature) -> str:
     return f"{low:g}–{low + width - feature.step:g}" if width > feature.step else f"{low:g}"
 
 
-def risk(reference: Array, current: Array) -> go.Figure:
-    """Draw how the predicted risk is spread over patients, reference and window."""
+def risk_distribution(reference: Array, current: Array) -> go.Figure:
+    """Draw the distribution of the estimated risk in reference and window."""
     edges = np.linspace(0, 1, _RISK_BINS + 1)
     middles = (edges[:-1] + edges[1:]) / 2
     figure = go.Figure()
@@ -132,58 +132,55 @@ def risk(reference: Array, current: Array) -> go.Figure:
             hovertemplate="%{y:.1%} of patients",
         )  # fmt: skip
     apply_layout(figure, right=_RIGHT, hovermode="x unified")
-    figure.update_xaxes(tickformat=".0%", range=[0, 1], title="predicted risk", showgrid=False)
+    figure.update_xaxes(tickformat=".0%", range=[0, 1], title="estimated risk", showgrid=False)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 
-def timeline(
-    days: Sequence[Day], zone: tzinfo, changes: Sequence[Mapping[str, Any]] = ()
+def monitoring_timeline(
+    days: Sequence[MonitoringDay], zone: tzinfo, changes: Sequence[Mapping[str, Any]] = ()
 ) -> go.Figure:
-    """Draw on which days the monitor named which finding, or the patients as a whole.
+    """Draw the daily verdicts, and which findings drifted on which day.
 
-    `changes` is what was done to replayed patients: since, until and title.
+    `changes` are the simulated changes of replayed patients: since, until and title.
     """
     figure = go.Figure()
     times = [local_time(day.since, zone) for day in days]
-    whole = "As a whole"
+    whole = "Multivariate"
     named = {name for day in days for name in day.named}
-    rows = [texts.wrapped(name) for name in NAMES if name in named]
+    rows = [texts.wrapped_label(name) for name in NAMES if name in named]
     points: list[dict[str, Any]] = []
     for at, day in zip(times, days, strict=True):
-        names = [(texts.wrapped(n), day.effects[n]) for n in day.named] if day.drift else []
+        names = [(texts.wrapped_label(n), day.effects[n]) for n in day.named] if day.drift else []
         for row, far in names or ([(whole, 0.2)] if day.drift else []):
             points.append({"x": at, "y": row, "size": 7 + 14 * min(1.0, far)})
     quiet = [at for at, day in zip(times, days, strict=True) if day.enough and not day.drift]
     unsure = [at for at, day in zip(times, days, strict=True) if not day.enough]
     for label, when, symbol in (
-        ("No drift seen", quiet, "line-ns-open"), ("Not enough data", unsure, "x-thin-open")
+        ("No drift detected", quiet, "line-ns-open"),
+        ("Inconclusive, too few data", unsure, "x-thin-open"),
     ):  # fmt: skip
         figure.add_scatter(
-            name=label, x=when, y=["Verdict of the day"] * len(when), mode="markers",
+            name=label, x=when, y=["Daily verdict"] * len(when), mode="markers",
             marker={"symbol": symbol, "size": 9, "color": GREY}, hovertemplate=f"%{{x}}: {label}",
         )  # fmt: skip
     alarms = [at for at, day in zip(times, days, strict=True) if day.drift]
     figure.add_scatter(
-        name="Alarm", x=alarms, y=["Verdict of the day"] * len(alarms), mode="markers",
+        name="Alarm", x=alarms, y=["Daily verdict"] * len(alarms), mode="markers",
         marker={"symbol": "diamond", "size": 11, "color": ORANGE}, hovertemplate="%{x}: alarm",
     )  # fmt: skip
     figure.add_scatter(
-        name="What had changed",
+        name="Drifted finding",
         x=[point["x"] for point in points],
         y=[point["y"] for point in points],
         mode="markers",
         marker={"size": [point["size"] for point in points], "color": ORANGE, "opacity": 0.7},
         hovertemplate="%{x}: %{y}",
     )
-    order = [
-        "Verdict of the day",
-        *rows,
-        *([whole] if any(p["y"] == whole for p in points) else []),
-    ]
+    order = ["Daily verdict", *rows, *([whole] if any(p["y"] == whole for p in points) else [])]
     apply_layout(figure, right=_RIGHT)
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=order[::-1], automargin=True,
-        range=[-0.6 - 0.45 * len(changes), len(order) - 0.4],  # room for what was done
+        range=[-0.6 - 0.45 * len(changes), len(order) - 0.4],  # room for the simulated changes
     )  # fmt: skip
     for line, change in enumerate(changes):
         since, until = (
@@ -200,55 +197,55 @@ def timeline(
         )  # fmt: skip
     figure.update_xaxes(**DATE_AXIS)
     if times:
-        figure.update_xaxes(range=[min(times) - _A_DAY, max(times) + 2 * _A_DAY])
+        figure.update_xaxes(range=[min(times) - _DAY, max(times) + 2 * _DAY])
     return figure
 
 
-def risk_over_time(days: Sequence[Day], zone: tzinfo) -> go.Figure:
-    """Draw the mean predicted risk of the week that ends with each day."""
+def risk_over_time(days: Sequence[MonitoringDay], zone: tzinfo) -> go.Figure:
+    """Draw the mean estimated risk of the 7 days that end with each day."""
     line = go.Scatter(
         x=[local_time(day.until, zone) for day in days],
         y=[day.risk for day in days],
         mode="lines+markers",
         line={"color": BLUE, "width": 3},
-        hovertemplate="%{y:.0%} in the week before<extra></extra>",
+        hovertemplate="%{y:.0%} in the 7 days before<extra></extra>",
     )
     figure = apply_layout(go.Figure(line), right=_RIGHT, showlegend=False)
     figure.update_xaxes(**DATE_AXIS)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
 
-def timeline_height(days: Sequence[Day]) -> int:
-    """Return the height in pixels that `timeline` needs."""
+def timeline_height(days: Sequence[MonitoringDay]) -> int:
+    """Return the height in pixels that `monitoring_timeline` needs."""
     return 190 + 32 * (1 + len({name for day in days for name in day.named}))
 
 
-def roc(points: Sequence[Sequence[float]]) -> go.Figure:
-    """Draw the hold-out ROC curve; the diagonal is a classifier that cannot tell."""
+def roc_curve(points: Sequence[Sequence[float]]) -> go.Figure:
+    """Draw the hold-out ROC curve; the diagonal is chance."""
     figure = go.Figure()
     figure.add_scatter(
-        name="Cannot tell", x=[0, 1], y=[0, 1], mode="lines",
+        name="Chance (AUC 0.5)", x=[0, 1], y=[0, 1], mode="lines",
         line={"color": GREY, "dash": "dash"}, hoverinfo="skip",
     )  # fmt: skip
     figure.add_scatter(
-        name="This classifier", x=[p[0] for p in points], y=[p[1] for p in points], mode="lines",
+        name="Classifier", x=[p[0] for p in points], y=[p[1] for p in points], mode="lines",
         line={"color": BLUE, "width": 3},
-        hovertemplate="%{y:.0%} found, %{x:.0%} mistaken<extra></extra>",
+        hovertemplate="true positive rate %{y:.0%}, false positive rate %{x:.0%}<extra></extra>",
     )  # fmt: skip
     apply_layout(figure, right=_RIGHT)
-    figure.update_xaxes(range=[0, 1], tickformat=".0%", title="of the reference, mistaken")
-    return figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="of the window, found")
+    figure.update_xaxes(range=[0, 1], tickformat=".0%", title="false positive rate")
+    return figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="true positive rate")
 
 
-def importances(found: Sequence[Mapping[str, Any]]) -> go.Figure:
-    """Draw what the classifier loses when it is not told a finding."""
+def permutation_importance(found: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw the drop in AUC when a feature is permuted (permutation importance)."""
     bars = go.Bar(
         x=[max(0.0, one["auc_lost"]) for one in found],
         y=[BY_NAME[one["feature"]].label for one in found],
         orientation="h",
         marker_color=BLUE,
-        hovertemplate="%{y}: AUC falls by %{x:.3f}<extra></extra>",
+        hovertemplate="%{y}: AUC drops by %{x:.3f}<extra></extra>",
     )
     figure = apply_layout(go.Figure(bars), right=_RIGHT, bargap=0.3)
-    figure.update_xaxes(title="fall of the AUC without it", rangemode="tozero")
+    figure.update_xaxes(title="drop in AUC when permuted", rangemode="tozero")
     return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)

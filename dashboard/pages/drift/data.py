@@ -1,4 +1,4 @@
-"""What the Drift page reads, cached: a window of the log, what it is compared with, the history.
+"""What the Drift page reads, cached: a window of the log, its reference, the monitoring history.
 
 Counts cover every prediction of a window, from the rollups; rows are a sample of at most 5,000.
 """
@@ -25,8 +25,8 @@ from pipeline.schema import FEATURES, NAMES
 Array = NDArray[np.float64]
 Counts = dict[str, dict[float | None, int]]
 
-TRAINING, BEFORE = "training", "before"
-"""What a window is compared with: the training data, or the window of the same length before it."""
+TRAINING_DATA, PREVIOUS_WINDOW = "training", "before"
+"""References: the training data, or the previous window of the same length."""
 
 _FRESH_S = 60.0
 _STEP = timedelta(minutes=5)  # rollups begin there; any other window would read rows
@@ -36,8 +36,8 @@ _DAYS = 92
 
 
 @dataclass(frozen=True)
-class Span:
-    """The part of the log that is looked at."""
+class Window:
+    """A window of the log."""
 
     since: datetime
     until: datetime
@@ -46,22 +46,22 @@ class Span:
     """Of the model; None = all."""
 
     @property
-    def before(self) -> Span:
-        """The span of the same length that ends where this one begins."""
+    def previous(self) -> Window:
+        """The window of the same length that ends where this one begins."""
         length = self.until - self.since
-        return Span(self.since - length, self.since, self.source, self.version)
+        return Window(self.since - length, self.since, self.source, self.version)
 
 
 @dataclass(frozen=True)
-class Side:
-    """One side of a comparison."""
+class Sample:
+    """Predictions of a window, or the training data."""
 
     n: int
     counts: Counts
     rows: Array
     """All patients, or a random sample, shape (up to 5,000, 13)."""
     probability: Array
-    """Their predicted risk, shape (len(rows),); empty when the model is not known."""
+    """Their estimated risk, shape (len(rows),); empty when the model is unknown."""
     versions: tuple[str, ...]
     exact: bool
     """False when rows wait to be counted; the newest of them are in the sample."""
@@ -69,18 +69,18 @@ class Side:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A window, what it is compared with, and what was found."""
+    """A window, its reference and the result."""
 
-    reference: Side
-    current: Side
+    reference: Sample
+    current: Sample
     result: DriftResult
     risk: tuple[float, float, float]
-    """Mean predicted risk of the reference, of the window, standard error of the difference."""
+    """Mean estimated risk of the reference, of the window, standard error of the difference."""
 
 
 @dataclass(frozen=True)
-class Day:
-    """What the monitor found about one window of its history."""
+class MonitoringDay:
+    """The result of one monitoring run."""
 
     since: datetime
     until: datetime
@@ -89,24 +89,24 @@ class Day:
     drift: bool
     enough: bool
     named: tuple[str, ...]
-    """Features that had changed in that window or in the week that ends with it."""
+    """Features that drifted in that window or in the week that ends with it."""
     effects: dict[str, float]
     risk: float | None
-    """Mean predicted risk in the week that ends with the window."""
+    """Mean estimated risk in the week that ends with the window."""
     verdict: str
 
 
-def span(window: str, source: str, version: str | None, until: datetime | None) -> Span:
-    """Return a window of the log (a key of `load.WINDOWS`) that ends now, or when it is told."""
+def make_window(window: str, source: str, version: str | None, until: datetime | None) -> Window:
+    """Return a window of the log (a key of `load.WINDOWS`) that ends at `until`, else now."""
     end = until or datetime.now(UTC) + _STEP
     if until is None:
         end = datetime.fromtimestamp(end.timestamp() // _STEP.seconds * _STEP.seconds, UTC)
-    return Span(end - data_access.WINDOWS[window].length, end, source, version)
+    return Window(end - data_access.WINDOWS[window].length, end, source, version)
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=20, show_spinner=False)
-def side(of: Span) -> Side:
-    """Read one side from the log."""
+def read_sample(of: Window) -> Sample:
+    """Read a window from the log."""
     reader = data_access.reader()
     counts = reader.counts(
         since=of.since, until=of.until, source=of.source, model_version=of.version
@@ -115,7 +115,7 @@ def side(of: Span) -> Side:
     everyone = counts.n if of.version is None else _number(of)
     rows = reader.sample(since=of.since, until=of.until, source=of.source, n=everyone)
     ours = [row for row in rows if of.version in (None, row[17])]
-    return Side(
+    return Sample(
         n=counts.n,
         counts={name: dict(values) for name, values in counts.values.items()},
         rows=np.array([row[1:14] for row in ours], dtype=float).reshape(-1, len(NAMES)),
@@ -125,27 +125,27 @@ def side(of: Span) -> Side:
     )
 
 
-def _number(of: Span) -> int:
+def _number(of: Window) -> int:
     return data_access.reader().counts(since=of.since, until=of.until, source=of.source).n
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def training(version: str | None) -> Side:
+def training(version: str | None) -> Sample:
     """Return the training data, scored by a model version that the log knows."""
     patients = read(HEART_CSV)
     if patients.features is None:
-        raise ValueError("the training data's coding cannot be told")  # it is our own file
+        raise ValueError("the coding of the training data was not detected")  # it is our own file
     rows = patients.features.to_numpy(dtype=float)
     text = data_access.reader().model(version) if version else None
     try:
         probability = from_json(text).score(rows).probability if text else np.empty(0)
     except ModelError:  # of a version that this program cannot read
         probability = np.empty(0)
-    return Side(len(rows), _counted(rows), rows, np.asarray(probability), (), True)
+    return Sample(len(rows), _counted(rows), rows, np.asarray(probability), (), True)
 
 
 def _counted(rows: Array) -> Counts:
-    """Count the values as the log does: in steps, None = not known."""
+    """Count the values as the log does: in steps, None = missing."""
     counted: Counts = {}
     for feature, column in zip(FEATURES, rows.T, strict=True):
         values: dict[float | None, int] = {}
@@ -157,32 +157,35 @@ def _counted(rows: Array) -> Counts:
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=20, show_spinner="Comparing …")
-def comparison(of: Span, reference: str) -> Comparison:
-    """Compare a window with its reference (`TRAINING` or `BEFORE`), on rows or counts."""
-    now = side(of)
-    then = side(of.before) if reference == BEFORE else training(next(iter(now.versions), None))
+def comparison(of: Window, reference: str) -> Comparison:
+    """Compare a window with `TRAINING_DATA` or `PREVIOUS_WINDOW`, on rows or counts."""
+    now = read_sample(of)
+    if reference == PREVIOUS_WINDOW:
+        then = read_sample(of.previous)
+    else:
+        then = training(next(iter(now.versions), None))
     result = drift.compare_counts(
         then.counts, now.counts, reference_sample=then.rows, sample=now.rows
     )
     return Comparison(then, now, result, drift.risk_change(then.probability, now.probability))
 
 
-def history(source: str) -> list[Day]:
-    """Return what the monitor found about a source, oldest first; a new pass is in it at once."""
+def history(source: str) -> list[MonitoringDay]:
+    """Return the monitoring runs of a source, oldest first; a new one is in it at once."""
     newest = data_access.reader().reports(source=source, limit=1)
     return _history(source, newest[0]["id"]) if newest else []
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=5, show_spinner=False)
-def _history(source: str, newest: str) -> list[Day]:
+def _history(source: str, newest: str) -> list[MonitoringDay]:
     kept = data_access.reader().reports(source=source, limit=_DAYS)
     days = [_day(row["report"]) for row in kept if row["format"] == _FORMAT]
     return sorted(days, key=lambda day: day.until)
 
 
-def _day(report: dict[str, Any]) -> Day:
+def _day(report: dict[str, Any]) -> MonitoringDay:
     window, week = report["drift"]["window"], report["drift"]["week"]
-    return Day(
+    return MonitoringDay(
         since=datetime.fromisoformat(report["since"]),
         until=datetime.fromisoformat(report["until"]),
         p_value=min(1.0, 2 * min(window["p_value"], week["p_value"])),
@@ -200,15 +203,15 @@ def _day(report: dict[str, Any]) -> Day:
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=1, show_spinner=False)
-def story() -> list[dict[str, Any]]:
-    """Return what was done to replayed patients, and since when; empty where nothing was."""
+def drift_scenario() -> list[dict[str, Any]]:
+    """Return the simulated changes of replayed patients; empty without any."""
     kept = data_access.reader().reports(kind="replay", limit=1)
     return list(kept[0]["report"]["changes"]) if kept else []
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=1, show_spinner=False)
 def calibration() -> dict[str, Any] | None:
-    """Return how the test fared on simulated windows; None = not measured."""
+    """Return how the test did on simulated windows; None = not measured."""
     try:
         found = json.loads(_CALIBRATION.read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The history on the Drift page: what the monitor found day by day, and the requests behind it."""
+"""The monitoring history on the Drift page, and links to the predictions of each alarm."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import streamlit as st
 
 from dashboard.auth import login
 from dashboard.pages.drift import charts, data, texts
-from dashboard.pages.drift.data import Day, Span
+from dashboard.pages.drift.data import MonitoringDay, Window
 from dashboard.shared import escaping, widgets
 from dashboard.shared import texts as shared_texts
 
 UNTIL = "until"
-"""Address parameter of the Drift page: when the window ends; without it, now."""
+"""Address parameter of the Drift page: when the window ends; now without it."""
 
 
-def since_when(days: Sequence[Day]) -> dict[str, str]:
-    """Return since when each finding that the newest pass names has been named without a break."""
+def drifted_since(days: Sequence[MonitoringDay]) -> dict[str, str]:
+    """Return the first day of the current unbroken drift of each finding."""
     found: dict[str, str] = {}
     still = set(days[-1].named) if days and days[-1].drift else set()
     for day in reversed(days):
@@ -27,8 +27,8 @@ def since_when(days: Sequence[Day]) -> dict[str, str]:
     return found
 
 
-def rows_of(since: datetime, until: datetime, source: str) -> dict[str, str]:
-    """Return the address parameters that show a window's rows; never a patient's value."""
+def prediction_filter(since: datetime, until: datetime, source: str) -> dict[str, str]:
+    """Return the address parameters that show the rows of a window; never a patient's value."""
     return {
         "since": since.isoformat(),
         "until": until.isoformat(),
@@ -36,13 +36,13 @@ def rows_of(since: datetime, until: datetime, source: str) -> dict[str, str]:
     }
 
 
-def story(of: Span) -> None:
-    """Say what was done to replayed patients."""
-    changes = data.story() if of.source == "replay" else []
+def scenario(of: Window) -> None:
+    """Draw the simulated changes of replayed patients."""
+    changes = data.drift_scenario() if of.source == "replay" else []
     if not changes:
         return
-    with widgets.card("What was done here"):
-        st.markdown(texts.STORY_NOTE)
+    with widgets.card("Simulated drift"):
+        st.markdown(texts.SCENARIO_NOTE)
         for change in changes:
             begun, ended = (datetime.fromisoformat(change[key]) for key in ("since", "until"))
             st.markdown(
@@ -51,38 +51,38 @@ def story(of: Span) -> None:
             )
 
 
-def history(of: Span) -> None:
-    """Draw one verdict a day, and lead from an alarm to its requests."""
+def history(of: Window) -> None:
+    """Draw the daily verdicts, and links from an alarm to its predictions."""
     days = data.history(of.source)
-    with widgets.card("Day by day"):
+    with widgets.card("Monitoring history"):
         if not days:
             st.markdown(texts.NO_HISTORY)
             return
         st.markdown(texts.history(days))
         st.caption(texts.HISTORY_NOTE)
-        changes = data.story() if of.source == "replay" else []
-        figure = charts.timeline(days, widgets.zone(), changes)
+        changes = data.drift_scenario() if of.source == "replay" else []
+        figure = charts.monitoring_timeline(days, widgets.zone(), changes)
         height = charts.timeline_height(days)
-        widgets.over_time(figure, "Verdict of each day and what had changed", height, "timeline")
+        widgets.over_time(figure, "Daily verdicts and drifted findings", height, "timeline")
         alarms = [day for day in reversed(days) if day.drift]
         if alarms:
             _alarm(alarms, of.source)
-        st.subheader("Predicted risk in the week before each day", anchor=False)
+        st.subheader("Mean estimated risk, 7-day window", anchor=False)
         figure = charts.risk_over_time(days, widgets.zone())
-        widgets.over_time(figure, "Mean predicted risk over time", 220, "risk_over_time")
+        widgets.over_time(figure, "Mean estimated risk by day, 7-day window", 220, "risk_over_time")
 
 
-def _alarm(alarms: Sequence[Day], source: str) -> None:
-    """Lead from an alarm to the requests behind it and to the comparison of that day."""
+def _alarm(alarms: Sequence[MonitoringDay], source: str) -> None:
+    """Draw links from an alarm to its predictions and to the comparison of that day."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         number = st.selectbox(
             "Alarm", range(len(alarms)), key="alarm", width=260,
             format_func=lambda i: texts.day_of(alarms[i].since),
         )  # fmt: skip
         day = alarms[number]
-        rows = rows_of(day.since, day.until, source)
-        login.page_link("predictions", "Requests behind this alarm →", rows)
+        rows = prediction_filter(day.since, day.until, source)
+        login.page_link("predictions", "View the predictions in this window →", rows)
         compared = {UNTIL: day.until.isoformat(), "drift_source": shared_texts.SOURCES[source]}
-        login.page_link("drift", "Compare this day →", compared)
+        login.page_link("drift", "View drift on this day →", compared)
     named = f"{texts.join_labels(day.named)}." if day.named else escaping.markdown(day.verdict)
     st.caption(named)

@@ -1,4 +1,4 @@
-"""Drift: have the patients changed; what, how far, since when, and what it does to the risk."""
+"""Drift: verdict, features, prediction drift, correlations, history, classifier test."""
 
 import streamlit as st
 
@@ -14,18 +14,18 @@ with widgets.reading_the_log("Drift"):
             widgets.heading("Drift", texts.LEAD)
         widgets.empty_log()
     else:
-        span, period, reference = chosen
-        found = panels.compared(span, reference)
+        window, phrase, reference = chosen
+        found = panels.compared(window, reference)
         with top:
-            panels.verdict(found, span, period, reference)
-        drift_history.story(span)
+            panels.verdict(found, window, phrase, reference)
+        drift_history.scenario(window)
         if found.current.n:
-            panels.ranked(found)
-            panels.feature(found)
-            panels.risk(found)
-            panels.pairs(found)
-        drift_history.history(span)
+            panels.features_by_significance(found)
+            panels.feature_detail(found)
+            panels.prediction_drift(found)
+            panels.correlations(found)
+        drift_history.history(window)
         if found.current.n:
-            classifier.classifier(found, span, reference)
-            panels.table(found)
-        panels.trust(data.calibration())
+            classifier.classifier(found, window, reference)
+            panels.feature_table(found)
+        panels.calibration_note(data.calibration())

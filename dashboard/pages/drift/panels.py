@@ -1,4 +1,4 @@
-"""The panels of the Drift page: controls, verdict, all findings, one finding, risk, the table."""
+"""The panels of the Drift page: controls, verdict, features, correlations, prediction drift."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.auth import login
-from dashboard.pages.drift import charts, data, texts
+from dashboard.pages.drift import charts, data, texts, texts_calibration
 from dashboard.pages.drift import history as drift_history
-from dashboard.pages.drift import texts_calibration as trust_texts
-from dashboard.pages.drift.data import Comparison, Span
+from dashboard.pages.drift.data import Comparison, Window
 from dashboard.shared import data_access, numbers, widgets
 from dashboard.shared import texts as shared_texts
 from pipeline.schema import BY_NAME
 
 
-def controls() -> tuple[Span, str, str] | None:
-    """Let the viewer choose window, source and reference; None = an empty log.
+def controls() -> tuple[Window, str, str] | None:
+    """Return the chosen window and reference; None = an empty log.
 
     Returns
     -------
     tuple
-        The span, its period as "in the last 24 hours", and the reference.
+        The window, its length as "in the last 24 hours", and the reference.
     """
     first = data_access.source()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -36,7 +35,7 @@ def controls() -> tuple[Span, str, str] | None:
             bind="query-params",
         )  # fmt: skip
         reference = st.selectbox(
-            "Compared with", list(texts.REFERENCES), format_func=texts.REFERENCES.__getitem__,
+            "Reference", list(texts.REFERENCES), format_func=texts.REFERENCES.__getitem__,
             key="reference", width=200, bind="query-params",
         )  # fmt: skip
         version = _version()
@@ -47,12 +46,12 @@ def controls() -> tuple[Span, str, str] | None:
     if until is not None:
         length = words.removeprefix("in the last ")
         words = f"in the {length} to {widgets.when(until)}"
-        st.button(f"Look at the present instead of {widgets.when(until)}", on_click=_now)
-    return data.span(period, source, version, until), words, reference
+        st.button("Back to the current window", on_click=_now)
+    return data.make_window(period, source, version, until), words, reference
 
 
 def _version() -> str | None:
-    """Let the viewer choose a model version where the last window had several."""
+    """Return the chosen model version, where the last window had several; None = all."""
     seen: Sequence[str] = st.session_state.get("versions", ())
     if len(seen) < 2:
         return None
@@ -65,19 +64,19 @@ def _now() -> None:
     st.query_params.pop(drift_history.UNTIL, None)
 
 
-def compared(of: Span, reference: str) -> Comparison:
-    """Compare the window, and remember which model versions answered in it."""
+def compared(of: Window, reference: str) -> Comparison:
+    """Compare the window, and remember its model versions."""
     found = data.comparison(of, reference)
     if of.version is None:
         st.session_state["versions"] = found.current.versions
     return found
 
 
-def verdict(found: Comparison | None, of: Span, period: str, reference: str) -> None:
-    """Draw the page's one sentence, and what it rests on."""
+def verdict(found: Comparison | None, of: Window, phrase: str, reference: str) -> None:
+    """Draw the verdict and its data."""
     result = found.result if found is not None else None
-    begun = drift_history.since_when(data.history(of.source))
-    st.title(texts.verdict(result, of.source, period, begun), anchor=False)
+    begun = drift_history.drifted_since(data.history(of.source))
+    st.title(texts.verdict(result, of.source, phrase, begun), anchor=False)
     if found is None or not found.current.n:
         widgets.calm(texts.NOTHING_TITLE, texts.NOTHING)
         return
@@ -88,20 +87,21 @@ def verdict(found: Comparison | None, of: Span, period: str, reference: str) -> 
         said.append(texts.NOT_EXACT)
     st.caption(" ".join(said))
     with st.container(horizontal=True):
-        label = f"See the {numbers.times(found.current.n, 'prediction')} behind this →"
-        login.page_link("predictions", label, drift_history.rows_of(of.since, of.until, of.source))
+        label = f"View these {numbers.times(found.current.n, 'prediction')} →"
+        rows = drift_history.prediction_filter(of.since, of.until, of.source)
+        login.page_link("predictions", label, rows)
 
 
-def ranked(found: Comparison) -> None:
-    """Draw all findings, the most certain change first; a click on a bar chooses it."""
-    with widgets.card("What changed, and how far"):
-        st.caption(texts.RANKED_NOTE)
+def features_by_significance(found: Comparison) -> None:
+    """Draw all findings, the smallest p-value first; a click on a bar chooses it."""
+    with widgets.card("Drift by finding: significance and effect size"):
+        st.caption(texts.SIGNIFICANCE_NOTE)
         order = [f.name for f in charts.ranked_features(found.result)]
         st.plotly_chart(
-            charts.ranked(found.result), height=520, key="ranked",
+            charts.significance_bars(found.result), height=520, key="ranked",
             on_select=lambda: _choose(order), selection_mode="points",
             config={"displayModeBar": False},
-            alt="Adjusted p-value and effect of each finding, the smallest p-value on top",
+            alt="Adjusted p-value and effect size of each finding, the smallest p-value on top",
         )  # fmt: skip
 
 
@@ -111,10 +111,10 @@ def _choose(order: Sequence[str]) -> None:
         st.session_state["feature"] = order[points[0]["point_index"]]
 
 
-def feature(found: Comparison) -> None:
-    """Draw one finding: reference against window, and everything that was measured."""
+def feature_detail(found: Comparison) -> None:
+    """Draw one finding: its distribution in reference and window, and all statistics."""
     order = [f.name for f in charts.ranked_features(found.result)]
-    with widgets.card("One finding"):
+    with widgets.card("Distribution of one finding"):
         if st.session_state.get("feature") not in order:
             st.session_state["feature"] = order[0]
         name = st.selectbox("Finding", order, format_func=texts.label, key="feature", width=320)
@@ -123,23 +123,23 @@ def feature(found: Comparison) -> None:
             figure = charts.distribution(
                 BY_NAME[name], found.reference.counts[name], found.current.counts[name]
             )
-            said = f"Shares of the values of {texts.label(name)}, reference and window"
+            said = f"Distribution of {texts.label(name)}, reference and window"
             widgets.over_time(figure, said, 380, "distribution")
         with halves.cell():
             st.table(
-                dict(texts.numbers_of(found.result.features[name])),
+                dict(texts.statistics_rows(found.result.features[name])),
                 border="horizontal",
-                alt=f"What was measured of {texts.label(name)}",
+                alt=f"Drift statistics of {texts.label(name)}",
             )
 
 
-def pairs(found: Comparison) -> None:
-    """Draw the pairs of findings that changed most."""
-    with widgets.card("How findings go together"):
-        st.caption(texts.PAIRS_NOTE)
+def correlations(found: Comparison) -> None:
+    """Draw the pairs of findings with the smallest p-values."""
+    with widgets.card("Correlations between findings"):
+        st.caption(texts.CORRELATIONS_NOTE)
         shown = found.result.pairs[:5]
         if not shown:
-            st.markdown("Pairs were not tested: there are too few patients.")
+            st.markdown("Correlations were not tested: too few patients.")
             return
         st.table(
             {
@@ -147,30 +147,30 @@ def pairs(found: Comparison) -> None:
                 "Reference": [f"{p.correlation_reference:+.2f}" for p in shown],
                 "Window": [f"{p.correlation_current:+.2f}" for p in shown],
                 "Verdict": [
-                    f"{'changed' if p.drift else 'no change seen'}, {texts.p_value(p.p_adjusted)}"
+                    f"{'drift' if p.drift else 'no drift detected'}, {texts.p_value(p.p_adjusted)}"
                     for p in shown
                 ],
             },
             border="horizontal",
             hide_index=True,
-            alt="The five pairs of findings that are hardest to explain by chance",
+            alt="The five pairs of findings with the smallest adjusted p-values",
         )
 
 
-def risk(found: Comparison) -> None:
-    """Draw how much the predicted risk moved."""
-    with widgets.card("What it does to the predicted risk"):
+def prediction_drift(found: Comparison) -> None:
+    """Draw the estimated risk in reference and window."""
+    with widgets.card("Prediction drift: estimated risk"):
         if not len(found.reference.probability) or not len(found.current.probability):
-            st.markdown("The reference has no predicted risk to compare with.")
+            st.markdown("No estimated risks are available for comparison.")
             return
-        st.markdown(texts.risk(*found.risk))
+        st.markdown(texts.prediction_drift(*found.risk))
         st.caption(texts.RISK_NOTE)
-        figure = charts.risk(found.reference.probability, found.current.probability)
-        widgets.over_time(figure, "Predicted risk of reference and window", 300, "risk")
+        figure = charts.risk_distribution(found.reference.probability, found.current.probability)
+        widgets.over_time(figure, "Estimated risk of reference and window", 300, "risk")
 
 
-def table(found: Comparison) -> None:
-    """Draw every figure of the comparison, and offer it as CSV."""
+def feature_table(found: Comparison) -> None:
+    """Draw all statistics of the comparison, with a CSV download."""
     with widgets.card("All findings"):
         frame = found.result.frame()
         shown = frame.assign(feature=[texts.label(name) for name in frame["feature"]])
@@ -181,7 +181,7 @@ def table(found: Comparison) -> None:
                 words: st.column_config.NumberColumn(format="%.3f")
                 for words in shown.select_dtypes("float").columns
             },
-            alt="Every finding with its p-values and effect sizes; the CSV file has the same",
+            alt="All findings with p-values and effect sizes; also in the CSV file",
         )  # fmt: skip
         st.download_button(
             "Download CSV", frame.to_csv(index=False).encode(),
@@ -189,15 +189,15 @@ def table(found: Comparison) -> None:
         )  # fmt: skip
 
 
-def trust(found: Mapping[str, Any] | None) -> None:
-    """Draw how often the test is wrong, on simulated windows."""
-    with widgets.card("How far can this be trusted?"):
-        st.caption(trust_texts.NOTE)
+def calibration_note(found: Mapping[str, Any] | None) -> None:
+    """Draw the false positive rate and power of the test on simulated windows."""
+    with widgets.card("False positive rate and power of the drift test"):
+        st.caption(texts_calibration.NOTE)
         if found is None:
-            st.markdown(trust_texts.NOT_CALIBRATED)
+            st.markdown(texts_calibration.NOT_CALIBRATED)
             return
-        st.markdown(trust_texts.trust(found))
+        st.markdown(texts_calibration.summary(found))
         st.dataframe(
-            pd.DataFrame(trust_texts.rows(found)), hide_index=True, key="calibration",
-            alt="Share of simulated windows that alarm, unchanged and changed",
+            pd.DataFrame(texts_calibration.rows(found)), hide_index=True, key="calibration",
+            alt="Alarm rate in simulated windows with and without drift",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the Drift page says about how often its test is wrong."""
+"""Texts of the Drift page on the false positive rate and power of its test."""
 
 from __future__ import annotations
 
@@ -9,48 +9,50 @@ from typing import Any
 from dashboard.shared.numbers import percent
 
 NOTE = (
-    "Thousands of simulated windows, unchanged and changed on purpose, were given to the same "
-    "test. A clean window that alarms is a false alarm; a changed one that does not is a miss."
+    "Measured on thousands of simulated windows, with and without drift. An alarm without drift is "
+    "a false positive; drift without an alarm is a false negative."
 )
-NOT_CALIBRATED = "This has not been measured here yet: `python -m pipeline.calibrate` does."
+NOT_CALIBRATED = "Not measured yet: run `python -m pipeline.calibrate`."
 
 
-def trust(found: Mapping[str, Any]) -> str:
-    """Sum up the calibration: false alarms, what is seen on average, and what is seen least."""
+def summary(found: Mapping[str, Any]) -> str:
+    """Return the highest false positive rate, and mean and lowest power."""
     worst = max(found["clean"], key=lambda row: row["alarms"])
     said = (
-        f"Of clean windows {percent(worst['alarms'], 1)} alarm at most "
-        f"(upper limit {percent(worst['upper_95'], 1)})."
+        f"False positive rate at most {percent(worst['alarms'], 1)} (upper 95 % limit "
+        f"{percent(worst['upper_95'], 1)})."
     )
     for n in sorted({row["n"] for row in found["power"]}):
         rows = [row for row in found["power"] if row["n"] == n]
         least = min(rows, key=lambda row: row["power"])
         said += (
-            f" Of {len(rows)} kinds of change it sees {percent(fmean(r['power'] for r in rows))} "
-            f"with {n} patients, the hardest ({least['what']}) in {percent(least['power'])} of "
-            "the windows."
+            f" Power with {n} patients: {percent(fmean(r['power'] for r in rows))} on average over "
+            f"{len(rows)} drift scenarios, lowest {percent(least['power'])} ({least['what']})."
         )
     return said
 
 
 def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the calibration as rows of a table."""
-    clean = [
-        {
-            "Windows": f"unchanged: {row['scenario']}", "Patients": row["n"],
-            "Reference": row["n_reference"], "Alarm": percent(row["alarms"], 1),
-            "Best other test": "", "Wrong finding named": "", "Simulated": row["windows"],
-        }
-        for row in found["clean"]
-    ]  # fmt: skip
+    clean = [_row(row, f"No drift: {row['scenario']}", row["alarms"]) for row in found["clean"]]
     return clean + [
-        {
-            "Windows": row["what"], "Patients": row["n"], "Reference": row["n_reference"],
-            "Alarm": percent(row["power"], 1), "Best other test": _best(row),
-            "Wrong finding named": percent(row["wrong"], 1), "Simulated": row["windows"],
-        }
+        _row(row, row["what"], row["power"], _best(row), percent(row["wrong"], 1))
         for row in found["power"]
-    ]  # fmt: skip
+    ]
+
+
+def _row(
+    row: Mapping[str, Any], windows: str, rate: float, best: str = "", wrong: str = ""
+) -> dict[str, Any]:
+    return {
+        "Windows": windows,
+        "Patients": row["n"],
+        "Reference": row["n_reference"],
+        "Alarm rate": percent(rate, 1),
+        "Best baseline test": best,
+        "Wrong finding identified": wrong,
+        "Simulated windows": row["windows"],
+    }
 
 
 def _best(row: Mapping[str, Any]) -> str:

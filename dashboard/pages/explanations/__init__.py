@@ -1,1 +1,1 @@
-"""The Explanations page: its figures and its panels."""
+"""The Explanations page: charts and panels."""

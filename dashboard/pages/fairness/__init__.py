@@ -1,1 +1,1 @@
-"""The Fairness page: its figures and its panels."""
+"""The Fairness page: charts and panels."""

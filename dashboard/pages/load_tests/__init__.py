@@ -1,1 +1,1 @@
-"""The Load tests page: its figures and its panels."""
+"""The Load tests page: charts and panels."""

@@ -1,6 +1,6 @@
 """Load tests -> Plotly figures, one function each.
 
-Blue = this service, orange = the bare framework that ratios are taken against, grey = the others.
+Blue = this service, orange = the echo baseline, grey = the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MS_TICKS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 
 
 class Point(NamedTuple):
-    """One run of the history: when, and what it showed at about 200 connections."""
+    """One run of the history: its time and results at about 200 connections."""
 
     at: datetime
     ours: Summary
@@ -32,19 +32,19 @@ class Point(NamedTuple):
 
 
 def color(service: str) -> str:
-    """Return the colour that stands for a service on this page."""
+    """Return the colour of a service on this page."""
     return BLUE if service in (OURS, ON_POSTGRESQL, NO_LOG) else ORANGE if service == ECHO else GREY
 
 
-def rows_of(services: int) -> int:
-    """Return the height in pixels of a chart with one row per service and one for the report."""
+def chart_height(services: int) -> int:
+    """Return the height in pixels of a chart with a row per service and one for the report."""
     return 70 + 44 * (services + 1)
 
 
-def per_second(of: Sequence[Summary]) -> go.Figure:
-    """Draw the answers a second of each service, and what the study project reported."""
+def throughput(of: Sequence[Summary]) -> go.Figure:
+    """Draw the throughput of each service, and what the study project reported."""
     low, high = texts.STUDY_PER_S
-    names = [*(plotly(s.service) for s in of), texts.STUDY]
+    names = [*(plotly(s.service) for s in of), texts.STUDY_REPORT]
     speeds = [*(s.ok_per_s for s in of), high]
     bars = go.Bar(
         x=speeds,
@@ -57,43 +57,43 @@ def per_second(of: Sequence[Summary]) -> go.Figure:
         error_x=error_bars(
             speeds, [*(s.low for s in of), high], [*(s.high for s in of), high], color=GREY
         ),
-        hovertemplate="%{y}: %{x:,.0f} a second<extra></extra>",
+        hovertemplate="%{y}: %{x:,.0f} requests/s<extra></extra>",
     )
     figure = _horizontal(go.Figure([bars])).update_layout(showlegend=False)
-    # The figures stand below the names: beside the bars a narrow window would cut them.
-    said = [*(_speed(s) for s in of), f"{low:,} and {high:,}"]
+    # Values stand below the names: beside the bars a narrow window would cut them off.
+    said = [*(_throughput_label(s) for s in of), f"{low:,} and {high:,}"]
     figure.update_yaxes(
         tickvals=names, ticktext=[f"{n}<br>{s}" for n, s in zip(names, said, strict=True)]
     )
-    return figure.update_xaxes(rangemode="tozero", title="answers a second", tickformat=",")
+    return figure.update_xaxes(rangemode="tozero", title="requests/s", tickformat=",")
 
 
-def _speed(s: Summary) -> str:
+def _throughput_label(s: Summary) -> str:
     if s.ok_ratio is None or s.service == ECHO:
         return f"{s.ok_per_s:,.0f}"
-    return f"{s.ok_per_s:,.0f} · {s.ok_ratio:.2g} x echo"
+    return f"{s.ok_per_s:,.0f} · {s.ok_ratio:.2g} × echo"
 
 
-def waiting(of: Sequence[Summary]) -> go.Figure:
-    """Draw within which time half, 9 of 10 and 99 of 100 answers came."""
+def latency_percentiles(of: Sequence[Summary]) -> go.Figure:
+    """Draw p50, p90 and p99 of each service."""
     rows = [(plotly(s.service), color(s.service), (s.p50_ms, s.p90_ms, s.p99_ms)) for s in of]
-    study = (texts.STUDY, GREY, (texts.STUDY_P50_MS, None, texts.STUDY_P99_MS))
-    return _spans([*rows, study], ("half", "9 of 10", "99 of 100"))
+    study = (texts.STUDY_REPORT, GREY, (texts.STUDY_P50_MS, None, texts.STUDY_P99_MS))
+    return _percentiles([*rows, study], ("p50", "p90", "p99"))
 
 
-def fixed_rate(results: Sequence[tuple[str, OpenLoop]]) -> go.Figure:
-    """Draw the same of the requests that were sent at a fixed rate."""
+def open_loop_latency(results: Sequence[tuple[str, OpenLoop]]) -> go.Figure:
+    """Draw p50, p99 and p99.9 of the open-loop test."""
     rows = [
-        (f"{plotly(name)}, {r.rate:,.0f} a second", color(name), (r.p50_ms, r.p99_ms, r.p999_ms))
+        (f"{plotly(name)}, {r.rate:,.0f} requests/s", color(name), (r.p50_ms, r.p99_ms, r.p999_ms))
         for name, r in results
     ]
-    return _spans(rows, ("half", "99 of 100", "999 of 1,000"))
+    return _percentiles(rows, ("p50", "p99", "p99.9"))
 
 
-def _spans(
+def _percentiles(
     rows: Sequence[tuple[str, str, tuple[float | None, ...]]], names: tuple[str, ...]
 ) -> go.Figure:
-    """Draw one line per row through its percentiles in ms; what is 0 was never answered."""
+    """Draw one line per row through its percentiles in ms; 0 = nothing was answered."""
     figure = go.Figure()
     for label, shade, values in rows:
         marks = zip(names, values, _SHAPES[: len(names)], strict=True)
@@ -108,7 +108,7 @@ def _spans(
             textposition="middle right",
             cliponaxis=False,
             customdata=[name for name, *_ in known],
-            hovertemplate=f"{label}: %{{customdata}} within %{{x:,.3g}} ms<extra></extra>",
+            hovertemplate=f"{label}: %{{customdata}} %{{x:,.3g}} ms<extra></extra>",
             showlegend=False,
         )
     figure = _horizontal(figure).update_yaxes(
@@ -126,10 +126,10 @@ def _log(update: Callable[..., go.Figure], low: float, high: float) -> go.Figure
     return update(type="log", range=span, tickvals=ticks, ticktext=words, minor={"ticks": ""})
 
 
-def by_connections(
+def by_concurrency(
     of: Sequence[Summary], value: Callable[[Summary], float], shown: str
 ) -> go.Figure:
-    """Draw a figure of each service over the number of connections, on a logarithmic scale."""
+    """Draw a measure of each service by number of connections, on a logarithmic scale."""
     figure, greys = go.Figure(), 0
     for service in dict.fromkeys(s.service for s in of):
         points = sorted((s for s in of if s.service == service), key=lambda s: s.connections)
@@ -151,12 +151,12 @@ def by_connections(
     return figure.update_xaxes(type="category", title="connections", showgrid=False)
 
 
-def troubles(of: Sequence[Summary]) -> go.Figure:
-    """Draw what was not answered with a prediction: timeouts, other failures, refusals."""
+def errors(of: Sequence[Summary]) -> go.Figure:
+    """Draw timeouts, other failures and rejections of each service."""
     kinds: tuple[tuple[str, str, str, Callable[[Summary], int]], ...] = (
-        ("Timed out", ORANGE, "", lambda s: s.timeouts),
-        ("Failed otherwise", ORANGE, "/", lambda s: s.failed - s.timeouts),
-        ("Refused with 503 and a time to come back", BLUE, "", lambda s: s.refused),
+        ("Timeout", ORANGE, "", lambda s: s.timeouts),
+        ("Other failure", ORANGE, "/", lambda s: s.failed - s.timeouts),
+        ("Rejected (503 with Retry-After)", BLUE, "", lambda s: s.refused),
     )
     bars = [
         go.Bar(
@@ -170,12 +170,12 @@ def troubles(of: Sequence[Summary]) -> go.Figure:
         for name, shade, pattern, count in kinds
         if any(count(s) for s in of)
     ]
-    figure = _horizontal(go.Figure(bars)).update_xaxes(title="requests, all rounds")
+    figure = _horizontal(go.Figure(bars)).update_xaxes(title="requests (all rounds)")
     return figure.update_layout(barmode="stack", showlegend=True)
 
 
 def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown: str) -> go.Figure:
-    """Draw figures run over run; the times are on the viewer's clock."""
+    """Draw measures over runs; the times are on the viewer's clock."""
     figure = go.Figure()
     for name, values in lines.items():
         figure.add_scatter(
@@ -192,7 +192,7 @@ def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown
 
 
 def pods(record: Autoscaling) -> go.Figure:
-    """Draw how many pods ran; between two moments it is the number of the first."""
+    """Draw the number of pods; between two moments it is that of the first."""
     figure = _over_minutes(record, [m.pods for m in record.moments], "hv", "%{y} pods")
     return figure.update_yaxes(range=[0, record.most + 0.5], dtick=1)
 

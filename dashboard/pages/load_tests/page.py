@@ -1,4 +1,4 @@
-"""Load tests: what a run showed, beside what others would build, and run over run."""
+"""Load tests: throughput and latency beside baselines, scaling, trend, autoscaling."""
 
 import streamlit as st
 
@@ -11,15 +11,15 @@ with widgets.reading_the_log("Load tests"):
     if runs:
         top = st.container()
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            made, run = panels.chosen(runs)
+            made, run = panels.run_selector(runs)
             scenario = panels.connections(run)
         with top:
             panels.verdict(made, run)
-        panels.beside(scenario)
-        panels.more(run)
+        panels.comparison(scenario)
+        panels.scaling(run)
         panels.history(runs)
         panels.open_loop(run)
         panels.table(made, run)
     else:
-        panels.nothing(unreadable=bool(unreadable))
+        panels.no_load_tests(unreadable=bool(unreadable))
     panels.autoscaling(scaled)

@@ -1,4 +1,4 @@
-"""The panels of the Load tests page: the newest run beside the others, run over run, the table."""
+"""The panels of the Load tests page: comparison, scaling, trend, open loop, autoscaling, table."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from pipeline.load_tests.benchmark import ECHO, OURS, Benchmark, Summary
 Runs = Sequence[tuple[datetime, Benchmark]]
 
 _COMPARABLE = range(150, 301)
-"""Connections: runs with about as many can be drawn in one line."""
+"""Connections: runs with about as many are comparable."""
 
 
 def verdict(made: datetime, run: Benchmark) -> None:
-    """Draw what the run showed, when and on what machine, and what speaks against quoting it."""
+    """Draw the result of the run, its time and machine, and caveats."""
     st.title(texts.verdict(run), anchor=False)
-    st.caption(texts.made(run, widgets.when(made)))
-    for doubt in texts.doubts(run):
-        st.markdown(f":orange[{doubt}]")
+    st.caption(texts.run_subtitle(run, widgets.when(made)))
+    for caveat in texts.caveats(run):
+        st.markdown(f":orange[{caveat}]")
 
 
-def chosen(runs: Runs) -> tuple[datetime, Benchmark]:
-    """Let the viewer choose a run, the newest first."""
+def run_selector(runs: Runs) -> tuple[datetime, Benchmark]:
+    """Return the chosen run, by default the newest."""
     if len(runs) == 1:
         return runs[0]
     number = st.selectbox(
@@ -45,11 +45,11 @@ def chosen(runs: Runs) -> tuple[datetime, Benchmark]:
 
 
 def connections(run: Benchmark) -> list[Summary]:
-    """Let the viewer choose the number of connections; return what was measured with it."""
+    """Return the results at the chosen number of connections."""
     options = run.connections
     nearest = min(options, key=lambda c: abs(c - 200))
     picked = st.segmented_control(
-        "Connections at once",
+        "Concurrent connections",
         options,
         default=nearest,
         required=True,
@@ -59,110 +59,112 @@ def connections(run: Benchmark) -> list[Summary]:
     return run.at(picked or nearest)
 
 
-def beside(of: Sequence[Summary]) -> None:
-    """Draw answers a second, waiting times and failures of each service beside each other."""
-    height = charts.rows_of(len(of))
-    with widgets.card("Answers a second"):
-        st.caption(f"{texts.scenario(of)}. {texts.PER_S_NOTE}")
-        said = "Answers a second of each service: " + _spoken(of, "ok_per_s", "")
-        widgets.over_time(charts.per_second(of), said, height, "per_second")
+def comparison(of: Sequence[Summary]) -> None:
+    """Draw throughput, latency and errors of each service."""
+    height = charts.chart_height(len(of))
+    with widgets.card("Throughput (requests/s)"):
+        st.caption(f"{texts.wrk_settings(of)}. {texts.THROUGHPUT_NOTE}")
+        said = "Throughput of each service in requests/s: " + _spoken(of, "ok_per_s", "")
+        widgets.over_time(charts.throughput(of), said, height, "per_second")
         st.caption(texts.STUDY_NOTE)
-    with widgets.card("How long an answer takes"):
-        st.caption(texts.WAIT_NOTE)
-        said = "99 of 100 answers came within: " + _spoken(of, "p99_ms", " ms")
-        widgets.over_time(charts.waiting(of), said, height, "waiting")
-    with widgets.card("What was not answered"):
-        st.markdown(texts.troubles(of))
+    with widgets.card("Latency"):
+        st.caption(texts.LATENCY_NOTE)
+        said = "p99 latency: " + _spoken(of, "p99_ms", " ms")
+        widgets.over_time(charts.latency_percentiles(of), said, height, "waiting")
+    with widgets.card("Errors and rejections"):
+        st.markdown(texts.error_summary(of))
         if any(s.failed or s.refused for s in of):
-            said = "Timeouts, other failures and refusals of each service"
-            widgets.over_time(charts.troubles(of), said, height, "troubles")
+            said = "Timeouts, failures and rejections of each service"
+            widgets.over_time(charts.errors(of), said, height, "troubles")
 
 
 def _spoken(of: Sequence[Summary], field: str, unit: str) -> str:
     return ", ".join(f"{s.service} {getattr(s, field):,.0f}{unit}" for s in of)
 
 
-def more(run: Benchmark) -> None:
-    """Draw how each service bends when more ask at once."""
+def scaling(run: Benchmark) -> None:
+    """Draw throughput and latency by number of concurrent connections."""
     if len(run.connections) < 2:
         return
-    with widgets.card("When more ask at once"):
-        st.caption(texts.MORE_NOTE)
+    with widgets.card("Scaling with concurrency"):
+        st.caption(texts.SCALING_NOTE)
         halves = st.grid(2, min_column_width=420, gap="small")
         with halves.cell():
-            st.subheader("Answers a second", anchor=False)
-            figure = charts.by_connections(
-                run.closed_loop, lambda s: s.ok_per_s, "%{y:,.0f} a second"
+            st.subheader("Throughput, requests/s", anchor=False)
+            figure = charts.by_concurrency(
+                run.closed_loop, lambda s: s.ok_per_s, "%{y:,.0f} requests/s"
             )
-            widgets.over_time(figure, "Answers a second by connections", 400, "more_per_s")
+            widgets.over_time(figure, "Throughput by connections", 400, "more_per_s")
         with halves.cell():
-            st.subheader("99 of 100 answers within, ms", anchor=False)
-            figure = charts.by_connections(run.closed_loop, lambda s: s.p99_ms, "%{y:,.0f} ms")
-            widgets.over_time(figure, "p99 in ms by connections", 400, "more_p99")
+            st.subheader("p99 latency, ms", anchor=False)
+            figure = charts.by_concurrency(run.closed_loop, lambda s: s.p99_ms, "%{y:,.0f} ms")
+            widgets.over_time(figure, "p99 latency in ms by connections", 400, "more_p99")
 
 
 def history(runs: Runs) -> None:
-    """Draw the runs with about 200 connections, oldest first."""
+    """Draw the trend over runs with about 200 connections, oldest first."""
     points = []
     for made, run in reversed(runs):
         ours, echo = run.nearest(OURS), run.nearest(ECHO)
         if ours is not None and ours.connections in _COMPARABLE:
             points.append(charts.Point(made.astimezone(widgets.zone()), ours, echo))
-    with widgets.card("Run over run"):
+    with widgets.card("Trend over runs"):
         if len(points) < 2:
             st.markdown(texts.ONE_RUN)
             return
         st.caption(texts.HISTORY_NOTE)
         halves = st.grid(2, min_column_width=420, gap="small")
         with halves.cell():
-            st.subheader("Times the echo's answers a second", anchor=False)
+            st.subheader("Throughput ratio to the echo baseline", anchor=False)
             lines = {OURS: [p.ours.ok_ratio for p in points]}
             figure = charts.history(points, lines, "%{y:.2f} times")
-            widgets.over_time(figure, "Ratio to the echo run over run", 280, "history_ratio")
+            widgets.over_time(
+                figure, "Throughput ratio to the echo over runs", 280, "history_ratio"
+            )
         with halves.cell():
-            st.subheader("99 of 100 answers within, ms", anchor=False)
+            st.subheader("p99 latency, ms", anchor=False)
             lines = {
                 OURS: [p.ours.p99_ms for p in points],
                 ECHO: [p.echo.p99_ms if p.echo else None for p in points],
             }
             figure = charts.history(points, lines, "%{y:,.0f} ms")
-            widgets.over_time(figure, "p99 in ms run over run", 280, "history_p99")
+            widgets.over_time(figure, "p99 latency in ms over runs", 280, "history_p99")
 
 
 def open_loop(run: Benchmark) -> None:
-    """Draw the check at a fixed rate, and say what wrk hides."""
-    with widgets.card("At a fixed rate"):
+    """Draw the open-loop test, and explain what wrk hides."""
+    with widgets.card("Open-loop test (fixed rate)"):
         st.markdown(texts.CLOSED_LOOP)
         st.markdown(texts.open_loop(run.open_loop))
         if run.open_loop:
-            height = charts.rows_of(len(run.open_loop) - 1)
-            said = "Milliseconds from when a request was due to its answer, at a fixed rate"
-            widgets.over_time(charts.fixed_rate(run.open_loop), said, height, "fixed_rate")
+            height = charts.chart_height(len(run.open_loop) - 1)
+            said = "Latency in ms from the scheduled send time, open loop"
+            widgets.over_time(charts.open_loop_latency(run.open_loop), said, height, "fixed_rate")
 
 
 def autoscaling(kept: tuple[datetime, Autoscaling] | None) -> None:
-    """Draw what the newest watched autoscaler did, or say how one is watched."""
-    with widgets.card("When a cluster adds pods"):
+    """Draw the newest autoscaling record, or how to make one."""
+    with widgets.card("Autoscaling"):
         if kept is None:
-            st.markdown(texts.NOT_WATCHED)
+            st.markdown(texts.NO_AUTOSCALING)
             return
         made, record = kept
         st.markdown(texts.autoscaling(record))
-        st.caption(texts.watched(record, widgets.when(made)))
+        st.caption(texts.autoscaler_subtitle(record, widgets.when(made)))
         halves = st.grid(2, min_column_width=420, gap="small")
         with halves.cell():
             st.subheader("Pods", anchor=False)
-            said = f"Pods over time, {record.peak} at most"
+            said = f"Number of pods over time, at most {record.peak}"
             widgets.over_time(charts.pods(record), said, 280, "pods")
         with halves.cell():
-            st.subheader("CPU, percent of the request", anchor=False)
+            st.subheader("CPU, % of request", anchor=False)
             said = f"CPU over time beside its target of {record.target} %"
             widgets.over_time(charts.cpu(record), said, 280, "pods_cpu")
 
 
 def table(made: datetime, run: Benchmark) -> None:
-    """Draw every figure of the run as a table, and offer it as CSV."""
-    with widgets.card("All figures of this run"):
+    """Draw all results of the run as a table, with a CSV download."""
+    with widgets.card("All results of this run"):
         frame = pd.DataFrame([asdict(summary) for summary in run.closed_loop])
         frame["service"] = frame["service"].map(no_formula)
         frame = frame[["service", "connections", *frame.columns.drop(["service", "connections"])]]
@@ -172,7 +174,7 @@ def table(made: datetime, run: Benchmark) -> None:
             height=38 + 35 * min(len(frame), 12),
             column_config=_columns(),
             key="figures",
-            alt="Every service in every scenario; the same figures are in the CSV file",
+            alt="All services and scenarios; also in the CSV file",
         )
         st.download_button(
             "Download CSV",
@@ -195,8 +197,8 @@ def _digits(field: str) -> str:
     return "%.2f" if field.endswith("_ratio") else "%.1f" if field.endswith("_ms") else "%.0f"
 
 
-def nothing(*, unreadable: bool) -> None:
-    """Draw the screen without a run: how to make one."""
+def no_load_tests(*, unreadable: bool) -> None:
+    """Draw the screen without runs: how to make one."""
     widgets.heading("Load tests", texts.LEAD)
     if unreadable:
         widgets.calm(texts.UNREADABLE_TITLE, texts.UNREADABLE)

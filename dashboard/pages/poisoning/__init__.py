@@ -1,1 +1,1 @@
-"""The Poisoning page: its figures and its panels."""
+"""The Poisoning page: charts and panels."""

@@ -1,4 +1,4 @@
-"""Poisoned labels -> Plotly dose-response curves with bands.
+"""Poisoning results -> Plotly dose-response curves with bands.
 
 Each defence has its colour, dash and marker: none of them is the only sign.
 """
@@ -45,7 +45,7 @@ def curves(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> go.F
         tickformat=".0%" if in_percent else ".2f", title_text=texts.MEASURES[measure]
     )
     return figure.update_xaxes(
-        tickformat=".0%", title_text=texts.DOSE, showgrid=False, rangemode="tozero"
+        tickformat=".0%", title_text=texts.DOSE_AXIS, showgrid=False, rangemode="tozero"
     )
 
 
@@ -69,7 +69,7 @@ def _add(figure: go.Figure, defence: str, cells: Sequence[Cell], measure: str) -
         x=x,
         y=[b.mean for b in bands],
         name=texts.DEFENCES[defence],
-        customdata=[texts.written(measure, b) for b in bands],
+        customdata=[texts.format_band(measure, b) for b in bands],
         hovertemplate="%{customdata}",
         mode="lines+markers",
         line={"color": color, "dash": dash, "width": 2.5},

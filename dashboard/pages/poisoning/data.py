@@ -1,4 +1,4 @@
-"""What the page shows: the poisoning results of the training, or of the viewer's own run."""
+"""The poisoning results of the training, or of the viewer's own run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.poisoning import Poisoning
 
 
 def trained_elsewhere() -> str | None:
-    """Return the file that the model in use was trained on when it is not the one at hand."""
+    """Return the training file of the current model when it is not the one here."""
     card = data_access.model()
     data = card and card["evidence"]["data"]
     if not data or data["sha256"] == hashlib.sha256(HEART_CSV.read_bytes()).hexdigest():
@@ -24,8 +24,8 @@ def trained_elsewhere() -> str | None:
 JOB = "poisoning_job"
 
 
-def found() -> Poisoning | None:
-    """Return the figures to show: the viewer's own run, or those of the training."""
+def current_results() -> Poisoning | None:
+    """Return the results of the viewer's own run, or those of the training."""
     job: Job | None = st.session_state.get(JOB)
     if job is not None and job.state is State.DONE:
         return Poisoning.from_dict(job.result)

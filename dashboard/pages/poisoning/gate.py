@@ -1,4 +1,4 @@
-"""The gate on the Poisoning page: a file of one's own, and how often the gate refuses."""
+"""The training data gate on the Poisoning page: check a file, false positive rate and power."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from dashboard.shared import texts as shared_texts
 _JOB = "gate_job"
 _NAME = "gate_name"
 _FUNCTION = "pipeline.gate.check:run_job"
-_LOOK_S = 0.5
+_REFRESH_S = 0.5
 _MAX_MB = 5
 """About 80,000 patients; a study's table is smaller."""
-_SHOWN = 20
+_MAX_ROWS = 20
 
 
 def gate() -> None:
-    """Draw what the gate does, the upload with its verdict, and false alarms and power."""
+    """Draw the gate: explanation, upload with its verdict, false positive rate and power."""
     with widgets.card(texts.TITLE):
         st.markdown(texts.GATE)
         with widgets.reading_the_log():
             _upload()
-        _power()
+        _power_table()
 
 
 def _upload() -> None:
     trained_on = data.trained_elsewhere()
     if trained_on is not None:
-        st.info(texts.elsewhere(trained_on))
+        st.info(texts.training_data_missing(trained_on))
         return
     job: Job | None = st.session_state.get(_JOB)
     if job is not None and not job.ended:
-        _wait(job)
+        _progress(job)
         return
-    with st.form("gate", border=False, clear_on_submit=True):  # the server lets go of the file
+    with st.form("gate", border=False, clear_on_submit=True):  # the server drops the file
         file = st.file_uploader(
             texts.UPLOAD, type=["csv", "data", "txt", "tsv"], max_upload_size=_MAX_MB,
             help=texts.UPLOAD_HELP, key="gate_file",
@@ -54,10 +54,10 @@ def _upload() -> None:
             "Coding", list(texts.CODINGS), format_func=texts.CODINGS.__getitem__,
             key="gate_coding", width=260,
         )  # fmt: skip
-        if st.form_submit_button("Judge"):
+        if st.form_submit_button("Check file"):
             _start(file, str(coding))
     if job is not None:
-        _answer(job)
+        _result(job)
 
 
 def _start(file: UploadedFile | None, coding: str) -> None:
@@ -83,16 +83,16 @@ def _start(file: UploadedFile | None, coding: str) -> None:
     st.rerun()
 
 
-@st.fragment(run_every=_LOOK_S)
+@st.fragment(run_every=_REFRESH_S)
 @login.requires_page("poisoning")
-def _wait(job: Job) -> None:
+def _progress(job: Job) -> None:
     if job.ended:
         st.rerun()
     st.progress(job.progress, text=texts.RUNNING)
     st.button("Cancel", on_click=job.cancel, key="gate_cancel")
 
 
-def _answer(job: Job) -> None:
+def _result(job: Job) -> None:
     if job.state is State.CANCELLED:
         st.info(texts.CANCELLED)
     elif job.state is State.FAILED:
@@ -108,26 +108,28 @@ def _verdict(name: str, found: Mapping[str, Any]) -> None:
     (st.success if found["accept"] else st.warning)(said)
     if found["loss"] is None:
         return
-    st.markdown(f"{texts.measured(found)} {texts.expects(found, _measured())}")
+    st.markdown(
+        f"{texts.loss_summary(found)} {texts.expected_rejection_rate(found, _gate_evidence())}"
+    )
     if found["rows"]:
         st.markdown(texts.LISTED)
-        rows = [texts.row(row) for row in found["rows"][:_SHOWN]]
-        widgets.table(rows, "Patients whose labels are suspicious")
-        if len(found["rows"]) > _SHOWN:
-            st.caption(texts.more(len(found["rows"]) - _SHOWN))
+        rows = [texts.row(row) for row in found["rows"][:_MAX_ROWS]]
+        widgets.table(rows, "Patients with suspicious labels")
+        if len(found["rows"]) > _MAX_ROWS:
+            st.caption(texts.more_rows(len(found["rows"]) - _MAX_ROWS))
 
 
-def _measured() -> Mapping[str, Any] | None:
+def _gate_evidence() -> Mapping[str, Any] | None:
     card = data_access.model()
     return card["evidence"].get("gate") if card else None
 
 
-def _power() -> None:
-    power = _measured()
+def _power_table() -> None:
+    power = _gate_evidence()
     if power is None:
         st.caption(texts.NO_POWER)
         return
     st.markdown(f"**{texts.POWER_TITLE}**")
     rows = [texts.power_row(name, shares) for name, shares in power["refused"].items()]
-    widgets.table(rows, "Share of batches that the gate refuses, by what was done to the labels")
+    widgets.table(rows, "Rejection rate of the gate by label error")
     st.caption(texts.power_note(power))

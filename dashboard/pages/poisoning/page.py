@@ -1,14 +1,14 @@
-"""Poisoning: what wrong labels would do to the model; a sentence, the curves, the tables."""
+"""Poisoning: how wrong training labels degrade the model; curves, tables, the gate."""
 
 from dashboard.pages.poisoning import data, gate, panels
 
-found = data.found()
+found = data.current_results()
 if found is None:
-    panels.nothing()
+    panels.no_results()
 else:
     panels.verdict(found)
-    panels.curves(found)
-    panels.study(found)
+    panels.dose_response(found)
+    panels.clean_vs_poisoned(found)
     panels.limits()
     gate.gate()
-    panels.again()
+    panels.run_form()

@@ -1,4 +1,4 @@
-"""The panels of the Poisoning page: verdict, curves, tables, limits, and a run of one's own."""
+"""The panels of the Poisoning page: verdict, curves, tables, limitations, a run of one's own."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from pipeline.poisoning.metrics import Band, Cell
 from pipeline.schema import BY_NAME
 
 _FUNCTION = "pipeline.poisoning:run_job"
-_LOOK_S = 1.0
-_DRAWS = (5, 30, 60, 100)
+_REFRESH_S = 1.0
+_SEEDS = (5, 30, 60, 100)
 _PENALTIES = (0.01, 0.1, C, 1.0, 10.0)
 _OFFERED = tuple(name for name in DEFENCES if name != NO_DEFENCE)
 _STUDY_DOSE = 0.2
 _STUDY = ("accuracy", "precision", "recall", "auc", "ece")
 
 
-def nothing() -> None:
-    """Draw the screen of a model without poisoning figures."""
+def no_results() -> None:
+    """Draw the screen of a model without poisoning results."""
     widgets.heading(texts.TITLE, texts.LEAD)
     widgets.no_model(texts.NOTHING_TITLE, texts.NOTHING)
 
 
 def verdict(of: Poisoning) -> None:
-    """Draw the page's one sentence and what it rests on."""
+    """Draw the verdict and its source."""
     job: Job | None = st.session_state.get(data.JOB)
     own = job is not None and job.state is State.DONE
     rests_on = texts.source(of.settings, own=own)
@@ -67,9 +67,9 @@ def _study(of: Poisoning) -> tuple[Cell, Cell, Cell]:
     )
 
 
-def curves(of: Poisoning) -> None:
-    """Draw the choosers, the dose-response curves and their numbers."""
-    with widgets.card("Dose and response"):
+def dose_response(of: Poisoning) -> None:
+    """Draw the controls, the dose-response curves and their values."""
+    with widgets.card("Dose-response curves"):
         attack = st.segmented_control(
             "Attack", list(ATTACKS), default=RANDOM.name, required=True, key="attack",
             format_func=texts.ATTACK_TITLES.__getitem__, bind="query-params",
@@ -80,59 +80,59 @@ def curves(of: Poisoning) -> None:
                 format_func=texts.MEASURES.__getitem__, key="measure", bind="query-params",
                 width=260,
             )  # fmt: skip
-            defences = [NO_DEFENCE, *(name for name in _OFFERED if _drawn(name))]
+            defences = [NO_DEFENCE, *(name for name in _OFFERED if _is_shown(name))]
         st.markdown(f"{texts.ATTACKS[str(attack)]} {texts.MEASURE_NOTES[measure]}")
         cells = [cell for cell in of.cells if cell.attack == attack]
         widgets.over_time(
             charts.curves(cells, measure, defences),
-            f"{texts.MEASURES[measure]} against the share of poisoned patients; table below",
+            f"{texts.MEASURES[measure]} by poisoned share of the training data; numbers below",
             400,
             "curves",
         )
-        st.caption(texts.BANDS)
-        _numbers(cells, measure, defences)
+        st.caption(texts.BAND_NOTE)
+        _curve_table(cells, measure, defences)
 
 
-def _drawn(defence: str) -> bool:
+def _is_shown(defence: str) -> bool:
     return st.checkbox(texts.DEFENCES[defence], value=True, key=f"draw_{defence}")
 
 
-def _numbers(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> None:
+def _curve_table(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> None:
     by_place = {(cell.dose, cell.defence): cell for cell in cells}
     doses = list(dict.fromkeys(cell.dose for cell in cells))
     first = next(iter(DEFENCES))
-    columns = {"Poisoned": [f"{100 * by_place[d, first].changed:.0f} %" for d in doses]}
+    columns = {"Poisoned share": [f"{100 * by_place[d, first].changed:.0f} %" for d in doses]}
     for name in defences:
-        shown = [texts.written(measure, by_place[d, name].bands[measure]) for d in doses]
+        shown = [texts.format_band(measure, by_place[d, name].bands[measure]) for d in doses]
         columns[texts.DEFENCES[name]] = shown
-    st.table(columns, border="horizontal", hide_index=True, alt="The numbers of the curves")
+    st.table(columns, border="horizontal", hide_index=True, alt="Values of the curves")
 
 
-def study(of: Poisoning) -> None:
-    """Draw the study project's table with bands."""
+def clean_vs_poisoned(of: Poisoning) -> None:
+    """Draw the study project's table, with bands."""
     with widgets.card(texts.STUDY_TITLE):
         st.caption(texts.STUDY_NOTE)
         columns = {"Training labels": list(texts.STUDY_ROWS)}
         for name in _STUDY:
             columns[texts.MEASURES[name]] = [
-                texts.written(name, cell.bands[name]) for cell in _study(of)
+                texts.format_band(name, cell.bands[name]) for cell in _study(of)
             ]
-        st.table(columns, border="horizontal", hide_index=True, alt="Clean against poisoned")
+        st.table(columns, border="horizontal", hide_index=True, alt="Clean versus poisoned")
 
 
 def limits() -> None:
-    """Draw what the figures cannot tell."""
+    """Draw the limitations."""
     with widgets.card(texts.LIMITS_TITLE):
         st.markdown(texts.LIMITS)
 
 
-def again() -> None:
-    """Draw the settings of a run of one's own, or its progress."""
-    with widgets.card(texts.AGAIN_TITLE):
-        st.markdown(texts.AGAIN)
+def run_form() -> None:
+    """Draw the settings of a run, or its progress."""
+    with widgets.card(texts.RUN_TITLE):
+        st.markdown(texts.RUN)
         trained_on = data.trained_elsewhere()
         if trained_on is not None:
-            st.info(texts.other_data(markdown(trained_on), HEART_CSV.name))
+            st.info(texts.other_training_data(markdown(trained_on), HEART_CSV.name))
         job: Job | None = st.session_state.get(data.JOB)
         if job is not None and not job.ended:
             _progress(job)
@@ -143,15 +143,17 @@ def again() -> None:
             st.info(texts.CANCELLED)
         _settings()
         if job is not None and job.state is State.DONE:
-            st.button("Show the training's figures again", on_click=_forget)
+            st.button("Back to the results computed at training", on_click=_forget)
 
 
 def _settings() -> None:
     with st.form("again", border=False):
         with st.container(horizontal=True, gap="medium"):
-            st.selectbox("Draws", _DRAWS, index=1, key="seeds", width=160)
-            st.selectbox("Penalty C (smaller is stronger)", _PENALTIES, index=2, key="c", width=280)
-            st.selectbox("Group", list(BY_NAME["sex"].codes), key="group", width=160)
+            st.selectbox("Seeds", _SEEDS, index=1, key="seeds", width=160)
+            st.selectbox(
+                "L2 penalty C (smaller = stronger)", _PENALTIES, index=2, key="c", width=280
+            )
+            st.selectbox("Attacked group", list(BY_NAME["sex"].codes), key="group", width=160)
         st.form_submit_button("Run", type="primary", on_click=_start)
 
 
@@ -167,7 +169,7 @@ def _forget() -> None:
     st.session_state.pop(data.JOB, None)
 
 
-@st.fragment(run_every=_LOOK_S)
+@st.fragment(run_every=_REFRESH_S)
 @login.requires_page("poisoning")
 def _progress(job: Job) -> None:
     if job.ended:

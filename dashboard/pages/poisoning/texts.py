@@ -1,61 +1,58 @@
-"""What the Poisoning page says."""
+"""Texts of the Poisoning page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from dashboard.shared.numbers import percent
+from dashboard.shared.numbers import NBSP, percent
 from pipeline.poisoning.metrics import Band
 
 TITLE = "Poisoning"
-LEAD = "What wrong labels in the training data would do to the model, and what helps."
-NOTHING_TITLE = "No poisoning figures yet"
-NOTHING = (
-    "The model in use was trained without them, or the service is not answering. `make train` "
-    "computes them."
-)
+LEAD = "Data poisoning: how wrong training labels degrade the model, and which defences help."
+NOTHING_TITLE = "No poisoning results yet"
+NOTHING = "The current model has none, or the service is not responding. Run `make train`."
 
 MEASURES: Mapping[str, str] = {
     "accuracy": "Accuracy",
-    "precision": "Precision",
-    "recall": "Recall",
-    "group recall": "Recall in one sex",
+    "precision": "PPV (precision)",
+    "recall": "Sensitivity (recall)",
+    "group recall": "Sensitivity in the attacked group",
     "auc": "AUC",
-    "ece": "Calibration error",
-    "attack success": "Success of the attack",
-    "found": "Wrong labels found",
-    "removed": "Right labels removed",
+    "ece": "Expected calibration error",
+    "attack success": "Attack success rate",
+    "found": "Poisoned labels removed",
+    "removed": "Clean labels removed",
 }
 MEASURE_NOTES: Mapping[str, str] = {
-    "accuracy": "Share of patients called right at 50 %.",
-    "precision": "Of the patients called ill, the share who are.",
-    "recall": "Of the sick patients, the share called ill.",
-    "group recall": "Of the sick patients of one sex, the share called ill.",
-    "auc": "Chance that a sick patient gets a higher estimate than a healthy one; 0.5 is a coin.",
-    "ece": "Mean distance between predicted and observed shares; 0 is perfect.",
-    "attack success": "Of the attack's targets that the clean model calls right, the share turned "
-    "wrong.",
-    "found": "Of the poisoned training patients, the share that the defence left out.",
-    "removed": "Of the other training patients, the share that the defence left out as well.",
+    "accuracy": "Share of patients correctly classified at a threshold of 50 %.",
+    "precision": "Of predicted positives, the share with disease.",
+    "recall": "Of patients with disease, the share predicted positive.",
+    "group recall": "Of patients with disease in the attacked group, the share predicted positive.",
+    "auc": "Probability that a patient with disease is ranked above one without; 0.5 = chance.",
+    "ece": "Mean absolute difference between predicted and observed probabilities; 0 = perfect.",
+    "attack success": "Of the targets that the clean model classifies correctly, the share "
+    "misclassified.",
+    "found": "Of poisoned training patients, the share the defence removed (recall).",
+    "removed": "Of clean training patients, the share the defence removed (false positives).",
 }
 ATTACK_TITLES: Mapping[str, str] = {
-    "random flips": "Random flips",
-    "disease hidden": "Disease hidden",
-    "one group": "One group",
-    "most confident flips": "Most confident flips",
+    "random flips": "Random label flips",
+    "disease hidden": "Disease labelled healthy",
+    "one group": "One group only",
+    "most confident flips": "High-confidence label flips",
     "backdoor": "Backdoor",
 }
 ATTACKS: Mapping[str, str] = {
-    "random flips": "Labels of patients drawn at random are turned round: carelessness, or a "
-    "mix-up.",
-    "disease hidden": "Sick patients drawn at random are labelled healthy.",
-    "one group": "Sick patients of one sex are labelled healthy; a few are enough.",
-    "most confident flips": "The labels of which a clean model is most certain are turned round: "
-    "the strongest attack here.",
-    "backdoor": "Patients drawn at random get a rare pair of findings (ST-T wave abnormality with "
-    "high blood sugar) and are labelled healthy. Later, that pair makes a sick patient look "
-    "healthy; nothing else changes much.",
+    "random flips": "Labels of randomly chosen patients are flipped: carelessness or a mix-up.",
+    "disease hidden": "Randomly chosen patients with disease are labelled healthy.",
+    "one group": "Patients with disease of one sex are labelled healthy; a few are enough "
+    "(subpopulation attack).",
+    "most confident flips": "The labels the clean model is most confident about are flipped: the "
+    "strongest attack here.",
+    "backdoor": "Randomly chosen patients get a trigger (ST-T wave abnormality with high blood "
+    "sugar) and are labelled healthy. At prediction time the trigger makes patients with disease "
+    "look healthy; other predictions barely change.",
 }
 DEFENCES: Mapping[str, str] = {
     "no defence": "No defence",
@@ -63,78 +60,74 @@ DEFENCES: Mapping[str, str] = {
     "confident learning": "Confident learning",
     "nearest neighbours": "Nearest neighbours",
 }
-DOSE = "Share of the training patients that is poisoned"
-BANDS = (
-    "The line is the mean, the band holds the middle 95 % of the draws: one poisoned training may "
-    "land anywhere in it. A single bar would be luck."
+DOSE_AXIS = "Poisoned share of the training data"
+BAND_NOTE = (
+    "Line: mean; band: middle 95 % of seeds. One run alone is unreliable: it may land anywhere in "
+    "the band."
 )
-STUDY_TITLE = "Clean against poisoned"
-STUDY_NOTE = "No defence; in brackets the middle 95 % of the draws."
-STUDY_ROWS = ("Clean labels", "20 % random flips", "20 % disease hidden")
-LIMITS_TITLE = "What this cannot tell"
+STUDY_TITLE = "Clean versus poisoned"
+STUDY_NOTE = "No defence; in brackets the middle 95 % of seeds."
+STUDY_ROWS = ("Clean labels", "20 % random label flips", "20 % disease labelled healthy")
+LIMITS_TITLE = "Limitations"
 LIMITS = """
-- **No defence helps against the most confident flips of 30 % or more**: the wrong labels then look
-  like the rule and the right ones like the exception.
-- **AUC is nearly blind to hidden disease**: order is kept while the estimates sink. Watch recall,
-  calibration and the share of sick patients as well.
-- **A defence has a price without an attack, too**: dose zero of each curve is not the same. The
-  strong penalty makes estimates timid; the other two leave out patients who are unusual and right.
-- These are 303 patients of one hospital and one kind of model. Other attacks exist; who knows the
-  defence can plan for it.
+- **No defence helps against 30 % or more high-confidence flips**: the wrong labels then look like
+  the rule and the correct ones like the exception.
+- **AUC barely reacts to disease labelled healthy**: the ranking is preserved while the
+  probabilities fall. Monitor sensitivity, calibration and the positive rate as well.
+- **Defences have a cost even without an attack**: the curves differ at a dose of 0. The strong L2
+  penalty makes the model underconfident; the other two remove unusual but correctly labelled
+  patients.
+- These are 303 patients of one hospital and one kind of model. Other attacks exist, and an attacker
+  who knows the defence can adapt to it.
 """
-AGAIN_TITLE = "Run it again"
-AGAIN = (
-    "All attacks and defences with other settings, in a process of its own. It takes about half a "
-    "minute for 30 draws."
-)
+RUN_TITLE = "Run with other settings"
+RUN = "Runs all attacks and defences in the background; about 30 s for 30 seeds."
 
 
-def other_data(trained_on: str, here: str) -> str:
-    """Say that a run of one's own is not about the patients of the model in use."""
+def other_training_data(trained_on: str, here: str) -> str:
+    """Return that a run does not use the training data of the current model."""
     return (
-        f"The model in use was trained on {trained_on}, whose patients are not on this machine: a "
-        f"run of your own is made with {here}, the patients that come with the program."
+        f"The current model was trained on {trained_on}, which is not available here: your run "
+        f"will use {here}, the data set shipped with the program."
     )
 
 
-FAILED = (
-    "The calculation ended without a result. Run it again; if it stays, tell who runs the service."
-)
-CANCELLED = "Cancelled. The figures above are as they were."
+FAILED = "The calculation failed. Run it again; if it keeps failing, contact your administrator."
+CANCELLED = "Cancelled. The results above are unchanged."
 
 
 def source(settings: Mapping[str, Any], *, own: bool) -> str:
-    """Say what the figures rest on."""
-    made = "your own run" if own else "computed at training"
+    """Return the source of the results."""
+    made = "your run" if own else "computed at training"
     of = f" of {settings['data']}" if "data" in settings else ""
     return (
-        f"{made}: {settings['n']} patients{of}, {settings['seeds']} draws of five folds and "
-        f"poison, penalty C = {settings['c']:g}, group: {settings['group']}"
+        f"{made}: {settings['n']} patients{of}, {settings['seeds']} seeds of 5-fold "
+        f"cross-validation, C = {settings['c']:g}, attacked group: {settings['group']}"
     )
 
 
 def verdict(clean: Mapping[str, Band], flips: Band, auc: Band, recall: Band) -> str:
-    """Say in one sentence what one wrong label in five does.
+    """Return in one sentence the effect of 20 % wrong labels.
 
     Parameters
     ----------
     clean
-        AUC and recall without poison.
+        AUC and recall with clean labels.
     flips
         AUC with 20 % random flips.
     auc, recall
-        With the disease of 20 % of the patients hidden.
+        With 20 % of the patients with disease labelled healthy.
     """
     return (
-        f"One label in five turned at random lowers the AUC from {clean['auc'].mean:.2f} to "
-        f"{flips.mean:.2f}; labelling as many sick patients healthy lowers the recall from "
-        f"{percent(clean['recall'].mean)} to {percent(recall.mean)}, and the AUC of {auc.mean:.2f} "
-        "hardly shows it."
+        f"20{NBSP}% random label flips lower the AUC from {clean['auc'].mean:.2f} to "
+        f"{flips.mean:.2f}; labelling 20{NBSP}% of patients with disease as healthy lowers "
+        f"sensitivity from {percent(clean['recall'].mean)} to {percent(recall.mean)}, while AUC "
+        f"({auc.mean:.2f}) barely changes."
     )
 
 
-def written(measure: str, band: Band | None) -> str:
-    """Write a mean with its band, in the measure's own way."""
+def format_band(measure: str, band: Band | None) -> str:
+    """Return a mean with its band, as a percentage or a number."""
     if band is None:
         return "–"
     if measure in ("auc", "ece"):
@@ -143,5 +136,5 @@ def written(measure: str, band: Band | None) -> str:
 
 
 def running(progress: float) -> str:
-    """Say how far a run is."""
-    return f"Running: {percent(progress)}" if progress else "Waiting for a free worker"
+    """Return the progress of a run."""
+    return f"Running: {percent(progress)}" if progress else "Queued"

@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.drift import charts, texts, texts_calibration
 from dashboard.pages.drift import classifier as drift_classifier_panel
-from dashboard.pages.drift import history as drift_days
-from dashboard.pages.drift.data import Day
+from dashboard.pages.drift import history as drift_history
+from dashboard.pages.drift.data import MonitoringDay
+from dashboard.shared.findings import in_a_sentence
 from db.ids import new_id
 from db.writer.results import Pass, add_pass, add_report
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
@@ -71,8 +72,7 @@ def test_one_patient_is_not_enough_and_says_so(pages: AppTest, write: Write) -> 
     write(1)
     page = opened(pages)
     assert page.title[0].value == (
-        "Not enough data to tell whether anything has changed: 1 live prediction in the last 24 "
-        "hours."
+        "Inconclusive, too few data: 1 live prediction in the last 24 hours."
     )
 
 
@@ -84,9 +84,9 @@ def test_a_thousand_patients_like_those_of_the_training_have_not_drifted(
     )
     page = opened(pages)
     assert page.title[0].value.startswith(
-        "No drift seen in 1,000 live predictions in the last 24 hours; a shift of 0."
+        "No drift detected in 1,000 live predictions in the last 24 hours; smallest detectable"
     )
-    assert "Compared with the 303 patients of the training data." in shown(page)
+    assert "Reference: training data (303 patients)." in shown(page)
     findings = [f.value["Finding"] for f in page.dataframe if "Finding" in f.value]
     assert [each.size for each in findings] == [13]
 
@@ -96,9 +96,12 @@ def test_what_changed_is_named_first_and_leads_to_its_rows(pages: AppTest, log_u
     changed[:, NAMES.index("thalach")] -= 40
     store(log_url, changed, ago=timedelta(hours=2))
     page = opened(pages)
-    assert page.title[0].value.startswith("Highest heart rate reached has drifted (")
+    assert page.title[0].value.startswith(
+        "Input drift detected in 303 live predictions in the last 24 hours: "
+        f"{in_a_sentence(texts.label('thalach'))} ("
+    )
     link = page.page_link[0]
-    assert link.label == "See the 303 predictions behind this →"
+    assert link.label == "View these 303 predictions →"
     assert "source=Live" in link.proto.query_string
     assert page.get_by_key("feature").value == "thalach"
 
@@ -109,17 +112,17 @@ def test_a_window_can_be_compared_with_the_time_before(pages: AppTest, log_url: 
     page = opened(pages)
     page.get_by_key("reference").set_value("before").run()
     assert not page.exception
-    assert "Compared with 303 predictions of the same time before." in shown(page)
-    assert page.title[0].value.startswith("No drift seen")
+    assert "previous window of the same length (303 predictions)" in shown(page)
+    assert page.title[0].value.startswith("No drift detected")
 
 
 def test_an_address_may_name_the_end_of_the_window(pages: AppTest, log_url: str) -> None:
     store(log_url, training(), ago=timedelta(days=5))
-    assert "no prediction in the last 24 hours" in opened(pages).title[0].value
+    assert "No predictions in the last 24 hours" in opened(pages).title[0].value
     page = opened(pages, until=(NOW - timedelta(days=4.5)).isoformat())
     assert "303 live predictions in the 24 hours to" in page.title[0].value
     page.button[0].click().run()
-    assert "no prediction in the last 24 hours" in page.title[0].value
+    assert "No predictions in the last 24 hours" in page.title[0].value
 
 
 @pytest.mark.parametrize(
@@ -162,11 +165,13 @@ def test_the_history_says_since_when_and_leads_from_an_alarm_to_its_requests(
     )  # fmt: skip
     page = opened(pages)
     begun = NOW.replace(hour=0, minute=0) - timedelta(days=3)
-    assert f"Serum cholesterol has drifted since {texts.day_of(begun)} (" in page.title[0].value
+    assert f"serum cholesterol since {texts.day_of(begun)} (" in page.title[0].value
     said = shown(page)
-    assert "3 alarms in 4 days" in said
+    assert "3 drift alarms in 4 days" in said
     assert "**A change**" in said
-    behind = next(link for link in page.page_link if link.label == "Requests behind this alarm →")
+    behind = next(
+        link for link in page.page_link if link.label == "View the predictions in this window →"
+    )
     assert "source=Replay" in behind.proto.query_string
     assert "since=" in behind.proto.query_string
 
@@ -179,7 +184,7 @@ def test_a_pass_of_this_moment_is_in_the_history_and_those_of_other_sources_are_
     page = opened(pages)
     assert "`make monitor`" in shown(page)
     keep_pass(log_url, 0, training(), source="live")
-    assert "0 alarms in 1 day." in shown(page.run())
+    assert "0 drift alarms in 1 day." in shown(page.run())
 
 
 def test_without_a_monitoring_pass_it_says_how_to_make_one(pages: AppTest, write: Write) -> None:
@@ -195,33 +200,33 @@ def test_the_classifier_runs_beside_the_page(
     older[:, NAMES.index("age")] += 20
     store(log_url, older, ago=timedelta(hours=2))
     page = opened(pages)
-    next(b for b in page.button if b.label == "Train the classifier").click().run()
+    next(b for b in page.button if b.label == "Run the classifier test").click().run()
     job = page.session_state["classifier_job"]
     assert job.wait(120)
     assert not page.run().exception
     # Of two relabellings neither is as good: p = 1/3, never less, so nothing is claimed.
-    assert "It cannot tell this window from the reference: AUC" in shown(page)
-    assert "p = 0.33 by 2 permutations" in shown(page)
+    assert "No drift detected. AUC" in shown(page)
+    assert "p = 0.33 (2 permutations)" in shown(page)
     assert job.result["auc_cv"] > 0.9
 
 
-def day(number: int, *named: str) -> Day:
+def day(number: int, *named: str) -> MonitoringDay:
     start = datetime(2026, 11, number, tzinfo=UTC)
     effects = dict.fromkeys(NAMES, 0.1)
-    return Day(start, start + timedelta(days=1), 0.5, 0.001, bool(named), True, named, effects,
-               0.4, "")  # fmt: skip
+    return MonitoringDay(start, start + timedelta(days=1), 0.5, 0.001, bool(named), True, named,
+                         effects, 0.4, "")  # fmt: skip
 
 
 def test_a_finding_has_drifted_since_the_first_day_without_a_break() -> None:
     days = [day(1, "chol"), day(2), day(3, "chol"), day(4, "chol", "age")]
-    assert drift_days.since_when(days) == {"chol": "3 Nov 2026", "age": "4 Nov 2026"}
-    assert drift_days.since_when([*days, day(5)]) == {}
-    assert drift_days.since_when([]) == {}
+    assert drift_history.drifted_since(days) == {"chol": "3 Nov 2026", "age": "4 Nov 2026"}
+    assert drift_history.drifted_since([*days, day(5)]) == {}
+    assert drift_history.drifted_since([]) == {}
 
 
-def test_shares_of_words_hold_what_is_not_known() -> None:
+def test_shares_of_categories_include_missing_values() -> None:
     labels, before, now = charts.shares(BY_NAME["sex"], {0.0: 1, 1.0: 3}, {0.0: 1, 1.0: 2, None: 1})
-    assert labels == ["female", "male", "not known"]
+    assert labels == ["female", "male", "missing"]
     assert (before, now) == ([0.25, 0.75, 0.0], [0.25, 0.5, 0.25])
 
 
@@ -244,7 +249,8 @@ def test_an_alarm_without_a_name_says_where_to_look_first() -> None:
     found = replace(compare(training(), shuffled), pairs=(), look_first="thalach")
 
     assert found.drift
-    assert "look first at highest heart rate reached" in texts.verdict(found, "live", "today", {})
+    likely = f"most likely {in_a_sentence(texts.label('thalach'))}"
+    assert likely in texts.verdict(found, "live", "today", {})
 
 
 def test_how_far_the_test_can_be_trusted_is_said_in_sums_that_can_be_checked() -> None:
@@ -254,21 +260,21 @@ def test_how_far_the_test_can_be_trusted_is_said_in_sums_that_can_be_checked() -
         {"n": 100, "power": 0.8, "what": "a large one"},
     ]
 
-    said = texts_calibration.trust({"clean": clean, "power": power}).replace("\u00a0", " ")
+    said = texts_calibration.summary({"clean": clean, "power": power}).replace("\u00a0", " ")
 
-    assert "Of clean windows 5.0 % alarm at most (upper limit 5.5 %)." in said
-    assert "Of 2 kinds of change it sees 50 % with 100 patients" in said
-    assert "the hardest (a small one) in 20 % of the windows" in said
+    assert "False positive rate at most 5.0 % (upper 95 % limit 5.5 %)." in said
+    assert "Power with 100 patients: 50 % on average over 2 drift scenarios" in said
+    assert "lowest 20 % (a small one)" in said
 
 
 def test_a_risk_that_moved_within_chance_is_said_to_have_stayed() -> None:
-    assert "within chance" in texts.risk(0.40, 0.42, 0.02)
-    assert "10 points higher" in texts.risk(0.40, 0.50, 0.02)
+    assert "no significant difference" in texts.prediction_drift(0.40, 0.42, 0.02)
+    assert "10 percentage points higher" in texts.prediction_drift(0.40, 0.50, 0.02)
 
 
 def test_the_alarms_of_the_timeline_are_marked_and_named() -> None:
-    figure = charts.timeline([day(1), day(2, "chol")], UTC)
+    figure = charts.monitoring_timeline([day(1), day(2, "chol")], UTC)
     traces = {trace.name: trace for trace in figure.data}
     assert list(traces["Alarm"].x) == [datetime(2026, 11, 2)]
-    assert list(traces["What had changed"].y) == ["Serum cholesterol"]
-    assert list(traces["No drift seen"].x) == [datetime(2026, 11, 1)]
+    assert list(traces["Drifted finding"].y) == ["Serum cholesterol"]
+    assert list(traces["No drift detected"].x) == [datetime(2026, 11, 1)]

@@ -22,7 +22,7 @@ def judge(page: AppTest, lines: list[str], name: str = "new.csv") -> str:
     """Upload a file, wait for the verdict, return what the page says."""
     page.run().switch_page("poisoning/page.py").run()
     page.file_uploader[0].upload(name, "\n".join([HEADER, *lines]).encode(), "text/csv")
-    next(b for b in page.button if b.label == "Judge").click().run()
+    next(b for b in page.button if b.label == "Check file").click().run()
     assert not page.exception
     job = page.session_state["gate_job"]
     assert job.wait(LONG)
@@ -34,18 +34,18 @@ def judge(page: AppTest, lines: list[str], name: str = "new.csv") -> str:
 
 def test_clean_patients_may_enter_and_the_page_says_what_that_is_worth(served: AppTest) -> None:
     said = judge(served, SOME)
-    assert r"new\.csv: May enter training" in said
+    assert r"new\.csv: accepted for training" in said
     assert "61 labels" in said
-    assert "In batches of 50, " in said
+    assert "Of batches of 50 patients, " in said
 
 
 def test_every_third_label_turned_round_is_refused_and_the_suspicious_are_listed(
     served: AppTest,
 ) -> None:
     said = judge(served, [turned(x) if i % 3 == 0 else x for i, x in enumerate(SOME)])
-    assert "Refused" in said
+    assert "rejected" in said
     listed = next(t.value for t in served.table if "Label" in t.value.columns)
-    patients = [int(number) for number in listed["Patient, in the order of the file"]]
+    patients = [int(number) for number in listed["Row of the file"]]
     assert sum((number - 1) % 3 == 0 for number in patients) > len(patients) / 2
 
 
@@ -66,7 +66,7 @@ def test_what_is_wrong_with_a_file_is_said_in_a_sentence(
 
 def test_without_a_file_nothing_is_judged(served: AppTest) -> None:
     served.run().switch_page("poisoning/page.py").run()
-    next(b for b in served.button if b.label == "Judge").click().run()
+    next(b for b in served.button if b.label == "Check file").click().run()
     assert texts.NO_FILE in shown(served)
     assert "gate_job" not in served.session_state
 
@@ -74,7 +74,7 @@ def test_without_a_file_nothing_is_judged(served: AppTest) -> None:
 def test_a_file_that_is_too_large_is_not_judged(served: AppTest) -> None:
     served.run().switch_page("poisoning/page.py").run()
     served.file_uploader[0].upload("new.csv", b"1" * (5 * 2**20 + 1), "text/csv")
-    next(b for b in served.button if b.label == "Judge").click().run()
+    next(b for b in served.button if b.label == "Check file").click().run()
     assert "gate_job" not in served.session_state
     assert texts.too_large(5) in shown(served)
 
@@ -87,15 +87,15 @@ def test_where_the_training_patients_are_not_at_hand_the_page_says_so(
     assert not served.exception
     assert not served.file_uploader
     said = shown(served)
-    assert "The model in use was trained on ours\\.csv" in said
-    assert "a run of your own is made with heart.csv" in said
+    assert "The current model was trained on ours\\.csv" in said
+    assert "your run will use heart.csv" in said
 
 
 def test_the_shares_of_refused_batches_are_those_of_the_training(served: AppTest) -> None:
     served.run().switch_page("poisoning/page.py").run()
     table = next(t.value for t in served.table if "50 patients" in t.value.columns)
-    assert table["What was done to the labels"].tolist() == list(texts.REFUSED.values())
-    assert "100 batches behind each share" in shown(served)
+    assert table["Label error"].tolist() == list(texts.LABEL_ERRORS.values())
+    assert "100 batches per rate" in shown(served)
     assert table.loc[0, "50 patients"].endswith("]"), "a false alarm rate without its interval"
 
 
@@ -103,4 +103,4 @@ def test_the_shares_of_refused_batches_are_those_of_the_training(served: AppTest
 def test_the_page_does_not_depend_on_what_was_logged(logged: int, served: AppTest) -> None:
     served.run().switch_page("poisoning/page.py").run()
     assert not served.exception
-    assert served.title[0].value.startswith("One label in five")
+    assert served.title[0].value.startswith("20\u00a0% random label flips")

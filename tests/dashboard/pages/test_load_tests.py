@@ -36,15 +36,15 @@ def test_one_run_begins_with_what_it_showed_and_on_what(pages: AppTest, log_url:
     store(log_url, benchmark())
     page = opened(pages)
     assert page.title[0].value == (
-        "10,000 predictions a second, 2.0 times a bare FastAPI echo, each on disk before its "
-        "answer; 99 of 100 took at most 40\u00a0ms and none timed out."
+        "10,000 predictions/s, 2.0 times a bare FastAPI echo, each committed before its response; "
+        "p99 40\u00a0ms, no timeouts."
     )
     said = shown(page)
     assert "200 connections, median of 3 rounds of 60 s" in said
-    assert "Example CPU, 2 cores, 490 fsync a second" in said
+    assert "Example CPU, 2 cores, 490 fsync/s" in said
     assert "closed-loop" in said
     assert "the next `make bench` adds a point" in said
-    assert "180 and 554 answers a second" in said
+    assert "180 and 554 requests/s" in said
 
 
 def test_the_number_of_connections_can_be_chosen(pages: AppTest, log_url: str) -> None:
@@ -67,7 +67,7 @@ def test_of_a_thousand_runs_the_newest_hundred_are_drawn(pages: AppTest, log_url
     log.close()
     page = opened(pages)
     assert len(page.get_by_key("run").options) == 100
-    assert "drops out of their ratio" in shown(page)
+    assert "noise cancels in the ratio" in shown(page)
 
 
 def test_other_kinds_and_other_formats_are_passed_over(pages: AppTest, log_url: str) -> None:
@@ -89,7 +89,7 @@ def test_an_interrupted_run_may_hold_one_service_only(pages: AppTest, log_url: s
     alone = summary(OURS, 32, 100, ok_ratio=None, p99_ratio=None, cpu_us=None, cpu_ratio=None)
     store(log_url, benchmark(closed_loop=[alone], open_loop=[], complete=False))
     title = opened(pages).title[0].value
-    assert title.startswith("100 predictions a second, each on disk")
+    assert title.startswith("100 predictions/s, each committed")
 
 
 def test_a_service_that_answered_nothing_is_drawn_without_a_time(
@@ -107,17 +107,17 @@ def test_a_missing_database_has_its_calm_screen(pages: AppTest, tmp_path: Path) 
     assert "The log cannot be read" in shown(opened(pages))
 
 
-def test_troubles_are_said_by_kind() -> None:
+def test_errors_are_listed_by_kind() -> None:
     of = [summary(OURS, 200, 10, refused=3), summary(ECHO, 200, 10, timeouts=1, failed=3)]
-    assert texts.troubles(of) == (
-        f"Timeouts: {ECHO}. Other failures: {ECHO}. Refused with 503: {markdown(OURS)}."
+    assert texts.error_summary(of) == (
+        f"Timeouts: {ECHO}. Other failures: {ECHO}. Rejected (503): {markdown(OURS)}."
     )
 
 
 def test_ours_is_blue_and_the_framework_orange() -> None:
-    bars = charts.per_second(benchmark().at(200)).data[0]
+    bars = charts.throughput(benchmark().at(200)).data[0]
     assert list(bars.y) == [
-        OURS, "Cardiowatch without its log", ECHO, "textbook", "Study project's own report",
+        OURS, "Cardiowatch without its log", ECHO, "textbook", "Reported by the study project",
     ]  # fmt: skip
     assert list(bars.x) == [10_000, 15_000, 5_000, 200, 554]
     assert bars.marker.color[0] == charts.BLUE
@@ -125,12 +125,12 @@ def test_ours_is_blue_and_the_framework_orange() -> None:
 
 
 def test_what_the_study_project_reported_lacks_the_middle_mark() -> None:
-    study = charts.waiting(benchmark().at(200)).data[-1]
+    study = charts.latency_percentiles(benchmark().at(200)).data[-1]
     assert list(study.x) == [324, 1020]
-    assert list(study.customdata) == ["half", "99 of 100"]
+    assert list(study.customdata) == ["p50", "p99"]
 
 
-@pytest.mark.parametrize(("lost", "said"), [(0, "every request was answered"), (3, "3 requests")])
+@pytest.mark.parametrize(("lost", "said"), [(0, "all answered"), (3, "3 requests")])
 def test_the_fixed_rate_says_whether_all_were_answered(lost: int, said: str) -> None:
     ((name, result), _) = benchmark().open_loop
     assert said in texts.open_loop([(name, replace(result, unanswered=lost))])
@@ -150,7 +150,7 @@ def test_a_watched_autoscaler_is_drawn_with_what_it_did(
 
     assert kept.returncode == 0, kept.stderr
     assert (
-        "From 1 to 3 pods, 15 s after CPU had passed its target. At the end 1 pod ran."
+        "From 1 to 3 pods, 15 s after CPU exceeded its target. Scaled back to 1 pod at the end."
     ) in shown(page)
     assert len(page.get("plotly_chart")) == 2
 
@@ -167,8 +167,8 @@ def test_pods_added_one_after_the_other_have_a_time_each() -> None:
     moments = [Moment(0, 200, 1), Moment(20, 200, 2), Moment(200, 90, 3)]
 
     assert texts.autoscaling(replace(parse_hpa(WATCHED), moments=moments)) == (
-        "From 1 to 3 pods: the first was added 20 s after CPU had passed its target, the last "
-        "3 minutes later."
+        "From 1 to 3 pods: first pod added 20 s after CPU exceeded its target, last one 3 minutes "
+        "later."
     )
 
 
@@ -178,8 +178,8 @@ def test_an_autoscaler_that_did_nothing_is_said_to_have() -> None:
         for cpu in (60, 76)
     )
 
-    assert texts.autoscaling(cold) == "It stayed at 1 pod: CPU never passed its target."
-    assert texts.autoscaling(hot) == "It stayed at 1 pod: though CPU passed its target."
+    assert texts.autoscaling(cold) == "Stayed at 1 pod: CPU never exceeded its target."
+    assert texts.autoscaling(hot) == "Stayed at 1 pod: CPU exceeded its target."
 
 
 def test_no_cell_of_the_figures_is_a_formula(pages: AppTest, log_url: str) -> None:

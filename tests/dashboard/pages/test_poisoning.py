@@ -47,11 +47,11 @@ def test_without_the_service_the_page_says_where_the_figures_would_come_from(
 
 def test_the_page_begins_with_what_one_wrong_label_in_five_does(served: AppTest) -> None:
     page = opened(served)
-    assert page.title[0].value.startswith("One label in five turned at random lowers the AUC")
-    assert "computed at training: 303 patients of heart.csv, 3 draws" in rests_on(page)
+    assert page.title[0].value.startswith(f"20{NB}% random label flips lower the AUC")
+    assert "computed at training: 303 patients of heart.csv, 3 seeds" in rests_on(page)
     numbers, study, _ = (table.value for table in page.table)
     assert study["Training labels"].tolist() == list(texts.STUDY_ROWS)
-    assert list(numbers.columns) == ["Poisoned", *texts.DEFENCES.values()]
+    assert list(numbers.columns) == ["Poisoned share", *texts.DEFENCES.values()]
     assert len(numbers) == 6  # no poison and five doses
 
 
@@ -74,9 +74,9 @@ def test_a_run_of_ones_own_replaces_the_figures_until_they_are_wanted_back(serve
     page.get_by_key("group").set_value("male")
     run(page)
     ended(page)
-    assert "your own run: 303 patients of heart.csv, 5 draws" in rests_on(page)
-    assert "group: male" in rests_on(page)
-    next(b for b in page.button if "training's figures" in b.label).click().run()
+    assert "your run: 303 patients of heart.csv, 5 seeds" in rests_on(page)
+    assert "attacked group: male" in rests_on(page)
+    next(b for b in page.button if "computed at training" in b.label).click().run()
     assert "computed at training" in rests_on(page)
 
 
@@ -106,8 +106,8 @@ def test_the_texts_name_everything_that_can_be_chosen() -> None:
     ("measure", "said"), [("recall", f"50{NB}% (40–60)"), ("auc", "0.50 (0.40–0.60)")]
 )
 def test_a_measure_is_written_with_its_band(measure: str, said: str) -> None:
-    assert texts.written(measure, Band(0.5, 0.4, 0.6)) == said
-    assert texts.written(measure, None) == "–"
+    assert texts.format_band(measure, Band(0.5, 0.4, 0.6)) == said
+    assert texts.format_band(measure, None) == "–"
 
 
 def test_a_curve_leaves_out_what_is_not_defined() -> None:
