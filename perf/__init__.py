@@ -1,1 +1,1 @@
-"""Load: replayed patients, load tests, crash tests."""
+"""Load tests, fault injection, and replayed patients."""

@@ -127,11 +127,11 @@ async def _inject_fault(
 
 
 def inject_fault(fault: Fault, rate: float, *, service: str = "api") -> FaultResult:
-    """Start a service, break its database, mend it, and compare what was told with the log.
+    """Start a service, break and repair its database, and compare the answers with the log.
 
     Raises
     ------
-    NotPossible
+    FaultUnavailable
         The fault cannot be injected here.
     """
     with fault.setup() as target:

@@ -52,7 +52,7 @@ class LoadBalancer:
 
     Raises
     ------
-    ProxyMissing
+    LoadBalancerNotFound
         HAProxy is not installed.
     """
 

@@ -36,7 +36,7 @@ class Cluster:
 
     Raises
     ------
-    PostgresMissing
+    PostgresNotFound
         The server's programs are not installed.
     """
 

@@ -1,1 +1,1 @@
-"""What wrk prints, and the script that it runs."""
+"""The output of wrk and kubectl, and the script that wrk runs."""

@@ -14,7 +14,7 @@ from perf.load.server_process import ServerFailed
 
 @dataclass
 class ClosedLoopClient:
-    """Sends requests and counts what came back.
+    """Sends requests and counts the answers.
 
     Attributes
     ----------

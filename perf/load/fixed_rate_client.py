@@ -98,7 +98,7 @@ class FixedRateClient:
 
 
 def run_fixed_rate(server: Server, rate: float, seconds: float, bodies: Path) -> OpenLoop:
-    """Run `perf.openloop` in a process of its own on the clients' core.
+    """Run `perf.openloop` in its own process on the clients' core.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def closed_loop_table(summaries: Sequence[Summary], missing: Mapping[str, str]) -> str:
-    """Return one Markdown table per scenario; who is missing has a row that says why."""
+    """Return one Markdown table per scenario; a missing service has a row with the reason."""
     head = ("service", "req/s", "lowest-highest", "x echo", "p50 ms", "p99 ms", "p99 / echo's",
             "timeouts", "other failures", "503", "CPU us/req", "CPU / echo's", "MB")  # fmt: skip
     parts = []
@@ -116,7 +116,7 @@ def closed_loop_table(summaries: Sequence[Summary], missing: Mapping[str, str]) 
 
 
 def open_loop_table(results: Iterable[tuple[str, OpenLoop]]) -> str:
-    """Return the Markdown table of the fixed-rate checks."""
+    """Return the Markdown table of the open-loop tests."""
     head = ("service", "asked req/s", "answered", "p50 ms", "p99 ms", "p99.9 ms", "max ms",
             "failed", "unanswered", "client late p99 ms")  # fmt: skip
     rows = [

@@ -64,7 +64,7 @@ INJECTED_CHANGES = (
         "A unit error",
         "Half of the ECGs come from a device that writes ST depression in millivolts: "
         "1 mm is 0.1 mV, so 2 mm arrives as 0.2. Such values are plausible and are accepted. "
-        "(Cholesterol in mmol/l, the usual mistake, is refused; those refusals are here too.)",
+        "(Cholesterol in mmol/l, the usual mistake, is rejected; those rejections are here, too.)",
         ("oldpeak",),
     ),
     InjectedChange(
