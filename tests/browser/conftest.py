@@ -89,7 +89,7 @@ class Program:
 
 
 @dataclass
-class House:
+class Servers:
     """The running product."""
 
     api: Program
@@ -109,9 +109,9 @@ class House:
 
 
 @pytest.fixture(scope="package")
-def house(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[House]:
+def servers(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[Servers]:
     """The product with 30 synthetic patients in its log."""
-    folder = tmp_path_factory.mktemp("house")
+    folder = tmp_path_factory.mktemp("servers")
     url = f"sqlite:///{folder}/log.db"
     migrate(url, lambda _: None)
     api = Program("api", free_port(), folder, database_url=url, model_dir=model_dir)
@@ -119,10 +119,10 @@ def house(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator
     try:
         api.start()
         dashboard.start()
-        house = House(api, dashboard, url)
+        servers = Servers(api, dashboard, url)
         for age in range(40, 70):
-            house.predict(age=age)
-        yield house
+            servers.predict(age=age)
+        yield servers
     finally:
         dashboard.stop()
         api.stop()
@@ -175,13 +175,13 @@ def recorder(page: Page) -> Recorder:
 
 
 @pytest.fixture
-def page(visitor: BrowserContext, house: House) -> Iterator[Page]:
+def page(visitor: BrowserContext, servers: Servers) -> Iterator[Page]:
     """A fresh page; at its end nothing foreign was asked for and nothing went wrong."""
     page = visitor.new_page()
     page.recorder = recorder = Recorder(page)  # type: ignore[attr-defined]
     yield page
     page.close()
-    assert recorder.foreign(house.dashboard.url) == []
+    assert recorder.foreign(servers.dashboard.url) == []
     assert recorder.complaints == []
 
 
@@ -250,9 +250,9 @@ def _choose(page: Page, combobox: Locator, word: str) -> None:
     raise AssertionError(f"{word} could not be chosen")
 
 
-def estimate(page: Page, house: House, patient: Mapping[str, object]) -> None:
+def estimate(page: Page, servers: Servers, patient: Mapping[str, object]) -> None:
     """Open the Patient page, enter a patient and wait for the estimate."""
-    page.goto(f"{house.dashboard.url}/patient")
+    page.goto(f"{servers.dashboard.url}/patient")
     enter(page, patient)
     page.get_by_role("button", name="Estimate").click()
     expect(page.get_by_role("heading", name="Why")).to_be_visible()

@@ -34,8 +34,8 @@ from settings import Settings
 from tests.browser.conftest import (
     FLAGS,
     PATIENT,
-    House,
     Program,
+    Servers,
     chromium_path,
     estimate,
     new_context,
@@ -137,7 +137,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
             page.goto(f"{dashboard.url}/{name}")
             expect(page.get_by_role("heading", name=card)).to_be_visible()
             take(page, name, height=height)
-        estimate(page, House(api, dashboard, url), PATIENT | {"trestbps": 140, "chol": 234})
+        estimate(page, Servers(api, dashboard, url), PATIENT | {"trestbps": 140, "chol": 234})
         take(page, "patient", height=2230)
     finally:
         dashboard.stop()

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENT, House, estimate, fits, settled
+from tests.browser.conftest import PATIENT, Servers, estimate, fits, settled
 from tests.browser.test_pages import open_first_row
 from tests.dashboard.benchmarks import benchmark, store
 
@@ -20,54 +20,54 @@ AXE = next(
 )
 
 
-def overview(page: Page, house: House) -> None:
-    page.goto(house.dashboard.url)
+def overview(page: Page, servers: Servers) -> None:
+    page.goto(servers.dashboard.url)
     expect(page.get_by_role("heading", name="Refused requests")).to_be_visible()
 
 
-def empty_form(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/patient")
+def empty_form(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/patient")
     expect(page.get_by_role("button", name="Estimate")).to_be_visible()
 
 
-def refused_form(page: Page, house: House) -> None:
-    empty_form(page, house)
+def refused_form(page: Page, servers: Servers) -> None:
+    empty_form(page, servers)
     page.get_by_role("button", name="Estimate").click()
     expect(page.get_by_text("Age and Sex are needed for")).to_be_visible()
 
 
-def result_and_comparison(page: Page, house: House) -> None:
-    estimate(page, house, {**PATIENT, "age": 95})
+def result_and_comparison(page: Page, servers: Servers) -> None:
+    estimate(page, servers, {**PATIENT, "age": 95})
     page.get_by_text("What if a finding were different?").click()
     page.get_by_role("button", name="Compare").press("Enter")  # it moves while the form opens
     expect(page.get_by_role("heading", name="Compared")).to_be_visible()
 
 
-def log(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/predictions")
+def log(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions")
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
 
 
-def drawer(page: Page, house: House) -> None:
-    log(page, house)
+def drawer(page: Page, servers: Servers) -> None:
+    log(page, servers)
     open_first_row(page)
     expect(page.get_by_role("dialog").get_by_role("heading", name="Why")).to_be_visible()
 
 
-def nothing_found(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/predictions?source=Replay")
+def nothing_found(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions?source=Replay")
     expect(page.get_by_role("heading", name="No prediction matches")).to_be_visible()
 
 
-def no_load_test(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/load-tests")
+def no_load_test(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/load-tests")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
-def load_tests(page: Page, house: House) -> None:
+def load_tests(page: Page, servers: Servers) -> None:
     for _ in range(2):
-        store(house.database_url, benchmark())
-    page.goto(f"{house.dashboard.url}/load-tests")
+        store(servers.database_url, benchmark())
+    page.goto(f"{servers.dashboard.url}/load-tests")
     heading = page.get_by_role("heading", name="Throughput ratio to the echo")
     for _ in range(5):  # what was read a moment ago is shown for 5 s
         settled(page)
@@ -78,29 +78,29 @@ def load_tests(page: Page, house: House) -> None:
     expect(heading).to_be_visible()
 
 
-def drift(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/drift")
+def drift(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/drift")
     expect(page.get_by_role("heading", name="Distribution of one finding")).to_be_visible()
 
 
-def explanations(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/explanations")
+def explanations(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/explanations")
     expect(page.get_by_role("heading", name="Single predictions")).to_be_visible()
 
 
-def one_finding(page: Page, house: House) -> None:
-    explanations(page, house)
+def one_finding(page: Page, servers: Servers) -> None:
+    explanations(page, servers)
     page.get_by_role("radio", name="One finding").click()
     expect(page.get_by_text("Gradient boosting (shap")).to_be_visible()
 
 
-def fairness(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/fairness")
+def fairness(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/fairness")
     expect(page.get_by_role("heading", name="All rates and gaps")).to_be_visible()
 
 
-def model_card(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/model")
+def model_card(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/model")
     expect(page.get_by_role("heading", name="Criteria for retraining")).to_be_visible()
 
 
@@ -113,9 +113,9 @@ STATES = (
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
 def test_axe_finds_no_violation(
-    page: Page, house: House, state: Callable[[Page, House], None]
+    page: Page, servers: Servers, state: Callable[[Page, Servers], None]
 ) -> None:
-    state(page, house)
+    state(page, servers)
     page.evaluate(AXE)
     page.add_style_tag(content="* { transition: none !important }")  # no colours in between
     schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -142,11 +142,11 @@ def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
     )
 
 
-def test_no_page_is_wider_than_its_window(page: Page, house: House) -> None:
+def test_no_page_is_wider_than_its_window(page: Page, servers: Servers) -> None:
     for state in (
         overview, result_and_comparison, log, load_tests, drift, explanations, fairness, model_card,
     ):  # fmt: skip
-        state(page, house)
+        state(page, servers)
         for width in (800, 1440):
             page.set_viewport_size({"width": width, "height": 900})
             settled(page)
@@ -162,10 +162,10 @@ WIDEN = """new MutationObserver(() => {
 }).observe(document, {childList: true, subtree: true, attributeFilter: ['aria-busy']})"""
 
 
-def test_a_chart_that_was_made_too_wide_is_drawn_anew(page: Page, house: House) -> None:
+def test_a_chart_that_was_made_too_wide_is_drawn_anew(page: Page, servers: Servers) -> None:
     """Streamlit leaves a chart as wide as its place was when the drawing began."""
     page.add_init_script(WIDEN)
-    estimate(page, house, PATIENT)
+    estimate(page, servers, PATIENT)
     page.wait_for_timeout(500)
     settled(page)
     assert page.evaluate("widened")
@@ -175,9 +175,9 @@ def test_a_chart_that_was_made_too_wide_is_drawn_anew(page: Page, house: House) 
     "state", [model_card, explanations, fairness], ids=lambda state: state.__name__
 )
 def test_no_table_is_cut_in_the_window_of_a_telephone(
-    page: Page, house: House, state: Callable[[Page, House], None]
+    page: Page, servers: Servers, state: Callable[[Page, Servers], None]
 ) -> None:
-    state(page, house)
+    state(page, servers)
     page.set_viewport_size({"width": 420, "height": 900})
     settled(page)
     assert cut_tables(page) == []

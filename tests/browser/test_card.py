@@ -7,14 +7,14 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import House, Recorder, new_context
+from tests.browser.conftest import Recorder, Servers, new_context
 from tests.browser.test_accessibility import AXE, model_card
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
-def downloaded(page: Page, house: House, folder: Path) -> Path:
-    model_card(page, house)
+def downloaded(page: Page, servers: Servers, folder: Path) -> Path:
+    model_card(page, servers)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download as HTML").click()
     path = folder / download.value.suggested_filename
@@ -22,17 +22,17 @@ def downloaded(page: Page, house: House, folder: Path) -> Path:
     return path
 
 
-def test_the_card_is_drawn_with_its_verdict_and_its_pictures(page: Page, house: House) -> None:
-    model_card(page, house)
+def test_the_card_is_drawn_with_its_verdict_and_its_pictures(page: Page, servers: Servers) -> None:
+    model_card(page, servers)
     expect(page).to_have_title("Model card · Cardiowatch")
     expect(page.get_by_role("heading", level=1)).to_contain_text("pairs ranked correctly")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(3)
 
 
 def test_the_file_opens_from_a_disk_and_asks_for_nothing(
-    page: Page, house: House, browser: Browser, tmp_path: Path
+    page: Page, servers: Servers, browser: Browser, tmp_path: Path
 ) -> None:
-    path = downloaded(page, house, tmp_path)
+    path = downloaded(page, servers, tmp_path)
     assert path.name.startswith("cardiowatch-model-")
     context = new_context(browser)
     reader = context.new_page()
@@ -45,9 +45,9 @@ def test_the_file_opens_from_a_disk_and_asks_for_nothing(
 
 
 def test_axe_finds_nothing_in_the_file_light_and_dark_wide_and_narrow(
-    page: Page, house: House, browser: Browser, tmp_path: Path
+    page: Page, servers: Servers, browser: Browser, tmp_path: Path
 ) -> None:
-    uri = downloaded(page, house, tmp_path).as_uri()
+    uri = downloaded(page, servers, tmp_path).as_uri()
     context = new_context(browser)
     for scheme in SCHEMES:
         for width in (420, 1280):

@@ -13,13 +13,13 @@ from db.writer.results import Pass, add_pass
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read
 from pipeline.drift import compare
 from pipeline.schema import NAMES
-from tests.browser.conftest import House, settled
+from tests.browser.conftest import Servers, settled
 from tests.browser.test_pages import logged
 
 
-def alarm(house: House) -> str:
+def alarm(servers: Servers) -> str:
     """Keep a red pass over the last day, as `pipeline.monitor` does; return its verdict."""
-    house.predict(source="live")  # what pages read where there are any
+    servers.predict(source="live")  # what pages read where there are any
     features = read(HEART_CSV).features
     assert features is not None
     rows = features.to_numpy(dtype=float)
@@ -34,16 +34,18 @@ def alarm(house: House) -> str:
         "drift": {"window": result, "week": result},
     }  # fmt: skip
     done = Pass("live", "v", since, until, "red", verdict)
-    add_pass(house.database_url, report, done, version=1)
+    add_pass(servers.database_url, report, done, version=1)
     return verdict
 
 
-def test_an_alarm_is_followed_from_the_overview_to_its_requests(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/drift?drift_source=Live")  # read before the monitor's pass
+def test_an_alarm_is_followed_from_the_overview_to_its_requests(
+    page: Page, servers: Servers
+) -> None:
+    page.goto(f"{servers.dashboard.url}/drift?drift_source=Live")  # read before the monitor's pass
     expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
     settled(page)
-    verdict = alarm(house)
-    page.goto(house.dashboard.url)
+    verdict = alarm(servers)
+    page.goto(servers.dashboard.url)
     expect(page.get_by_text(verdict)).to_be_visible()
     page.get_by_role("link", name=overview_texts.LOOK_CLOSER).click()
     expect(page).to_have_title("Drift · Cardiowatch")
@@ -54,5 +56,5 @@ def test_an_alarm_is_followed_from_the_overview_to_its_requests(page: Page, hous
     expect(page.get_by_text("Only predictions from")).to_be_visible()
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     assert "source=Live" in page.url
-    known = {str(row[name]) for row in logged(house, limit=5) for name in ("chol", "trestbps")}
+    known = {str(row[name]) for row in logged(servers, limit=5) for name in ("chol", "trestbps")}
     assert not any(value in page.url for value in known), "no address holds a patient's value"

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.auth.roles import ROLES
-from tests.browser.conftest import House, Program, new_context, settled
+from tests.browser.conftest import Program, Servers, new_context, settled
 from tests.programs import ROOT, free_port
 
 OIDC = ROOT / "tests" / "dashboard" / "oidc"
@@ -88,7 +88,7 @@ class Door:
 
 @pytest.fixture(scope="module")
 def door(
-    provider: tuple[int, int], house: House, tmp_path_factory: pytest.TempPathFactory
+    provider: tuple[int, int], servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Door]:
     folder = tmp_path_factory.mktemp("door")
     port, own = provider
@@ -96,7 +96,7 @@ def door(
     url = f"http://127.0.0.1:{own}"
     file.write_text(LOGIN.format(dashboard=url, provider=f"http://127.0.0.1:{port}"))
     dashboard = Program(
-        "dashboard", own, folder, database_url=house.database_url, api_url=house.api.url,
+        "dashboard", own, folder, database_url=servers.database_url, api_url=servers.api.url,
         login_file=file,
     )  # fmt: skip
     try:

@@ -9,11 +9,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from db.reader.queries import Reader
-from tests.browser.conftest import PATIENT, House, Recorder, enter, estimate, settled
+from tests.browser.conftest import PATIENT, Recorder, Servers, enter, estimate, settled
 
 
-def logged(house: House, **wanted: Any) -> list[dict[str, Any]]:
-    reader = Reader(house.database_url)
+def logged(servers: Servers, **wanted: Any) -> list[dict[str, Any]]:
+    reader = Reader(servers.database_url)
     try:
         return reader.page(**wanted)[0]
     finally:
@@ -29,8 +29,8 @@ def open_first_row(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_visible()
 
 
-def test_the_overview_begins_with_its_verdict(page: Page, house: House) -> None:
-    page.goto(house.dashboard.url)
+def test_the_overview_begins_with_its_verdict(page: Page, servers: Servers) -> None:
+    page.goto(servers.dashboard.url)
     verdict = page.get_by_role("heading", level=1)
     expect(verdict).to_contain_text("The service is answering:")
     expect(page).to_have_title("Overview · Cardiowatch")
@@ -41,8 +41,8 @@ def test_the_overview_begins_with_its_verdict(page: Page, house: House) -> None:
     expect(with_a_date).not_to_have_count(0)
 
 
-def test_the_bar_on_top_leads_to_every_page(page: Page, house: House) -> None:
-    page.goto(house.dashboard.url)
+def test_the_bar_on_top_leads_to_every_page(page: Page, servers: Servers) -> None:
+    page.goto(servers.dashboard.url)
     names = (
         "Patient", "Predictions", "Explanations", "Model card", "Fairness", "Drift", "Poisoning",
         "Load tests", "Overview",
@@ -55,10 +55,10 @@ def test_the_bar_on_top_leads_to_every_page(page: Page, house: House) -> None:
 
 
 def test_a_patient_entered_in_the_browser_is_found_in_the_log(
-    page: Page, house: House, recorder: Recorder
+    page: Page, servers: Servers, recorder: Recorder
 ) -> None:
-    estimate(page, house, PATIENT)
-    row = logged(house, source="live", limit=1)[0]
+    estimate(page, servers, PATIENT)
+    row = logged(servers, source="live", limit=1)[0]
     assert (row["age"], row["sex"], row["cp"], row["thal"]) == (63, 1, 4, 7)
     assert (row["trestbps"], row["chol"], row["oldpeak"]) == (137.25, 233.5, 2.3)
     said = page.get_by_text("had disease", exact=False).first.inner_text()
@@ -66,32 +66,32 @@ def test_a_patient_entered_in_the_browser_is_found_in_the_log(
     expect(page.get_by_text("Not for diagnosis.")).to_be_visible()
     # Addresses and log lines carry no patient's value.
     said_elsewhere = "\n".join(
-        [*recorder.urls, page.url, house.dashboard.printed(), house.api.printed()]
+        [*recorder.urls, page.url, servers.dashboard.printed(), servers.api.printed()]
     )
     assert "137.25" not in said_elsewhere
     assert "233.5" not in said_elsewhere
 
 
-def test_an_empty_form_shows_no_risk(page: Page, house: House) -> None:
-    before = logged(house, limit=1)[0]["id"]
-    page.goto(f"{house.dashboard.url}/patient")
+def test_an_empty_form_shows_no_risk(page: Page, servers: Servers) -> None:
+    before = logged(servers, limit=1)[0]["id"]
+    page.goto(f"{servers.dashboard.url}/patient")
     page.get_by_role("button", name="Estimate").click()
     expect(page.get_by_text("Age and Sex are needed for an estimate.")).to_be_visible()
     expect(page.get_by_test_id("stMetric")).to_have_count(0)
-    assert logged(house, limit=1)[0]["id"] == before
+    assert logged(servers, limit=1)[0]["id"] == before
 
 
-def test_a_value_in_another_unit_is_explained(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/patient")
+def test_a_value_in_another_unit_is_explained(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/patient")
     enter(page, {"age": 50, "sex": "female", "chol": 5.2})
     page.get_by_role("button", name="Estimate").click()
     expect(page.get_by_text("looks like mmol/l; mg/dl is expected")).to_be_visible()
 
 
-def test_entries_survive_while_the_service_is_down(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/patient")
+def test_entries_survive_while_the_service_is_down(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/patient")
     enter(page, PATIENT)
-    house.api.stop()
+    servers.api.stop()
     try:
         page.get_by_role("button", name="Estimate").click()
         expect(page.get_by_role("heading", name="The service is not answering")).to_be_visible()
@@ -99,16 +99,16 @@ def test_entries_survive_while_the_service_is_down(page: Page, house: House) -> 
         age = page.get_by_role("spinbutton", name="Age")
         expect(age).to_have_value("63")
     finally:
-        house.api.start()
+        servers.api.start()
     page.get_by_role("button", name="Estimate").click()
     expect(page.get_by_role("heading", name="Why")).to_be_visible()
 
 
 @pytest.mark.parametrize("values", [{}, {"age": 50, "sex": "female"}], ids=["refused", "answered"])
 def test_whoever_presses_estimate_sees_what_came_of_it_without_scrolling(
-    page: Page, house: House, values: dict[str, object]
+    page: Page, servers: Servers, values: dict[str, object]
 ) -> None:
-    page.goto(f"{house.dashboard.url}/patient")
+    page.goto(f"{servers.dashboard.url}/patient")
     settled(page)
     enter(page, values)
     page.mouse.move(400, 500)
@@ -120,19 +120,19 @@ def test_whoever_presses_estimate_sees_what_came_of_it_without_scrolling(
     expect(said.get_by_text("Estimated: " if values else "are needed")).to_be_in_viewport(ratio=1)
 
 
-def test_what_if_compares_and_is_logged_as_what_if(page: Page, house: House) -> None:
-    estimate(page, house, PATIENT)
+def test_what_if_compares_and_is_logged_as_what_if(page: Page, servers: Servers) -> None:
+    estimate(page, servers, PATIENT)
     page.get_by_text("What if a finding were different?").click()
     enter(page, {"thal": "normal"}, within="changed")
     page.get_by_role("button", name="Compare").press("Enter")  # it moves while the form opens
     expect(page.get_by_role("heading", name="Compared")).to_be_visible()
     expect(page.get_by_text("percentage points lower")).to_be_visible()
-    row = logged(house, source="what-if", limit=1)[0]
+    row = logged(servers, source="what-if", limit=1)[0]
     assert row["thal"] == 3
 
 
-def test_the_form_can_be_filled_and_sent_from_the_keyboard(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/patient")
+def test_the_form_can_be_filled_and_sent_from_the_keyboard(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/patient")
     page.get_by_role("spinbutton", name="Age").focus()
     page.keyboard.type("58")
     page.get_by_role("radio", name="female").focus()
@@ -142,28 +142,28 @@ def test_the_form_can_be_filled_and_sent_from_the_keyboard(page: Page, house: Ho
     expect(page.get_by_text("Not known (11 of 13)")).to_be_visible()
 
 
-def test_a_row_opens_its_explanation_and_takes_an_outcome(page: Page, house: House) -> None:
-    newest = house.predict()
-    page.goto(f"{house.dashboard.url}/predictions")
+def test_a_row_opens_its_explanation_and_takes_an_outcome(page: Page, servers: Servers) -> None:
+    newest = servers.predict()
+    page.goto(f"{servers.dashboard.url}/predictions")
     open_first_row(page)
-    expect(page).to_have_url(f"{house.dashboard.url}/predictions?id={newest}")
+    expect(page).to_have_url(f"{servers.dashboard.url}/predictions?id={newest}")
     drawer = page.get_by_role("dialog")
     expect(drawer.get_by_role("heading", name="Why")).to_be_visible()
     drawer.get_by_role("radio", name="Disease found").click()
     drawer.get_by_role("textbox", name="Day of the examination").fill("2026-01-31")
     drawer.get_by_role("button", name="Record").click()
     expect(drawer.get_by_text("On record: disease found.")).to_be_visible()
-    row = logged(house, limit=1)[0]
+    row = logged(servers, limit=1)[0]
     assert (row["id"], row["outcome"]) == (newest, 1)
     page.reload()
     expect(page.get_by_role("dialog").get_by_text("On record: disease found.")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page).to_have_url(f"{house.dashboard.url}/predictions")
+    expect(page).to_have_url(f"{servers.dashboard.url}/predictions")
 
 
-def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/predictions")
+def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions")
     page.get_by_role("radio", name="At or above").click()
     page.wait_for_url("**/predictions?*result=*")
     settled(page)
@@ -171,8 +171,8 @@ def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, house: Ho
     expect(page.get_by_role("radio", name="At or above")).to_be_checked()
 
 
-def test_pages_of_the_log_are_turned_over(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/predictions")
+def test_pages_of_the_log_are_turned_over(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions")
     page.get_by_role("button", name="Older", exact=True).click()
     page.wait_for_url("**/predictions?before=*")
     page.get_by_role("button", name="Newest", exact=True).click()
@@ -180,31 +180,31 @@ def test_pages_of_the_log_are_turned_over(page: Page, house: House) -> None:
 
 
 @pytest.mark.parametrize("form", ["CSV", "JSONL"])
-def test_the_log_is_downloaded(page: Page, house: House, form: str) -> None:
-    page.goto(f"{house.dashboard.url}/predictions")
+def test_the_log_is_downloaded(page: Page, servers: Servers, form: str) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions")
     with page.expect_download() as waited:
         page.get_by_role("button", name=f"Download {form}").click()
     text = waited.value.path().read_text()
     rows = list(csv.DictReader(text.splitlines())) if form == "CSV" else None
     ids = [row["id"] for row in rows or map(json.loads, text.splitlines())]
-    assert ids == [row["id"] for row in logged(house, limit=1000)]
+    assert ids == [row["id"] for row in logged(servers, limit=1000)]
 
 
-def test_a_page_looks_again_when_the_service_comes_back(page: Page, house: House) -> None:
-    house.api.stop()
+def test_a_page_looks_again_when_the_service_comes_back(page: Page, servers: Servers) -> None:
+    servers.api.stop()
     try:
-        page.goto(house.dashboard.url)
+        page.goto(servers.dashboard.url)
         verdict = page.get_by_role("heading", level=1)
         expect(verdict).to_contain_text("The service is not answering")
         expect(page.get_by_text("The log can be read")).to_be_visible()
     finally:
-        house.api.start()
+        servers.api.start()
     page.reload()
     expect(verdict).to_contain_text("The service is answering")
 
 
-def test_the_picture_of_the_explanations_is_saved_as_svg(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/explanations")
+def test_the_picture_of_the_explanations_is_saved_as_svg(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/explanations")
     settled(page)
     page.get_by_test_id("stPlotlyChart").first.hover()
     with page.expect_download() as waited:
@@ -213,16 +213,16 @@ def test_the_picture_of_the_explanations_is_saved_as_svg(page: Page, house: Hous
     assert "Chest pain" in waited.value.path().read_text()
 
 
-def test_a_prediction_is_explained_by_its_id(page: Page, house: House) -> None:
-    newest = house.predict()
-    page.goto(f"{house.dashboard.url}/explanations")
+def test_a_prediction_is_explained_by_its_id(page: Page, servers: Servers) -> None:
+    newest = servers.predict()
+    page.goto(f"{servers.dashboard.url}/explanations")
     page.get_by_role("textbox", name="Id of a prediction").fill(newest)
     page.get_by_role("button", name="Explain", exact=True).click()
     expect(page.get_by_role("dialog").get_by_role("heading", name="Why")).to_be_visible()
 
 
-def test_the_threshold_is_a_what_if_with_its_price(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/fairness")
+def test_the_threshold_is_a_what_if_with_its_price(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/fairness")
     expect(page.get_by_text("no prediction would change")).to_be_visible()
     thumb = page.get_by_role("slider", name="Threshold")
     thumb.focus()

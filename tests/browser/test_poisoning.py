@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from pipeline.dataset.heart.csv_reader import HEART_CSV
-from tests.browser.conftest import House, Recorder, fits, settled
+from tests.browser.conftest import Recorder, Servers, fits, settled
 from tests.browser.test_accessibility import AXE, cut_tables, switch
 
 JUDGED = 90_000
@@ -15,27 +15,27 @@ CUT_MS = 3_000
 """The worker tells of several steps meanwhile."""
 
 
-def opened(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/poisoning")
+def opened(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/poisoning")
     expect(page.get_by_role("heading", name="Run with other settings")).to_be_visible()
     settled(page)
 
 
-def hidden_disease(page: Page, house: House) -> None:
-    opened(page, house)
+def hidden_disease(page: Page, servers: Servers) -> None:
+    opened(page, servers)
     page.get_by_role("radio", name="Disease labelled healthy").click()
     page.get_by_text("Strong L2 penalty", exact=True).first.click()
     expect(page.get_by_text("Randomly chosen patients with disease")).to_be_visible()
 
 
-def running(page: Page, house: House) -> None:
-    opened(page, house)
+def running(page: Page, servers: Servers) -> None:
+    opened(page, servers)
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("progressbar")).to_be_visible()
 
 
-def cancelled(page: Page, house: House) -> None:
-    running(page, house)
+def cancelled(page: Page, servers: Servers) -> None:
+    running(page, servers)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled.")).to_be_visible()
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()
@@ -50,9 +50,9 @@ def turned(line: str) -> str:
     return f"{line[:-1]}{1 - int(line[-1])}"
 
 
-def send(page: Page, house: House, lines: list[str]) -> None:
+def send(page: Page, servers: Servers, lines: list[str]) -> None:
     """Choose a file as a person does, and have it judged."""
-    opened(page, house)
+    opened(page, servers)
     page.locator('input[type="file"]').set_input_files(
         {"name": "new.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()}
     )
@@ -60,9 +60,9 @@ def send(page: Page, house: House, lines: list[str]) -> None:
     page.get_by_role("button", name="Check file").click()
 
 
-def judged(page: Page, house: House) -> None:
+def judged(page: Page, servers: Servers) -> None:
     some = [turned(line) if i % 3 == 0 else line for i, line in enumerate(PATIENTS)]
-    send(page, house, [HEADER, *some])
+    send(page, servers, [HEADER, *some])
     expect(page.get_by_text("new.csv: rejected; ")).to_be_visible(timeout=JUDGED)
     settled(page)
 
@@ -77,9 +77,9 @@ def judged(page: Page, house: House) -> None:
     ids=["good", "inverted", "unreadable"],
 )
 def test_a_file_that_is_sent_gets_its_verdict(
-    page: Page, house: House, lines: list[str], verdict: str
+    page: Page, servers: Servers, lines: list[str], verdict: str
 ) -> None:
-    send(page, house, lines)
+    send(page, servers, lines)
     expect(page.get_by_text(verdict)).to_be_visible(timeout=JUDGED)
     expect(page.get_by_role("button", name="Check file")).to_be_visible()  # the next file may come
 
@@ -102,8 +102,10 @@ def violations(page: Page) -> list[tuple[str, str]]:
     ]
 
 
-def test_the_page_begins_with_its_verdict_and_draws_its_curves(page: Page, house: House) -> None:
-    opened(page, house)
+def test_the_page_begins_with_its_verdict_and_draws_its_curves(
+    page: Page, servers: Servers
+) -> None:
+    opened(page, servers)
     expect(page.get_by_role("heading", level=1)).to_contain_text("random label flips lower the AUC")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(1)
     expect(page).to_have_title("Poisoning · Cardiowatch")
@@ -113,9 +115,9 @@ def test_the_page_begins_with_its_verdict_and_draws_its_curves(page: Page, house
     "state", [hidden_disease, cancelled, judged], ids=lambda state: state.__name__
 )
 def test_axe_finds_no_violation(
-    page: Page, house: House, state: Callable[[Page, House], None]
+    page: Page, servers: Servers, state: Callable[[Page, Servers], None]
 ) -> None:
-    state(page, house)
+    state(page, servers)
     page.evaluate(AXE)
     page.add_style_tag(content="* { transition: none !important }")
     for scheme in ("light", "dark"):
@@ -124,8 +126,8 @@ def test_axe_finds_no_violation(
         assert violations(page) == [], scheme
 
 
-def test_a_running_calculation_has_an_accessible_progress(page: Page, house: House) -> None:
-    running(page, house)
+def test_a_running_calculation_has_an_accessible_progress(page: Page, servers: Servers) -> None:
+    running(page, servers)
     page.evaluate(AXE)
     assert violations(page) == []  # it draws itself again each second: one look, as it is
     page.get_by_role("button", name="Cancel").click()
@@ -133,7 +135,7 @@ def test_a_running_calculation_has_an_accessible_progress(page: Page, house: Hou
 
 
 def test_a_calculation_outlives_a_connection_that_is_lost_for_a_moment(
-    page: Page, house: House, recorder: Recorder
+    page: Page, servers: Servers, recorder: Recorder
 ) -> None:
     connections: list[WebSocketRoute] = []
     is_cut = False
@@ -145,7 +147,7 @@ def test_a_calculation_outlives_a_connection_that_is_lost_for_a_moment(
             connections.append(of_the_page.connect_to_server())
 
     page.route_web_socket("**/_stcore/stream", pass_on)
-    running(page, house)
+    running(page, servers)
     said = page.get_by_text("Running: ")
     before = said.inner_text()
     is_cut = True
@@ -159,15 +161,15 @@ def test_a_calculation_outlives_a_connection_that_is_lost_for_a_moment(
     recorder.complaints = [c for c in recorder.complaints if "disconnected from server" not in c]
 
 
-def test_no_table_is_cut_in_the_window_of_a_telephone(page: Page, house: House) -> None:
-    opened(page, house)
+def test_no_table_is_cut_in_the_window_of_a_telephone(page: Page, servers: Servers) -> None:
+    opened(page, servers)
     page.set_viewport_size({"width": 420, "height": 900})
     settled(page)
     assert cut_tables(page) == []
 
 
-def test_the_page_is_not_wider_than_a_narrow_window(page: Page, house: House) -> None:
-    opened(page, house)
+def test_the_page_is_not_wider_than_a_narrow_window(page: Page, servers: Servers) -> None:
+    opened(page, servers)
     for width in (800, 1440):
         page.set_viewport_size({"width": width, "height": 900})
         settled(page)

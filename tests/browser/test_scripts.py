@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import create_engine, insert, text
 
 from db.schema import rejections
-from tests.browser.conftest import House, settled
+from tests.browser.conftest import Servers, settled
 from tests.browser.test_drift import alarm
 from tests.dashboard.benchmarks import benchmark, store
 from tests.programs import ROOT
@@ -113,13 +113,13 @@ def spoiled(value: Any, words: str, key: str = "") -> Any:
 
 
 @pytest.fixture(scope="module")
-def spoiled_house(house: House) -> House:
+def spoiled_house(servers: Servers) -> Servers:
     """The product with every stored text replaced, as whoever can write the database might."""
     everything = " \n\n".join(PAYLOADS)
-    alarm(house)
-    store(house.database_url, benchmark())
-    newest = house.predict(source="live")
-    engine = create_engine(house.database_url)
+    alarm(servers)
+    store(servers.database_url, benchmark())
+    newest = servers.predict(source="live")
+    engine = create_engine(servers.database_url)
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     refused = [
         {"minute": now - timedelta(minutes=n), "route": payload[:128], "status": 422,
@@ -158,7 +158,7 @@ def spoiled_house(house: House) -> House:
         connection.commit()
     engine.dispose()
     assert newest in ids
-    return house
+    return servers
 
 
 def test_there_are_fifty_payloads_and_each_would_run_if_it_were_let() -> None:
@@ -166,15 +166,15 @@ def test_there_are_fifty_payloads_and_each_would_run_if_it_were_let() -> None:
     assert all("hacked" in payload for payload in PAYLOADS)
 
 
-def test_the_test_itself_sees_a_script_that_runs(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/predictions")
+def test_the_test_itself_sees_a_script_that_runs(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions")
     settled(page)
     page.evaluate("() => { document.body.innerHTML += '<img src=x onerror=hacked()>' }")
     page.wait_for_function("() => window.ran.length > 0")
 
 
-def test_the_test_itself_sees_a_link_to_another_host(page: Page, house: House) -> None:
-    page.goto(f"{house.dashboard.url}/predictions")
+def test_the_test_itself_sees_a_link_to_another_host(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions")
     settled(page)
     page.evaluate("() => { document.body.innerHTML += '<svg><a xlink:href=https://x.example>' }")
     with pytest.raises(AssertionError, match=r"x\.example"):
@@ -182,37 +182,37 @@ def test_the_test_itself_sees_a_link_to_another_host(page: Page, house: House) -
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_what_an_address_says_never_runs(page: Page, house: House, path: str) -> None:
+def test_what_an_address_says_never_runs(page: Page, servers: Servers, path: str) -> None:
     starts = range(len(PAYLOADS)) if ALL else [PATHS.index(path) * 9]
     for start in starts:
         words = (PAYLOADS[start:] + PAYLOADS[:start])[: len(PARAMETERS)]
         query = urlencode(dict(zip(PARAMETERS, words, strict=True)))
-        page.goto(f"{house.dashboard.url}/{path}?{query}#{words[0]}")
+        page.goto(f"{servers.dashboard.url}/{path}?{query}#{words[0]}")
         nothing_ran(page, f"/{path} from payload {start}")
 
 
-def test_an_address_that_is_a_script_never_runs(page: Page, house: House) -> None:
+def test_an_address_that_is_a_script_never_runs(page: Page, servers: Servers) -> None:
     for payload in share(PAYLOADS):
-        page.goto(f"{house.dashboard.url}/{payload.replace('/', '%2f').replace('#', '%23')}")
+        page.goto(f"{servers.dashboard.url}/{payload.replace('/', '%2f').replace('#', '%23')}")
         nothing_ran(page, payload)
 
 
-def test_what_is_typed_never_runs(page: Page, house: House) -> None:
+def test_what_is_typed_never_runs(page: Page, servers: Servers) -> None:
     for payload in share(PAYLOADS):
-        page.goto(f"{house.dashboard.url}/explanations")  # the drawer of the one before is closed
+        page.goto(f"{servers.dashboard.url}/explanations")  # the drawer of the one before is closed
         page.get_by_role("textbox", name="Id of a prediction").fill(payload)
         page.get_by_role("button", name="Explain", exact=True).click()
         nothing_ran(page, payload)
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_what_is_stored_never_runs(page: Page, spoiled_house: House, path: str) -> None:
+def test_what_is_stored_never_runs(page: Page, spoiled_house: Servers, path: str) -> None:
     page.goto(f"{spoiled_house.dashboard.url}/{path}")
     nothing_ran(page, path)
 
 
 def test_a_row_whose_model_has_a_script_for_a_name_never_runs(
-    page: Page, spoiled_house: House
+    page: Page, spoiled_house: Servers
 ) -> None:
     engine = create_engine(spoiled_house.database_url)
     with closing(engine.connect()) as connection:
