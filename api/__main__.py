@@ -1,4 +1,4 @@
-"""`python -m api`: the service alone; settings from the environment."""
+"""`python -m api`: the service, without the dashboard; settings from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tempfile
 import uvicorn
 
 import logs
-from api.auth.api_keys import KeysError, read
+from api.auth.api_keys import KeysFileError, read_keys
 from api.server import connection_limits
 from db.audit.seal_key import SealError, key_for
 from db.engine import DatabaseUnavailable
@@ -30,22 +30,22 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _refusal_to_start(settings: Settings) -> str | None:
+def _reason_not_to_start(settings: Settings) -> str | None:
     if settings.keys_file is None and not is_loopback(settings.api_host):
         return (
-            f"CARDIOWATCH_API_HOST is {settings.api_host}: without API keys the service "
-            "listens on loopback only; set it to 127.0.0.1, or make keys with "
+            f"CARDIOWATCH_API_HOST is {settings.api_host}, but without API keys the service "
+            "listens on loopback only: set it to 127.0.0.1, or create keys with "
             "python -m api.keys and set CARDIOWATCH_KEYS_FILE"
         )
     if in_kubernetes() and settings.database_url.startswith("sqlite"):
         return (
-            "In Kubernetes a SQLite log would be one pod's own and end with it: "
-            "set CARDIOWATCH_DATABASE_URL to PostgreSQL"
+            "In Kubernetes a SQLite log would be lost with its pod: "
+            "set CARDIOWATCH_DATABASE_URL to a PostgreSQL URL"
         )
     if settings.api_workers > 1 and settings.database_url.startswith("sqlite"):
         return (
-            f"CARDIOWATCH_API_WORKERS is {settings.api_workers}, but SQLite takes one writing "
-            "process: set it to 1, or CARDIOWATCH_DATABASE_URL to PostgreSQL"
+            f"CARDIOWATCH_API_WORKERS is {settings.api_workers}, but SQLite allows one writer: "
+            "set it to 1, or CARDIOWATCH_DATABASE_URL to a PostgreSQL URL"
         )
     return None
 
@@ -56,9 +56,9 @@ def main() -> int:
     try:
         settings = load_settings()
         logs.start(settings.log_format)
-        refusal = _refusal_to_start(settings)
-        if refusal is not None:
-            return _say(refusal)
+        reason = _reason_not_to_start(settings)
+        if reason is not None:
+            return _fail(reason)
         if settings.api_workers > 1:
             # Read by prometheus_client at import: the workers share their counts in this folder.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="cardiowatch-")
@@ -66,24 +66,24 @@ def main() -> int:
             from db.migrate import migrate
 
             migrate(settings.database_url)
-        # Read here once so that what is missing or wrong is one line, not a worker's traceback.
+        # Loaded here once so that what is missing or wrong is one line, not a worker's traceback.
         load(settings.model_dir)
         if settings.keys_file is not None:
-            read(settings.keys_file)
+            read_keys(settings.keys_file)
         key_for(settings.database_url, settings.log_hmac_key_file)
-    except (SettingsError, ModelError, KeysError, SealError, DatabaseUnavailable) as error:
-        return _say(str(error))
+    except (SettingsError, ModelError, KeysFileError, SealError, DatabaseUnavailable) as error:
+        return _fail(str(error))
     return _serve(settings)
 
 
-def _say(sentence: str) -> int:
+def _fail(sentence: str) -> int:
     logs.program.critical(sentence)
     return 1
 
 
 def _serve(settings: Settings) -> int:
-    # uvicorn drains on SIGTERM and then raises it again, for whoever handled it before: to have
-    # ended as asked is success.
+    # uvicorn drains on SIGTERM and then raises it again for the previous handler: a requested end
+    # is a success.
     signal.signal(signal.SIGTERM, lambda *_: None)
     connection_limits.raise_file_limit()
     uvicorn.run(
@@ -97,9 +97,9 @@ def _serve(settings: Settings) -> int:
         workers=settings.api_workers,
         log_config=logs.config(settings.log_format),
         log_level="warning",
-        access_log=False,  # every answered request is in the log table
+        access_log=False,  # every prediction is in the log table
         server_header=False,
-        proxy_headers=False,  # nobody's word for who calls
+        proxy_headers=False,  # a header is no proof of who calls
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=30,
     )

@@ -18,16 +18,21 @@ from starlette.types import Message, Receive, Scope, Send
 from api import metrics
 from api.auth import access_log
 from api.auth.authorization import KEY, authenticate
-from api.auth.rate_limit import Pace
-from api.routes.predict import BATCH_BODY_MAX, BODY_MAX, Endpoint, score_batch, score_one
+from api.auth.rate_limit import RateLimiter
+from api.routes.predict import MAX_BATCH_BODY, MAX_BODY, Endpoint, score_batch, score_one
 from api.routes.predictions import KEYLESS, router
 from api.server.shutdown import drain_on_sigterm
 from api.service import Service
 from api.wire import openapi
-from api.wire.body import HEADERS, Disconnected
-from api.wire.predict_query import BATCH, PREDICT
-from api.wire.problems import FieldError, Problem, bug, invalid, note
-from api.wire.query_params import SENTENCES
+from api.wire.body import HEADERS_KEY, ClientDisconnected
+from api.wire.problems import (
+    FieldError,
+    Problem,
+    internal_error,
+    log_server_error,
+    validation_problem,
+)
+from api.wire.query_params import BATCH_PARAMS, MESSAGES, PREDICT_PARAMS
 from api.wire.replies import problem_response, send_problem
 from db.engine import DatabaseUnavailable
 from db.ids import new_id
@@ -38,16 +43,16 @@ logger = logging.getLogger("cardiowatch.api")
 
 VERSION = "0.1.0"
 _GARBAGE = 10_000, 20, 100
-"""Hundreds of requests under way are garbage to nobody, and the usual 700 objects had them looked
-through again and again. Cycles are rare here."""
+"""Hundreds of requests under way are not garbage, and at the default of 700 objects the collector
+scanned them again and again. Reference cycles are rare here."""
 _ABOUT = (
     "Estimates the probability of coronary artery disease from thirteen findings. "
     "A 200 from /predict means that the row is committed to the log. "
-    "Trained on 303 patients of 1988; not a medical device, not for diagnosis."
+    "Trained on 303 patients (published 1988); not a medical device, not for diagnosis."
 )
 
 
-_NOT_FOUND = "There is nothing at this address; see /docs."
+_NOT_FOUND = "Not found; see /docs."
 
 _DECIDING = frozenset({
     b"authorization", b"content-encoding", b"content-type", b"host", b"idempotency-key", b"origin",
@@ -55,10 +60,10 @@ _DECIDING = frozenset({
 })  # fmt: skip
 
 
-class Gate:
-    """The ASGI application: lets callers in and sends them the shortest way.
+class Dispatcher:
+    """The ASGI application: authenticates a request and passes it on.
 
-    What predicts goes straight to its endpoint; FastAPI's own middleware would take as long as the
+    Predictions go directly to their endpoint; FastAPI's own middleware would take as long as the
     prediction.
     """
 
@@ -66,24 +71,25 @@ class Gate:
         self.app = app
         self.service = service
         self._endpoints = {endpoint.route: endpoint for endpoint in endpoints}
-        self._pace = Pace(service.key_rate) if service.keys and service.key_rate else None
+        rate = service.rate_per_key if service.keys else 0
+        self._rate_limiter = RateLimiter(rate) if rate else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Pass the request on, or reject it."""
         if scope["type"] != "http":
             await self.app(scope, receive, _in_one_line(send))
             return
-        scope[HEADERS] = headers = dict(scope["headers"])
+        scope[HEADERS_KEY] = headers = dict(scope["headers"])
         endpoint = self._endpoints.get(scope["path"])
         try:
             if len(headers) < len(scope["headers"]):
-                _check_doubled(scope["headers"])
-            key = authenticate(self.service.keys, self._pace, scope, headers, KEYLESS)
+                _check_repeated(scope["headers"])
+            key = authenticate(self.service.keys, self._rate_limiter, scope, headers, KEYLESS)
             if endpoint is None:
                 _check_path(scope["path"])
-        except Problem as refusal:
-            self.service.count_refusal("gate", "live", refusal)
-            await send_problem(scope, send, refusal, new_id())
+        except Problem as problem:
+            self.service.count_rejection("gate", "live", problem)
+            await send_problem(scope, send, problem, new_id())
             return
         scope[KEY] = key
         if endpoint is not None and scope["method"] == "POST":
@@ -91,20 +97,20 @@ class Gate:
             return
         REQUEST_ID.set(new_id())
         if key is not None and key.id:
-            access_log.note(key.id, scope)
+            access_log.log_access(key.id, scope)
         await self.app(scope, receive, send)
 
 
-def _check_doubled(sent: Sequence[tuple[bytes, bytes]]) -> None:
-    """Refuse a header that decides and is there twice: others may read the other one."""
+def _check_repeated(sent: Sequence[tuple[bytes, bytes]]) -> None:
+    """Reject a repeated header that decides: a proxy may read the other one."""
     names = [name for name, _ in sent]
-    twice = sorted({name.decode() for name in _DECIDING if names.count(name) > 1})
-    if twice:
-        raise Problem(400, "header-twice", f"Sent more than once: {', '.join(twice)}.")
+    repeated = sorted({name.decode() for name in _DECIDING if names.count(name) > 1})
+    if repeated:
+        raise Problem(400, "header-twice", f"Sent more than once: {', '.join(repeated)}.")
 
 
 def _check_path(path: str) -> None:
-    """Refuse a path with control characters, which a proxy and Python's `$` may not see.
+    """Reject a path with control characters, which a proxy and Python's `$` may not see.
 
     `/metrics%0a` passes a proxy's rule for `/metrics`, and would match our route.
     """
@@ -124,8 +130,8 @@ def _in_one_line(send: Send) -> Send:
     return send_brief
 
 
-def _refuse(request: Request, problem: Problem) -> Response:
-    request.app.state.service.count_refusal(_route(request), "live", problem)
+def _reject(request: Request, problem: Problem) -> Response:
+    request.app.state.service.count_rejection(_route(request), "live", problem)
     return problem_response(problem)
 
 
@@ -135,34 +141,34 @@ def _route(request: Request) -> str:
 
 async def _on_problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)  # noqa: S101 - Starlette hands over what was registered
-    note(problem, _route(request), REQUEST_ID.get())
-    return _refuse(request, problem)
+    log_server_error(problem, _route(request), REQUEST_ID.get())
+    return _reject(request, problem)
 
 
-async def _on_invalid(request: Request, found: Exception) -> Response:
+async def _on_invalid_query(request: Request, found: Exception) -> Response:
     assert isinstance(found, RequestValidationError)  # noqa: S101
     errors = []
     for error in found.errors():
         name = str(error["loc"][-1])
         if error["type"] != "extra_forbidden":
-            errors.append(FieldError(name, SENTENCES[name], "query"))
+            errors.append(FieldError(name, MESSAGES[name], "query"))
         else:
-            message = "a query parameter that is not known; see /docs for those that are"
+            message = "unknown query parameter; see /docs"
             errors.append(FieldError("query", message, "unknown_parameter"))
-    return _refuse(request, invalid(errors))
+    return _reject(request, validation_problem(errors))
 
 
 async def _on_http(request: Request, found: Exception) -> Response:
     assert isinstance(found, HTTPException)  # noqa: S101
     known = {404: _NOT_FOUND,
-             405: "This address takes another method; see /docs."}  # fmt: skip
+             405: "Method not allowed; see /docs."}  # fmt: skip
     problem = Problem(
         found.status_code,
         "http",
-        known.get(found.status_code, "The request was refused."),
+        known.get(found.status_code, "The request was rejected."),
         headers=found.headers or {},
     )
-    return _refuse(request, problem)
+    return _reject(request, problem)
 
 
 async def _on_no_database(request: Request, cause: Exception) -> Response:
@@ -170,22 +176,22 @@ async def _on_no_database(request: Request, cause: Exception) -> Response:
     problem = Problem(
         503,
         "log-unavailable",
-        "The log cannot be read now; try again.",
+        "The log cannot be read at the moment; try again.",
         headers={"Retry-After": "1"},
     )
-    return _refuse(request, problem)
+    return _reject(request, problem)
 
 
 async def _on_disconnect(_: Request, __: Exception) -> Response:
-    return Response(status_code=400)  # nobody is there to read it
+    return Response(status_code=400)  # nobody reads it
 
 
-async def _on_bug(request: Request, found: Exception) -> Response:
+async def _on_internal_error(request: Request, error: Exception) -> Response:
     metrics.rejection_counter(_route(request), 500).inc()
-    return problem_response(bug(found, REQUEST_ID.get()))
+    return problem_response(internal_error(error, REQUEST_ID.get()))
 
 
-def create_app(settings: Settings | None = None) -> Gate:
+def create_app(settings: Settings | None = None) -> Dispatcher:
     """Return the application.
 
     Raises
@@ -199,11 +205,11 @@ def create_app(settings: Settings | None = None) -> Gate:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.open()
         drain_on_sigterm()
-        # Made when it is first asked for, it would keep everybody waiting.
-        openapi.document(app, KEYLESS)
+        # Built at the first request for it, it would delay everybody.
+        openapi.build_document(app, KEYLESS)
         gc.collect()
         gc.set_threshold(*_GARBAGE)
-        gc.freeze()  # what lives as long as the process is not looked through again and again
+        gc.freeze()  # what lives as long as the process is not scanned again and again
         try:
             yield
         finally:
@@ -215,18 +221,20 @@ def create_app(settings: Settings | None = None) -> Gate:
     )  # fmt: skip
     app.state.service = service
     endpoints = [
-        Endpoint(service, "/predict", score_one, allowed=PREDICT, limit=BODY_MAX),
-        Endpoint(service, "/predict/batch", score_batch, allowed=BATCH, limit=BATCH_BODY_MAX),
+        Endpoint(service, "/predict", score_one, allowed=PREDICT_PARAMS, max_body=MAX_BODY),
+        Endpoint(
+            service, "/predict/batch", score_batch, allowed=BATCH_PARAMS, max_body=MAX_BATCH_BODY
+        ),
     ]
-    # The gate goes there directly; as routes they answer other methods with 405.
+    # The dispatcher calls them directly; as routes they answer other methods with 405.
     app.router.routes += [Route(e.route, e, methods=["POST"]) for e in endpoints]
     app.include_router(router)
     assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
-    app.mount("/docs/assets", assets, name="docs-assets")  # a hospital may have no way out
+    app.mount("/docs/assets", assets, name="docs-assets")  # a hospital may have no internet access
     app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(RequestValidationError, _on_invalid_query)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DatabaseUnavailable, _on_no_database)
-    app.add_exception_handler(Disconnected, _on_disconnect)
-    app.add_exception_handler(Exception, _on_bug)
-    return Gate(app, service, endpoints)
+    app.add_exception_handler(ClientDisconnected, _on_disconnect)
+    app.add_exception_handler(Exception, _on_internal_error)
+    return Dispatcher(app, service, endpoints)

@@ -1,7 +1,7 @@
-"""Make, list and revoke API keys: `python -m api.keys`; a running service notices in a second.
+"""Create, list and revoke API keys: `python -m api.keys`; a running service notices in a second.
 
-The file is CARDIOWATCH_KEYS_FILE or `--file`. A new key is printed once, alone on stdout, and kept
-only as its SHA-256.
+The file is CARDIOWATCH_KEYS_FILE or `--file`. A new key is printed once, alone on stdout, and
+stored only as its SHA-256.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from api.auth.api_keys import ROLES, KeysError, changed, make, read
+from api.auth.api_keys import ROLES, KeysFileError, create_key, edit_keys, read_keys
 
 
 def _roles(text: str) -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def _roles(text: str) -> tuple[str, ...]:
 
 def _name(text: str) -> str:
     if not text.isprintable():
-        raise argparse.ArgumentTypeError("a name holds printable characters only")
+        raise argparse.ArgumentTypeError("a name may contain printable characters only")
     return text
 
 
@@ -30,11 +30,11 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m api.keys", description=__doc__)
     parser.add_argument("--file", type=Path, help="default: CARDIOWATCH_KEYS_FILE")
     commands = parser.add_subparsers(dest="command", required=True)
-    create = commands.add_parser("create", help="make a key and print it, once")
-    create.add_argument("--name", required=True, type=_name, help="who will use it, as `dashboard`")
+    create = commands.add_parser("create", help="create a key and print it, once")
+    create.add_argument("--name", required=True, type=_name, help="the key's user, e.g. dashboard")
     create.add_argument("--roles", required=True, type=_roles, help=", ".join(ROLES))
     commands.add_parser("list", help="id, roles, age and name of each key; never the key")
-    revoke = commands.add_parser("revoke", help="take a key away")
+    revoke = commands.add_parser("revoke", help="revoke a key")
     revoke.add_argument("id", help="as `list` shows it")
     return parser.parse_args()
 
@@ -46,38 +46,40 @@ def _file(named: Path | None) -> Path:
 
     configured = load_settings().keys_file
     if configured is None:
-        raise KeysError("Say where the keys are: set CARDIOWATCH_KEYS_FILE, or give --file")
+        raise KeysFileError("No keys file: set CARDIOWATCH_KEYS_FILE or give --file")
     return configured
 
 
 def _create(path: Path, name: str, roles: tuple[str, ...]) -> None:
-    with changed(path) as keys:
-        key, text = make(name, roles)
+    with edit_keys(path) as keys:
+        key, text = create_key(name, roles)
         keys.append(key)
     print(text)
     print(
-        f"Key {key.id} of {name} may {', '.join(roles)}. It is shown only now; send it as "
-        "Authorization: Bearer ...",
+        f"Key {key.id} ({name}) has the roles {', '.join(roles)}. It is shown only once; send it "
+        "as Authorization: Bearer ...",
         file=sys.stderr,
     )
 
 
 def _revoke(path: Path, key_id: str) -> None:
-    with changed(path) as keys:
+    with edit_keys(path) as keys:
         kept = [key for key in keys if key.id != key_id]
         if len(kept) == len(keys):
-            raise KeysError(f"There is no such key in {path}; python -m api.keys list shows them")
+            raise KeysFileError(
+                f"There is no such key in {path}; python -m api.keys list shows them"
+            )
         keys[:] = kept
     print(f"Key {key_id} is revoked")
 
 
 def _escaped(line: str) -> str:
-    """Show what would move a terminal's cursor or forge a line."""
+    """Escape what would move a terminal's cursor or forge a line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def main() -> int:
-    """Do what was asked; return the exit code."""
+    """Run the command; return the exit code."""
     options = _parse()
     try:
         path = _file(options.file)
@@ -86,7 +88,7 @@ def main() -> int:
         elif options.command == "revoke":
             _revoke(path, options.id)
         else:
-            for key in read(path):
+            for key in read_keys(path):
                 print(_escaped(f"{key.id}  {','.join(key.roles):28}  {key.created_at}  {key.name}"))
     except ValueError as error:  # KeysError and SettingsError
         print(error, file=sys.stderr)

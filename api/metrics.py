@@ -25,7 +25,7 @@ LATENCY = Histogram(
     "Seconds from the last byte of a predict request to its reply, its row committed.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-REFUSALS = Counter("refusals_total", "Requests that were refused.", ["route", "status"])
+REFUSALS = Counter("refusals_total", "Rejected requests.", ["route", "status"])
 
 _BY_SOURCE = {
     source: (PREDICTIONS.labels(source, "0"), PREDICTIONS.labels(source, "1")) for source in SOURCES

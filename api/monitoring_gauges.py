@@ -1,7 +1,7 @@
-"""Gauges of the newest monitoring pass, read from the database when Prometheus asks.
+"""Gauges of the latest monitoring run, read from the database when Prometheus scrapes.
 
 Every worker reads the same report, so the gauges are the same whichever of them answers. A database
-that is silent or gone costs a scrape at most `WAIT_S`; the counters are shown whatever happens.
+that is silent or gone costs a scrape at most `READ_TIMEOUT_S`; the counters are always shown.
 """
 
 from __future__ import annotations
@@ -25,76 +25,76 @@ from db.reader.queries import Reader
 logger = logging.getLogger("cardiowatch.api")
 
 FORMAT = 1
-"""Of the reports that are understood here."""
-FRESH_S = 5.0
-"""Between two looks at the database, however often Prometheus asks."""
-WAIT_S = 1.0
-"""Longest wait for a look; the gauges of the one before are shown meanwhile."""
+"""Of the reports that can be read here."""
+CACHE_S = 5.0
+"""Between two reads of the database, however often Prometheus scrapes."""
+READ_TIMEOUT_S = 1.0
+"""Longest wait for a read; the previous gauges are shown meanwhile."""
 STATUSES = ("green", "amber", "red")
 
 Newest = tuple[datetime, Mapping[str, Any]]
-"""When a pass was recorded, and its report."""
+"""When a monitoring run was recorded, and its report."""
 
 
-class LastPass(Collector):
-    """Collects the gauges of the newest pass; `render` writes them as text."""
+class MonitoringGauges(Collector):
+    """Collects the gauges of the latest monitoring run; `render` returns them as text."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._thread = ThreadPoolExecutor(1, "last-pass")
+        self._thread = ThreadPoolExecutor(1, "monitoring-gauges")
         self._lock = Lock()
-        self._looking: Future[Newest | None] | None = None
-        self._looked_at = -FRESH_S
+        self._reading: Future[Newest | None] | None = None
+        self._read_at = -CACHE_S
         self._newest: Newest | None = None
         self._readable = 1.0
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
     def close(self) -> None:
-        """Let go of the thread; a look that is under way is left alone."""
+        """Stop the thread without waiting for a read that is under way."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def render(self) -> bytes:
-        """Return the text exposition; nothing that goes wrong here reaches the caller."""
+        """Return the text exposition; an error here does not reach the caller."""
         try:
             self._refresh()
             return generate_latest(self._registry)
-        except Exception:  # a report of another make; the counters matter more
-            logger.warning("the newest monitoring report cannot be shown", exc_info=True)
+        except Exception:  # a report in another format; the counters matter more
+            logger.warning("the latest monitoring report cannot be rendered", exc_info=True)
             return b""
 
     def collect(self) -> Iterator[Gauge]:
-        """Yield the gauges of the newest pass, if there is one."""
+        """Yield the gauges of the latest monitoring run, if there is one."""
         yield Gauge(
-            "monitoring_readable", "1 when the last look at the reports succeeded.", self._readable
+            "monitoring_readable", "1 when the last read of the reports succeeded.", self._readable
         )
         if self._newest is None:
             return
         recorded_at, report = self._newest
         age = (datetime.now(UTC) - recorded_at).total_seconds()
-        yield Gauge("monitoring_pass_age_seconds", "Seconds since the newest pass.", age)
+        yield Gauge("monitoring_pass_age_seconds", "Seconds since the latest monitoring run.", age)
         if report.get("format") == FORMAT:
             yield from _gauges(report)
 
     def _refresh(self) -> None:
-        """Look again when the last look is old; wait a little for it."""
+        """Read again when the last read is old; wait a little for it."""
         with self._lock:
-            if self._looking is None and time.monotonic() - self._looked_at >= FRESH_S:
-                self._looking = self._thread.submit(_newest, self._reader)
-            looking = self._looking
-        if looking is None:
+            if self._reading is None and time.monotonic() - self._read_at >= CACHE_S:
+                self._reading = self._thread.submit(_newest, self._reader)
+            reading = self._reading
+        if reading is None:
             return
         try:
-            self._newest, self._readable = looking.result(WAIT_S), 1.0
+            self._newest, self._readable = reading.result(READ_TIMEOUT_S), 1.0
         except Late:
             self._readable = 0.0
-            return  # the next scrape finds it ready, or waits again
+            return  # the next scrape finds it finished, or waits again
         except DatabaseUnavailable as cause:
             self._readable = 0.0
             logger.warning("the monitoring reports cannot be read: %s", cause)
         with self._lock:
-            if self._looking is looking:
-                self._looking, self._looked_at = None, time.monotonic()
+            if self._reading is reading:
+                self._reading, self._read_at = None, time.monotonic()
 
 
 def _newest(reader: Reader) -> Newest | None:
@@ -110,9 +110,7 @@ def _gauges(report: Mapping[str, Any]) -> Iterator[Gauge]:
     until = datetime.fromisoformat(report["until"]).timestamp()
     yield _one("monitoring_window_end_seconds", "End of the window, since 1970.", source, until)
     yield _one("monitoring_predictions", "Predictions in the window.", source, report["n"])
-    status = Gauge(
-        "monitoring_status", "1 for the status of the pass.", labels=("source", "status")
-    )
+    status = Gauge("monitoring_status", "1 for the status of the run.", labels=("source", "status"))
     for name in STATUSES:
         status.add_metric((source, name), float(report["status"] == name))
     yield status
@@ -132,8 +130,8 @@ def _one(name: str, words: str, source: str, value: float) -> Gauge:
 
 
 def _drift(source: str, drift: Mapping[str, Any]) -> Iterator[Gauge]:
-    flag = Gauge("drift_detected", "1 when the patients have changed.", labels=("source", "window"))
-    overall = Gauge("drift_p_value", "Over everything together.", labels=("source", "window"))
+    flag = Gauge("drift_detected", "1 = input drift detected.", labels=("source", "window"))
+    overall = Gauge("drift_p_value", "Multivariate drift p-value.", labels=("source", "window"))
     each = Gauge(
         "drift_feature_p_value",
         "Family-wise adjusted, by feature.",
@@ -150,7 +148,7 @@ def _drift(source: str, drift: Mapping[str, Any]) -> Iterator[Gauge]:
 
 
 def _fairness(source: str, fairness: Mapping[str, Any]) -> Gauge:
-    """Yield the signed gaps: selection rates of all, error rates where outcomes are known."""
+    """Return the signed gaps: selection rates of all, error rates where outcomes are known."""
     labels = ("source", "grouping", "group", "against", "metric")
     gauge = Gauge("fairness_gap", "Rate of a group minus that of another, -1 to 1.", labels=labels)
     for part, of_outcomes in (("rates", False), ("errors", True)):

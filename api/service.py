@@ -1,4 +1,4 @@
-"""What a request needs: the model, the log to write, the log to read; opened once per process."""
+"""What requests need: the model, the log's writer, its reader; opened once per process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 from api import metrics
-from api.auth.api_keys import Keyring, KeysError
-from api.monitoring_gauges import LastPass
+from api.auth.api_keys import ApiKeys, KeysFileError
+from api.monitoring_gauges import MonitoringGauges
 from api.server.load_shedding import LoadShedder
 from api.wire.problems import FieldError, Problem
 from db.audit.chain_heads import heads_file
@@ -27,17 +27,17 @@ from settings import Settings
 logger = logging.getLogger("cardiowatch.api")
 
 _RETRY_S = 1.0
-"""Pause between two attempts to reach a database that is not there yet."""
+"""Pause between two attempts to reach a missing database."""
 
 _CHECK_S = 300.0
-"""Longest look through a SQLite file at the start; some 300 MB a second."""
+"""Longest integrity check of a SQLite file at the start; some 300 MB a second."""
 
 _READY_S = 2.0
-"""Longest wait for the database's part of /readyz, which is asked every few seconds."""
+"""Longest wait for the database in /readyz, which is called every few seconds."""
 
 
 class Service:
-    """The parts that the routes put together, and their start and end."""
+    """What the routes work with, and its start and end."""
 
     def __init__(self, settings: Settings) -> None:
         self.model: Model = load(settings.model_dir)
@@ -46,32 +46,32 @@ class Service:
             (settings.model_dir / "evidence.json").read_text("utf-8")
         )
         self.threshold = settings.threshold
-        self.keys = Keyring(settings.keys_file) if settings.keys_file else None
+        self.keys = ApiKeys(settings.keys_file) if settings.keys_file else None
         self.seal_key = key_for(settings.database_url, settings.log_hmac_key_file)
-        self.key_rate = settings.key_rate
-        self.log = Log(
+        self.rate_per_key = settings.key_rate
+        self.writer = Log(
             settings.database_url,
             queue_max=settings.log_queue_max,
             timeout_s=settings.log_timeout_s,
             key=self.seal_key,
             heads=heads_file(self.seal_key, settings.log_heads_file),
         )
-        self.crowd = LoadShedder(max_age_s=settings.log_timeout_s / 4)
+        self.load_shedder = LoadShedder(max_age_s=settings.log_timeout_s / 4)
         self.reader = Reader(settings.database_url)
-        self.last_pass = LastPass(self.reader)
+        self.monitoring_gauges = MonitoringGauges(self.reader)
         days = settings.retention_days
         expiry = None if days is None else Expiry(days, self.seal_key)
-        self.roller = Roller(self.log.execute, settings.database_url, also=expiry)
-        self._whole = connect(settings.database_url, read_only=True, answer_s=_CHECK_S)
-        # A database that is silent is given up soon, or it would seem so long after it is back.
+        self.rollup_worker = Roller(self.writer.execute, settings.database_url, also=expiry)
+        self._integrity_engine = connect(settings.database_url, read_only=True, answer_s=_CHECK_S)
+        # A silent database is given up soon, or it would seem silent long after it is back.
         self._probe = Reader(settings.database_url, answer_s=_READY_S)
-        self._asking: asyncio.Task[None] | None = None
-        self._checking: asyncio.Task[dict[str, str]] | None = None
+        self._ping_task: asyncio.Task[None] | None = None
+        self._check_task: asyncio.Task[dict[str, str]] | None = None
         self.started = False
-        self._starting: asyncio.Task[None] | None = None
+        self._start_task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Start the writer; a database that is not there yet is waited for, not ready meanwhile.
+        """Start the writer, or keep trying while the database is missing; not ready until then.
 
         Raises
         ------
@@ -85,24 +85,24 @@ class Service:
             return
         except (DatabaseUnavailable, LogUnavailable) as cause:
             logger.warning("not ready: %s", cause)
-        self._starting = asyncio.create_task(self._keep_starting())
+        self._start_task = asyncio.create_task(self._keep_starting())
 
     async def close(self) -> None:
-        """Commit what is queued and let go of the database."""
-        if self._starting is not None:
-            self._starting.cancel()
-        await self.roller.stop()
-        await self.log.stop()
-        self.last_pass.close()
+        """Commit what is queued and close the database."""
+        if self._start_task is not None:
+            self._start_task.cancel()
+        await self.rollup_worker.stop()
+        await self.writer.stop()
+        self.monitoring_gauges.close()
         self.reader.close()
         self._probe.close()
 
     async def _start(self) -> None:
-        """Open the log, and put the scorecard beside the rows it will explain."""
-        await asyncio.to_thread(check_file, self._whole)
-        await self.log.start()
-        await self.log.register_model(self.model.version, self.model.scorecard)
-        self.roller.start()
+        """Start the writer, and store the scorecard that explains its rows."""
+        await asyncio.to_thread(check_file, self._integrity_engine)
+        await self.writer.start()
+        await self.writer.register_model(self.model.version, self.model.scorecard)
+        self.rollup_worker.start()
         self.started = True
 
     async def _keep_starting(self) -> None:
@@ -115,57 +115,52 @@ class Service:
                 logger.warning("not ready: %s", cause)
 
     async def check_ready(self) -> dict[str, str]:
-        """Ask the model's files, the keys, the database, and the writer for a real write.
+        """Check the model's files, the keys and the database, and make the writer really write.
 
-        Who comes while others are being answered gets their answer: nobody needs a key to ask.
+        Concurrent calls share one check, because they need no key.
 
         Raises
         ------
         Problem
-            503, naming what does not answer.
+            503, naming what did not respond.
         """
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._check())
-            self._checking.add_done_callback(_seen)
-        return await asyncio.shield(self._checking)
+        if self._check_task is None or self._check_task.done():
+            self._check_task = asyncio.create_task(self._check())
+            self._check_task.add_done_callback(_retrieve_exception)
+        return await asyncio.shield(self._check_task)
 
     async def _check(self) -> dict[str, str]:
-        questions: dict[str, Awaitable[object]] = {
+        checks: dict[str, Awaitable[object]] = {
             "model": asyncio.to_thread(load, self.model_dir),
-            "database": self._ask_database(),
-            "log": self._ask_log(),
+            "database": self._ping_database(),
+            "log": self._ping_writer(),
         }
         if self.keys is not None:
-            questions["keys"] = asyncio.to_thread(self.keys.check)
-        answers = await asyncio.gather(*(_answers(name, q) for name, q in questions.items()))
-        silent = [name for name, answered in zip(questions, answers, strict=True) if not answered]
-        if silent:
-            detail = f"Not ready: no answer from {', '.join(silent)}; the service's log says why."
+            checks["keys"] = asyncio.to_thread(self.keys.check)
+        results = await asyncio.gather(*(_succeeds(name, check) for name, check in checks.items()))
+        failed = [name for name, succeeded in zip(checks, results, strict=True) if not succeeded]
+        if failed:
+            detail = f"Not ready: {', '.join(failed)} did not respond; see the service log."
             raise Problem(503, "not-ready", detail, headers={"Retry-After": "1"})
         return {"status": "ready", "model_version": self.model.version}
 
-    async def _ask_database(self) -> None:
-        """Ask as a reader does; while an earlier question waits for its answer, wait with it."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(asyncio.to_thread(self._probe.ping))
-            self._asking.add_done_callback(_seen)
-        await asyncio.wait_for(asyncio.shield(self._asking), _READY_S)
+    async def _ping_database(self) -> None:
+        """Query the database as a reader does; concurrent calls share one query."""
+        if self._ping_task is None or self._ping_task.done():
+            self._ping_task = asyncio.create_task(asyncio.to_thread(self._probe.ping))
+            self._ping_task.add_done_callback(_retrieve_exception)
+        await asyncio.wait_for(asyncio.shield(self._ping_task), _READY_S)
 
-    async def _ask_log(self) -> None:
+    async def _ping_writer(self) -> None:
         if not self.started:
-            raise LogUnavailable("the database has not answered yet")
-        await self.log.ping()
+            raise LogUnavailable("not connected to the database yet")
+        await self.writer.ping()
 
-    def require_started(self) -> None:
-        """Raise the 503 while the log is not open, or its rows could not be explained later."""
-        if not self.started:
-            raise not_logged(LogUnavailable("the database has not answered yet"))
-
-    def count_refusal(self, route: str, source: str, problem: Problem) -> None:
-        """Count a refusal without its values, per field and reason."""
+    def count_rejection(self, route: str, source: str, problem: Problem) -> None:
+        """Count a rejected request per field and reason, without its values."""
         metrics.rejection_counter(route, problem.status).inc()
         for error in problem.errors or [FieldError("", "", problem.slug)]:
-            self.log.reject(
+            self.writer.reject(
                 route=route,
                 status=problem.status,
                 field=error.field,
@@ -174,41 +169,41 @@ class Service:
             )
 
 
-def _seen(asked: asyncio.Task[Any]) -> None:
-    """Take note of how a question ended for which nobody waits any more."""
-    if not asked.cancelled():
-        asked.exception()
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Mark the exception of a task that nobody awaits any more as retrieved."""
+    if not task.cancelled():
+        task.exception()
 
 
-async def _answers(name: str, question: Awaitable[object]) -> bool:
+async def _succeeds(name: str, check: Awaitable[object]) -> bool:
     try:
-        await question
+        await check
     except TimeoutError:
-        logger.warning("not ready: the %s did not answer within %g s", name, _READY_S)
+        logger.warning("not ready: the %s did not respond within %g s", name, _READY_S)
         return False
-    except (ModelError, KeysError, DatabaseUnavailable, LogUnavailable) as cause:
-        logger.warning("not ready: the %s does not answer: %s", name, cause)
+    except (ModelError, KeysFileError, DatabaseUnavailable, LogUnavailable) as cause:
+        logger.warning("not ready: the %s check failed: %s", name, cause)
         return False
     return True
 
 
-def not_logged(cause: LogUnavailable) -> Problem:
-    """Return the 503 that says whether the row may nevertheless be in the log."""
+def log_problem(cause: LogUnavailable) -> Problem:
+    """Return the 503 for a log that is unavailable; it says whether the row may be logged."""
     retry = {"Retry-After": str(cause.retry_after_s)}
     if cause.is_full:
-        detail = "Too many rows wait to be logged already. Nothing was logged; try again."
+        detail = "The write queue is full. Nothing was logged; try again."
         return Problem(503, "busy", detail, headers=retry)
     if cause.fate_unknown:
         return Problem(
             503,
             "log-fate-unknown",
-            "The database did not confirm the row in time; it may or may not be in the log. "
-            "Repeat the request with an Idempotency-Key to be sure of one row.",
+            "The database did not confirm the commit in time; the row may or may not be logged. "
+            "Retry with an Idempotency-Key to get exactly one row.",
             headers=retry,
         )
     return Problem(
         503,
         "log-unavailable",
-        "The log cannot be written now, so no answer is given. Nothing was logged; try again.",
+        "The log is unavailable, so no prediction is returned. Nothing was logged; try again.",
         headers=retry,
     )

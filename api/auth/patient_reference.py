@@ -1,33 +1,28 @@
-"""The `Patient-Reference` header: the caller's own name for a patient, never stored as it is."""
+"""The `Patient-Reference` header: the caller's pseudonym for a patient, stored only as an HMAC."""
 
 from __future__ import annotations
 
-from api.wire.body import Headers
-from api.wire.problems import FieldError, invalid
+from api.wire.problems import FieldError, validation_problem
 from db.audit.seal_key import SealKey
 
-_NAME = b"patient-reference"
-_LONGEST = 64
-_MALFORMED = f"Patient-Reference takes 1 to {_LONGEST} printable ASCII characters"
+_MAX_LENGTH = 64
+_MALFORMED = f"Patient-Reference takes 1 to {_MAX_LENGTH} printable ASCII characters"
 _NO_KEY = (
-    "This service cannot keep a Patient-Reference: its log has no key (LOG_HMAC_KEY_FILE); "
-    "leave the header out"
+    "Patient-Reference is not supported: this service's log has no key (LOG_HMAC_KEY_FILE); "
+    "omit the header"
 )
 
 
-def patient_of(headers: Headers, key: SealKey | None) -> bytes | None:
-    """Return what is stored of the reference: an HMAC; None when none was sent.
+def hash_reference(sent: bytes, key: SealKey | None) -> bytes:
+    """Return the HMAC of a reference, which is what the log keeps.
 
     Raises
     ------
     Problem
         422 when it is malformed, or when the service has no key to hide it with.
     """
-    sent = headers.get(_NAME)
-    if sent is None:
-        return None
-    if not 0 < len(sent) <= _LONGEST or not all(31 < byte < 127 for byte in sent):
-        raise invalid([FieldError("body", _MALFORMED, "patient_reference")])
+    if not 0 < len(sent) <= _MAX_LENGTH or not all(31 < byte < 127 for byte in sent):
+        raise validation_problem([FieldError("body", _MALFORMED, "patient_reference")])
     if key is None:
-        raise invalid([FieldError("body", _NO_KEY, "patient_reference")])
+        raise validation_problem([FieldError("body", _NO_KEY, "patient_reference")])
     return key.patient(sent.decode("ascii"))

@@ -1,8 +1,9 @@
 """The hot path: bytes in, a committed row, bytes out.
 
-`Endpoint` is a plain ASGI endpoint inside the FastAPI app, because the framework's
-own request handling costs more than everything done here. Each step is a leaf: decode and check,
-score, append to the log, reply. OpenAPI describes them in `api/wire/openapi.py`.
+`Endpoint` is a plain ASGI endpoint inside the FastAPI app, because the framework's own request
+handling costs more than everything done here. It calls one function for each step, and none of
+them calls back: read the body, decode, score, append to the log, reply. `api/wire/openapi.py`
+documents the calls.
 """
 
 from __future__ import annotations
@@ -13,130 +14,92 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
 from starlette.types import Receive, Scope, Send
 
 from api import metrics
-from api.auth.authorization import KEY, authorize
-from api.auth.patient_reference import patient_of
-from api.service import Service, not_logged
-from api.wire.body import HEADERS, Disconnected, Headers, read_json_body
+from api.auth.authorization import KEY, missing_role, sufficient_roles
+from api.auth.patient_reference import hash_reference
+from api.service import Service, log_problem
+from api.wire.answers import Answer, Warned, explain_row
+from api.wire.body import HEADERS_KEY, ClientDisconnected, Headers, read_json_body
 from api.wire.decode import DECODERS, Row
-from api.wire.predict_query import PredictQuery, predict_query, source_of
-from api.wire.problems import FieldError, Problem, bug, invalid, note
+from api.wire.problems import (
+    FieldError,
+    Problem,
+    internal_error,
+    log_server_error,
+    validation_problem,
+)
+from api.wire.query_params import PredictParams, parse_predict_params
 from api.wire.replies import send_problem, send_reply
 from db.ids import new_id
-from db.writer.idempotency import Answer as Remembered
+from db.writer.idempotency import Answer as StoredResponse
 from db.writer.idempotency import Claim
 from db.writer.writer import LogUnavailable
-from pipeline.dataset.heart.codings import Coding, encode
-from pipeline.model import Model
-from pipeline.schema import FEATURES, NAMES, unusual
+from pipeline.schema import NAMES
 
-Score = Callable[["Service", PredictQuery, bytes, float], "Scored"]
-BODY_MAX = 64 * 1024
-BATCH_BODY_MAX = 1024 * 1024
-_KEY_MAX = 255
+ScoreFunction = Callable[["Service", PredictParams, bytes, float], "ScoredRequest"]
+MAX_BODY = 64 * 1024
+MAX_BATCH_BODY = 1024 * 1024
+_MAX_KEY_LENGTH = 255
 _OVERLOADED = (
     "Overloaded: the request was rejected before it was read. Nothing was logged; try again."
 )
 _encode = msgspec.json.Encoder().encode
 
 
-class Warned(msgspec.Struct, gc=False):
-    """A value that was accepted and deserves a second look."""
-
-    field: str
-    message: str
-
-
-class Contribution(msgspec.Struct, gc=False):
-    """What one feature adds to the log-odds of this patient."""
-
-    feature: str
-    value: bool | float | str | None
-    contribution: float
-
-
-class Explanation(msgspec.Struct, gc=False):
-    """The probability taken apart: base value plus contributions, in log-odds."""
-
-    scale: str
-    base_value: float
-    contributions: list[Contribution]
-
-
-class Answer(msgspec.Struct, gc=False):
-    """The body of a 200."""
-
-    id: str
-    prediction: int
-    probability: float
-    threshold: float
-    model_version: str
-    missing: list[str]
-    warnings: list[Warned]
-    interval: list[float] | UnsetType = UNSET
-    explanation: Explanation | UnsetType = UNSET
-
-
-def explain(model: Model, row: Row) -> tuple[list[float], Explanation]:
-    """Return the 95 % interval of the fitted probability and the exact contributions."""
-    found = model.explain(row)
-    contributions = [
-        Contribution(feature.name, encode(feature, value, Coding.LABELS), contribution)
-        for feature, value, contribution in zip(FEATURES, row, found.contributions, strict=True)
-    ]
-    explanation = Explanation("log-odds", found.base_value, contributions)
-    return list(found.interval), explanation
-
-
-def answer(service: Service, row: Row, query: PredictQuery, started: float) -> tuple[Answer, Any]:
+def predict_row(
+    service: Service, row: Row, params: PredictParams, started: float
+) -> tuple[Answer, tuple[Any, ...]]:
     """Score one patient; return the answer and the row to log, in `PREDICTION_COLUMNS` order.
 
-    The row lacks its end, who asked and about whom, which is the same for a whole request.
+    The row lacks its last columns, API key and patient reference: a batch shares them.
     """
     model, threshold = service.model, service.threshold
-    probability = model.probability(row)
+    probability, warnings = model.score_row(row)
     prediction = 1 if probability >= threshold else 0
     new = new_id()
     missing = (
         [n for n, value in zip(NAMES, row, strict=True) if value is None] if None in row else []
     )
-    warnings = [Warned(*found) for found in (*unusual(row), *model.unseen(row))]
-    reply = Answer(new, prediction, probability, threshold, model.version, missing, warnings)
-    if query.explain:
-        reply.interval, reply.explanation = explain(model, row)
+    warned = [Warned(*warning) for warning in warnings]
+    answer = Answer(new, prediction, probability, threshold, model.version, missing, warned)
+    if params.explain:
+        answer.interval, answer.explanation = explain_row(model, row)
     latency_ms = (perf_counter() - started) * 1000
     logged = (
-        new, query.source, *row,
+        new, params.source, *row,
         probability, prediction, threshold, model.version, latency_ms,
     )  # fmt: skip
-    return reply, logged
+    return answer, logged
 
 
-class Scored(NamedTuple):
-    """What a request comes to: the reply's bytes, the rows to log, how many of them are 1."""
+class ScoredRequest(NamedTuple):
+    """The reply's bytes, the rows to log, and how many of them are positive."""
 
     reply: bytes
     rows: list[tuple[Any, ...]]
     positive: int
 
 
-def score_one(service: Service, query: PredictQuery, body: bytes, started: float) -> Scored:
+def score_one(
+    service: Service, params: PredictParams, body: bytes, started: float
+) -> ScoredRequest:
     """POST /predict: one patient."""
-    row = DECODERS[query.coding].one(body)
-    reply, logged = answer(service, row, query, started)
-    return Scored(_encode(reply), [logged], reply.prediction)
+    row = DECODERS[params.coding].decode_one(body)
+    answer, logged = predict_row(service, row, params, started)
+    return ScoredRequest(_encode(answer), [logged], answer.prediction)
 
 
-def score_batch(service: Service, query: PredictQuery, body: bytes, started: float) -> Scored:
+def score_batch(
+    service: Service, params: PredictParams, body: bytes, started: float
+) -> ScoredRequest:
     """POST /predict/batch: up to 1,000 patients in one transaction, all or nothing."""
-    rows = DECODERS[query.coding].many(body)
-    answers = [answer(service, row, query, started) for row in rows]
-    replies = [reply for reply, _ in answers]
-    positive = sum(reply.prediction for reply in replies)
-    return Scored(_encode({"items": replies}), [logged for _, logged in answers], positive)
+    rows = DECODERS[params.coding].decode_batch(body)
+    predicted = [predict_row(service, row, params, started) for row in rows]
+    answers = [answer for answer, _ in predicted]
+    positive = sum(answer.prediction for answer in answers)
+    return ScoredRequest(_encode({"items": answers}), [logged for _, logged in predicted], positive)
 
 
 class Endpoint:
@@ -145,81 +108,88 @@ class Endpoint:
     required_role = "predict"
 
     def __init__(
-        self, service: Service, route: str, score: Score, *, allowed: frozenset[str], limit: int
+        self,
+        service: Service,
+        route: str,
+        score: ScoreFunction,
+        *,
+        allowed: frozenset[str],
+        max_body: int,
     ) -> None:
         self.service = service
         self.route = route
-        self.score = score
-        self.limit = limit
-        self.allowed = allowed
+        self._score = score
+        self._max_body = max_body
+        self._allowed = allowed
+        self._roles = sufficient_roles(self.required_role)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        query_string = scope["query_string"]
-        headers: Headers = scope[HEADERS]
-        crowd, place = self.service.crowd, None
+        key_id, shedder, token = scope[KEY].id, self.service.load_shedder, None
+        params = parse_predict_params(scope["query_string"], self._allowed)
         try:
-            authorize(scope, self.required_role)
-            if crowd.is_overloaded(perf_counter()):
-                await crowd.delay()
+            if self._roles.isdisjoint(scope[KEY].roles):
+                raise missing_role(self.required_role)
+            if shedder.is_overloaded(perf_counter()):
+                await shedder.delay()
                 raise Problem(503, "busy", _OVERLOADED, headers={"Retry-After": "1"})
-            query = predict_query(query_string, self.allowed)
-            key_id = scope[KEY].id
-            body = await read_json_body(headers, receive, self.limit, key_id)
-            started = perf_counter()  # a body that comes slowly is not our slowness,
-            place = crowd.admit(started)  # and takes no place from those who wait
-            self.service.require_started()
-            patient = patient_of(headers, self.service.seal_key)
-            key, caller = headers.get(b"idempotency-key"), f"{self.route} {key_id}"
-            once = None if key is None else Once.of(key, caller, query_string, body, patient)
-            asker = key_id or None, patient
-            answer = await self._logged(query, body, started, once, asker)
+            if params.errors:
+                raise validation_problem(params.errors)
+            body = await read_json_body(scope[HEADERS_KEY], receive, self._max_body, key_id)
+            started = perf_counter()  # a slow upload is not our latency,
+            token = shedder.admit(started)  # and is not yet a request under way
+            reply = await self._predict(scope, params, body, started)
         except Problem as problem:
-            source = source_of(query_string)
-            self.service.count_refusal(self.route, source, problem)
+            self.service.count_rejection(self.route, params.source, problem)
             request_id = new_id()
-            note(problem, self.route, request_id)
+            log_server_error(problem, self.route, request_id)
             await send_problem(scope, send, problem, request_id)
-        except Disconnected:
+        except ClientDisconnected:
             return
-        except Exception as found:
+        except Exception as error:
             request_id = new_id()
             metrics.rejection_counter(self.route, 500).inc()
-            await send_problem(scope, send, bug(found, request_id), request_id)
+            await send_problem(scope, send, internal_error(error, request_id), request_id)
         else:
-            await send_reply(scope, send, 200, b"application/json", answer)
+            await send_reply(scope, send, 200, b"application/json", reply)
             metrics.LATENCY.observe(perf_counter() - started)
         finally:
-            if place is not None:
-                crowd.release(place)
+            if token is not None:
+                shedder.release(token)
 
-    async def _logged(
-        self,
-        query: PredictQuery,
-        body: bytes,
-        started: float,
-        once: Once | None,
-        asker: tuple[str | None, bytes | None],
+    async def _predict(
+        self, scope: Scope, params: PredictParams, body: bytes, started: float
     ) -> bytes:
         """Return the reply, its rows committed; a retry gets the first reply and adds no row."""
-        log = self.service.log
+        service, headers, key_id = self.service, scope[HEADERS_KEY], scope[KEY].id
+        if not service.started:
+            raise log_problem(LogUnavailable("not connected to the database yet"))
+        reference, patient = headers.get(b"patient-reference"), None
+        if reference is not None:
+            patient = hash_reference(reference, service.seal_key)
+        retryable = None
+        if b"idempotency-key" in headers:
+            request = scope["query_string"] + b"\0" + body + (patient or b"")
+            retryable = IdempotentRequest.from_header(headers, f"{self.route} {key_id}", request)
+        writer = service.writer
         try:
-            earlier = await log.find_idempotent(once.scope, once.key) if once else None
-            if once and earlier:
-                return once.first_answer(earlier)
-            scored = self.score(self.service, query, body, started)
-            claim = once.claim(scored.reply) if once else None
-            rows = [(*row, *asker) for row in scored.rows]
-            earlier = await log.append(rows, idempotency=claim)
-            if once and earlier:  # the same key, committed meanwhile by another request
-                return once.first_answer(earlier)
+            if retryable:
+                stored = await writer.find_idempotent(retryable.scope, retryable.key)
+                if stored:
+                    return retryable.reply_from(stored)
+            scored = self._score(service, params, body, started)
+            rows = [(*row, key_id or None, patient) for row in scored.rows]
+            claim = retryable.claim(scored.reply) if retryable else None
+            stored = await writer.append(rows, idempotency=claim)
+            if retryable and stored:  # the same key, committed meanwhile by another request
+                return retryable.reply_from(stored)
         except LogUnavailable as cause:
-            raise not_logged(cause) from None
-        metrics.count_predictions(query.source, len(scored.rows), scored.positive)
+            raise log_problem(cause) from None
+        metrics.count_predictions(params.source, len(rows), scored.positive)
         return scored.reply
 
 
-class Once(NamedTuple):
+class IdempotentRequest(NamedTuple):
     """An idempotency key and the fingerprint of the request it came with.
 
     `scope` is route and API key: no caller is given another one's answer.
@@ -230,9 +200,7 @@ class Once(NamedTuple):
     fingerprint: bytes
 
     @classmethod
-    def of(
-        cls, key: bytes, caller: str, query_string: bytes, body: bytes, patient: bytes | None
-    ) -> Once:
+    def from_header(cls, headers: Headers, scope: str, request: bytes) -> IdempotentRequest:
         """Read the `Idempotency-Key` header: 1 to 255 printable ASCII characters.
 
         Raises
@@ -240,19 +208,24 @@ class Once(NamedTuple):
         Problem
             422 when it is anything else.
         """
-        if not 0 < len(key) <= _KEY_MAX or not all(32 < byte < 127 for byte in key):
-            message = f"Idempotency-Key takes 1 to {_KEY_MAX} printable ASCII characters, no spaces"
-            raise invalid([FieldError("body", message, "idempotency_key")])
-        fingerprint = hashlib.sha256(query_string + b"\0" + body + (patient or b"")).digest()
-        return cls(caller, key.decode("ascii"), fingerprint)
+        key = headers[b"idempotency-key"]
+        if not 0 < len(key) <= _MAX_KEY_LENGTH or not all(32 < byte < 127 for byte in key):
+            message = (
+                f"Idempotency-Key takes 1 to {_MAX_KEY_LENGTH} printable ASCII characters, no space"
+            )
+            raise validation_problem([FieldError("body", message, "idempotency_key")])
+        return cls(scope, key.decode("ascii"), hashlib.sha256(request).digest())
 
     def claim(self, reply: bytes) -> Claim:
-        """Return what the log is to remember together with the rows."""
+        """Return what the log stores together with the rows."""
         return Claim(self.scope, self.key, self.fingerprint, reply)
 
-    def first_answer(self, earlier: Remembered) -> bytes:
-        """Return the remembered reply, or refuse the key's reuse with another request (409)."""
-        if earlier.request_hash != self.fingerprint:
-            detail = "This Idempotency-Key was used with another body or query; use a new key."
+    def reply_from(self, stored: StoredResponse) -> bytes:
+        """Return the stored reply; raise a 409 if the key was used with another request."""
+        if stored.request_hash != self.fingerprint:
+            detail = (
+                "This Idempotency-Key was already used with a different body or query; "
+                "use a new key."
+            )
             raise Problem(409, "idempotency-key-reused", detail)
-        return earlier.response
+        return stored.response

@@ -1,8 +1,7 @@
-"""The ordinary calls: the log read back, outcomes, the model, the schema, health and metrics."""
+"""The calls that FastAPI handles: log, outcomes, model, schema, health and metrics."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
@@ -10,22 +9,21 @@ from typing import Annotated, Any, TypedDict
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import Response, StreamingResponse
-from starlette.types import Send
+from fastapi.responses import Response
 
 from api import metrics
-from api.auth.authorization import ANY_KEY, KEY, NO_KEY, Guarded, required_role, requires
-from api.routes.predict import BODY_MAX, explain
-from api.service import Service, not_logged
+from api.auth.authorization import ANY_KEY, KEY, NO_KEY, RoleRoute, required_role, requires
+from api.routes.predict import MAX_BODY
+from api.service import Service, log_problem
 from api.wire import openapi
 from api.wire import openapi_schemas as doc
-from api.wire.body import HEADERS, read_json_body
-from api.wire.metadata import features, model_card
-from api.wire.problems import FieldError, Problem, invalid
-from api.wire.query_params import Coded, Filter, Nothing, rfc3339, single_values
-from api.wire.replies import json_response
-from api.wire.validation_errors import json_object
-from db.engine import DatabaseUnavailable
+from api.wire.answers import explain_row
+from api.wire.body import HEADERS_KEY, read_json_body
+from api.wire.metadata import feature_metadata, model_metadata
+from api.wire.problems import FieldError, Problem, validation_problem
+from api.wire.query_params import CodingParams, LogFilter, NoQuery, parse_rfc3339, reject_repeated
+from api.wire.replies import ExportResponse, json_response
+from api.wire.strict_json import parse_object
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.writer.writer import LogUnavailable
@@ -34,9 +32,7 @@ from pipeline.dataset.heart.codings import encode_row
 from pipeline.model import Model, from_json
 from pipeline.schema import NAMES
 
-logger = logging.getLogger("cardiowatch.api")
-
-router = APIRouter(dependencies=[Depends(single_values)], route_class=Guarded)
+router = APIRouter(dependencies=[Depends(reject_repeated)], route_class=RoleRoute)
 
 _PAGE_ROWS = 100
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
@@ -49,48 +45,49 @@ class _Window(TypedDict):
     source: str | None
 
 
-def service_of(request: Request) -> Service:
-    """Return what the lifespan opened."""
+def get_service(request: Request) -> Service:
+    """Return the service that the lifespan opened."""
     service: Service = request.app.state.service
     return service
 
 
-Parts = Annotated[Service, Depends(service_of)]
-NoQuery = Annotated[Nothing, Query()]
+ServiceDep = Annotated[Service, Depends(get_service)]
 
 
-def existing_id(id: str) -> str:  # noqa: A002 - the contract's name
-    """Return an id that could be in the log; anything else cannot be found (404)."""
+def prediction_id(id: str) -> str:  # noqa: A002 - the contract's name
+    """Return a well-formed id; anything else is a 404."""
     if not is_id(id):
         raise _not_found()
     return id
 
 
-Id = Annotated[str, Depends(existing_id)]
+PredictionId = Annotated[str, Depends(prediction_id)]
 
 
 def _not_found() -> Problem:
     return Problem(404, "no-such-prediction", "There is no prediction with this id in the log.")
 
 
-def _row(parts: Service, wanted: str) -> dict[str, Any]:
-    row = parts.reader.get(wanted)
+def _row(service: Service, wanted: str) -> dict[str, Any]:
+    row = service.reader.get(wanted)
     if row is None:
         raise _not_found()
     return row
 
 
-@router.get("/predictions", responses=doc.LOG)
+@router.get("/predictions", responses=doc.LOG_RESPONSES)
 @requires("read")
-def predictions(request: Request, parts: Parts, chosen: Annotated[Filter, Query()]) -> Response:
+def predictions(
+    request: Request, service: ServiceDep, chosen: Annotated[LogFilter, Query()]
+) -> Response:
     """Read the log, newest first: a page as JSON, or the whole window as JSONL or CSV."""
     window = _Window(since=chosen.since, until=chosen.until, source=chosen.source)
     paged = chosen.format == "json" or chosen.limit is not None or chosen.cursor is not None
     if chosen.format != "json" and request.scope["http_version"] == "1.0":
         raise _old_http()
     if not paged:
-        return _stream(parts.reader.stream(**window), chosen)
-    rows, following = parts.reader.page(
+        return _stream(service.reader.stream(**window), chosen)
+    rows, following = service.reader.page(
         **window, limit=chosen.limit or _PAGE_ROWS, cursor=chosen.cursor
     )
     if chosen.format != "json":
@@ -101,96 +98,91 @@ def predictions(request: Request, parts: Parts, chosen: Annotated[Filter, Query(
 
 def _old_http() -> Problem:
     detail = (
-        "HTTP/1.0 cannot tell a whole export from one that was cut off: ask by HTTP/1.1, "
-        "as must a proxy between."
+        "HTTP/1.0 cannot signal a truncated export: use HTTP/1.1, also on any proxy in between."
     )
     newer = {"Upgrade": "HTTP/1.1", "Connection": "upgrade"}
     return Problem(426, "http-1.0", detail, headers=newer)
 
 
-def _stream(rows: Iterator[dict[str, Any]], chosen: Filter) -> Response:
-    first = list(islice(rows, 1))  # a log that cannot be read is a 503 as long as nothing is sent
+def _stream(rows: Iterator[dict[str, Any]], chosen: LogFilter) -> Response:
+    first = list(islice(rows, 1))  # an unreadable log is a 503 as long as nothing is sent
     rows = chain(first, rows)
     if chosen.format == "csv":
-        return _Export(csv_lines(rows, chosen.coding), media_type="text/csv")
-    return _Export(jsonl_lines(rows, chosen.coding), media_type="application/jsonl")
+        return ExportResponse(csv_lines(rows, chosen.coding), media_type="text/csv")
+    return ExportResponse(jsonl_lines(rows, chosen.coding), media_type="application/jsonl")
 
 
-class _Export(StreamingResponse):
-    """Rows as they are read; cut off, so that nobody takes them for all, when that fails."""
-
-    async def stream_response(self, send: Send) -> None:
-        """Send the rows; no end of the answer when the log cannot be read any more."""
-        try:
-            await super().stream_response(send)
-        except DatabaseUnavailable as cause:
-            logger.warning("an export was cut off, the log cannot be read: %s", cause)
-
-
-@router.get("/predictions/{id}", responses=doc.ROW)
+@router.get("/predictions/{id}", responses=doc.ROW_RESPONSES)
 @requires("read")
-def prediction(parts: Parts, wanted: Id, chosen: Annotated[Coded, Query()]) -> Response:
-    """Read one row of the log with its newest outcome."""
-    return json_response(encode_row(_row(parts, wanted), chosen.coding))
+def prediction(
+    service: ServiceDep, wanted: PredictionId, chosen: Annotated[CodingParams, Query()]
+) -> Response:
+    """Read one row of the log with its latest outcome."""
+    return json_response(encode_row(_row(service, wanted), chosen.coding))
 
 
-def _model_of(parts: Service, version: str) -> Model:
-    if version == parts.model.version:
-        return parts.model
-    scorecard = parts.reader.model(version)
+def _model_of(service: Service, version: str) -> Model:
+    if version == service.model.version:
+        return service.model
+    scorecard = service.reader.model(version)
     if scorecard is None:
-        detail = "The scorecard that made this prediction is not in the `models` table."
+        detail = "The scorecard of this prediction is missing from the `models` table."
         raise Problem(404, "no-such-model", detail)
     return from_json(scorecard)
 
 
-@router.get("/predictions/{id}/explanation", responses=doc.EXPLANATION)
+@router.get("/predictions/{id}/explanation", responses=doc.EXPLANATION_RESPONSES)
 @requires("read")
-def explanation(parts: Parts, wanted: Id, _: NoQuery) -> Response:
+def explanation(service: ServiceDep, wanted: PredictionId, _: NoQuery) -> Response:
     """Explain a prediction by the model version that made it, in log-odds."""
-    row = _row(parts, wanted)
-    interval, reasons = explain(
-        _model_of(parts, row["model_version"]), tuple(row[name] for name in NAMES)
+    row = _row(service, wanted)
+    interval, reasons = explain_row(
+        _model_of(service, row["model_version"]), tuple(row[name] for name in NAMES)
     )
     kept = {name: row[name] for name in ("id", "model_version", "probability")}
     return json_response({**kept, "interval": interval, "explanation": reasons})
 
 
 def _outcome(body: bytes) -> tuple[int, datetime | None]:
-    sent = json_object(body, frozenset({"outcome", "observed_at"}))
+    sent = parse_object(body, frozenset({"outcome", "observed_at"}))
     outcome, observed = sent.get("outcome"), sent.get("observed_at")
     if isinstance(outcome, bool) or outcome not in (0, 1):  # 1.0 is the same JSON number as 1
         message = "outcome must be 1 (disease found) or 0 (no disease)"
-        raise invalid([FieldError("body", message, "outcome")])
+        raise validation_problem([FieldError("body", message, "outcome")])
     try:
-        moment = None if observed is None else rfc3339(observed)
+        moment = None if observed is None else parse_rfc3339(observed)
         if moment is not None and not _FIRST <= moment <= datetime.now(UTC) + _CLOCK_SKEW:
             raise ValueError("a mistyped year, or in the future")
     except ValueError:
         message = (
-            "observed_at must be a past RFC 3339 time with its zone, from 1900 on, or be left out"
+            "observed_at must be an RFC 3339 time with a time zone, from 1900 to now; or omit it"
         )
-        raise invalid([FieldError("body", message, "observed_at")]) from None
+        raise validation_problem([FieldError("body", message, "observed_at")]) from None
     return int(outcome), moment
 
 
 _OUTCOMES_FULL = (
-    f"This API key has recorded {OUTCOMES_MAX} outcomes of this prediction. It can still change "
-    f"what the newest says, up to {CHANGES_MAX:,} outcomes in all; another key can record one, too."
+    f"This API key has recorded the maximum of {OUTCOMES_MAX} outcomes for this prediction. It can "
+    f"still change the latest one, up to {CHANGES_MAX:,} outcomes in total; another key can also "
+    "record one."
 )
 
 
-@router.put("/predictions/{id}/outcome", responses=doc.OUTCOME, openapi_extra=doc.OUTCOME_BODY)
+@router.put(
+    "/predictions/{id}/outcome", responses=doc.OUTCOME_RESPONSES, openapi_extra=doc.OUTCOME_BODY
+)
 @requires("outcome")
-async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Response:
-    """Record the later-known truth; the newest counts, earlier ones are kept."""
+async def outcome(
+    request: Request, service: ServiceDep, wanted: PredictionId, _: NoQuery
+) -> Response:
+    """Record the outcome; the latest counts, earlier ones are kept."""
     key_id = request.scope[KEY].id
-    body = await read_json_body(request.scope[HEADERS], request.receive, BODY_MAX, key_id)
+    body = await read_json_body(request.scope[HEADERS_KEY], request.receive, MAX_BODY, key_id)
     value, moment = _outcome(body)
     try:
-        recorded = await parts.log.record_outcome(wanted, value, moment, key_id or None)
+        recorded = await service.writer.record_outcome(wanted, value, moment, key_id or None)
     except LogUnavailable as cause:
-        raise not_logged(cause) from None
+        raise log_problem(cause) from None
     if recorded is None:
         raise _not_found()
     if recorded == FULL:
@@ -198,53 +190,53 @@ async def outcome(request: Request, parts: Parts, wanted: Id, _: NoQuery) -> Res
     return json_response(recorded)
 
 
-@router.get("/model", responses=doc.STATIC)
+@router.get("/model", responses=doc.STATIC_RESPONSES)
 @requires(ANY_KEY)
-def model(parts: Parts, _: NoQuery) -> Response:
+def model(service: ServiceDep, _: NoQuery) -> Response:
     """Describe the model in use: version, threshold, training data, measured quality."""
-    return json_response(model_card(parts.model, parts.evidence, parts.threshold))
+    return json_response(model_metadata(service.model, service.evidence, service.threshold))
 
 
-@router.get("/schema", responses=doc.STATIC)
+@router.get("/schema", responses=doc.STATIC_RESPONSES)
 @requires(ANY_KEY)
 def schema(_: NoQuery) -> Response:
-    """Describe the thirteen features: words, units, limits and codes."""
-    return json_response(features())
+    """Describe the thirteen features: labels, units, limits and codes."""
+    return json_response(feature_metadata())
 
 
-@router.get("/healthz", responses=doc.HEALTH)
+@router.get("/healthz", responses=doc.HEALTH_RESPONSES)
 @requires(NO_KEY)
 async def healthz(_: NoQuery) -> Response:
-    """Say that the process is alive."""
+    """Answer while the process is alive."""
     return json_response({"status": "alive"})
 
 
-@router.get("/readyz", responses=doc.READY)
+@router.get("/readyz", responses=doc.READY_RESPONSES)
 @requires(NO_KEY)
-async def readyz(parts: Parts, _: NoQuery) -> Response:
-    """Say whether a prediction would be answered now: model file, database and writer are asked."""
-    return json_response(await parts.check_ready())
+async def readyz(service: ServiceDep, _: NoQuery) -> Response:
+    """Check whether predictions are possible now: model file, keys, database and writer."""
+    return json_response(await service.check_ready())
 
 
-@router.get("/metrics", responses=doc.METRICS, response_class=Response)
+@router.get("/metrics", responses=doc.METRICS_RESPONSES, response_class=Response)
 @requires(NO_KEY)
-def prometheus(parts: Parts, _: NoQuery) -> Response:
-    """Expose the counters, and the gauges of the newest monitoring pass, to Prometheus."""
-    text = metrics.render() + parts.last_pass.render()
+def prometheus(service: ServiceDep, _: NoQuery) -> Response:
+    """Expose the counters, and the gauges of the latest monitoring run, to Prometheus."""
+    text = metrics.render() + service.monitoring_gauges.render()
     return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
 
 @router.get("/openapi.json", include_in_schema=False)
 @requires(ANY_KEY)
 async def openapi_json(request: Request) -> Response:
-    """Send the OpenAPI document."""
-    return openapi.response(request.app, KEYLESS)
+    """Return the OpenAPI document."""
+    return openapi.document_response(request.app, KEYLESS)
 
 
 @router.get("/docs", include_in_schema=False)
 @requires(ANY_KEY)
 async def docs() -> Response:
-    """Show the OpenAPI document; everything comes from this machine."""
+    """Show the OpenAPI document; every file is served by this service."""
     return get_swagger_ui_html(
         openapi_url="/openapi.json",
         title="Cardiowatch API",
@@ -257,6 +249,6 @@ async def docs() -> Response:
 KEYLESS = frozenset(
     route.path
     for route in router.routes
-    if isinstance(route, Guarded) and required_role(route.endpoint) == NO_KEY
+    if isinstance(route, RoleRoute) and required_role(route.endpoint) == NO_KEY
 )
-"""Probes and Prometheus hold no key; these say nothing of a patient."""
+"""Probes and Prometheus hold no key; these reveal nothing about a patient."""

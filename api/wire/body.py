@@ -1,4 +1,4 @@
-"""Reads a request's body within its limit, and nothing else than JSON."""
+"""Reads the body of a request within its limit, and nothing but JSON."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from starlette.types import Receive
 from api.wire.problems import Problem
 
 Headers = Mapping[bytes, bytes]
-HEADERS = "cardiowatch.headers"
-"""Where the gate leaves the headers, read once, in the ASGI scope."""
+HEADERS_KEY = "cardiowatch.headers"
+"""Key of the ASGI scope under which the dispatcher keeps the headers, read once."""
 
-LARGE, LARGE_AT_ONCE = 64 * 1024, 64
-"""So many bodies over 64 KiB are taken in at once; each may grow to 1 MiB and come slowly."""
-LARGE_OF_ONE_KEY = LARGE_AT_ONCE // 4
-"""Those of one key, once half of all places are taken."""
+LARGE_BODY, MAX_LARGE_BODIES = 64 * 1024, 64
+"""Bodies over 64 KiB that are read at once; each may grow to 1 MiB and arrive slowly."""
+MAX_LARGE_BODIES_PER_KEY = MAX_LARGE_BODIES // 4
+"""Those of one key, once half of all are in use."""
 _large: Counter[str] = Counter()
-"""By the key that sends them; "" where there are no keys."""
-_BUSY = "Too many large bodies are on their way at once. Nothing was logged; try again."
+"""By API key; "" where there are no keys."""
+_BUSY = "Too many large uploads in progress. Nothing was logged; try again."
 
 
-class Disconnected(Exception):
-    """The caller went away before its body was complete; there is nobody to answer."""
+class ClientDisconnected(Exception):
+    """The client disconnected before its body was complete."""
 
 
 def _too_large(limit: int) -> Problem:
-    detail = f"The body is over {limit // 1024} KiB; send less, or several batches."
-    return Problem(413, "too-large", detail)  # what still comes is dropped by the connection
+    detail = f"The body exceeds {limit // 1024} KiB; shorten it or split it into several batches."
+    return Problem(413, "too-large", detail)  # the connection drops the rest
 
 
 def check_media_type(headers: Headers) -> None:
-    """Refuse with 415 whatever does not claim to be plain JSON in UTF-8."""
+    """Reject with 415 whatever does not claim to be plain JSON in UTF-8."""
     kind = headers.get(b"content-type", b"")
     if kind == b"application/json":  # nearly always
         return
@@ -51,11 +51,11 @@ async def read_json_body(headers: Headers, receive: Receive, limit: int, key_id:
         413 over `limit` bytes, before the body is read where its length is announced; 415 when it
         is not plain JSON.
     Disconnected
-        The caller hung up.
+        The client hung up.
     """
     check_media_type(headers)
     if b"content-encoding" in headers:
-        raise Problem(415, "encoded", "Send the body as it is, without Content-Encoding.")
+        raise Problem(415, "encoded", "Send the body uncompressed, without Content-Encoding.")
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or int(length[:12]) > limit:
         raise _too_large(limit)
@@ -64,17 +64,17 @@ async def read_json_body(headers: Headers, receive: Receive, limit: int, key_id:
     if message.get("more_body"):
         body = await _receive_rest(bytearray(body), receive, limit, key_id)
     elif message["type"] == "http.disconnect":
-        raise Disconnected
+        raise ClientDisconnected
     if len(body) > limit:
         raise _too_large(limit)
     return body
 
 
 def _is_full(key_id: str) -> bool:
-    """Say whether a key's caller has to wait, so that others find a place."""
-    all_of_them = _large.total()
-    half = bool(key_id) and all_of_them >= LARGE_AT_ONCE // 2
-    return all_of_them >= LARGE_AT_ONCE or (half and _large[key_id] >= LARGE_OF_ONE_KEY)
+    """Return whether a key's caller has to wait, so that others are not kept out."""
+    total = _large.total()
+    half = bool(key_id) and total >= MAX_LARGE_BODIES // 2
+    return total >= MAX_LARGE_BODIES or (half and _large[key_id] >= MAX_LARGE_BODIES_PER_KEY)
 
 
 async def _receive_rest(body: bytearray, receive: Receive, limit: int, key_id: str) -> bytes:
@@ -82,14 +82,14 @@ async def _receive_rest(body: bytearray, receive: Receive, limit: int, key_id: s
     is_large = False
     try:
         while len(body) <= limit:
-            if not is_large and len(body) > LARGE:
+            if not is_large and len(body) > LARGE_BODY:
                 if _is_full(key_id):
                     raise Problem(503, "busy", _BUSY, headers={"Retry-After": "1"})
                 _large[key_id] += 1
                 is_large = True
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Disconnected
+                raise ClientDisconnected
             body += message.get("body", b"")
             if not message.get("more_body"):
                 return bytes(body)

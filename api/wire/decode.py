@@ -1,8 +1,8 @@
 """From a request's bytes to rows of UCI codes: one decoder per coding, derived from `FEATURES`.
 
-Two readings of a body. The fast one is a msgspec decoder with the limits built in; it says only yes
-or no. When it says no, `refusals` reads the same bytes again, slowly, to say what is wrong with
-every field. A test holds the two, and the documented JSON schema, against each other.
+A body is read in two ways. The fast one is a msgspec decoder with the limits built in, which only
+accepts or rejects. When it rejects, `validation_errors` reads the same bytes again, slowly, to list
+what is wrong with every field. A test compares the two, and the documented JSON schema.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api.wire.problems import invalid
-from api.wire.validation_errors import refusals_of_batch, refusals_of_patient
+from api.wire.problems import validation_problem
+from api.wire.validation_errors import batch_errors, patient_errors
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.schema import FEATURES, Feature, Kind
 
-BATCH_MAX = 1000
+MAX_BATCH = 1000
 """Patients in one batch."""
 
 Row = tuple[float | None, ...]
@@ -43,7 +43,7 @@ def _field(feature: Feature, coding: Coding) -> tuple[Any, ...]:
 
 
 class PatientDecoder:
-    """Reads patients in one coding."""
+    """Decodes patients in one coding."""
 
     def __init__(self, coding: Coding) -> None:
         self.coding = coding
@@ -54,15 +54,15 @@ class PatientDecoder:
             gc=False,
         )
         self._one = msgspec.json.Decoder(patient)
-        self._many = msgspec.json.Decoder(list[patient])  # type: ignore[valid-type]
+        self._batch = msgspec.json.Decoder(list[patient])  # type: ignore[valid-type]
         absent: Mapping[Any, None] = {None: None, UNSET: None}
         tables = [decoder(feature, coding) for feature in FEATURES]
         self._tables = tuple(
             (i, {**table, **absent}) for i, table in enumerate(tables) if table is not None
         )
 
-    def one(self, body: bytes) -> Row:
-        """Return the row of one patient, shape (13,), None = not known.
+    def decode_one(self, body: bytes) -> Row:
+        """Return the row of one patient, shape (13,), None = unknown.
 
         Raises
         ------
@@ -78,9 +78,9 @@ class PatientDecoder:
                 return self._row(values, absent)
         except (msgspec.MsgspecError, KeyError, RecursionError, UnicodeDecodeError):
             pass
-        raise invalid(refusals_of_patient(body, self.coding))
+        raise validation_problem(patient_errors(body, self.coding))
 
-    def many(self, body: bytes) -> list[Row]:
+    def decode_batch(self, body: bytes) -> list[Row]:
         """Return the rows of a batch in its order.
 
         Raises
@@ -89,15 +89,15 @@ class PatientDecoder:
             422 with the first 20 errors and their number; nothing of the batch is accepted.
         """
         try:
-            patients = [msgspec.structs.astuple(item) for item in self._many.decode(body)]
+            patients = [msgspec.structs.astuple(item) for item in self._batch.decode(body)]
             absent = [values.count(UNSET) for values in patients]
             keys = len(FEATURES) * len(patients) - sum(absent)
-            if 0 < len(patients) <= BATCH_MAX and body.count(b":") == keys:
+            if 0 < len(patients) <= MAX_BATCH and body.count(b":") == keys:
                 return list(map(self._row, patients, absent))
         except (msgspec.MsgspecError, KeyError, RecursionError, UnicodeDecodeError):
             pass
-        errors = refusals_of_batch(body, self.coding, BATCH_MAX)
-        raise invalid(errors[:20], total=len(errors))
+        errors = batch_errors(body, self.coding, MAX_BATCH)
+        raise validation_problem(errors[:20], total=len(errors))
 
     def _row(self, values: tuple[Any, ...], absent: int) -> Row:
         """Turn what was decoded into UCI codes; `absent` of the values are UNSET."""

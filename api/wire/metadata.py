@@ -1,4 +1,4 @@
-"""What the service says of itself: the features and the model card."""
+"""What the service says about itself: the features and the model."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _feature(feature: Feature) -> dict[str, Any]:
     }
 
 
-def features() -> dict[str, Any]:
-    """Return the thirteen features with words, units, limits and codes."""
+def feature_metadata() -> dict[str, Any]:
+    """Return the thirteen features with labels, units, limits and codes."""
     return {"target": TARGET, "features": [_feature(feature) for feature in FEATURES]}
 
 
-def model_card(model: Model, evidence: dict[str, Any], threshold: float) -> dict[str, Any]:
-    """Return what is known of the model in use."""
+def model_metadata(model: Model, evidence: dict[str, Any], threshold: float) -> dict[str, Any]:
+    """Return version, threshold, meaning and evidence of the model in use."""
     return {
         "version": model.version,
         "threshold": threshold,

@@ -9,15 +9,15 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from api.routes.predict import Answer
-from api.wire.decode import BATCH_MAX
+from api.wire.answers import Answer
+from api.wire.decode import MAX_BATCH
 from api.wire.openapi_schemas import (
     OUTCOME_ROW,
     PROBLEM,
     Json,
-    ok,
+    ok_response,
     patient_schema,
-    problems,
+    problem_responses,
     ref,
     row_schema,
 )
@@ -32,20 +32,22 @@ def _query(name: str, schema: Json, text: str) -> Json:
 _CODING = _query(
     "coding",
     {"type": "string", "enum": list(Coding), "default": "labels"},
-    "How categories are written in the body; integer codes are refused without it.",
+    "How categories are written in the body; integer codes are rejected without it.",
 )
-_EXPLAIN = _query("explain", {"type": "boolean", "default": False}, "Add interval and reasons.")
+_EXPLAIN = _query(
+    "explain", {"type": "boolean", "default": False}, "Add the 95 % interval and the explanation."
+)
 _SOURCE = _query(
     "source",
     {"type": "string", "enum": list(SOURCES), "default": "live"},
-    "What the request is; the monitor reads only `live`.",
+    "Origin of the request; monitoring reads only `live`.",
 )
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "description": "A retry with the same key and request gets the first answer, for 24 hours.",
+    "description": "A retry with the same key and request gets the first response, for 24 hours.",
 }
 
 _PATIENT = {
@@ -53,13 +55,13 @@ _PATIENT = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[ -~]+$"},
-    "description": "Your own name for the patient, of a whole batch too. Kept only as an HMAC, so "
-    "that the patient's rows can be exported and erased; refused where the log has no key.",
+    "description": "Your pseudonym for the patient, one for a whole batch. Stored only as an HMAC, "
+    "so that the patient's rows can be exported and erased; rejected if the log has no key.",
 }
 
 
 def _links(pointer: str) -> Json:
-    """Say what can be asked next with the id of an answer."""
+    """Return the calls that take the id of an answer."""
     return {
         name: {"operationRef": f"#/paths/~1predictions~1{{id}}{below}/{method}",
                "parameters": {"id": f"$response.body#{pointer}"}}
@@ -72,8 +74,8 @@ def _links(pointer: str) -> Json:
 
 
 def _operation(summary: str, parameters: list[Json], body: Json, reply: Json, id_at: str) -> Json:
-    statuses = {**ok(reply, "Answered, and the row is committed"),
-                **problems(401, 403, 409, 413, 415, 422, 503)}  # fmt: skip
+    statuses = {**ok_response(reply, "Answered, and the row is committed"),
+                **problem_responses(401, 403, 409, 413, 415, 422, 503)}  # fmt: skip
     statuses[200]["links"] = _links(id_at)
     return {
         "tags": ["predict"],
@@ -96,7 +98,7 @@ def _plain_paths() -> Json:
     many = {
         "type": "array",
         "minItems": 1,
-        "maxItems": BATCH_MAX,
+        "maxItems": MAX_BATCH,
         "items": {"anyOf": patients},
         "example": [examples["labels"]["value"]],
     }
@@ -120,20 +122,22 @@ def _plain_paths() -> Json:
 
 
 def _leave_out_null(parameter: Json) -> None:
-    """Take null from what a query parameter can be: it is left out instead."""
+    """Remove null from the values of a query parameter: it is omitted instead."""
     schema = parameter["schema"]
     kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
     for kind in kinds:
         schema |= kind
 
 
-def response(app: FastAPI, keyless: Set[str]) -> Response:
-    """Return the document as a reply."""
-    return Response(msgspec.json.encode(document(app, keyless)), media_type="application/json")
+def document_response(app: FastAPI, keyless: Set[str]) -> Response:
+    """Return the document as a response."""
+    return Response(
+        msgspec.json.encode(build_document(app, keyless)), media_type="application/json"
+    )
 
 
-def document(app: FastAPI, keyless: Set[str]) -> Json:
-    """Return the whole OpenAPI document, made once; the `keyless` paths need no key."""
+def build_document(app: FastAPI, keyless: Set[str]) -> Json:
+    """Return the OpenAPI document, built once; the `keyless` paths need no key."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes
@@ -150,13 +154,17 @@ def document(app: FastAPI, keyless: Set[str]) -> Json:
         components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
         made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         made["paths"] = _plain_paths() | made["paths"]
-        of_connection = {str(status): reply for status, reply in problems(400, 408, 431).items()}
+        of_connection = {
+            str(status): reply for status, reply in problem_responses(400, 408, 431).items()
+        }
         for path, calls in made["paths"].items():
             for call in calls.values():  # {}: where no keys are set, and for the probes
                 call["security"] = [{}] if path in keyless else [{"key": []}, {}]
                 call["responses"] |= of_connection
                 if path not in keyless:
-                    call["responses"] |= {str(status): r for status, r in problems(429).items()}
+                    call["responses"] |= {
+                        str(status): r for status, r in problem_responses(429).items()
+                    }
                 for parameter in call.get("parameters", ()):
                     _leave_out_null(parameter)
         app.openapi_schema = made

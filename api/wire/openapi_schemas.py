@@ -1,4 +1,4 @@
-"""JSON schemas of what is accepted and sent, and the documented replies of each call.
+"""JSON schemas of what is accepted and sent, and the documented responses of each call.
 
 The patient schemas come from `FEATURES`; a test holds them against the real decoder.
 """
@@ -12,14 +12,14 @@ from pipeline.dataset.heart.codings import Coding, decoder, encode
 from pipeline.schema import FEATURES, NAMES, Feature, Kind
 
 Json = dict[str, Any]
-Replies = dict[int | str, Json]
+Responses = dict[int | str, Json]
 
 EXAMPLE: tuple[float | None, ...] = (63, 1, 1, 145, 233, 1, 2, 150, 0, 2.3, 3, 0, 6)
 """The first patient of the Cleveland file."""
 
 
 def ref(name: str) -> Json:
-    """Point to a component."""
+    """Return a reference to a component."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -34,10 +34,10 @@ def feature_schema(feature: Feature, coding: Coding) -> Json:
         schema = {"type": "string", "enum": list(table)}
     else:
         schema = {"type": "number", "enum": sorted(table)}
-    text = ". ".join(part for part in (feature.title, feature.help) if part)
+    text = ". ".join(part.rstrip(".") for part in (feature.title, feature.help) if part)
     if feature.required:
         return {**schema, "description": text}
-    return {"anyOf": [schema, {"type": "null"}], "description": f"{text}. null = not known."}
+    return {"anyOf": [schema, {"type": "null"}], "description": f"{text}. null = unknown."}
 
 
 def patient_schema(coding: Coding) -> Json:
@@ -60,7 +60,7 @@ def row_schema() -> Json:
         "probability": number, "prediction": {"enum": [0, 1]}, "threshold": number,
         "model_version": {"type": "string"}, "latency_ms": number,
         "key_id": {"type": ["string", "null"],
-                   "description": "The API key that asked; null where no keys are set."},
+                   "description": "The API key of the caller; null where no keys are configured."},
         "outcome": {"enum": [0, 1, None]},
         "observed_at": {"anyOf": [time, {"type": "null"}]},
     }  # fmt: skip
@@ -114,32 +114,32 @@ OUTCOME_ROW: Json = {
 }
 
 _MEANING = {
-    400: "Not HTTP/1.1, or a header that decides is there twice",
-    408: "The request did not come whole within 10 seconds",
-    429: "The key asks more often than it may; Retry-After says when to try again",
-    431: "Address and headers are over 16 KiB",
-    401: "No API key, or one that is not known",
-    403: "The key lacks the role; or, where no keys are set, this machine itself does not ask",
-    404: "There is no such thing",
-    405: "The method is not allowed here",
+    400: "Not HTTP/1.1, or a repeated security-relevant header",
+    408: "The request was not complete within 10 seconds",
+    429: "Rate limit exceeded; Retry-After says when to try again",
+    431: "The request line and headers exceed 16 KiB",
+    401: "Missing or unknown API key",
+    403: "The key lacks the role; or, without keys, the request is not from this machine",
+    404: "Not found",
+    405: "Method not allowed",
     409: "The idempotency key was used with another request; or this API key has recorded 100 "
     "outcomes of the prediction, and this one changes nothing",
     413: "The body is too large",
     415: "The body is not plain JSON",
     422: "Invalid: one entry per field says what, what is allowed and in which unit",
-    426: "JSONL and CSV take HTTP/1.1",
-    503: "The log cannot be written or read now; Retry-After says when to try again",
+    426: "JSONL and CSV require HTTP/1.1",
+    503: "The log cannot be written or read at the moment; Retry-After says when to try again",
 }
 
 
-def problems(*statuses: int) -> dict[int | str, Json]:
-    """Document refusals by status."""
+def problem_responses(*statuses: int) -> dict[int | str, Json]:
+    """Document problems by status."""
     content = {"application/problem+json": {"schema": ref("Problem")}}
     return {status: {"description": _MEANING[status], "content": content} for status in statuses}
 
 
-def ok(schema: Json, description: str = "Answered") -> dict[int | str, Json]:
-    """Document a JSON reply."""
+def ok_response(schema: Json, description: str = "Answered") -> dict[int | str, Json]:
+    """Document a JSON response."""
     content = {"application/json": {"schema": schema}}
     return {200: {"description": description, "content": content}}
 
@@ -150,7 +150,10 @@ _PAGE: Json = {
     "required": ["items", "next"],
     "properties": {
         "items": {"type": "array", "items": ref("LoggedPrediction")},
-        "next": {"type": ["string", "null"], "description": "Send it as `cursor` for more."},
+        "next": {
+            "type": ["string", "null"],
+            "description": "Send it as `cursor` for the next page.",
+        },
     },
 }
 _EXPLAINED: Json = {
@@ -183,13 +186,22 @@ OUTCOME_BODY: Json = {
 }
 
 _STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
-LOG: Replies = ok(_PAGE) | problems(401, 403, 422, 426, 503)
-LOG[200]["content"] |= _STREAMS
-ROW: Replies = ok(ref("LoggedPrediction")) | problems(401, 403, 404, 422, 503)
-EXPLANATION: Replies = ok(_EXPLAINED) | problems(401, 403, 404, 422, 503)
-OUTCOME: Replies = ok(ref("Outcome")) | problems(401, 403, 404, 409, 413, 415, 422, 503)
-STATIC: Replies = ok(_OBJECT) | problems(401, 403, 422)
-HEALTH: Replies = ok(_OBJECT) | problems(403, 422)
-READY: Replies = ok(_OBJECT) | problems(403, 422, 503)
-METRICS: Replies = problems(403, 422)
-METRICS[200] = {"description": "Prometheus' text exposition", "content": {"text/plain": {}}}
+LOG_RESPONSES: Responses = ok_response(_PAGE) | problem_responses(401, 403, 422, 426, 503)
+LOG_RESPONSES[200]["content"] |= _STREAMS
+ROW_RESPONSES: Responses = ok_response(ref("LoggedPrediction")) | problem_responses(
+    401, 403, 404, 422, 503
+)
+EXPLANATION_RESPONSES: Responses = ok_response(_EXPLAINED) | problem_responses(
+    401, 403, 404, 422, 503
+)
+OUTCOME_RESPONSES: Responses = ok_response(ref("Outcome")) | problem_responses(
+    401, 403, 404, 409, 413, 415, 422, 503
+)
+STATIC_RESPONSES: Responses = ok_response(_OBJECT) | problem_responses(401, 403, 422)
+HEALTH_RESPONSES: Responses = ok_response(_OBJECT) | problem_responses(403, 422)
+READY_RESPONSES: Responses = ok_response(_OBJECT) | problem_responses(403, 422, 503)
+METRICS_RESPONSES: Responses = problem_responses(403, 422)
+METRICS_RESPONSES[200] = {
+    "description": "Prometheus' text exposition",
+    "content": {"text/plain": {}},
+}

@@ -1,4 +1,4 @@
-"""Every refusal in one shape (RFC 9457), rendered in one place; nothing a caller sent is echoed."""
+"""Every error response in one shape (RFC 9457); nothing a caller sent is echoed."""
 
 from __future__ import annotations
 
@@ -15,18 +15,13 @@ from logs import Seldom, places
 logger = logging.getLogger("cardiowatch.api")
 
 MEDIA_TYPE = "application/problem+json"
-MAX_BYTES = 4096
-"""A refusal is never larger than this, however many errors there are."""
+MAX_PROBLEM_BYTES = 4096
+"""A problem is never larger than this, however many errors there are."""
 
 _seldom = Seldom()
 
 _TITLES: Mapping[int, str] = MappingProxyType(
-    {
-        413: "Body too large",
-        415: "Not JSON",
-        422: "Not accepted",
-        503: "Not logged, so not answered",
-    }
+    {413: "Body too large", 415: "Not JSON", 422: "Invalid request", 503: "Service unavailable"}
 )
 
 
@@ -34,7 +29,7 @@ _TITLES: Mapping[int, str] = MappingProxyType(
 class FieldError:
     """What is wrong with one field: `field` is a feature, a query parameter or "body".
 
-    `reason` is the code under which the refusal is counted; `index` is the place in a batch.
+    `reason` is the code under which the rejection is counted; `index` is the place in a batch.
     """
 
     field: str
@@ -43,13 +38,13 @@ class FieldError:
     index: int | None = None
 
     def to_dict(self) -> dict[str, str | int]:
-        """Return the error as it goes on the wire."""
+        """Return the error as it is sent."""
         place: dict[str, str | int] = {} if self.index is None else {"index": self.index}
         return place | {"field": self.field, "message": self.message}
 
 
 class Problem(Exception):
-    """A refusal on its way to the caller."""
+    """An error response (RFC 9457), raised wherever a request is rejected."""
 
     def __init__(
         self,
@@ -86,22 +81,22 @@ class Problem(Exception):
             if self.total is not None or len(shown) < len(self.errors):
                 document["total"] = self.total or len(self.errors)
             encoded = msgspec.json.encode(document)
-            if len(encoded) <= MAX_BYTES or not shown:
+            if len(encoded) <= MAX_PROBLEM_BYTES or not shown:
                 return encoded
             shown = shown[: len(shown) * 3 // 4]
 
 
-def invalid(errors: Sequence[FieldError], *, total: int | None = None) -> Problem:
+def validation_problem(errors: Sequence[FieldError], *, total: int | None = None) -> Problem:
     """Return the 422 that lists what is wrong, what is allowed and in which unit."""
     fields = list(dict.fromkeys(error.field for error in errors))
-    detail = f"Correct {', '.join(fields)} and send the request again. Nothing was logged."
+    detail = f"Correct {', '.join(fields)} and resend the request. Nothing was logged."
     return Problem(422, "invalid", detail, errors=errors, total=total)
 
 
-def note(problem: Problem, route: str, request_id: str | None) -> None:
-    """Log that a request was not answered for a reason of ours; one line a second and reason.
+def log_server_error(problem: Problem, route: str, request_id: str | None) -> None:
+    """Log a request that failed for a reason of ours; one line per second, reason and route.
 
-    `request_id` is what the caller was told (`instance`), so that both speak of the same request.
+    `request_id` is the `instance` that the caller was told.
     """
     if problem.status < 500:
         return  # the caller's; counted in `rejections`
@@ -109,14 +104,16 @@ def note(problem: Problem, route: str, request_id: str | None) -> None:
     if count:
         told = {"request_id": request_id, "route": route, "status": problem.status,
                 "reason": problem.slug, "count": count}  # fmt: skip
-        logger.warning("not answered: %s", problem.detail, extra=told)
+        logger.warning("request failed: %s", problem.detail, extra=told)
 
 
-def bug(found: Exception, request_id: str | None) -> Problem:
-    """Log a mistake of ours by its type and place and return the 500 for it.
+def internal_error(error: Exception, request_id: str | None) -> Problem:
+    """Log an unexpected exception by its type and place; return the 500 for it.
 
-    The exception's message is not logged: it may hold what was sent.
+    Its message is not logged: it may quote what was sent.
     """
-    what = type(found).__name__, places(found.__traceback__)
-    logger.error("unexpected %s in %s", *what, extra={"request_id": request_id})
-    return Problem(500, "bug", "This is our mistake, not yours; it is in the service's own log.")
+    what = type(error).__name__, places(error.__traceback__)
+    logger.error("unexpected %s at %s", *what, extra={"request_id": request_id})
+    return Problem(
+        500, "bug", "Internal error; the service log has the details under the id in `instance`."
+    )

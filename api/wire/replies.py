@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope, Send
 
 from api.server.request_cycle import WHOLE_RESPONSE
 from api.wire.problems import MEDIA_TYPE, Problem
+from db.engine import DatabaseUnavailable
 from logs import REQUEST_ID
+
+logger = logging.getLogger("cardiowatch.api")
 
 _MEDIA_TYPE = MEDIA_TYPE.encode()
 
@@ -24,6 +28,17 @@ def problem_response(problem: Problem) -> Response:
     """Return a problem that names the current request."""
     body = problem.body(REQUEST_ID.get())
     return Response(body, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+class ExportResponse(StreamingResponse):
+    """Rows as they are read; truncated visibly when that fails."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the rows; leave the response incomplete when the log cannot be read any more."""
+        try:
+            await super().stream_response(send)
+        except DatabaseUnavailable as cause:
+            logger.warning("export truncated, the log cannot be read: %s", cause)
 
 
 async def send_reply(

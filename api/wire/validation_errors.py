@@ -1,75 +1,26 @@
 """What is wrong with a body, in sentences that name the field, what is allowed and the unit.
 
-Only refused bodies come here, so it is written to be read, not to be fast. No sentence repeats
+Only rejected bodies come here, so it is written to be read, not to be fast. No sentence repeats
 what was sent: an error must not become a second copy of a patient.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 
-from api.wire.problems import FieldError, invalid
+from api.wire.problems import FieldError
+from api.wire.strict_json import UNREADABLE, InvalidJson, parse
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
 
-_UNREADABLE = FieldError("body", "not valid JSON; send one JSON object in UTF-8", "malformed")
-_MAX_DIGITS = 300
-"""Longer integers are infinite here: a float ends at 309 digits, and checks compare floats."""
-
-
-class _Refused(Exception):
-    """The body as a whole cannot be read."""
-
-    def __init__(self, error: FieldError) -> None:
-        super().__init__(error.reason)
-        self.error = error
-
-
-def _refuse_constant(_: str) -> float:
-    message = "NaN and Infinity are not JSON numbers; send null for a value that is not known"
-    raise _Refused(FieldError("body", message, "not_finite"))
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, count in counts.items() if count > 1)
-        field = twice if twice in BY_NAME else "body"
-        raise _Refused(FieldError(field, "given more than once; send each key once", "duplicate"))
-    return found
-
-
-_JSON = json.JSONDecoder(
-    parse_constant=_refuse_constant,
-    object_pairs_hook=_unique_keys,
-    parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else math.inf,
-)
-
-
-def strict_json(body: bytes) -> Any:
-    """Read JSON strictly: UTF-8, no NaN or Infinity, no duplicate keys, no absurd numbers.
-
-    Raises
-    ------
-    _Refused
-        With the `FieldError` that says what is wrong.
-    """
-    try:
-        return _JSON.decode(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise _Refused(_UNREADABLE) from None
-
 
 def _read_patient(body: bytes) -> Any:
-    """Read as `strict_json` does, faster, where nothing is wrong with the JSON.
+    """Parse strictly, but faster where nothing is wrong with the JSON.
 
     There are at least as many colons as keys were sent; with as many as are left, none was sent
     twice and nothing is nested.
@@ -77,13 +28,13 @@ def _read_patient(body: bytes) -> Any:
     try:
         sent = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return strict_json(body)
+        return parse(body)
     flat = type(sent) is dict and body.count(b":") == len(sent)
-    return sent if flat else strict_json(body)
+    return sent if flat else parse(body)
 
 
-def allowed_values(feature: Feature, coding: Coding) -> str:
-    """Say in words what a feature accepts in a coding."""
+def describe_allowed(feature: Feature, coding: Coding) -> str:
+    """Return in words what a feature accepts in a coding."""
     if feature.kind is Kind.NUMBER:
         return f"a number from {feature.low:g} to {feature.high:g} {feature.unit}"
     if coding is Coding.LABELS and feature.kind is Kind.BOOLEAN:
@@ -110,14 +61,14 @@ class _Expected(NamedTuple):
     high: float
 
 
-@cache  # a flood of refused requests must not cost more than good ones
+@cache  # a flood of rejected requests must not cost more than good ones
 def _expected(coding: Coding) -> tuple[_Expected, ...]:
     return tuple(_expected_of(feature, coding) for feature in FEATURES)
 
 
 def _expected_of(feature: Feature, coding: Coding) -> _Expected:
-    or_null = "" if feature.required else ", or null when it is not known"
-    words = allowed_values(feature, coding) + or_null
+    or_null = "" if feature.required else ", or null if unknown"
+    words = describe_allowed(feature, coding) + or_null
     in_words = coding is Coding.LABELS
     types: frozenset[type] = (
         frozenset([str]) if in_words and feature.kind is Kind.CATEGORY else
@@ -136,7 +87,7 @@ def _wrong_number(feature: Feature, value: Any, expected: str) -> FieldError:
     if not _is_number(value):
         return FieldError(feature.name, f"not a number; send {expected}", "wrong_type")
     if value == 0 and feature.zero_is_missing:
-        message = f"0 is not a measurement; send null when it is not known, else {expected}"
+        message = f"0 is not a valid measurement; send null if unknown, otherwise {expected}"
         return FieldError(feature.name, message, "zero")
     other = feature.other_unit
     if other is not None and other.low <= value <= other.high:
@@ -152,15 +103,15 @@ def _wrong_code(name: str, value: Any, expected: _Expected) -> FieldError:
         )
         return FieldError(name, message, "no_coding")
     if type(value) not in expected.types:
-        return FieldError(name, f"of the wrong type; send {expected.words}", "wrong_type")
+        return FieldError(name, f"wrong type; send {expected.words}", "wrong_type")
     if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
-        message = f"a fraction where a whole number belongs; send {expected.words}"
+        message = f"not a whole number; send {expected.words}"
         return FieldError(name, message, "fraction")
     return FieldError(name, f"not a known value; send {expected.words}", "unknown_value")
 
 
 def _wrong(expected: _Expected, value: Any) -> FieldError:
-    """Say what is wrong with a value that is not accepted."""
+    """Return what is wrong with a value that is not accepted."""
     if value is None:
         return FieldError(expected.name, f"required; send {expected.words}", "missing")
     if expected.table:
@@ -174,7 +125,7 @@ def _errors_of(patient: Any, coding: Coding) -> list[FieldError]:
         return [FieldError("body", message, "malformed")]
     errors = []
     if not patient.keys() <= BY_NAME.keys():
-        message = f"has a key that is not known; the keys are {', '.join(NAMES)}"
+        message = f"unknown key; the keys are {', '.join(NAMES)}"
         errors.append(FieldError("body", message, "unknown_key"))
     for expected in _expected(coding):
         name, required, _, types, table, low, high = expected
@@ -190,47 +141,28 @@ def _errors_of(patient: Any, coding: Coding) -> list[FieldError]:
     return errors
 
 
-def refusals_of_patient(body: bytes, coding: Coding) -> list[FieldError]:
+def patient_errors(body: bytes, coding: Coding) -> list[FieldError]:
     """List what is wrong with a body that should be one patient; never empty."""
     try:
-        return _errors_of(_read_patient(body), coding) or [_UNREADABLE]
-    except _Refused as refused:
-        return [refused.error]
+        return _errors_of(_read_patient(body), coding) or [UNREADABLE]
+    except InvalidJson as invalid:
+        return [invalid.error]
 
 
-def refusals_of_batch(body: bytes, coding: Coding, most: int) -> list[FieldError]:
+def batch_errors(body: bytes, coding: Coding, max_batch: int) -> list[FieldError]:
     """List what is wrong with a body that should be an array of patients; never empty."""
     try:
-        patients = strict_json(body)
-    except _Refused as refused:
-        return [refused.error]
+        patients = parse(body)
+    except InvalidJson as invalid:
+        return [invalid.error]
     if not isinstance(patients, list):
         return [FieldError("body", "not an array; send a JSON array of patients", "malformed")]
-    if not 0 < len(patients) <= most:
-        message = f"holds {len(patients)} patients; send 1 to {most:,}"
+    if not 0 < len(patients) <= max_batch:
+        message = f"holds {len(patients)} patients; send 1 to {max_batch:,}"
         return [FieldError("body", message, "batch_size")]
     errors = [
         FieldError(error.field, error.message, error.reason, index)
         for index, patient in enumerate(patients)
         for error in _errors_of(patient, coding)
     ]
-    return errors or [_UNREADABLE]
-
-
-def json_object(body: bytes, allowed: frozenset[str]) -> dict[str, Any]:
-    """Return the small JSON object of a call that takes one.
-
-    Raises
-    ------
-    Problem
-        422 when it is anything else or has a key that is not allowed.
-    """
-    keys = ", ".join(sorted(allowed))
-    try:
-        sent = strict_json(body)
-    except _Refused as refused:
-        raise invalid([refused.error]) from None
-    if not isinstance(sent, dict) or not sent.keys() <= allowed:
-        message = f"send one JSON object with the keys {keys} and no other"
-        raise invalid([FieldError("body", message, "unknown_key")])
-    return sent
+    return errors or [UNREADABLE]

@@ -26,7 +26,7 @@ import numpy as np
 
 from pipeline.model.design_matrix import COLUMNS, PARTS, Array, design
 from pipeline.model.scores import Explanation, Scores, middle, sigmoid, sigmoid_of_one
-from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row
+from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row, unusual
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +154,10 @@ class Model:
             contributions=tuple(g - m for g, m in zip(points, self._means.tolist(), strict=True)),
             interval=(min(low, p), max(high, p)),
         )
+
+    def score_row(self, row: Row) -> tuple[float, list[tuple[str, str]]]:
+        """Return a patient's probability and its warnings as (feature name, sentence)."""
+        return self.probability(row), unusual(row) + self.unseen(row)
 
     def unseen(self, row: Row) -> list[tuple[str, str]]:
         """List the values outside the training data's range as (feature name, sentence)."""

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.auth.api_keys import changed, make
+from api.auth.api_keys import create_key, edit_keys
 from db.migrate import migrate
 from settings import Settings
 from tests.programs import free_port, running, wait_for
@@ -62,8 +62,8 @@ def keys_file(tmp_path: Path) -> Path:
 
 def add_key(path: Path, *roles: str) -> dict[str, str]:
     """Make a key and return the header that carries it."""
-    with changed(path) as keys:
-        key, text = make("a test", roles)
+    with edit_keys(path) as keys:
+        key, text = create_key("a test", roles)
         keys.append(key)
     return {"Authorization": f"Bearer {text}"}
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from api import monitoring_gauges
 from api.app import create_app
-from api.monitoring_gauges import LastPass
+from api.monitoring_gauges import MonitoringGauges
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
@@ -64,7 +64,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 def test_the_newest_pass_is_shown_as_gauges(
     client: TestClient, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitoring_gauges, "FRESH_S", 0.0)
+    monkeypatch.setattr(monitoring_gauges, "CACHE_S", 0.0)
     before = samples(client.get("/metrics").text)
     assert before[("monitoring_readable",)] == 1
     assert not any(name.startswith("drift") for name, *_ in before)
@@ -136,9 +136,9 @@ class Silent:
 def test_a_silent_database_is_asked_once_and_costs_a_scrape_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(monitoring_gauges, "WAIT_S", 0.01)
+    monkeypatch.setattr(monitoring_gauges, "READ_TIMEOUT_S", 0.01)
     silent = Silent()
-    shown = LastPass(silent)  # type: ignore[arg-type]
+    shown = MonitoringGauges(silent)  # type: ignore[arg-type]
     for _ in range(3):
         assert samples(shown.render().decode())[("monitoring_readable",)] == 0
     assert silent.asked == 1
@@ -150,7 +150,7 @@ def test_a_fresh_look_is_shown_again_without_asking(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
     reader = Reader(url)
-    shown = LastPass(reader)
+    shown = MonitoringGauges(reader)
     assert b"drift_detected" not in shown.render()
     add(url, REPORT)
     assert b"drift_detected" not in shown.render()  # five seconds have not passed

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.auth.api_keys import changed, make
+from api.auth.api_keys import create_key, edit_keys
 from db.audit.chain_heads import heads_file
 from db.audit.seal_key import SealKey, make_key
 from db.engine import connect, session
@@ -108,8 +108,8 @@ def test_a_row_names_the_api_key_that_asked(
 ) -> None:
     migrate(database_url, lambda _: None)
     path = tmp_path / "keys.json"
-    with changed(path) as keys:
-        made, text = make("ward 3", ("admin",))
+    with edit_keys(path) as keys:
+        made, text = create_key("ward 3", ("admin",))
         keys.append(made)
     settings = Settings(database_url=database_url, model_dir=model_dir, keys_file=path)
     sent = {"Authorization": f"Bearer {text}"}

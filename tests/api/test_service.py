@@ -69,8 +69,8 @@ def test_who_asks_at_once_whether_all_is_ready_shares_one_check(
     sqlite_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = sqlite_client.app.service  # type: ignore[attr-defined]
-    writes = Mock(wraps=parts.log.ping)
-    monkeypatch.setattr(parts.log, "ping", writes)
+    writes = Mock(wraps=parts.writer.ping)
+    monkeypatch.setattr(parts.writer, "ping", writes)
 
     async def ask_at_once() -> list[dict[str, str]]:
         return await asyncio.gather(*(parts.check_ready() for _ in range(40)))
@@ -247,8 +247,8 @@ def test_a_link_from_another_programs_page_leads_to_the_documentation(
 @pytest.mark.parametrize(
     ("mistake", "method", "path"),
     [
-        ("api.routes.predict.answer", "POST", "/predict"),
-        ("api.routes.predictions.model_card", "GET", "/model"),
+        ("api.routes.predict.predict_row", "POST", "/predict"),
+        ("api.routes.predictions.model_metadata", "GET", "/model"),
     ],
 )
 def test_a_mistake_of_ours_is_a_500_that_repeats_nothing_and_is_counted(

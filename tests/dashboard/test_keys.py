@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from api.auth.api_keys import changed, make
+from api.auth.api_keys import create_key, edit_keys
 from dashboard.shared import data_access
 from dashboard.shared import texts as shared_texts
 from tests.dashboard.conftest import shown
@@ -24,8 +24,8 @@ def keys_file(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def keys(keys_file: Path) -> dict[str, str]:
     """What the dashboard may hold as its key; it starts without one."""
-    with changed(keys_file) as known:
-        key, may_read = make("a test", ("read",))
+    with edit_keys(keys_file) as known:
+        key, may_read = create_key("a test", ("read",))
         known.append(key)
     return {"none": "", "unknown": UNKNOWN, "read": may_read}
 

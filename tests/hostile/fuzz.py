@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from api.auth.api_keys import changed, make
+from api.auth.api_keys import create_key, edit_keys
 from db.audit.seal_key import make_key
 from db.migrate import migrate
 from perf.load.server_process import ROOT, Server, ServerFailed
@@ -103,8 +103,8 @@ def main() -> int:
         url, keys_file = f"sqlite:///{folder}/log.db", folder / "keys.json"
         make_key(Path(f"{folder}/log.db.key"))  # or a Patient-Reference is refused
         migrate(url, lambda _: None)
-        with changed(keys_file) as keys:
-            key, text = make("fuzz", ("admin",))
+        with edit_keys(keys_file) as keys:
+            key, text = create_key("fuzz", ("admin",))
             keys.append(key)
         model = options.model_dir or load_settings().model_dir
         try:

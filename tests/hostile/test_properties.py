@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.wire.decode import DECODERS
-from api.wire.problems import MAX_BYTES, Problem
+from api.wire.problems import MAX_PROBLEM_BYTES, Problem
 from db.export import COLUMNS, csv_lines
 from pipeline.audit import audit
 from pipeline.dataset.heart.codings import Coding, encode
@@ -59,14 +59,14 @@ rows = st.tuples(*(right_value(feature) for feature in FEATURES))
 def decoded(body: bytes, coding: Coding) -> tuple[float | None, ...] | None:
     """Return the row; None when the body is refused as it should be."""
     try:
-        row = DECODERS[coding].one(body)
+        row = DECODERS[coding].decode_one(body)
     except Problem as found:
         problem = found
     else:
         return within_limits(row)
     assert problem.status == 422
     assert problem.errors
-    assert len(problem.body("0190163d-8694-739b-aea5-966c26f8ad91")) <= MAX_BYTES
+    assert len(problem.body("0190163d-8694-739b-aea5-966c26f8ad91")) <= MAX_PROBLEM_BYTES
     return None
 
 
@@ -100,7 +100,7 @@ def test_any_object_is_a_patient_within_the_limits_or_a_refusal(
 @given(batch=st.lists(anything | patients, max_size=5), coding=codings)
 def test_any_array_is_a_batch_or_a_refusal(batch: list[Any], coding: Coding) -> None:
     try:
-        read_rows = DECODERS[coding].many(json.dumps(batch).encode())
+        read_rows = DECODERS[coding].decode_batch(json.dumps(batch).encode())
     except Problem as found:
         problem = found
     else:
@@ -108,7 +108,7 @@ def test_any_array_is_a_batch_or_a_refusal(batch: list[Any], coding: Coding) -> 
         return
     assert problem.status == 422
     assert problem.total == len(problem.errors) or len(problem.errors) == 20
-    assert len(problem.body()) <= MAX_BYTES
+    assert len(problem.body()) <= MAX_PROBLEM_BYTES
 
 
 @seeded

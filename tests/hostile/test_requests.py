@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.wire.problems import MAX_BYTES, MEDIA_TYPE
+from api.wire.problems import MAX_PROBLEM_BYTES, MEDIA_TYPE
 from db.migrate import migrate
 from db.reader.queries import Reader
 from tests.api.conftest import PATIENT
@@ -69,7 +69,7 @@ def _complaints_of_refusal(case: Case, answer: Answer) -> list[str]:
     if answer.headers.get("content-type") != MEDIA_TYPE:
         return [f"is {answer.headers.get('content-type')}: {answer.body[:60]!r}"]
     found = []
-    if len(answer.body) > MAX_BYTES:
+    if len(answer.body) > MAX_PROBLEM_BYTES:
         found.append(f"a refusal of {len(answer.body)} bytes")
     fields = {error["field"] for error in answer.document.get("errors", [])}
     wanted = {field for field, _ in case.refusals if field}

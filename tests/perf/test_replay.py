@@ -55,5 +55,5 @@ def test_findings_are_related_as_in_cleveland() -> None:
 
 def test_each_body_is_accepted_by_the_service() -> None:
     for body in synthetic_patients(N, seed=0):
-        row = DECODERS[Coding.LABELS].one(json.dumps(body).encode())
+        row = DECODERS[Coding.LABELS].decode_one(json.dumps(body).encode())
         assert len(row) == 13

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from starlette.testclient import TestClient
 
-from api.auth.api_keys import Keyring, KeysError, changed, make, read
+from api.auth.api_keys import ApiKeys, KeysFileError, create_key, edit_keys, read_keys
 from tests.api.conftest import add_key
 from tests.programs import run
 
@@ -31,7 +31,7 @@ def test_keys_come_and_go_without_a_restart(
 
     late = add_key(keys_file, "read")
     wait_until(lambda: client.get("/predictions", headers=late).status_code, 200)
-    late_id = read(keys_file)[1].id
+    late_id = read_keys(keys_file)[1].id
     assert run("-m", "api.keys", "revoke", late_id, keys_file=keys_file).returncode == 0
     wait_until(lambda: client.get("/predictions", headers=late).status_code, 401)
 
@@ -46,8 +46,8 @@ def test_a_key_that_is_revoked_through_a_link_is_revoked_in_the_file(
     link.parent.mkdir()
     link.symlink_to(keys_file)
 
-    assert run("-m", "api.keys", "--file", str(link), "revoke", read(keys_file)[0].id).stdout
-    assert read(keys_file) == []
+    assert run("-m", "api.keys", "--file", str(link), "revoke", read_keys(keys_file)[0].id).stdout
+    assert read_keys(keys_file) == []
     assert link.is_symlink()
 
 
@@ -65,9 +65,9 @@ def test_a_file_that_breaks_lets_nobody_in_until_it_is_mended(
     wait_until(lambda: client.get("/predictions", headers=key).status_code, 200)
 
 
-def look_again(keyring: Keyring) -> None:
+def look_again(keyring: ApiKeys) -> None:
     """Ask as if a second had passed."""
-    keyring._next_look = 0.0
+    keyring._next_check = 0.0
     keyring.check()
 
 
@@ -75,30 +75,30 @@ def test_a_file_that_could_not_be_read_for_a_while_is_read_again_though_it_did_n
     keys_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = add_key(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
-    keyring = Keyring(keys_file)
+    keyring = ApiKeys(keys_file)
     keys_file.touch()
 
     with monkeypatch.context() as broken:
         broken.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "denied")))
-        with pytest.raises(KeysError):
+        with pytest.raises(KeysFileError):
             look_again(keyring)
-        with pytest.raises(KeysError):
-            keyring.find(text)
+        with pytest.raises(KeysFileError):
+            keyring.authenticate(text)
     look_again(keyring)
 
-    assert keyring.find(text) is not None
+    assert keyring.authenticate(text) is not None
 
 
 def test_a_change_of_mode_alone_is_noticed(
     keys_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_key(keys_file, "read")
-    keyring = Keyring(keys_file)
+    keyring = ApiKeys(keys_file)
 
     keys_file.chmod(0o000)
     # Root may read it all the same.
     monkeypatch.setattr(Path, "read_text", Mock(side_effect=PermissionError(13, "denied")))
-    with pytest.raises(KeysError):
+    with pytest.raises(KeysFileError):
         look_again(keyring)
 
 
@@ -114,13 +114,13 @@ STRANGE = {
 @pytest.mark.parametrize("kind", STRANGE)
 def test_a_file_that_becomes_strange_lets_nobody_in(keys_file: Path, kind: str) -> None:
     text = add_key(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
-    keyring = Keyring(keys_file)
+    keyring = ApiKeys(keys_file)
 
     keys_file.write_text(STRANGE[kind])
-    with pytest.raises(KeysError, match=r"python -m api\.keys"):
+    with pytest.raises(KeysFileError, match=r"python -m api\.keys"):
         look_again(keyring)
-    with pytest.raises(KeysError):
-        keyring.find(text)
+    with pytest.raises(KeysFileError):
+        keyring.authenticate(text)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ def test_a_file_that_is_none_of_keys_is_refused_at_the_start(
 ) -> None:
     keys_file.write_text(content)
 
-    with pytest.raises(KeysError, match=r"python -m api\.keys"):
-        Keyring(keys_file)
+    with pytest.raises(KeysFileError, match=r"python -m api\.keys"):
+        ApiKeys(keys_file)
 
 
 def test_a_file_that_an_editor_saved_with_its_mark_is_read_and_a_wrong_key_is_named(
@@ -144,11 +144,11 @@ def test_a_file_that_an_editor_saved_with_its_mark_is_read_and_a_wrong_key_is_na
     add_key(keys_file, "admin")
     text = keys_file.read_text()
     keys_file.write_text("\ufeff" + text)
-    assert len(read(keys_file)) == 2
+    assert len(read_keys(keys_file)) == 2
 
     keys_file.write_text(text.replace('"admin"', '"boss"'))
-    with pytest.raises(KeysError, match="key 2"):
-        read(keys_file)
+    with pytest.raises(KeysFileError, match="key 2"):
+        read_keys(keys_file)
 
 
 def test_the_service_does_not_start_without_its_keys(model_dir: Path, keys_file: Path) -> None:
@@ -167,7 +167,7 @@ def test_the_program_prints_a_key_once_and_lists_without_it(keys_file: Path) -> 
     key = made.stdout.strip()
     listed = run("-m", "api.keys", "list", keys_file=keys_file).stdout
 
-    found = Keyring(keys_file).find(key.encode())
+    found = ApiKeys(keys_file).authenticate(key.encode())
     assert found is not None
     assert found.roles == ("predict", "read")
     assert found.id in listed
@@ -194,8 +194,8 @@ def test_what_the_program_cannot_do_it_says(
 
 
 def test_a_name_that_was_written_by_hand_forges_no_line_of_the_list(keys_file: Path) -> None:
-    with changed(keys_file) as keys:
-        keys.append(make("wärd\n\x1b[2K12345678  admin", ("read",))[0])
+    with edit_keys(keys_file) as keys:
+        keys.append(create_key("wärd\n\x1b[2K12345678  admin", ("read",))[0])
     listed = run("-m", "api.keys", "list", keys_file=keys_file).stdout
 
     assert len(listed.splitlines()) == 1

@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
-from api.auth.api_keys import ROLES, Keyring, make
+from api.auth.api_keys import ROLES, ApiKeys, create_key
 from api.routes.predictions import KEYLESS
 from tests.api.conftest import PATIENT, add_key
 
@@ -29,14 +29,14 @@ def test_a_key_is_kept_as_its_sha256_alone(keys_file: Path) -> None:
 
 
 def test_a_key_holds_256_random_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    secret_parts = {make("a test", ("read",))[1].split("_", 2)[2] for _ in range(200)}
+    secret_parts = {create_key("a test", ("read",))[1].split("_", 2)[2] for _ in range(200)}
 
     assert len(secret_parts) == 200
     assert {len(part) for part in secret_parts} == {43}  # 43 base64 characters: 258 bits
     # 64 characters are possible in a place, 16 in the last; of 200 keys many are seen.
     assert all(len(set(place)) > 8 for place in zip(*secret_parts, strict=True))
     monkeypatch.setattr(secrets, "token_urlsafe", "{} random bytes".format)
-    assert make("a test", ("read",))[1].endswith("_32 random bytes")
+    assert create_key("a test", ("read",))[1].endswith("_32 random bytes")
 
 
 def test_only_its_owner_may_write_the_file(keys_file: Path) -> None:
@@ -71,14 +71,14 @@ def test_without_a_known_key_the_answer_is_401(
 
 def test_every_character_of_a_key_counts(keys_file: Path) -> None:
     text = add_key(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
-    keyring = Keyring(keys_file)
+    keyring = ApiKeys(keys_file)
 
-    assert keyring.find(text) is not None
+    assert keyring.authenticate(text) is not None
     for place in range(len(text)):
         other = b"A" if text[place : place + 1] != b"A" else b"B"
-        assert keyring.find(text[:place] + other + text[place + 1 :]) is None
-    assert keyring.find(text[:-1]) is None
-    assert keyring.find(text + b"A") is None
+        assert keyring.authenticate(text[:place] + other + text[place + 1 :]) is None
+    assert keyring.authenticate(text[:-1]) is None
+    assert keyring.authenticate(text + b"A") is None
 
 
 @pytest.mark.parametrize("role", ROLES)

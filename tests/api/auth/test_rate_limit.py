@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.auth import rate_limit
-from api.auth.api_keys import read
-from api.auth.rate_limit import BURST_S, Pace
+from api.auth.api_keys import read_keys
+from api.auth.rate_limit import BURST_S, RateLimiter
 from api.wire.problems import Problem
 from db.migrate import migrate
 from settings import Settings
@@ -26,12 +26,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def taken(pace: Pace, key: str, times: int) -> int:
+def taken(pace: RateLimiter, key: str, times: int) -> int:
     """Ask so many times; return how often it was allowed."""
     allowed = 0
     for _ in range(times):
         try:
-            pace.take(key)
+            pace.acquire(key)
             allowed += 1
         except Problem:
             continue
@@ -39,7 +39,7 @@ def taken(pace: Pace, key: str, times: int) -> int:
 
 
 def test_a_key_may_make_its_rate_for_long_and_two_seconds_of_it_at_once(clock: list[float]) -> None:
-    pace = Pace(10)
+    pace = RateLimiter(10)
 
     assert taken(pace, "a", 100) == 10 * BURST_S
     clock[0] += 1.0
@@ -49,14 +49,14 @@ def test_a_key_may_make_its_rate_for_long_and_two_seconds_of_it_at_once(clock: l
 
 
 def test_a_slow_rate_says_how_long_to_wait(clock: list[float]) -> None:
-    pace = Pace(0.1)  # one in ten seconds: more than a burst holds
-    pace.take("a")
+    pace = RateLimiter(0.1)  # one in ten seconds: more than a burst holds
+    pace.acquire("a")
     with pytest.raises(Problem) as refused:
-        pace.take("a")
+        pace.acquire("a")
 
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "10")
     clock[0] += 10
-    pace.take("a")
+    pace.acquire("a")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_who_asks_too_often_is_told_to_come_back_and_others_are_not(
     paced: TestClient, keys_file: Path
 ) -> None:
     busy, quiet = add_key(keys_file, "predict"), add_key(keys_file, "predict")
-    paced.app.service.keys._next_look = 0  # type: ignore[attr-defined]
+    paced.app.service.keys._next_check = 0  # type: ignore[attr-defined]
 
     replies = [paced.post("/predict", json=PATIENT, headers=busy) for _ in range(12)]
     refused = [reply for reply in replies if reply.status_code == 429]
@@ -89,7 +89,7 @@ def test_who_asks_too_often_is_told_to_come_back_and_others_are_not(
 
 def test_what_a_key_may_not_do_counts_too(paced: TestClient, keys_file: Path) -> None:
     reader = add_key(keys_file, "read")
-    paced.app.service.keys._next_look = 0  # type: ignore[attr-defined]
+    paced.app.service.keys._next_check = 0  # type: ignore[attr-defined]
 
     replies = [paced.post("/predict", json=PATIENT, headers=reader) for _ in range(12)]
 
@@ -104,13 +104,13 @@ def test_each_read_is_written_down_with_the_id_of_the_key_and_nothing_of_its_tex
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader = add_key(keys_file, "read")
-    paced.app.service.keys._next_look = 0  # type: ignore[attr-defined]
+    paced.app.service.keys._next_check = 0  # type: ignore[attr-defined]
     lines = logging.getLogger("cardiowatch.uses")
     monkeypatch.setattr(lines, "propagate", True)
     with caplog.at_level(logging.INFO, logger=lines.name):
         paced.get("/predictions?limit=1&x=%0a1970-01-01 key 00000000: GET /", headers=reader)
 
     (line,) = [record.getMessage() for record in caplog.records if record.name == lines.name]
-    assert line.startswith(f"key {read(keys_file)[1].id}: GET /predictions?limit=1")
+    assert line.startswith(f"key {read_keys(keys_file)[1].id}: GET /predictions?limit=1")
     assert "\n" not in line
     assert reader["Authorization"].removeprefix("Bearer ") not in line

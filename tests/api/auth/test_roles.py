@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import pytest
 from starlette.routing import Mount
 
-from api.app import Gate, create_app
+from api.app import Dispatcher, create_app
 from api.auth.api_keys import ROLES
 from api.auth.authorization import ANY_KEY, NO_KEY, required_role
 from db.migrate import migrate
@@ -37,7 +37,7 @@ PREFIXES = ("/", "/.", "/x/..", "/%2e", "/%2e%2e", "/%0a", "%0a", "\\", "/;", "/
 
 
 @dataclass(frozen=True)
-class Guarded:
+class RoleRoute:
     """A route of the application: a path with an id that is in the log, all its paths, role."""
 
     path: str
@@ -62,7 +62,7 @@ class Service:
     known_id: str
 
 
-def declared(gate: Gate) -> Iterator[tuple[str, frozenset[str], object]]:
+def declared(gate: Dispatcher) -> Iterator[tuple[str, frozenset[str], object]]:
     """Yield path, methods and handler of every route, of included routers too."""
     for outer in gate.app.router.routes:
         included = getattr(outer, "original_router", None)
@@ -93,15 +93,15 @@ def service(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Gate:
+def gate(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Dispatcher:
     url = f"sqlite:///{tmp_path_factory.mktemp('routes')}/log.db"
     migrate(url, lambda _: None)
     return create_app(Settings(database_url=url, model_dir=model_dir))
 
 
-def routes(gate: Gate, known_id: str) -> list[Guarded]:
+def routes(gate: Dispatcher, known_id: str) -> list[RoleRoute]:
     return [
-        Guarded(
+        RoleRoute(
             path.replace("{id}", known_id),
             f"{path.rpartition('/')[0]}/.*" if handler is None else path.replace("{id}", "[^/]+"),
             methods,
@@ -152,7 +152,7 @@ def odd_paths(path: str) -> list[str]:
     made = [
         *(path + suffix for suffix in SUFFIXES),
         *(prefix + path for prefix in PREFIXES if (prefix + path).startswith("/")),
-        *("/" + changed for changed in inner),
+        *("/" + edit_keys for edit_keys in inner),
         path.upper(), path.title(), "/" + path[1:].capitalize(),
         "/" + letters, f"/%{ord(path[1]):02x}{path[2:]}", f"%2f{path[1:]}",
         path + "%0a?format=csv", path + "%0a?explain=true", path + "?x=%0a",
@@ -160,7 +160,7 @@ def odd_paths(path: str) -> list[str]:
     return sorted({odd for odd in made if odd.startswith("/") and odd != path})
 
 
-def test_every_route_declares_what_its_callers_need(gate: Gate) -> None:
+def test_every_route_declares_what_its_callers_need(gate: Dispatcher) -> None:
     assert {
         path: getattr(handler, "required_role", None) for path, _, handler in declared(gate)
     } == {
@@ -187,7 +187,7 @@ def test_a_route_that_declares_nothing_is_the_administrators() -> None:
 
 @pytest.mark.parametrize("role", ["", *ROLES])
 def test_a_path_opens_only_its_own_route_and_only_to_its_role(
-    service: Service, gate: Gate, role: str
+    service: Service, gate: Dispatcher, role: str
 ) -> None:
     """Every route x way of writing it x method: 0 are let in where they do not belong."""
     wrong, asked, rows = [], 0, 0

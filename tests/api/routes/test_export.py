@@ -47,5 +47,5 @@ def test_an_export_that_cannot_go_on_is_cut_off_and_the_reason_is_one_line(
         printed = api.communicate(timeout=40)[0]
 
     (line,) = printed.splitlines()
-    assert "an export was cut off" in line
+    assert "export truncated" in line
     assert "It is gone." in line

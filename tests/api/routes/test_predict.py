@@ -184,7 +184,7 @@ def test_metrics_count_what_was_answered(sqlite_client: TestClient) -> None:
 def test_an_overloaded_service_rejects_a_request_before_it_is_read(
     sqlite_client: TestClient,
 ) -> None:
-    shedder = sqlite_client.app.service.crowd  # type: ignore[attr-defined]
+    shedder = sqlite_client.app.service.load_shedder  # type: ignore[attr-defined]
     tokens = [shedder.admit(now=-1e9) for _ in range(200)]
     rejected = sqlite_client.post("/predict", content=b"unread")
     for token in tokens:

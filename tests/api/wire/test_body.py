@@ -35,9 +35,9 @@ def test_only_so_many_large_bodies_come_in_at_once(port: int) -> None:
     begun = HEAD.replace(b"/predict", b"/predict/batch") + b"Content-Length: 900000\r\n\r\n"
     body = json.dumps([PATIENT]).encode() + b" " * 900_000
     with contextlib.ExitStack() as opened:
-        for _ in range(wire_body.LARGE_AT_ONCE):
+        for _ in range(wire_body.MAX_LARGE_BODIES):
             caller = opened.enter_context(contextlib.closing(connect(port)))
-            caller.sendall(begun + b" " * (wire_body.LARGE + 1))
+            caller.sendall(begun + b" " * (wire_body.LARGE_BODY + 1))
         time.sleep(0.5)
         batch = f"http://127.0.0.1:{port}/predict/batch"
         headers = {"Content-Type": "application/json"}
@@ -51,7 +51,7 @@ def test_only_so_many_large_bodies_come_in_at_once(port: int) -> None:
 
 
 def test_once_half_of_the_places_for_large_bodies_are_taken_a_key_has_a_quarter_at_most() -> None:
-    begun = {"type": "http.request", "body": b" " * (wire_body.LARGE + 1), "more_body": True}
+    begun = {"type": "http.request", "body": b" " * (wire_body.LARGE_BODY + 1), "more_body": True}
 
     async def refused(*key_ids: str) -> list[str]:
         """Begin large bodies that never end; return the keys of those that are refused."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from api.wire.decode import DECODERS
 from api.wire.openapi_schemas import patient_schema
 from api.wire.problems import Problem
-from api.wire.validation_errors import refusals_of_patient
+from api.wire.validation_errors import patient_errors
 from pipeline.dataset.heart.codings import Coding, decoder, encode
 from pipeline.schema import FEATURES, Feature
 
@@ -43,7 +43,7 @@ def patients(coding: Coding) -> st.SearchStrategy[dict[str, Any]]:
 
 def accepted(body: bytes, coding: Coding) -> bool:
     try:
-        DECODERS[coding].one(body)
+        DECODERS[coding].decode_one(body)
     except Problem:
         return False
     return True
@@ -62,7 +62,7 @@ def test_decoder_explanation_and_documented_schema_agree(
 
     assert accepted(body, coding) is documented
     if not documented:
-        errors = refusals_of_patient(body, coding)
+        errors = patient_errors(body, coding)
         assert errors
         assert all(error.reason != "malformed" for error in errors)
 
@@ -80,4 +80,4 @@ def test_a_stored_row_comes_back_in_each_coding_as_it_was_sent(coding: Coding) -
 
     wire = {f.name: encode(f, value, coding) for f, value in zip(FEATURES, row, strict=True)}
 
-    assert DECODERS[coding].one(json.dumps(wire).encode()) == row
+    assert DECODERS[coding].decode_one(json.dumps(wire).encode()) == row

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.wire.validation_errors import refusals_of_patient
+from api.wire.validation_errors import patient_errors
 from pipeline.dataset.heart.codings import Coding
 from tests.api.conftest import PATIENT
 from tests.conftest import shared
@@ -47,7 +47,7 @@ WRONG_VALUES = [
     ("fbs", raw("fbs", '"yes"'), "true or false"),
     ("thalach", raw("thalach", "251"), "from 30 to 250 beats/min"),
     ("oldpeak", raw("oldpeak", "10.1"), "from -5 to 10 mm"),
-    ("ca", raw("ca", "1.5"), "fraction"),
+    ("ca", raw("ca", "1.5"), "not a whole number"),
     ("ca", raw("ca", "4"), "0, 1, 2, 3"),
     ("ca", raw("ca", "9" * 500), "0, 1, 2, 3"),
     ("thal", raw("thal", "{}"), '"reversible defect"'),
@@ -191,6 +191,6 @@ def test_the_100_bodies_of_the_study_project_are_answered(sqlite_client: TestCli
 def test_an_integer_that_no_float_can_hold_is_a_value_that_is_not_known(digits: int) -> None:
     body = b'{"age": 60, "sex": 1, "cp": 1' + b"0" * digits + b"}"
 
-    assert [(e.field, e.reason) for e in refusals_of_patient(body, Coding.UCI)] == [
+    assert [(e.field, e.reason) for e in patient_errors(body, Coding.UCI)] == [
         ("cp", "unknown_value")
     ]
