@@ -1,4 +1,4 @@
-"""The API as the dashboard calls it; the only module here that speaks HTTP."""
+"""The API client of the dashboard; the only module here that sends HTTP requests."""
 
 from __future__ import annotations
 
@@ -11,36 +11,42 @@ from uuid import uuid4
 import httpx
 
 _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
-"""Seconds; the API gives up on its log after 2 (CARDIOWATCH_LOG_TIMEOUT_S)."""
-_WHOLE_S = 10.0
-"""Longest time for a body; the timeout above begins again with every piece of it."""
-_LARGEST = 8 * 2**20
-"""Bytes of a body; the model card, the largest there is, has a quarter of a million."""
+"""Seconds; the API stops waiting for its log after 2 (CARDIOWATCH_LOG_TIMEOUT_S)."""
+_TOTAL_TIMEOUT_S = 10.0
+"""For a whole body; the timeout above restarts with every chunk."""
+_MAX_BODY_BYTES = 8 * 2**20
+"""The largest body, the model card, has 250 KB."""
 
 
-class ApiDown(Exception):
-    """Nothing answers at the API's address, or not as the API does."""
+class ApiError(Exception):
+    """The API did not do what was asked."""
 
 
-class LogBusy(Exception):
-    """The API answers, but cannot write the log now (503)."""
+class ApiUnavailable(ApiError):
+    """The API does not answer, or something else answers at its address."""
 
 
-class Missing(Exception):
-    """What was asked for does not exist (404)."""
+class LogUnavailable(ApiError):
+    """The API cannot write to the log now (503)."""
 
 
-class Refused(Exception):
-    """The API refuses what was sent; `errors` are (field, message) pairs."""
+class NotFound(ApiError):
+    """The requested object does not exist (404)."""
+
+
+class RequestRejected(ApiError):
+    """The API rejected the request (4xx); `errors` are (field, message) pairs."""
 
     def __init__(self, detail: str, errors: list[tuple[str, str]]) -> None:
-        super().__init__("refused")  # the detail may name fields, never values; still not a message
+        super().__init__(
+            "rejected"
+        )  # the detail may name fields, never values; still not a message
         self.detail = detail
         self.errors = errors
 
 
-class NotLetIn(Refused):
-    """The API does not know this program's key, or the key lacks a role (401, 403)."""
+class AuthenticationFailed(RequestRejected):
+    """The API key is unknown or lacks the required role (401, 403)."""
 
 
 class Client:
@@ -60,13 +66,13 @@ class Client:
         self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers)
 
     def close(self) -> None:
-        """Close the connections that wait for the next call."""
+        """Close idle connections."""
         self._http.close()
 
     def predict(self, patient: Mapping[str, Any], source: str) -> dict[str, Any]:
-        """Score and log one patient; the answer comes with interval and explanation.
+        """Score and log one patient; return the prediction with interval and explanation.
 
-        The idempotency key keeps a patient from being logged twice when the call is repeated.
+        The idempotency key keeps a repeated call from logging the patient twice.
         """
         return self._call(
             "POST",
@@ -77,11 +83,11 @@ class Client:
         )
 
     def explanation(self, prediction_id: str) -> dict[str, Any]:
-        """Return why a logged prediction came out as it did, from the model that made it."""
+        """Return the explanation of a logged prediction, from the model version that made it."""
         return self._call("GET", f"/predictions/{prediction_id}/explanation")
 
     def record_outcome(self, prediction_id: str, outcome: int, observed_at: str | None) -> None:
-        """Record what was found later: 1 = disease, 0 = none."""
+        """Record an outcome: 1 = disease, 0 = none."""
         body = {"outcome": outcome} | ({"observed_at": observed_at} if observed_at else {})
         self._call("PUT", f"/predictions/{prediction_id}/outcome", json=body)
 
@@ -90,43 +96,43 @@ class Client:
         return self._call("GET", "/model")
 
     def ready(self) -> bool:
-        """Say whether a prediction would be answered now."""
+        """Return whether the API is ready to answer predictions."""
         try:
             self._call("GET", "/readyz")
-        except (ApiDown, LogBusy, Missing, Refused):
+        except ApiError:
             return False
         return True
 
     def _call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
-        """Call the API; a connection that broke is tried once more, as after its restart."""
+        """Call the API; retry once after a broken connection, as after a restart of the API."""
         try:
             try:
-                answer, body = self._ask(method, path, **kwargs)
+                response, body = self._request(method, path, **kwargs)
             except (httpx.NetworkError, httpx.RemoteProtocolError):
-                answer, body = self._ask(method, path, **kwargs)
+                response, body = self._request(method, path, **kwargs)
             content = json.loads(body) if body else {}
         except (httpx.HTTPError, ValueError, RecursionError):
-            raise ApiDown from None
+            raise ApiUnavailable from None
         if not isinstance(content, dict):
-            raise ApiDown
-        if answer.status_code == 503:
-            raise LogBusy
-        if answer.status_code == 404:
-            raise Missing
-        if answer.is_client_error:
+            raise ApiUnavailable
+        if response.status_code == 503:
+            raise LogUnavailable
+        if response.status_code == 404:
+            raise NotFound
+        if response.is_client_error:
             errors = [(e.get("field", ""), e.get("message", "")) for e in content.get("errors", [])]
-            kind = NotLetIn if answer.status_code in (401, 403) else Refused
+            kind = AuthenticationFailed if response.status_code in (401, 403) else RequestRejected
             raise kind(str(content.get("detail", "")), errors)
-        if not answer.is_success:
-            raise ApiDown
+        if not response.is_success:
+            raise ApiUnavailable
         return content
 
-    def _ask(self, method: str, path: str, **kwargs: Any) -> tuple[httpx.Response, bytes]:
-        """Return the answer and its body, of which no more is read than the API ever sends."""
-        with self._http.stream(method, path, **kwargs) as answer:
-            body, until = bytearray(), time.monotonic() + _WHOLE_S
-            for piece in answer.iter_raw():
-                body += piece
-                if len(body) > _LARGEST or time.monotonic() > until:
-                    raise ApiDown
-        return answer, bytes(body)
+    def _request(self, method: str, path: str, **kwargs: Any) -> tuple[httpx.Response, bytes]:
+        """Return the response and its body, up to the size that the API may send."""
+        with self._http.stream(method, path, **kwargs) as response:
+            body, until = bytearray(), time.monotonic() + _TOTAL_TIMEOUT_S
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > _MAX_BODY_BYTES or time.monotonic() > until:
+                    raise ApiUnavailable
+        return response, bytes(body)

@@ -12,12 +12,12 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.shared.api_client import ApiDown, Client, LogBusy, Missing, NotLetIn, Refused
+from dashboard.shared.api_client import ApiError, AuthenticationFailed, Client
 from db.reader.queries import Reader
 from pipeline.dataset.heart.codings import Coding, encode_row
 from settings import load_settings
 
-PAGE_ROWS = 20
+ROWS_PER_PAGE = 20
 
 
 CACHE_TTL_S = 5.0
@@ -26,15 +26,15 @@ CACHE_TTL_S = 5.0
 
 @dataclass(frozen=True)
 class Window:
-    """A period that ends now; charts show it in steps of `width_s` seconds."""
+    """A period that ends now; charts show it in steps of `bucket_s` seconds."""
 
     label: str
-    words: str
+    phrase: str
     length: timedelta
-    width_s: int
+    bucket_s: int
 
 
-Stretch = tuple[datetime, datetime]
+TimeRange = tuple[datetime, datetime]
 """From, and before; with their zones."""
 
 WINDOWS = {
@@ -60,31 +60,38 @@ def reader() -> Reader:
 
 
 @st.cache_data(ttl=CACHE_TTL_S)
-def sources() -> list[str]:
+def sources_with_rows() -> list[str]:
     """Return the sources that have rows."""
     return [name for name, count in reader().sources().items() if count]
 
 
-def source() -> str | None:
+def default_source() -> str | None:
     """Return the source that pages read: live, else the one that has rows; None = an empty log.
 
     `what-if` and `load-test` never count unless chosen.
     """
-    return next((name for name in ("live", "synthetic", "replay") if name in sources()), None)
+    return next(
+        (name for name in ("live", "synthetic", "replay") if name in sources_with_rows()), None
+    )
 
 
 @st.cache_data(ttl=CACHE_TTL_S, max_entries=200)
-def page(
-    window: str | Stretch | None, chosen: str | None, positive: bool | None, cursor: str | None
+def log_page(
+    window: str | TimeRange | None, chosen: str | None, positive: bool | None, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Read one page of the log, newest first, and the cursor of the next."""
     since, until = time_range(window)
     return reader().page(
-        since=since, until=until, source=chosen, positive=positive, limit=PAGE_ROWS, cursor=cursor
+        since=since,
+        until=until,
+        source=chosen,
+        positive=positive,
+        limit=ROWS_PER_PAGE,
+        cursor=cursor,
     )
 
 
-def time_range(window: str | Stretch | None) -> tuple[datetime | None, datetime | None]:
+def time_range(window: str | TimeRange | None) -> tuple[datetime | None, datetime | None]:
     """Return when a window, a key of `WINDOWS` or a time range, begins and ends; None = open."""
     if window is None or not isinstance(window, str):
         return window or (None, None)
@@ -103,7 +110,7 @@ def _ready() -> bool:
     return client().ready()
 
 
-def ready() -> bool:
+def is_ready() -> bool:
     """Say whether the API would answer a prediction now; a no is never kept for the next look."""
     answer = _ready()
     if not answer:
@@ -117,7 +124,7 @@ def _model() -> dict[str, Any]:
 
 
 @st.cache_data(ttl=CACHE_TTL_S, max_entries=1)
-def _asked() -> tuple[dict[str, Any] | None, bool]:
+def _model_card_and_key_status() -> tuple[dict[str, Any] | None, bool]:
     """Return the model card, and whether the API lets this dashboard in.
 
     A failure is kept, too: a page needs the card several times, and must not wait for an API that
@@ -125,20 +132,20 @@ def _asked() -> tuple[dict[str, Any] | None, bool]:
     """
     try:
         return _model(), True
-    except NotLetIn:
+    except AuthenticationFailed:
         return None, False
-    except (ApiDown, LogBusy, Missing, Refused):
+    except ApiError:
         return None, True
 
 
-def model() -> dict[str, Any] | None:
+def model_card() -> dict[str, Any] | None:
     """Return the model card of the model in use; None while the API does not give it."""
-    return _asked()[0]
+    return _model_card_and_key_status()[0]
 
 
-def lets_in() -> bool:
-    """Say whether the API knows this dashboard's key; `ready` needs none, so it cannot tell."""
-    return _asked()[1]
+def is_key_accepted() -> bool:
+    """Return whether the API accepts the dashboard's key; `is_ready` needs no key."""
+    return _model_card_and_key_status()[1]
 
 
 @st.cache_data(ttl=3600, max_entries=500, show_spinner=False)
@@ -147,9 +154,9 @@ def explanation(prediction_id: str) -> dict[str, Any]:
     return client().explanation(prediction_id)
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Drop what was read, so that the next look sees what was just written."""
-    page.clear()
+    log_page.clear()
     prediction.clear()
 
 
@@ -160,7 +167,7 @@ MAX_RECENT = 1_000
 @st.cache_data(ttl=CACHE_TTL_S, max_entries=8)
 def recent_predictions(n: int = MAX_RECENT) -> tuple[str | None, list[dict[str, Any]]]:
     """Read the newest predictions of the source that pages read, and which source it is."""
-    chosen = source()
+    chosen = default_source()
     if chosen is None:
         return None, []
     rows, _ = reader().page(source=chosen, limit=n)

@@ -12,12 +12,12 @@ _ADDRESS = re.compile(r"(?<=https:)(?=//)|(?<=http:)(?=//)|(?<=www)(?=\.)|(?<=@)
 _JOINER = "\u2060"  # without width, and no line is broken there
 
 
-def markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return text that Markdown shows as it is, in one line: no link, no picture, no formula."""
     return _PUNCTUATION.sub(r"\\\g<0>", _ADDRESS.sub(_JOINER, _one_line(text)))
 
 
-def plotly(text: str) -> str:
+def escape_plotly(text: str) -> str:
     """Return text that a Plotly figure shows as it is, in one line: no tag, no template."""
     return html.escape(_one_line(text), quote=False).replace("%{", "%&#123;")
 

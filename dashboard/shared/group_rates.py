@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dashboard.shared.numbers import listed
+from dashboard.shared.numbers import join_words
 from pipeline.fairness.confusion_matrix import METRICS
 from pipeline.fairness.result import Gap, Grouping, Rate, Verdict
 
@@ -42,7 +42,7 @@ def _metrics(gaps: Sequence[Gap], wanted: Verdict) -> list[str]:
 
 
 def _join(metrics: Sequence[str]) -> str:
-    return listed([_IN_A_SENTENCE[metric] for metric in metrics])
+    return join_words([_IN_A_SENTENCE[metric] for metric in metrics])
 
 
 def perfect_classifier_note(grouping: Grouping) -> str:

@@ -13,7 +13,7 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{share * 100:.{digits}f}{NBSP}%"
 
 
-def share(part: int, whole: int) -> str:
+def format_share(part: int, whole: int) -> str:
     """Write a share of a whole as a percentage, "under 1 %" rather than a 0 that is not one."""
     return f"under 1{NBSP}%" if 0 < part < 0.005 * whole else percent(part / whole)
 
@@ -27,12 +27,12 @@ def probability(value: float) -> str:
     return percent(value)
 
 
-def of_hundred(value: float) -> int:
+def per_hundred(value: float) -> int:
     """Return how many of 100 such patients, 0 to 100."""
     return round(value * 100)
 
 
-def listed(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """Join words as "a, b and c"."""
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
@@ -43,12 +43,12 @@ def log_odds(value: float) -> str:
     return "0.00" if written[1:] == "0.00" else written
 
 
-def signed(value: float | None, digits: int = 2) -> str:
+def format_signed(value: float | None, digits: int = 2) -> str:
     """Write a number with its sign and a true minus; None = not known."""
     return "not known" if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def times(n: int, singular: str, plural: str | None = None) -> str:
+def count_noun(n: int, singular: str, plural: str | None = None) -> str:
     """Write a count with its noun."""
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
@@ -60,14 +60,14 @@ def milliseconds(value: float | None) -> str:
     return f"{value:,.0f}{NBSP}ms" if value >= 10 else f"{value:.2g}{NBSP}ms"
 
 
-def at(moment: datetime, now: datetime) -> str:
+def format_time(moment: datetime, now: datetime) -> str:
     """Write a time for people: the hour today, otherwise the day too."""
     if moment.date() == now.date():
         return f"{moment:%H:%M} today"
     return f"{moment.day} {moment:%b %Y, %H:%M}"
 
 
-def stretch(since: datetime, until: datetime, zone: tzinfo) -> str:
+def format_window(since: datetime, until: datetime, zone: tzinfo) -> str:
     """Write a stretch of time: "of 23 Nov 2026", or from when to when."""
     start, end = since.astimezone(zone), until.astimezone(zone)
     if until - since == timedelta(days=1) and start.time() == time.min:

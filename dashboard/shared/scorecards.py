@@ -14,7 +14,7 @@ from pipeline.model.design_matrix import Array
 from pipeline.schema import NAMES
 
 
-def matrix(rows: Sequence[Mapping[str, Any]]) -> Array:
+def feature_matrix(rows: Sequence[Mapping[str, Any]]) -> Array:
     """Return logged rows as UCI codes, shape (n, 13), NaN = not known."""
     return np.array([[row[name] for name in NAMES] for row in rows], dtype=float).reshape(-1, 13)
 
@@ -29,8 +29,8 @@ def scorecard(version: str) -> Model | None:
         return None
 
 
-def model_in_use() -> Model | None:
+def current_model() -> Model | None:
     """Return the scorecard that explains: the service's, else that of the newest prediction."""
-    card, (_, rows) = data_access.model(), data_access.recent_predictions()
+    card, (_, rows) = data_access.model_card(), data_access.recent_predictions()
     version = card["version"] if card else rows[0]["model_version"] if rows else None
     return scorecard(version) if version else None

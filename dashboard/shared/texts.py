@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dashboard.shared.numbers import times
+from dashboard.shared.numbers import count_noun
 
 ABOUT = (
     "**Cardiowatch** estimates how likely a narrowed coronary artery is and keeps every answer in "
@@ -20,14 +20,14 @@ API_DOWN = (
     "No estimate can be made at the moment. What you entered is kept on this page; try again in a "
     "moment."
 )
-NOT_LET_IN_TITLE = "The service does not let this dashboard in"
-NOT_LET_IN = (
+KEY_REJECTED_TITLE = "The service does not let this dashboard in"
+KEY_REJECTED = (
     "The service does not know this dashboard's key, or the key does not allow this. Trying again "
     "will not help: tell who runs the service."
 )
-CALCULATING = "Other calculations, yours or of others, come first; try again in a minute."
-LOG_BUSY_TITLE = "The answer could not be put on record"
-LOG_BUSY = (
+POOL_BUSY = "Other calculations, yours or of others, come first; try again in a minute."
+LOG_UNAVAILABLE_TITLE = "The answer could not be put on record"
+LOG_UNAVAILABLE = (
     "Every estimate is written to the log before it is shown, and the log does not take it at the "
     "moment. What you entered is kept on this page; try again in a moment."
 )
@@ -57,13 +57,13 @@ _SOURCE_PATIENTS: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def whose(n: int, source: str) -> str:
+def count_of_source(n: int, source: str) -> str:
     """Say how many rows of which source, as "100 synthetic patients, not real ones,"."""
     singular, plural, but = _SOURCE_PATIENTS[source]
-    return times(n, singular, plural) + but
+    return count_noun(n, singular, plural) + but
 
 
-def rows_of(source: str) -> str:
+def source_phrase(source: str) -> str:
     """Say what the rows of a source are, as "synthetic patients, not real ones"."""
     _, plural, but = _SOURCE_PATIENTS[source]
     return plural + but.rstrip(",")

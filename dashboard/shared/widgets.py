@@ -19,10 +19,10 @@ from db.engine import DatabaseUnavailable
 REFRESH_S = 30
 """Seconds between two looks of a page that watches the service."""
 
-NEWEST = (50, 100, 300, 1_000)
+ROW_LIMITS = (50, 100, 300, 1_000)
 """Of so many newest predictions a page speaks; the largest is what one query returns."""
 
-LOOK_S = 5
+RETRY_S = 5
 """Seconds between two looks for a log that could not be read."""
 
 
@@ -32,7 +32,7 @@ def heading(title: str, lead: str) -> None:
     st.markdown(f":gray[{lead}]")
 
 
-def calm(title: str, text: str) -> None:
+def notice(title: str, text: str) -> None:
     """Draw the screen for what is missing or down: what it is, and what to do."""
     with st.container(border=True, gap="small"):
         st.header(title, anchor=False)
@@ -40,42 +40,42 @@ def calm(title: str, text: str) -> None:
 
 
 @contextmanager
-def reading_the_log(title: str = "") -> Iterator[None]:
+def log_errors_shown(title: str = "") -> Iterator[None]:
     """Show the calm screen instead of what the log cannot give, under a title if it needs one."""
     try:
         yield
     except DatabaseUnavailable:
         if title:
             st.title(title, anchor=False)
-        calm(shared_texts.LOG_DOWN_TITLE, shared_texts.LOG_DOWN)
+        notice(shared_texts.LOG_DOWN_TITLE, shared_texts.LOG_DOWN)
         _draw_again_when_the_log_is_back()
 
 
-@st.fragment(run_every=LOOK_S)
+@st.fragment(run_every=RETRY_S)
 def _draw_again_when_the_log_is_back() -> None:
     # Not in the run that has just failed: a log that answers this and nothing else would keep the
     # page running in a circle.
-    if not st.session_state.get("waiting_for_log"):
-        st.session_state["waiting_for_log"] = True
+    if not st.session_state.get("log_unavailable"):
+        st.session_state["log_unavailable"] = True
         return
     with suppress(DatabaseUnavailable):
         data_access.reader().ping()
-        st.session_state["waiting_for_log"] = False
+        st.session_state["log_unavailable"] = False
         st.rerun()
 
 
 def empty_log() -> None:
     """Draw the screen of a log without rows, with the way to the first one."""
-    calm(shared_texts.EMPTY_TITLE, shared_texts.EMPTY)
+    notice(shared_texts.EMPTY_TITLE, shared_texts.EMPTY)
     login.page_link("patient", "Enter a patient")
 
 
-def no_model(title: str, text: str) -> None:
+def model_unavailable(title: str, text: str) -> None:
     """Draw the screen of a page without the model card, or say that the key is the reason."""
-    if data_access.lets_in():
-        calm(title, text)
+    if data_access.is_key_accepted():
+        notice(title, text)
     else:
-        calm(shared_texts.NOT_LET_IN_TITLE, shared_texts.NOT_LET_IN)
+        notice(shared_texts.KEY_REJECTED_TITLE, shared_texts.KEY_REJECTED)
 
 
 def zone() -> tzinfo:
@@ -91,7 +91,7 @@ def now() -> datetime:
     return datetime.now(zone())
 
 
-def linked(name: str) -> datetime | None:
+def time_parameter(name: str) -> datetime | None:
     """Return the moment in the address that another page linked to; None = none that can be."""
     try:
         moment = datetime.fromisoformat(st.query_params[name])
@@ -101,12 +101,12 @@ def linked(name: str) -> datetime | None:
     return moment if moment.tzinfo and 1970 < moment.year < 9999 else None
 
 
-def when(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """Write a time in the viewer's zone."""
-    return numbers.at(moment.astimezone(zone()), now())
+    return numbers.format_time(moment.astimezone(zone()), now())
 
 
-def period(
+def window_selector(
     default: str, *, every: bool = False, on_change: Callable[[], None] | None = None
 ) -> str | None:
     """Let the viewer choose a period, kept in the address; None = all times."""
@@ -126,28 +126,28 @@ def period(
     return None if chosen in (None, "all") else str(chosen)
 
 
-def newest() -> int:
+def row_limit_selector() -> int:
     """Let the viewer choose how many of the newest logged predictions are read, if any are."""
-    if data_access.source() is None:
-        return NEWEST[-1]
+    if data_access.default_source() is None:
+        return ROW_LIMITS[-1]
     chosen = st.segmented_control(
         "Newest logged predictions",
-        NEWEST,
-        default=NEWEST[-1],
+        ROW_LIMITS,
+        default=ROW_LIMITS[-1],
         required=True,
         format_func=lambda n: f"{n:,}",
         key="newest",
         bind="query-params",
     )
-    return int(chosen or NEWEST[-1])
+    return int(chosen or ROW_LIMITS[-1])
 
 
-def chart(spec: Spec, alt: str, height: int, key: str) -> None:
+def echarts_chart(spec: Spec, alt: str, height: int, key: str) -> None:
     """Draw a chart with a name for screen readers."""
     st.echarts_chart(spec, height=height, alt=alt, key=key, renderer="svg")
 
 
-def over_time(figure: go.Figure, alt: str, height: int, key: str) -> None:
+def plotly_chart(figure: go.Figure, alt: str, height: int, key: str) -> None:
     """Draw a Plotly figure with a name for screen readers, without its toolbar."""
     st.plotly_chart(figure, height=height, alt=alt, key=key, config={"displayModeBar": False})
 

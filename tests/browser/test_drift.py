@@ -47,7 +47,7 @@ def test_an_alarm_is_followed_from_the_overview_to_its_requests(
     verdict = alarm(servers)
     page.goto(servers.dashboard.url)
     expect(page.get_by_text(verdict)).to_be_visible()
-    page.get_by_role("link", name=overview_texts.LOOK_CLOSER).click()
+    page.get_by_role("link", name=overview_texts.VIEW_DRIFT).click()
     expect(page).to_have_title("Drift · Cardiowatch")
     expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
     settled(page)

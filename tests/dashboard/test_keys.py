@@ -39,7 +39,7 @@ def test_an_estimate_that_the_key_does_not_allow_says_so(
     page = open_patient(served)
     enter(page, AGE_AND_SEX)
     submit(page)
-    assert shared_texts.NOT_LET_IN in shown(page)
+    assert shared_texts.KEY_REJECTED in shown(page)
     assert page.get_by_key("patient_age").value == 63.0
 
 
@@ -48,5 +48,5 @@ def test_pages_say_that_the_service_does_not_know_the_key(served: AppTest, name:
     page = served.run()
     page.switch_page(f"{name}/page.py").run()
     assert not page.exception
-    assert shared_texts.NOT_LET_IN in shown(page)
+    assert shared_texts.KEY_REJECTED in shown(page)
     assert "not answering" not in shown(page)

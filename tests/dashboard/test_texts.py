@@ -37,7 +37,7 @@ def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str
 )
 def test_a_prediction_says_with_which_key_it_was_asked_for(key_id: str | None, said: str) -> None:
     row = {"source": "live", "model_version": "0123", "id": "1", "key_id": key_id}
-    assert prediction_texts.logged(row, "now").endswith(said)
+    assert prediction_texts.prediction_header(row, "now").endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -51,17 +51,22 @@ def test_a_prediction_says_with_which_key_it_was_asked_for(key_id: str | None, s
 def test_a_reason_says_how_strongly_and_where_to_a_finding_points(
     contribution: float, said: str
 ) -> None:
-    assert findings.reason("thal", "normal", contribution) == f"“Thallium scan: normal” {said}."
+    assert (
+        findings.effect_sentence("thal", "normal", contribution)
+        == f"“Thallium scan: normal” {said}."
+    )
 
 
 def test_a_reason_can_be_that_something_is_not_known() -> None:
-    assert findings.reason("thal", None, 0.2).startswith("That “thallium scan” is not known points")
+    assert findings.effect_sentence("thal", None, 0.2).startswith(
+        "That “thallium scan” is not known points"
+    )
 
 
 def test_the_three_weightiest_findings_are_the_reasons() -> None:
     sizes = {"age": 0.1, "sex": -0.9, "cp": 0.5, "ca": -0.2}
     found = [{"feature": f, "value": None, "contribution": c} for f, c in sizes.items()]
-    said = findings.reasons(found)
+    said = findings.top_effects(found)
     assert [sentence.split("”")[0] for sentence in said] == [
         "That “sex",
         "That “chest pain",
@@ -77,7 +82,7 @@ def test_nothing_claims_that_a_finding_brings_about_disease() -> None:
 
 
 def test_unknown_findings_are_listed() -> None:
-    assert findings.unknown(["chol", "thal"]) == (
+    assert findings.unknown_findings(["chol", "thal"]) == (
         "Not known (2 of 13): serum cholesterol and thallium scan."
     )
 
@@ -90,21 +95,26 @@ def test_log_odds_carry_their_sign(value: float, said: str) -> None:
 
 
 def test_a_refusal_names_field_and_reason_and_survives_an_unknown_reason() -> None:
-    assert overview_texts.refusal("chol", "unit") == "Serum cholesterol: looks like another unit"
-    assert overview_texts.refusal("", "log-unavailable") == "The log could not be written"
-    assert overview_texts.refusal("", "no-key") == "The API key was missing or not known"
-    assert overview_texts.refusal("body", "some_new_reason") == "The request: some new reason"
+    assert (
+        overview_texts.rejection_reason("chol", "unit")
+        == "Serum cholesterol: looks like another unit"
+    )
+    assert overview_texts.rejection_reason("", "log-unavailable") == "The log could not be written"
+    assert overview_texts.rejection_reason("", "no-key") == "The API key was missing or not known"
+    assert (
+        overview_texts.rejection_reason("body", "some_new_reason") == "The request: some new reason"
+    )
 
 
 def test_a_time_of_today_is_an_hour_and_an_older_one_a_day() -> None:
     now = datetime(2026, 3, 5, 18, 0)
-    assert numbers.at(datetime(2026, 3, 5, 9, 5), now) == "09:05 today"
-    assert numbers.at(datetime(2026, 3, 4, 9, 5), now) == "4 Mar 2026, 09:05"
+    assert numbers.format_time(datetime(2026, 3, 5, 9, 5), now) == "09:05 today"
+    assert numbers.format_time(datetime(2026, 3, 4, 9, 5), now) == "4 Mar 2026, 09:05"
 
 
 def test_a_share_that_is_not_zero_is_not_called_zero() -> None:
-    assert numbers.share(4, 12_689) == f"under 1{NB}%"
-    assert numbers.share(0, 12_689) == f"0{NB}%"
+    assert numbers.format_share(4, 12_689) == f"under 1{NB}%"
+    assert numbers.format_share(0, 12_689) == f"0{NB}%"
 
 
 def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> None:
@@ -119,8 +129,8 @@ def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> N
 
 
 def test_reasons_are_not_called_requests() -> None:
-    assert overview_texts.refused_for(3) == "requests were refused for 3 reasons in all"
-    said = overview_texts.refusals_note(3, "in the last hour", 1)
+    assert overview_texts.rejection_count(3) == "requests were refused for 3 reasons in all"
+    said = overview_texts.rejections_note(3, "in the last hour", 1)
     assert said.startswith(
         "Requests were refused for 3 reasons in all in the last hour; the newest"
     )
@@ -128,8 +138,8 @@ def test_reasons_are_not_called_requests() -> None:
 
 
 def test_a_pass_over_replayed_patients_names_them_as_the_verdict_does() -> None:
-    assert overview_texts.of_whom("replay") == "They are replayed patients, not live ones."
-    assert overview_texts.of_whom("live") == ""
+    assert overview_texts.source_note("replay") == "They are replayed patients, not live ones."
+    assert overview_texts.source_note("live") == ""
 
 
 LINK = "<a href='https://x.example'>%{x}</a> [y](https://y.example)"
@@ -147,16 +157,16 @@ LINK = "<a href='https://x.example'>%{x}</a> [y](https://y.example)"
     ],
 )
 def test_markdown_shows_text_as_it_is(text: str, shown: str) -> None:
-    assert escaping.markdown(text) == shown
+    assert escaping.escape_markdown(text) == shown
 
 
 def test_stored_names_are_escaped_where_markdown_says_them() -> None:
-    escaped = escaping.markdown(LINK)
+    escaped = escaping.escape_markdown(LINK)
     failing = summary(LINK, 200, 100, timeouts=1, failed=1)
     run = benchmark(environment=ENVIRONMENT | {"processor": LINK})
     assert escaped in load_tests_texts.run_subtitle(run, "now")
     assert escaped in load_tests_texts.error_summary([failing])
-    assert overview_texts.refusal(LINK, "unit") == f"{escaped}: looks like another unit"
+    assert overview_texts.rejection_reason(LINK, "unit") == f"{escaped}: looks like another unit"
     assert overview_texts.route(LINK) == escaped
 
 
@@ -177,7 +187,8 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
 
 
 def test_what_the_service_says_is_escaped() -> None:
-    assert prediction_texts.refused([], LINK) == escaping.markdown(LINK)
-    assert prediction_texts.refused([("zz", LINK), ("chol", LINK)], "") == (
-        f"- {escaping.markdown(LINK)}\n- **Serum cholesterol**: {escaping.markdown(LINK)}"
+    assert prediction_texts.rejection_message([], LINK) == escaping.escape_markdown(LINK)
+    assert prediction_texts.rejection_message([("zz", LINK), ("chol", LINK)], "") == (
+        f"- {escaping.escape_markdown(LINK)}\n"
+        f"- **Serum cholesterol**: {escaping.escape_markdown(LINK)}"
     )

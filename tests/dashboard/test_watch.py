@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.shared.escaping import markdown
+from dashboard.shared.escaping import escape_markdown
 from db.writer.results import Pass, add_pass
 from tests.dashboard.conftest import shown
 
@@ -43,7 +43,7 @@ def test_the_status_has_a_word_a_shape_and_its_reason(
     add(log_url, status, "The reason in a sentence.")
     pages.run()
     assert not pages.exception
-    assert f"{said}**] {markdown('The reason in a sentence.')}" in shown(pages)
+    assert f"{said}**] {escape_markdown('The reason in a sentence.')}" in shown(pages)
     assert bool([link for link in pages.page_link if "Look closer" in link.value]) is (
         status != "green"
     )
@@ -57,7 +57,7 @@ def test_a_thousand_passes_are_shown_as_a_strip_of_two_months(
         add(log_url, "red" if days_ago == 3 else "green", f"Day {days_ago}.", days_ago)
     pages.run()
     assert not pages.exception
-    assert f"● Green**] {markdown('Day 0.')}" in shown(pages)
+    assert f"● Green**] {escape_markdown('Day 0.')}" in shown(pages)
 
 
 def test_a_pass_that_is_overdue_says_so(pages: AppTest, write: Write, log_url: str) -> None:

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from dashboard.pages.drift import texts
 from dashboard.pages.drift.data import Array, MonitoringDay
 from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
-from dashboard.shared.escaping import plotly
+from dashboard.shared.escaping import escape_plotly
 from pipeline.drift.result import DriftResult, FeatureDrift
 from pipeline.schema import BY_NAME, NAMES, Feature
 
@@ -190,7 +190,7 @@ def monitoring_timeline(
             x0=since, x1=until, fillcolor=GREY, opacity=0.12, line_width=0, layer="below",
             # A line lower each, so that they stay apart where the bands are narrow.
             annotation={
-                "text": plotly(change["title"]), "font": {"size": 12}, "yanchor": "bottom",
+                "text": escape_plotly(change["title"]), "font": {"size": 12}, "yanchor": "bottom",
                 "yshift": 14 * (len(changes) - 1 - line),
             },
             annotation_position="bottom left",

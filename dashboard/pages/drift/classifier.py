@@ -48,7 +48,7 @@ def _start(found: Comparison, asked: tuple[Window, str]) -> None:
         )
     except jobs_pool.PoolFull:
         st.session_state["classifier_job"] = None
-        st.toast(shared_texts.CALCULATING)
+        st.toast(shared_texts.POOL_BUSY)
         return
     st.session_state["classifier_job"], st.session_state["classifier_of"] = job, asked
 
@@ -78,12 +78,12 @@ def _show(job: Job) -> None:
         return
     halves = st.grid(2, min_column_width=380, gap="medium")
     with halves.cell():
-        widgets.over_time(
+        widgets.plotly_chart(
             charts.roc_curve(result["roc"]), "ROC curve on the hold-out set", 360, "roc"
         )
     with halves.cell():
         figure = charts.permutation_importance(result["importances"])
-        widgets.over_time(figure, "Permutation importance of the classifier", 360, "importances")
+        widgets.plotly_chart(figure, "Permutation importance of the classifier", 360, "importances")
 
 
 def _again() -> None:

@@ -46,8 +46,8 @@ def scenario(of: Window) -> None:
         for change in changes:
             begun, ended = (datetime.fromisoformat(change[key]) for key in ("since", "until"))
             st.markdown(
-                f"- **{escaping.markdown(change['title'])}**, {texts.day_of(begun)} to "
-                f"{texts.day_of(ended)}: {escaping.markdown(change['sentence'])}"
+                f"- **{escaping.escape_markdown(change['title'])}**, {texts.day_of(begun)} to "
+                f"{texts.day_of(ended)}: {escaping.escape_markdown(change['sentence'])}"
             )
 
 
@@ -63,13 +63,15 @@ def history(of: Window) -> None:
         changes = data.drift_scenario() if of.source == "replay" else []
         figure = charts.monitoring_timeline(days, widgets.zone(), changes)
         height = charts.timeline_height(days)
-        widgets.over_time(figure, "Daily verdicts and drifted findings", height, "timeline")
+        widgets.plotly_chart(figure, "Daily verdicts and drifted findings", height, "timeline")
         alarms = [day for day in reversed(days) if day.drift]
         if alarms:
             _alarm(alarms, of.source)
         st.subheader("Mean estimated risk, 7-day window", anchor=False)
         figure = charts.risk_over_time(days, widgets.zone())
-        widgets.over_time(figure, "Mean estimated risk by day, 7-day window", 220, "risk_over_time")
+        widgets.plotly_chart(
+            figure, "Mean estimated risk by day, 7-day window", 220, "risk_over_time"
+        )
 
 
 def _alarm(alarms: Sequence[MonitoringDay], source: str) -> None:
@@ -84,5 +86,7 @@ def _alarm(alarms: Sequence[MonitoringDay], source: str) -> None:
         login.page_link("predictions", "View the predictions in this window →", rows)
         compared = {UNTIL: day.until.isoformat(), "drift_source": shared_texts.SOURCES[source]}
         login.page_link("drift", "View drift on this day →", compared)
-    named = f"{texts.join_labels(day.named)}." if day.named else escaping.markdown(day.verdict)
+    named = (
+        f"{texts.join_labels(day.named)}." if day.named else escaping.escape_markdown(day.verdict)
+    )
     st.caption(named)

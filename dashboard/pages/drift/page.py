@@ -6,7 +6,7 @@ from dashboard.pages.drift import classifier, data, panels, texts
 from dashboard.pages.drift import history as drift_history
 from dashboard.shared import widgets
 
-with widgets.reading_the_log("Drift"):
+with widgets.log_errors_shown("Drift"):
     top = st.container()
     chosen = panels.controls()
     if chosen is None:

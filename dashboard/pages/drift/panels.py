@@ -25,9 +25,9 @@ def controls() -> tuple[Window, str, str] | None:
     tuple
         The window, its length as "in the last 24 hours", and the reference.
     """
-    first = data_access.source()
+    first = data_access.default_source()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        period = widgets.period("24h") or "24h"
+        period = widgets.window_selector("24h") or "24h"
         names = list(shared_texts.SOURCES)
         source = st.selectbox(
             "Source", names, index=names.index(first) if first else 0,
@@ -41,11 +41,11 @@ def controls() -> tuple[Window, str, str] | None:
         version = _version()
     if first is None:
         return None
-    until = widgets.linked(drift_history.UNTIL)
-    words = data_access.WINDOWS[period].words
+    until = widgets.time_parameter(drift_history.UNTIL)
+    words = data_access.WINDOWS[period].phrase
     if until is not None:
         length = words.removeprefix("in the last ")
-        words = f"in the {length} to {widgets.when(until)}"
+        words = f"in the {length} to {widgets.format_time(until)}"
         st.button("Back to the current window", on_click=_now)
     return data.make_window(period, source, version, until), words, reference
 
@@ -78,7 +78,7 @@ def verdict(found: Comparison | None, of: Window, phrase: str, reference: str) -
     begun = drift_history.drifted_since(data.history(of.source))
     st.title(texts.verdict(result, of.source, phrase, begun), anchor=False)
     if found is None or not found.current.n:
-        widgets.calm(texts.NOTHING_TITLE, texts.NOTHING)
+        widgets.notice(texts.NOTHING_TITLE, texts.NOTHING)
         return
     said = [texts.compared_with(reference, found.reference.n)]
     if found.result.method == "counts":
@@ -87,7 +87,7 @@ def verdict(found: Comparison | None, of: Window, phrase: str, reference: str) -
         said.append(texts.NOT_EXACT)
     st.caption(" ".join(said))
     with st.container(horizontal=True):
-        label = f"View these {numbers.times(found.current.n, 'prediction')} →"
+        label = f"View these {numbers.count_noun(found.current.n, 'prediction')} →"
         rows = drift_history.prediction_filter(of.since, of.until, of.source)
         login.page_link("predictions", label, rows)
 
@@ -124,7 +124,7 @@ def feature_detail(found: Comparison) -> None:
                 BY_NAME[name], found.reference.counts[name], found.current.counts[name]
             )
             said = f"Distribution of {texts.label(name)}, reference and window"
-            widgets.over_time(figure, said, 380, "distribution")
+            widgets.plotly_chart(figure, said, 380, "distribution")
         with halves.cell():
             st.table(
                 dict(texts.statistics_rows(found.result.features[name])),
@@ -166,7 +166,7 @@ def prediction_drift(found: Comparison) -> None:
         st.markdown(texts.prediction_drift(*found.risk))
         st.caption(texts.RISK_NOTE)
         figure = charts.risk_distribution(found.reference.probability, found.current.probability)
-        widgets.over_time(figure, "Estimated risk of reference and window", 300, "risk")
+        widgets.plotly_chart(figure, "Estimated risk of reference and window", 300, "risk")
 
 
 def feature_table(found: Comparison) -> None:

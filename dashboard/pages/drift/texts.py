@@ -8,8 +8,8 @@ from textwrap import wrap
 from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
-from dashboard.shared.numbers import NBSP, listed, percent, times
-from dashboard.shared.texts import whose
+from dashboard.shared.numbers import NBSP, count_noun, join_words, percent
+from dashboard.shared.texts import count_of_source
 from pipeline.drift.hypothesis_tests.test_families import MISSING, VALUES
 from pipeline.drift.result import DriftResult, FeatureDrift, Verdict
 from pipeline.schema import BY_NAME
@@ -91,7 +91,7 @@ def wrapped_label(name: str) -> str:
 
 def join_labels(names: Sequence[str]) -> str:
     """Return findings as "Sex, chest pain and age"."""
-    return listed([label(names[0]), *(in_a_sentence(label(name)) for name in names[1:])])
+    return join_words([label(names[0]), *(in_a_sentence(label(name)) for name in names[1:])])
 
 
 def verdict(result: DriftResult | None, source: str, window: str, since: Mapping[str, str]) -> str:
@@ -108,7 +108,7 @@ def verdict(result: DriftResult | None, source: str, window: str, since: Mapping
     """
     if result is None or not result.n_current:
         return f"No predictions {window}."
-    patients = f"{whose(result.n_current, source)} {window}"
+    patients = f"{count_of_source(result.n_current, source)} {window}"
     if result.verdict is Verdict.NOT_ENOUGH:
         return f"Inconclusive, too few data: {patients}."
     if result.verdict is Verdict.NONE_SEEN:
@@ -135,7 +135,7 @@ def _drifted_findings(result: DriftResult, since: Mapping[str, str]) -> str:
     reason = result.features[first].reason.replace(" %", f"{NBSP}%")
     named = [in_a_sentence(label(name)) for name in others[:2]]
     more = [f"{len(others) - 2} more"] if len(others) > 2 else []
-    also = f"; also {listed(named + more)}" if others else ""
+    also = f"; also {join_words(named + more)}" if others else ""
     return f"{in_a_sentence(label(first))}{begun} ({reason}){also}"
 
 
@@ -143,7 +143,7 @@ def compared_with(reference: str, n: int) -> str:
     """Return the reference with its size."""
     if reference == "training":
         return f"Reference: training data ({n:,} patients)."
-    return f"Reference: previous window of the same length ({times(n, 'prediction')})."
+    return f"Reference: previous window of the same length ({count_noun(n, 'prediction')})."
 
 
 def p_value(p: float) -> str:
@@ -196,7 +196,7 @@ def prediction_drift(before: float, now: float, error: float) -> str:
     mean, moved = f"Mean estimated risk {percent(now)}", now - before
     if abs(moved) < 1.96 * error or error == 0:
         return f"{mean}, no significant difference from the reference."
-    points = times(round(abs(100 * moved)), "percentage point")
+    points = count_noun(round(abs(100 * moved)), "percentage point")
     way = "higher" if moved > 0 else "lower"
     return f"{mean}, {points} {way} than in the reference ({percent(before)})."
 
@@ -206,7 +206,7 @@ def history(days: Sequence[Any]) -> str:
     alarms = sum(day.drift for day in days)
     last = next((day for day in reversed(days) if day.drift), None)
     when = f", the last on {day_of(last.since)}" if last else ""
-    return f"{times(alarms, 'drift alarm')} in {times(len(days), 'day')}{when}."
+    return f"{count_noun(alarms, 'drift alarm')} in {count_noun(len(days), 'day')}{when}."
 
 
 def day_of(moment: datetime) -> str:

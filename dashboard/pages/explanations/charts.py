@@ -13,10 +13,10 @@ from dashboard.shared.numbers import log_odds
 from pipeline.model.global_explanation import Effect, Overall
 from pipeline.schema import BY_NAME
 
-Named = Sequence[tuple[str, Overall]]
+NamedExplanations = Sequence[tuple[str, Overall]]
 
 
-def bars(shown: Named) -> go.Figure:
+def importance_bars(shown: NamedExplanations) -> go.Figure:
     """Draw how much each finding weighs on average, one bar for each set of patients."""
     order = shown[0][1].ranking
     labels = [BY_NAME[name].label for name in order]
@@ -38,7 +38,7 @@ def bars(shown: Named) -> go.Figure:
     return figure.update_yaxes(autorange="reversed", ticksuffix="  ")
 
 
-def swarm(shown: Named) -> go.Figure:
+def beeswarm(shown: NamedExplanations) -> go.Figure:
     """Draw every value of every finding where it points, one panel for each set of patients."""
     order = shown[0][1].ranking
     figure = make_subplots(
@@ -97,7 +97,7 @@ def _between(share: float) -> str:
     )
 
 
-def one(name: str, shown: Named) -> go.Figure:
+def dependence(name: str, shown: NamedExplanations) -> go.Figure:
     """Draw what each value of a finding adds, and below it how many patients have it."""
     feature = BY_NAME[name]
     figure = make_subplots(
@@ -148,7 +148,7 @@ def _place(name: str, value: float | None) -> str | float:
     return value
 
 
-def challenger(name: str, found: Mapping[str, Any], scale: str) -> go.Figure:
+def challenger_dependence(name: str, found: Mapping[str, Any], scale: str) -> go.Figure:
     """Draw the mean contribution of each value in another model, with its smallest and largest."""
     feature = BY_NAME[name]
     values = [None if key == "not known" else float(key) for key in found["values"]]

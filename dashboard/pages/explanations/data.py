@@ -9,14 +9,14 @@ from pipeline.model import Model
 from pipeline.model.global_explanation import Overall, ValueCounts, count, overall
 
 
-def going_by(
+def global_importance(
     model: Model, n: int = data_access.MAX_RECENT
 ) -> tuple[Overall | None, Overall | None]:
     """Explain the training patients and the newest `n` logged ones, by the same model."""
-    card, (_, rows) = data_access.model(), data_access.recent_predictions(n)
+    card, (_, rows) = data_access.model_card(), data_access.recent_predictions(n)
     written = card and card["evidence"].get("explanations")
     fitted = overall(model, _counts(written["counts"])) if written else None
-    return fitted, overall(model, count(scorecards.matrix(rows))) if rows else None
+    return fitted, overall(model, count(scorecards.feature_matrix(rows))) if rows else None
 
 
 def _counts(written: Mapping[str, Mapping[str, int]]) -> ValueCounts:

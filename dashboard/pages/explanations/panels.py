@@ -31,7 +31,7 @@ _PICTURE = {
 def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
     """Draw the page's one sentence and whom it is about."""
     source, rows = data_access.recent_predictions(n)
-    st.caption(texts.whom(fitted, logged, source))
+    st.caption(texts.subtitle(fitted, logged, source))
     st.title(texts.verdict(fitted, logged), anchor=False)
     if fitted is None:
         st.markdown(texts.NO_TRAINING)
@@ -40,16 +40,16 @@ def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
         st.markdown(texts.OTHER_VERSIONS)
 
 
-def nothing() -> None:
+def nothing_to_explain() -> None:
     """Draw the screen without a model or without anything to explain."""
     st.title(texts.verdict(None, None), anchor=False)
     if data_access.recent_predictions()[1]:
-        widgets.calm(texts.NO_MODEL_TITLE, texts.NO_MODEL)
+        widgets.notice(texts.NO_MODEL_TITLE, texts.NO_MODEL)
     else:
         widgets.empty_log()
 
 
-def picture(fitted: Overall | None, logged: Overall | None) -> None:
+def global_importance(fitted: Overall | None, logged: Overall | None) -> None:
     """Draw the chosen picture of both sets of patients."""
     shown = [
         (title, of) for title, of in (("Training", fitted), ("Logged", logged)) if of is not None
@@ -57,17 +57,17 @@ def picture(fitted: Overall | None, logged: Overall | None) -> None:
     with widgets.card("What the model goes by"):
         kind = st.segmented_control(
             "Picture",
-            list(texts.PICTURES),
+            list(texts.CHARTS),
             default="bars",
             required=True,
-            format_func=texts.PICTURES.__getitem__,
+            format_func=texts.CHARTS.__getitem__,
             key="picture",
             bind="query-params",
         )
         if kind == "swarm":
             st.caption(texts.SWARM_NOTE)
             said = "Where each value of each finding points, for each set of patients"
-            _draw(charts.swarm(shown), said, 560, "swarm")
+            _draw(charts.beeswarm(shown), said, 560, "swarm")
         elif kind == "one":
             _one(shown)
         else:
@@ -76,10 +76,10 @@ def picture(fitted: Overall | None, logged: Overall | None) -> None:
                 f"{BY_NAME[n].label} {shown[0][1].effects[n].weight:.2f}"
                 for n in shown[0][1].ranking
             )
-            _draw(charts.bars(shown), f"Mean weights: {said}", 560, "bars")
+            _draw(charts.importance_bars(shown), f"Mean weights: {said}", 560, "bars")
 
 
-def _one(shown: charts.Named) -> None:
+def _one(shown: charts.NamedExplanations) -> None:
     name = str(
         st.selectbox(
             "Finding",
@@ -89,10 +89,10 @@ def _one(shown: charts.Named) -> None:
             width=360,
         )
     )
-    st.markdown(texts.reading(shown[0][1].effects[name], None))
+    st.markdown(texts.direction_of_effect(shown[0][1].effects[name], None))
     st.caption(texts.ONE_NOTE)
     said = f"What each value of {BY_NAME[name].label} adds, and how many patients have it"
-    _draw(charts.one(name, shown), said, 460, "one")
+    _draw(charts.dependence(name, shown), said, 460, "one")
     challengers = _challengers()
     if not challengers:
         return
@@ -101,12 +101,12 @@ def _one(shown: charts.Named) -> None:
     for model, found in challengers.items():
         with halves.cell():
             st.markdown(f"**{model.capitalize()}** ({found['explainer']}, {found['n']} patients)")
-            figure = charts.challenger(name, found["features"][name], found["scale"])
+            figure = charts.challenger_dependence(name, found["features"][name], found["scale"])
             said = f"What each value of {BY_NAME[name].label} adds in the {model}"
             _draw(figure, said, 280, f"one_{model}")
 
 
-def readings(fitted: Overall | None, logged: Overall | None) -> None:
+def importance_table(fitted: Overall | None, logged: Overall | None) -> None:
     """Draw a table with the weight and a plain reading of each finding, and the downloads."""
     of = fitted or logged
     if of is None:
@@ -120,7 +120,7 @@ def readings(fitted: Overall | None, logged: Overall | None) -> None:
             columns["Logged, on average"] = [
                 log_odds(logged.effects[n].average) for n in of.ranking
             ]
-        columns["Reading"] = [texts.reading(of.effects[n], None) for n in of.ranking]
+        columns["Reading"] = [texts.direction_of_effect(of.effects[n], None) for n in of.ranking]
         _table(columns, "Mean weight and plain reading of each finding")
         _downloads({"training": fitted, "logged": logged})
 
@@ -144,7 +144,7 @@ def _downloads(sets: Mapping[str, Overall | None]) -> None:
                 )
 
 
-def other_models(of: Overall) -> None:
+def challengers(of: Overall) -> None:
     """Draw how the challengers rank the findings."""
     challengers = _challengers()
     if not challengers:
@@ -162,7 +162,7 @@ def other_models(of: Overall) -> None:
 
 
 def _challengers() -> Mapping[str, Any]:
-    card = data_access.model()
+    card = data_access.model_card()
     found = card["evidence"].get("explanations", {}) if card else {}
     return dict(found.get("challengers", {}))
 
@@ -181,7 +181,7 @@ def predictions(n: int) -> None:
         explained = [(row, _reasons(row)) for row in first]
         _table(
             {
-                "When": [widgets.when(row["received_at"]) for row, _ in explained],
+                "When": [widgets.format_time(row["received_at"]) for row, _ in explained],
                 "Probability": [numbers.probability(row["probability"]) for row, _ in explained],
                 "Strongest findings": [said for _, said in explained],
                 "Id": [row["id"] for row, _ in explained],
@@ -192,7 +192,7 @@ def predictions(n: int) -> None:
             wanted = st.text_input("Id of a prediction", placeholder=texts.ID_EXAMPLE, key="wanted")
             asked = st.form_submit_button("Explain")
     if asked and wanted.strip():
-        drawer.drawer(wanted.strip().lower())
+        drawer.prediction_drawer(wanted.strip().lower())
 
 
 def _reasons(row: Mapping[str, Any]) -> str:
@@ -200,13 +200,13 @@ def _reasons(row: Mapping[str, Any]) -> str:
     model = scorecards.scorecard(row["model_version"])
     if model is None:
         return texts.NO_MODEL
-    sizes = model.score(scorecards.matrix([row])).contributions[0].tolist()
+    sizes = model.score(scorecards.feature_matrix([row])).contributions[0].tolist()
     labels = encode_row(dict(row), Coding.LABELS)
     found = [
         {"feature": name, "value": labels[name], "contribution": size}
         for name, size in zip(NAMES, sizes, strict=True)
     ]
-    return texts.strongest(strongest(found))
+    return texts.largest_contributions(strongest(found))
 
 
 def _draw(figure: go.Figure, alt: str, height: int, key: str) -> None:

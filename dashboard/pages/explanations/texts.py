@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboard.shared.escaping import markdown
-from dashboard.shared.findings import finding, in_a_sentence
-from dashboard.shared.numbers import listed, log_odds, times
-from dashboard.shared.texts import whose
+from dashboard.shared.escaping import escape_markdown
+from dashboard.shared.findings import finding_with_value, in_a_sentence
+from dashboard.shared.numbers import count_noun, join_words, log_odds
+from dashboard.shared.texts import count_of_source
 from pipeline.fairness.result import MIN_CELL
 from pipeline.model.global_explanation import Effect, Overall
 from pipeline.schema import BY_NAME
 
-PICTURES: Mapping[str, str] = {"bars": "Bars", "swarm": "Swarm", "one": "One finding"}
+CHARTS: Mapping[str, str] = {"bars": "Bars", "swarm": "Swarm", "one": "One finding"}
 _CHANGED = 0.1
 """Log-odds per patient, as in a tenth of the odds: less is not called a change."""
 
@@ -24,7 +24,7 @@ def verdict(fitted: Overall | None, logged: Overall | None) -> str:
     if known is None:
         return "There is nothing to explain yet."
     if fitted is None and known.n < MIN_CELL:
-        patients = times(known.n, "logged patient")
+        patients = count_noun(known.n, "logged patient")
         verb = "is" if known.n == 1 else "are"
         return f"{patients} {verb} too few to say what the model goes by."
     first = f"The model goes mostly by {_three(known)}"
@@ -47,16 +47,16 @@ def most_changed(fitted: Overall, logged: Overall) -> str:
 
 
 def _three(of: Overall) -> str:
-    return listed([in_a_sentence(BY_NAME[name].label) for name in of.ranking[:3]])
+    return join_words([in_a_sentence(BY_NAME[name].label) for name in of.ranking[:3]])
 
 
-def whom(fitted: Overall | None, logged: Overall | None, source: str | None) -> str:
+def subtitle(fitted: Overall | None, logged: Overall | None, source: str | None) -> str:
     """Say whose predictions are explained, and by which model."""
     parts = [f"{fitted.n} training patients"] if fitted else []
     if logged and source:
-        parts.append(f"the newest {whose(logged.n, source).rstrip(',')}")
+        parts.append(f"the newest {count_of_source(logged.n, source).rstrip(',')}")
     version = next(of.version for of in (fitted, logged) if of)
-    return f"Explanations · {' beside '.join(parts)} · model {markdown(version)}"
+    return f"Explanations · {' beside '.join(parts)} · model {escape_markdown(version)}"
 
 
 WEIGHT_NOTE = (
@@ -96,7 +96,7 @@ NO_MODEL = "The log does not hold the scorecard that made its predictions; start
 ID_EXAMPLE = "as in the table above, in the log and in every answer of the service"
 
 
-def reading(fitted: Effect | None, logged: Effect | None) -> str:
+def direction_of_effect(fitted: Effect | None, logged: Effect | None) -> str:
     """Read one finding in plain words: which values point where."""
     effect = fitted or logged
     if effect is None or not effect.counts:
@@ -122,13 +122,14 @@ def reading(fitted: Effect | None, logged: Effect | None) -> str:
     toward_words = [feature.describe(value) for size, value in sorted(known)[::-1] if size > 0]
     away_words = [feature.describe(value) for size, value in sorted(known) if size <= 0]
     return (
-        f"Toward disease: {listed(toward_words) or 'none'}. Away: {listed(away_words) or 'none'}."
+        f"Increases the risk: {join_words(toward_words) or 'none'}. Decreases the risk: "
+        f"{join_words(away_words) or 'none'}."
     )
 
 
-def strongest(contributions: Sequence[Mapping[str, Any]]) -> str:
+def largest_contributions(contributions: Sequence[Mapping[str, Any]]) -> str:
     """Write the strongest findings of one patient in a line."""
     return "; ".join(
-        f"{finding(c['feature'], c['value'])} ({log_odds(c['contribution'])})"
+        f"{finding_with_value(c['feature'], c['value'])} ({log_odds(c['contribution'])})"
         for c in contributions
     )

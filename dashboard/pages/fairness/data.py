@@ -37,14 +37,14 @@ def logged(n: int = data_access.MAX_RECENT) -> LabelledPredictions | None:
         y=np.array([row["outcome"] for row in rows], dtype=float),
         prediction=np.array([row["prediction"] for row in rows], dtype=float),
         probability=np.array([row["probability"] for row in rows], dtype=float),
-        groups=groups_of(scorecards.matrix(rows)),
+        groups=groups_of(scorecards.feature_matrix(rows)),
         source=source,
     )
 
 
 def training() -> LabelledPredictions | None:
     """Return the training patients with their out-of-fold predictions; None = no model card."""
-    card = data_access.model()
+    card = data_access.model_card()
     found = card and card["evidence"].get("fairness")
     if not found:
         return None

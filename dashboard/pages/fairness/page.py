@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.pages.fairness import data, panels
 from dashboard.shared import widgets
 
-with widgets.reading_the_log("Fairness"):
+with widgets.log_errors_shown("Fairness"):
     top = st.container()
     whose, attribute = panels.controls()
     of = panels.selected_predictions(whose)

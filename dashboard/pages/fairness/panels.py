@@ -71,7 +71,7 @@ def gaps(grouping: Grouping) -> None:
             f"{g.group}, {LABELS[g.metric]}: {format_difference(g.difference)}" for g in shown
         )
         figure = charts.gaps(shown, name_groups=many)
-        widgets.over_time(figure, said, 80 + 34 * len(shown), "gaps")
+        widgets.plotly_chart(figure, said, 80 + 34 * len(shown), "gaps")
 
 
 def rates_by_group(grouping: Grouping) -> None:
@@ -86,7 +86,7 @@ def rates_by_group(grouping: Grouping) -> None:
                 st.markdown(f"**{label}**")
                 said = f"{label} by group with 95 % intervals; numbers in the table below"
                 height = 60 + 34 * max(2, len(grouping.groups))
-                widgets.over_time(
+                widgets.plotly_chart(
                     charts.rates_by_group(grouping, metric), said, height, f"rates_{metric}"
                 )
 
@@ -165,7 +165,7 @@ def threshold_simulation(of: LabelledPredictions, attribute: str) -> None:
                 label = LABELS[metric]
                 st.markdown(f"**{label}**")
                 said = f"{label} by group and threshold"
-                widgets.over_time(
+                widgets.plotly_chart(
                     charts.rate_by_threshold(curves, metric, at), said, 330, f"tradeoff_{metric}"
                 )
         st.caption(texts.RULES_NOTE)
@@ -177,7 +177,7 @@ def no_predictions(whose: str) -> None:
     """Draw the screen without predictions."""
     st.title("No predictions to compare yet.", anchor=False)
     if whose == "training":
-        widgets.calm(texts.NO_TRAINING_TITLE, texts.NO_TRAINING)
+        widgets.notice(texts.NO_TRAINING_TITLE, texts.NO_TRAINING)
     else:
         st.markdown(texts.NO_LOGGED)
         widgets.empty_log()
@@ -185,4 +185,4 @@ def no_predictions(whose: str) -> None:
 
 def selected_predictions(whose: str) -> LabelledPredictions | None:
     """Return the chosen predictions; None = there are none."""
-    return data.training() if whose == "training" else data.logged(widgets.newest())
+    return data.training() if whose == "training" else data.logged(widgets.row_limit_selector())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dashboard.shared.group_rates import format_verdict
-from dashboard.shared.numbers import NBSP, percent, times
-from dashboard.shared.texts import whose
+from dashboard.shared.numbers import NBSP, count_noun, percent
+from dashboard.shared.texts import count_of_source
 from pipeline.fairness.result import MIN_CELL, Difference
 from pipeline.fairness.threshold_tradeoff import WhatIf
 
@@ -28,7 +28,7 @@ def subtitle(n: int, n_known: int, source: str | None) -> str:
     if source is None:
         return f"Fairness · {n} training patients, out-of-fold predictions (mean of 10 repeats)"
     known = f"{n_known:,} with an outcome" if n_known else "no recorded outcomes"
-    return f"Fairness · the newest {whose(n, source).rstrip(',')}; {known}"
+    return f"Fairness · the newest {count_of_source(n, source).rstrip(',')}; {known}"
 
 
 NO_OUTCOMES = (
@@ -91,7 +91,7 @@ def simulation(found: WhatIf, threshold: float) -> str:
     if not found.changed:
         return f"{at} no prediction would change."
     return (
-        f"{at} {times(found.changed, 'prediction')} would change: "
+        f"{at} {count_noun(found.changed, 'prediction')} would change: "
         f"{_change(found.more_missed, 'false negative')}, "
         f"{_change(found.more_alarms, 'false positive')}; accuracy {percent(found.accuracy, 1)}, "
         f"equalized odds difference {found.odds:.3f}."

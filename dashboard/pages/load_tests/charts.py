@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from dashboard.pages.load_tests import texts
 from dashboard.shared.charts import BLUE, DASHES, GREY, ORANGE, apply_layout, error_bars
-from dashboard.shared.escaping import plotly
+from dashboard.shared.escaping import escape_plotly
 from dashboard.shared.numbers import milliseconds
 from pipeline.load_tests.autoscaling import Autoscaling
 from pipeline.load_tests.benchmark import ECHO, NO_LOG, ON_POSTGRESQL, OURS, OpenLoop, Summary
@@ -44,7 +44,7 @@ def chart_height(services: int) -> int:
 def throughput(of: Sequence[Summary]) -> go.Figure:
     """Draw the throughput of each service, and what the study project reported."""
     low, high = texts.STUDY_PER_S
-    names = [*(plotly(s.service) for s in of), texts.STUDY_REPORT]
+    names = [*(escape_plotly(s.service) for s in of), texts.STUDY_REPORT]
     speeds = [*(s.ok_per_s for s in of), high]
     bars = go.Bar(
         x=speeds,
@@ -76,7 +76,9 @@ def _throughput_label(s: Summary) -> str:
 
 def latency_percentiles(of: Sequence[Summary]) -> go.Figure:
     """Draw p50, p90 and p99 of each service."""
-    rows = [(plotly(s.service), color(s.service), (s.p50_ms, s.p90_ms, s.p99_ms)) for s in of]
+    rows = [
+        (escape_plotly(s.service), color(s.service), (s.p50_ms, s.p90_ms, s.p99_ms)) for s in of
+    ]
     study = (texts.STUDY_REPORT, GREY, (texts.STUDY_P50_MS, None, texts.STUDY_P99_MS))
     return _percentiles([*rows, study], ("p50", "p90", "p99"))
 
@@ -84,7 +86,11 @@ def latency_percentiles(of: Sequence[Summary]) -> go.Figure:
 def open_loop_latency(results: Sequence[tuple[str, OpenLoop]]) -> go.Figure:
     """Draw p50, p99 and p99.9 of the open-loop test."""
     rows = [
-        (f"{plotly(name)}, {r.rate:,.0f} requests/s", color(name), (r.p50_ms, r.p99_ms, r.p999_ms))
+        (
+            f"{escape_plotly(name)}, {r.rate:,.0f} requests/s",
+            color(name),
+            (r.p50_ms, r.p99_ms, r.p999_ms),
+        )
         for name, r in results
     ]
     return _percentiles(rows, ("p50", "p99", "p99.9"))
@@ -137,7 +143,7 @@ def by_concurrency(
         greys += shade == GREY
         variant = greys if shade == GREY else (OURS, ON_POSTGRESQL, NO_LOG, ECHO).index(service) % 3
         figure.add_scatter(
-            name=plotly(service),
+            name=escape_plotly(service),
             x=[f"{s.connections:,}" for s in points],
             y=[value(s) or None for s in points],
             mode="lines+markers",
@@ -162,7 +168,7 @@ def errors(of: Sequence[Summary]) -> go.Figure:
         go.Bar(
             name=name,
             x=[count(s) for s in of],
-            y=[plotly(s.service) for s in of],
+            y=[escape_plotly(s.service) for s in of],
             orientation="h",
             marker={"color": shade, "pattern": {"shape": pattern}},
             hovertemplate="%{y}: %{x:,}",

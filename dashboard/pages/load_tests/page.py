@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.pages.load_tests import data, panels
 from dashboard.shared import widgets
 
-with widgets.reading_the_log("Load tests"):
+with widgets.log_errors_shown("Load tests"):
     runs, unreadable = data.load_tests()
     scaled = data.autoscaling()
     if runs:

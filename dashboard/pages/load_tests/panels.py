@@ -25,7 +25,7 @@ _COMPARABLE = range(150, 301)
 def verdict(made: datetime, run: Benchmark) -> None:
     """Draw the result of the run, its time and machine, and caveats."""
     st.title(texts.verdict(run), anchor=False)
-    st.caption(texts.run_subtitle(run, widgets.when(made)))
+    st.caption(texts.run_subtitle(run, widgets.format_time(made)))
     for caveat in texts.caveats(run):
         st.markdown(f":orange[{caveat}]")
 
@@ -37,7 +37,7 @@ def run_selector(runs: Runs) -> tuple[datetime, Benchmark]:
     number = st.selectbox(
         "Run",
         range(len(runs)),
-        format_func=lambda i: f"{widgets.when(runs[i][0])}{' (newest)' if i == 0 else ''}",
+        format_func=lambda i: f"{widgets.format_time(runs[i][0])}{' (newest)' if i == 0 else ''}",
         key="run",
         width=260,
     )
@@ -65,17 +65,17 @@ def comparison(of: Sequence[Summary]) -> None:
     with widgets.card("Throughput (requests/s)"):
         st.caption(f"{texts.wrk_settings(of)}. {texts.THROUGHPUT_NOTE}")
         said = "Throughput of each service in requests/s: " + _spoken(of, "ok_per_s", "")
-        widgets.over_time(charts.throughput(of), said, height, "per_second")
+        widgets.plotly_chart(charts.throughput(of), said, height, "per_second")
         st.caption(texts.STUDY_NOTE)
     with widgets.card("Latency"):
         st.caption(texts.LATENCY_NOTE)
         said = "p99 latency: " + _spoken(of, "p99_ms", " ms")
-        widgets.over_time(charts.latency_percentiles(of), said, height, "waiting")
+        widgets.plotly_chart(charts.latency_percentiles(of), said, height, "waiting")
     with widgets.card("Errors and rejections"):
         st.markdown(texts.error_summary(of))
         if any(s.failed or s.refused for s in of):
             said = "Timeouts, failures and rejections of each service"
-            widgets.over_time(charts.errors(of), said, height, "troubles")
+            widgets.plotly_chart(charts.errors(of), said, height, "troubles")
 
 
 def _spoken(of: Sequence[Summary], field: str, unit: str) -> str:
@@ -94,11 +94,11 @@ def scaling(run: Benchmark) -> None:
             figure = charts.by_concurrency(
                 run.closed_loop, lambda s: s.ok_per_s, "%{y:,.0f} requests/s"
             )
-            widgets.over_time(figure, "Throughput by connections", 400, "more_per_s")
+            widgets.plotly_chart(figure, "Throughput by connections", 400, "more_per_s")
         with halves.cell():
             st.subheader("p99 latency, ms", anchor=False)
             figure = charts.by_concurrency(run.closed_loop, lambda s: s.p99_ms, "%{y:,.0f} ms")
-            widgets.over_time(figure, "p99 latency in ms by connections", 400, "more_p99")
+            widgets.plotly_chart(figure, "p99 latency in ms by connections", 400, "more_p99")
 
 
 def history(runs: Runs) -> None:
@@ -118,7 +118,7 @@ def history(runs: Runs) -> None:
             st.subheader("Throughput ratio to the echo baseline", anchor=False)
             lines = {OURS: [p.ours.ok_ratio for p in points]}
             figure = charts.history(points, lines, "%{y:.2f} times")
-            widgets.over_time(
+            widgets.plotly_chart(
                 figure, "Throughput ratio to the echo over runs", 280, "history_ratio"
             )
         with halves.cell():
@@ -128,7 +128,7 @@ def history(runs: Runs) -> None:
                 ECHO: [p.echo.p99_ms if p.echo else None for p in points],
             }
             figure = charts.history(points, lines, "%{y:,.0f} ms")
-            widgets.over_time(figure, "p99 latency in ms over runs", 280, "history_p99")
+            widgets.plotly_chart(figure, "p99 latency in ms over runs", 280, "history_p99")
 
 
 def open_loop(run: Benchmark) -> None:
@@ -139,7 +139,9 @@ def open_loop(run: Benchmark) -> None:
         if run.open_loop:
             height = charts.chart_height(len(run.open_loop) - 1)
             said = "Latency in ms from the scheduled send time, open loop"
-            widgets.over_time(charts.open_loop_latency(run.open_loop), said, height, "fixed_rate")
+            widgets.plotly_chart(
+                charts.open_loop_latency(run.open_loop), said, height, "fixed_rate"
+            )
 
 
 def autoscaling(kept: tuple[datetime, Autoscaling] | None) -> None:
@@ -150,16 +152,16 @@ def autoscaling(kept: tuple[datetime, Autoscaling] | None) -> None:
             return
         made, record = kept
         st.markdown(texts.autoscaling(record))
-        st.caption(texts.autoscaler_subtitle(record, widgets.when(made)))
+        st.caption(texts.autoscaler_subtitle(record, widgets.format_time(made)))
         halves = st.grid(2, min_column_width=420, gap="small")
         with halves.cell():
             st.subheader("Pods", anchor=False)
             said = f"Number of pods over time, at most {record.peak}"
-            widgets.over_time(charts.pods(record), said, 280, "pods")
+            widgets.plotly_chart(charts.pods(record), said, 280, "pods")
         with halves.cell():
             st.subheader("CPU, % of request", anchor=False)
             said = f"CPU over time beside its target of {record.target} %"
-            widgets.over_time(charts.cpu(record), said, 280, "pods_cpu")
+            widgets.plotly_chart(charts.cpu(record), said, 280, "pods_cpu")
 
 
 def table(made: datetime, run: Benchmark) -> None:
@@ -201,6 +203,6 @@ def no_load_tests(*, unreadable: bool) -> None:
     """Draw the screen without runs: how to make one."""
     widgets.heading("Load tests", texts.LEAD)
     if unreadable:
-        widgets.calm(texts.UNREADABLE_TITLE, texts.UNREADABLE)
+        widgets.notice(texts.UNREADABLE_TITLE, texts.UNREADABLE)
     else:
-        widgets.calm(texts.EMPTY_TITLE, texts.EMPTY)
+        widgets.notice(texts.EMPTY_TITLE, texts.EMPTY)

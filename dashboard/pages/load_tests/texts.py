@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dashboard.shared.escaping import markdown
-from dashboard.shared.numbers import listed, milliseconds, times
+from dashboard.shared.escaping import escape_markdown
+from dashboard.shared.numbers import count_noun, join_words, milliseconds
 from pipeline.load_tests.autoscaling import Autoscaling
 from pipeline.load_tests.benchmark import OURS, Benchmark, OpenLoop, Summary
 
@@ -88,7 +88,7 @@ def verdict(run: Benchmark) -> str:
     if ours is None or not ours.ok_per_s:
         return "The latest load test has no result for this service."
     compared = f" {ratio(ours.ok_ratio)} a bare FastAPI echo," if ours.ok_ratio else ""
-    late = "no timeouts" if not ours.timeouts else times(ours.timeouts, "timeout")
+    late = "no timeouts" if not ours.timeouts else count_noun(ours.timeouts, "timeout")
     return (
         f"{ours.ok_per_s:,.0f} predictions/s,{compared} each committed before its response; p99 "
         f"{milliseconds(ours.p99_ms)}, {late}."
@@ -103,7 +103,7 @@ def ratio(value: float) -> str:
 def run_subtitle(run: Benchmark, when: str) -> str:
     """Return when, how and on which machine a run was made."""
     ours = run.nearest(OURS)
-    found = {name: markdown(str(value)) for name, value in run.environment.items()}
+    found = {name: escape_markdown(str(value)) for name, value in run.environment.items()}
     how = f"{ours.connections:,} connections, {_rounds(ours)} of {ours.seconds:g} s" if ours else ""
     machine = (
         f"{found.get('processor', 'unknown processor')}, {found.get('cores', '?')} cores, "
@@ -132,7 +132,7 @@ def wrk_settings(of: Sequence[Summary]) -> str:
     """Return the settings of wrk."""
     first = of[0]
     return (
-        f"{times(first.connections, 'connection')}, {times(first.threads, 'thread')}, "
+        f"{count_noun(first.connections, 'connection')}, {count_noun(first.threads, 'thread')}, "
         f"{first.seconds:g} s, timeout {first.timeout_s} s"
     )
 
@@ -143,7 +143,7 @@ def error_summary(of: Sequence[Summary]) -> str:
     failed = [s.service for s in of if s.failed > s.timeouts]
     refused = [s.service for s in of if s.refused]
     parts = [
-        f"{words} {markdown(listed(services))}"
+        f"{words} {escape_markdown(join_words(services))}"
         for words, services in (
             ("Timeouts:", late), ("Other failures:", failed), ("Rejected (503):", refused)
         )
@@ -159,7 +159,7 @@ def open_loop(results: Sequence[tuple[str, OpenLoop]]) -> str:
         return NO_OPEN_LOOP
     top = max(ours, key=lambda result: result.rate)
     lost = top.failed + top.unanswered
-    answered = "all answered" if not lost else f"{times(lost, 'request')} unanswered"
+    answered = "all answered" if not lost else f"{count_noun(lost, 'request')} unanswered"
     return (
         f"Open loop at {top.rate:,.0f} requests/s: {answered}; p99 {milliseconds(top.p99_ms)} from "
         "the scheduled send time."
@@ -172,7 +172,7 @@ def autoscaling(record: Autoscaling) -> str:
     if record.peak == first:
         hot = record.first(over=True)
         why = "CPU never exceeded its target" if hot is None else "CPU exceeded its target"
-        return f"Stayed at {times(first, 'pod')}: {why}."
+        return f"Stayed at {count_noun(first, 'pod')}: {why}."
     hot, more = record.first(over=True), record.first(pods=first + 1)
     full = record.first(pods=record.peak)
     since = more if hot is None or more is None else max(more - hot, 0.0)
@@ -184,15 +184,15 @@ def autoscaling(record: Autoscaling) -> str:
             f"last one {_duration((full or 0.0) - (more or 0.0))} later."
         )
     back = record.moments[-1].pods
-    left = "" if back == record.peak else f" Scaled back to {times(back, 'pod')} at the end."
+    left = "" if back == record.peak else f" Scaled back to {count_noun(back, 'pod')} at the end."
     return grown + left
 
 
 def autoscaler_subtitle(record: Autoscaling, when: str) -> str:
     """Return the autoscaler of the record, when it was recorded, and its limits."""
     return (
-        f"{markdown(record.name)} · recorded {when} · {record.fewest} to {record.most} pods, "
-        f"target {record.target} % of the CPU request. Times as reported by kubectl."
+        f"{escape_markdown(record.name)} · recorded {when} · {record.fewest} to {record.most} "
+        f"pods, target {record.target} % of the CPU request. Times as reported by kubectl."
     )
 
 

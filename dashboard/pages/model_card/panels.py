@@ -8,27 +8,27 @@ from dashboard.pages.model_card import charts, texts
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import EvidenceMissing, ModelCard, Section, build_card
 from dashboard.shared import data_access, widgets
-from dashboard.shared.escaping import markdown
+from dashboard.shared.escaping import escape_markdown
 
 
 def found() -> ModelCard | None:
     """Return the card of the model in service; None and a notice without one."""
-    known = data_access.model()
+    known = data_access.model_card()
     if known is None:
         widgets.heading(texts.TITLE, texts.LEAD)
-        widgets.no_model(texts.NOTHING_TITLE, texts.NOTHING)
+        widgets.model_unavailable(texts.NOTHING_TITLE, texts.NOTHING)
         return None
     try:
         return build_card(known)
     except EvidenceMissing:
         widgets.heading(texts.TITLE, texts.LEAD)
-        widgets.calm(texts.NOTHING_TITLE, texts.INCOMPLETE)
+        widgets.notice(texts.NOTHING_TITLE, texts.INCOMPLETE)
         return None
 
 
 def verdict(of: ModelCard) -> None:
     """Draw the verdict, what is estimated, and the download."""
-    st.caption(markdown(texts.subtitle(of.version)))
+    st.caption(escape_markdown(texts.subtitle(of.version)))
     st.title(of.verdict, anchor=False)
     st.markdown(texts.ESTIMATES)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -51,14 +51,16 @@ def sections(of: ModelCard) -> None:
 
 def _section(of: Section, key: str) -> None:
     with widgets.card(of.title):
-        st.markdown(markdown(of.text))
+        st.markdown(escape_markdown(of.text))
         if of.chart:
             figure, height = charts.draw(of.chart)
-            widgets.over_time(figure, of.chart.alt, height, key)
+            widgets.plotly_chart(figure, of.chart.alt, height, key)
         if of.points:
-            st.markdown("\n".join(f"- {markdown(point)}" for point in of.points))
+            st.markdown("\n".join(f"- {escape_markdown(point)}" for point in of.points))
         if of.table:
-            rows = [{markdown(k): markdown(v) for k, v in row.items()} for row in of.table]
+            rows = [
+                {escape_markdown(k): escape_markdown(v) for k, v in row.items()} for row in of.table
+            ]
             widgets.table(rows, of.title)
         if of.note:
-            st.caption(markdown(of.note))
+            st.caption(escape_markdown(of.note))

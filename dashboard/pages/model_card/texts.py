@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
-from dashboard.shared.numbers import NBSP, listed, percent, signed, times
+from dashboard.shared.numbers import NBSP, count_noun, format_signed, join_words, percent
 from pipeline.schema import BY_NAME
 
 TITLE = "Model card"
@@ -51,7 +51,7 @@ def verdict(own: Mapping[str, Any], external: Sequence[Mapping[str, Any]]) -> st
 
 
 def _points(ece: float) -> str:
-    return times(max(1, round(100 * ece)), "percentage point")
+    return count_noun(max(1, round(100 * ece)), "percentage point")
 
 
 TRAINING_OUT_OF_FOLD = "Training data, out of fold"
@@ -70,8 +70,8 @@ def calibration(own: Mapping[str, Any]) -> str:
     return (
         f"Dotted line = perfect calibration. Expected calibration error "
         f"{100 * own['ece']['mean']:.1f} percentage points; calibration intercept "
-        f"{signed(intercept)} (0 = correct on average); calibration slope {_known(slope)} (below "
-        "1 = overconfident)."
+        f"{format_signed(intercept)} (0 = correct on average); calibration slope {_known(slope)} "
+        "(below 1 = overconfident)."
     )
 
 
@@ -113,7 +113,7 @@ def model_row(found: Mapping[str, Any]) -> dict[str, str]:
         "Loss difference from this model": (
             "–"
             if not any(apart)
-            else f"{signed(apart[0], 3)} ({signed(apart[1], 3)} to {signed(apart[2], 3)})"
+            else "{} ({} to {})".format(*(format_signed(value, 3) for value in apart))
         ),
     }
 
@@ -142,7 +142,7 @@ def _direction(other: Mapping[str, Any]) -> str:
         side = f"the model {'overestimates' if shift < 0 else 'underestimates'} the risk there"
     missing = [(in_a_sentence(BY_NAME[n].label), k) for n, k in other["missing"].items() if k]
     most = sorted(missing, key=lambda item: -item[1])[:3]
-    lacks = listed([f"{name} in {k}" for name, k in most])
+    lacks = join_words([f"{name} in {k}" for name, k in most])
     of = f"{other['n_disease']} of {other['n']} with disease"
     return f"{other['file']}: {side} ({of}; missing: {lacks or 'nothing'})."
 
@@ -155,7 +155,7 @@ def external_row(found: Mapping[str, Any]) -> dict[str, str]:
         "Brier score": _ranged(found["brier"], found["brier_interval"]),
         "Accuracy": percent(found["accuracy"]),
         "Expected calibration error": f"{100 * found['ece']:.1f} percentage points",
-        "Calibration intercept": signed(found["calibration_intercept"]),
+        "Calibration intercept": format_signed(found["calibration_intercept"]),
         "Calibration slope": _known(found["calibration_slope"]),
     }
 

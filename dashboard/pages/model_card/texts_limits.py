@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from dashboard.pages.model_card.texts import NOT_A_DEVICE
-from dashboard.shared.numbers import NBSP, percent, signed, times
+from dashboard.shared.numbers import NBSP, count_noun, format_signed, percent
 from pipeline.fairness.result import Grouping, Verdict
 
 DATA_TITLE = "Training data"
@@ -32,11 +32,12 @@ def audit_points(of: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, 
         for p in found["problems"]
     ]
     n = len(found["duplicates"])
-    duplicates = f"{times(n, 'group')} of identical patients" if n else "none"
+    duplicates = f"{count_noun(n, 'group')} of identical patients" if n else "none"
     return (
         f"Coding: {found['coding']} ({found['coding_evidence']}).",
         f"Label: {found['label']} {labels[found['label_inverted']]}{corrected} (mean rank "
-        f"correlation with four indicator findings {signed(check['score'])}; below 0 = inverted).",
+        f"correlation with four indicator findings {format_signed(check['score'])}; "
+        "below 0 = inverted).",
         f"Duplicates: {duplicates}.",
         *(problems or ["No other problems: no unit errors, no implausible values."]),
     )

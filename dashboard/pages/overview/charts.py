@@ -13,14 +13,14 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
-from dashboard.shared.escaping import plotly
+from dashboard.shared.escaping import escape_plotly
 from db.reader.queries import Bucket
 
 STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
 """At least 3:1 on the background of either theme."""
 
 
-def volume(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+def prediction_counts(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     """Draw predictions over time, those at or above the threshold on top of the others."""
     times = _times(buckets, zone)
     below = [bucket.n - bucket.n_positive for bucket in buckets]
@@ -33,7 +33,7 @@ def volume(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     return figure.update_layout(barmode="stack", bargap=0.15).update_yaxes(rangemode="tozero")
 
 
-def share(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+def positive_rate(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     """Draw the share at or above the threshold, 0 to 100 %."""
     times = _times(buckets, zone)
     shares = [bucket.n_positive / bucket.n if bucket.n else None for bucket in buckets]
@@ -41,7 +41,7 @@ def share(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
 
 
-def latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+def scoring_latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     """Draw the milliseconds inside the service: the middle and the slowest twentieth."""
     times = _times(buckets, zone)
     lines = [
@@ -52,7 +52,7 @@ def latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     return figure.update_yaxes(rangemode="tozero", ticksuffix=" ms")
 
 
-def statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
+def monitoring_statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
     """Draw one bar per monitoring pass: the higher, the worse, so that no colour is needed."""
     traces = []
     for height, (name, color) in enumerate(STATUS_COLORS.items(), 1):
@@ -65,7 +65,7 @@ def statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
                 width=[0.8 * _ms(found) for found in chosen],
                 offset=0,
                 marker_color=color,
-                customdata=[plotly(found["verdict"]) for found in chosen],
+                customdata=[escape_plotly(found["verdict"]) for found in chosen],
             )
         )
     figure = _over_time(traces, "%{customdata}")

@@ -11,12 +11,12 @@ import streamlit as st
 from dashboard.shared import data_access
 from db.reader.queries import Bucket, Summary
 
-PASSES = 60
+MAX_MONITORING_RUNS = 60
 """Monitoring passes that are shown, two months of days."""
 
 
 @dataclass(frozen=True)
-class Overview:
+class OverviewData:
     """What the Overview shows."""
 
     source: str
@@ -27,18 +27,18 @@ class Overview:
 
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S, max_entries=50)
-def overview(window: str, chosen: str) -> Overview:
+def overview_data(window: str, chosen: str) -> OverviewData:
     """Read what the Overview shows of a window (a key of `WINDOWS`) of a source that has rows."""
     shown = data_access.WINDOWS[window]
     # Steps begin at round times, so that a bar does not change its meaning while one looks at it.
-    until = _step_after(datetime.now(UTC), shown.width_s)
+    until = _step_after(datetime.now(UTC), shown.bucket_s)
     since = until - shown.length
     newest, _ = data_access.reader().page(source=chosen, limit=1)
-    return Overview(
+    return OverviewData(
         source=chosen,
         summary=data_access.reader().summary(since=since, until=until, source=chosen),
         buckets=data_access.reader().buckets(
-            since=since, until=until, source=chosen, width_s=shown.width_s
+            since=since, until=until, source=chosen, width_s=shown.bucket_s
         ),
         rejections=[
             row
@@ -50,9 +50,9 @@ def overview(window: str, chosen: str) -> Overview:
 
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S)
-def passes(chosen: str) -> list[dict[str, Any]]:
+def monitoring_runs(chosen: str) -> list[dict[str, Any]]:
     """Return the monitoring passes of a source, newest window first."""
-    return data_access.reader().passes(source=chosen, limit=PASSES)
+    return data_access.reader().passes(source=chosen, limit=MAX_MONITORING_RUNS)
 
 
 def _step_after(moment: datetime, width_s: int) -> datetime:

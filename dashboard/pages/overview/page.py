@@ -12,30 +12,30 @@ from dashboard.shared import texts as shared_texts
 @login.requires_page("overview")
 def overview() -> None:
     """Look again by itself: whoever watches the service should not have to reload."""
-    with widgets.reading_the_log("Overview"):
+    with widgets.log_errors_shown("Overview"):
         top = st.container()
         chosen, source = panels.controls()
-        seen = data.overview(chosen, source) if source else None
-        window, ready = data_access.WINDOWS[chosen], data_access.ready()
+        seen = data.overview_data(chosen, source) if source else None
+        window, ready = data_access.WINDOWS[chosen], data_access.is_ready()
         with top:
             if seen is None:
                 widgets.heading(texts.no_rows(ready=ready), texts.LEAD)
             else:
                 panels.verdict(seen, window, ready=ready)
-        if ready and not data_access.lets_in():
-            widgets.calm(shared_texts.NOT_LET_IN_TITLE, shared_texts.NOT_LET_IN)
+        if ready and not data_access.is_key_accepted():
+            widgets.notice(shared_texts.KEY_REJECTED_TITLE, shared_texts.KEY_REJECTED)
         if seen is None:
             widgets.empty_log()
             return
         if not ready:
-            widgets.calm(shared_texts.API_DOWN_TITLE, texts.API_DOWN)
-        panels.watch(seen)
+            widgets.notice(shared_texts.API_DOWN_TITLE, texts.API_DOWN)
+        panels.monitoring_status(seen)
         if seen.summary.n == 0:
-            panels.stale(seen, window)
+            panels.no_recent_predictions(seen, window)
         else:
-            panels.figures(seen)
+            panels.summary_metrics(seen)
             panels.history(seen, window)
-        panels.refusals(seen, window)
+        panels.rejections(seen, window)
 
 
 overview()

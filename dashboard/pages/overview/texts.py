@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from dashboard.shared.escaping import markdown
-from dashboard.shared.numbers import share, times
-from dashboard.shared.texts import rows_of, whose
+from dashboard.shared.escaping import escape_markdown
+from dashboard.shared.numbers import count_noun, format_share
+from dashboard.shared.texts import count_of_source, source_phrase
 from pipeline.schema import BY_NAME
 
 _ROUTES: Mapping[str, str] = {
@@ -56,18 +56,20 @@ _REASONS: Mapping[str, str] = {
 _FIELDS: Mapping[str, str] = {"body": "The request", "query": "The address"}
 
 
-def refusal(field: str, code: str) -> str:
+def rejection_reason(field: str, code: str) -> str:
     """Say why a request was refused, from the field and the reason code that were counted."""
-    reason = _REASONS.get(code) or markdown(code.replace("-", " ").replace("_", " "))
+    reason = _REASONS.get(code) or escape_markdown(code.replace("-", " ").replace("_", " "))
     if not field:  # not about what was sent
         return f"{reason[:1].upper()}{reason[1:]}"
-    label = BY_NAME[field].label if field in BY_NAME else _FIELDS.get(field) or markdown(field)
+    label = (
+        BY_NAME[field].label if field in BY_NAME else _FIELDS.get(field) or escape_markdown(field)
+    )
     return f"{label}: {reason}"
 
 
 def route(path: str) -> str:
     """Say what was asked for."""
-    return _ROUTES.get(path) or markdown(path)
+    return _ROUTES.get(path) or escape_markdown(path)
 
 
 def verdict(
@@ -93,13 +95,15 @@ def verdict(
     state = "The service is answering" if ready else "The service is not answering"
     if n == 0:
         return f"{state}, but nothing is new {period}: the newest prediction is from {newest}."
-    refusals = f"; {refused_for(refused)}" if refused else ""
-    part = share(positive, n) if n >= 20 else str(positive)  # of few, a percentage says too much
+    refusals = f"; {rejection_count(refused)}" if refused else ""
+    part = (
+        format_share(positive, n) if n >= 20 else str(positive)
+    )  # of few, a percentage says too much
     above = f"{part} of them at or above the threshold"
-    return f"{state}: {whose(n, source)} {period}, {above}{refusals}."
+    return f"{state}: {count_of_source(n, source)} {period}, {above}{refusals}."
 
 
-def seen_now(now: datetime) -> str:
+def last_updated(now: datetime) -> str:
     """Say when a page looked."""
     return f"seen at {now:%H:%M}, looks again by itself"
 
@@ -109,26 +113,26 @@ def stale_title(period: str) -> str:
     return f"No prediction {period}"
 
 
-def stale(newest: str) -> str:
+def last_prediction(newest: str) -> str:
     """Say where the newest prediction is."""
     return f"The newest one is from {newest}. Choose a longer period above to see it."
 
 
-def no_refusals(period: str) -> str:
+def no_rejections(period: str) -> str:
     """Say that nothing was refused."""
     return f"No request was refused {period}."
 
 
-def refused_for(reasons: int) -> str:
+def rejection_count(reasons: int) -> str:
     """Say how much was refused; reasons are counted, and a request may have had several."""
     if reasons == 1:
         return "1 request was refused"
     return f"requests were refused for {reasons:,} reasons in all"
 
 
-def refusals_note(n: int, period: str, shown: int) -> str:
+def rejections_note(n: int, period: str, shown: int) -> str:
     """Introduce the table of refusals."""
-    said = refused_for(n)
+    said = rejection_count(n)
     newest = "newest kind is" if shown == 1 else f"newest {shown} kinds are"
     return (
         f"{said[:1].upper()}{said[1:]} {period}; the {newest} shown. A request with three wrong "
@@ -151,7 +155,7 @@ def no_rows(*, ready: bool) -> str:
     )
 
 
-WATCH_TITLE = "Has anything changed?"
+MONITORING_TITLE = "Has anything changed?"
 _STATUS: Mapping[str, tuple[str, str]] = {
     "green": ("●", "Green"),
     "amber": ("▲", "Amber"),
@@ -160,11 +164,11 @@ _STATUS: Mapping[str, tuple[str, str]] = {
 """Each with a shape of its own: the colour is never the only sign."""
 
 
-def not_watched(source: str) -> str:
+def no_monitoring_run(source: str) -> str:
     """Say that no pass looked at the predictions of a source, and how one is made."""
     return (
-        f"No monitoring pass yet over {rows_of(source)}: run `make monitor` once a day. It looks "
-        "for drift, broken values, unequal treatment and wrong answers."
+        f"No monitoring run yet for {source_phrase(source)}. Run `make monitor` daily; it checks "
+        "drift, data quality, fairness and accuracy."
     )
 
 
@@ -175,22 +179,22 @@ def status(found: str) -> str:
     return f":{color}[**{shape} {word}**]"
 
 
-def watched(window: str, recorded: str, *, late: bool) -> str:
+def monitoring_caption(window: str, recorded: str, *, late: bool) -> str:
     """Say which window a pass looked at, and when it was made."""
     due = " It is more than two days old: is `make monitor` still run every day?" if late else ""
     return f"Predictions {window}, looked at {recorded}.{due}"
 
 
-def strip(statuses: Sequence[str]) -> str:
+def status_strip_alt(statuses: Sequence[str]) -> str:
     """Say in words what the strip of passes shows."""
     counts = [(statuses.count(name), word.lower()) for name, (_, word) in _STATUS.items()]
     told = ", ".join(f"{count} {word}" for count, word in counts if count)
-    return f"The last {times(len(statuses), 'pass', 'passes')}: {told}"
+    return f"The last {count_noun(len(statuses), 'pass', 'passes')}: {told}"
 
 
-LOOK_CLOSER = "Look closer: what has changed, and since when"
+VIEW_DRIFT = "Look closer: what has changed, and since when"
 
 
-def of_whom(source: str) -> str:
+def source_note(source: str) -> str:
     """Say whose predictions were looked at when they are not those of live patients."""
-    return "" if source == "live" else f"They are {rows_of(source)}."
+    return "" if source == "live" else f"They are {source_phrase(source)}."

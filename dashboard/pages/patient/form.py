@@ -15,7 +15,7 @@ from dashboard.shared.prediction.panels import Wire
 from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
 
 UNKNOWN = "not known"
-YES_NO: Mapping[str, bool] = MappingProxyType({"yes": True, "no": False})
+BOOLEAN_LABELS: Mapping[str, bool] = MappingProxyType({"yes": True, "no": False})
 
 SECTIONS: Mapping[str, str] = MappingProxyType(
     {"age": "Person", "cp": "At rest", "thalach": "Exercise test", "ca": "Imaging"}
@@ -47,7 +47,7 @@ def _number(feature: Feature, key: str) -> None:
 def _segments(feature: Feature, key: str) -> None:
     words = [str(n) for n in range(int(feature.low), int(feature.high) + 1)]
     words = list(feature.codes) if feature.kind is Kind.CATEGORY else words
-    words = list(YES_NO) if feature.kind is Kind.BOOLEAN else words
+    words = list(BOOLEAN_LABELS) if feature.kind is Kind.BOOLEAN else words
     st.segmented_control(
         label(feature),
         words if feature.required else [UNKNOWN, *words],
@@ -82,20 +82,20 @@ def to_wire(feature: Feature, shown: object) -> Wire:
     if shown is None or shown == UNKNOWN:
         return None
     if feature.kind is Kind.BOOLEAN:
-        return YES_NO[str(shown)]
+        return BOOLEAN_LABELS[str(shown)]
     if feature.codes:
         return str(shown)
     return float(str(shown))
 
 
-def to_shown(feature: Feature, value: Wire) -> object:
+def to_widget(feature: Feature, value: Wire) -> object:
     """Turn a wire value into what an input holds; the reverse of `to_wire`."""
     if feature.kind is Kind.NUMBER:
         return value
     if value is None:
         return None if feature.required else UNKNOWN
     if feature.kind is Kind.BOOLEAN:
-        return next(word for word, meant in YES_NO.items() if meant is value)
+        return next(word for word, meant in BOOLEAN_LABELS.items() if meant is value)
     return f"{value:g}" if feature.kind is Kind.COUNT else value
 
 
@@ -103,26 +103,26 @@ def _key(form: str, feature: Feature) -> str:
     return f"{form}_{feature.name}"
 
 
-def fill(form: str, patient: Mapping[str, Wire]) -> None:
+def set_values(form: str, patient: Mapping[str, Wire]) -> None:
     """Put a patient into a form before it is drawn; what is absent becomes not known."""
     for feature in FEATURES:
-        st.session_state[_key(form, feature)] = to_shown(feature, patient.get(feature.name))
+        st.session_state[_key(form, feature)] = to_widget(feature, patient.get(feature.name))
 
 
 def clear(form: str, *also: str) -> None:
     """Empty a form and forget what else the session holds under these names."""
-    fill(form, {})
+    set_values(form, {})
     for name in also:
         st.session_state.pop(name, None)
 
 
-def entered(form: str) -> dict[str, Wire]:
+def values(form: str) -> dict[str, Wire]:
     """Return the known values of a form, as the API takes them."""
     held = {f.name: to_wire(f, st.session_state.get(_key(form, f))) for f in FEATURES}
     return {name: value for name, value in held.items() if value is not None}
 
 
-def needed(patient: Mapping[str, Wire]) -> list[str]:
+def missing_required(patient: Mapping[str, Wire]) -> list[str]:
     """Return the labels of the needed findings that a patient lacks."""
     return [f.label for f in FEATURES if f.required and f.name not in patient]
 
@@ -136,7 +136,7 @@ def _sections() -> list[tuple[str, list[Feature]]]:
     return found
 
 
-def patient(
+def patient_form(
     form: str, *, submit: str, clears: bool = True, forget: tuple[str, ...] = ()
 ) -> tuple[dict[str, Wire] | None, st.delta_generator.DeltaGenerator]:
     """Draw the form; return the known values and a place for what is said of them.
@@ -156,7 +156,7 @@ def patient(
         Session entries that "Clear" removes together with the inputs.
     """
     if _key(form, FEATURES[0]) not in st.session_state:
-        fill(form, {})
+        set_values(form, {})
     with st.form(form, border=False, enter_to_submit=False):
         for heading, features in _sections():
             st.header(heading, anchor=False)
@@ -170,9 +170,9 @@ def patient(
                 st.form_submit_button(
                     "Clear", key=f"{form}_clear", on_click=clear, args=(form, *forget)
                 )
-    return (entered(form) if submitted else None), said
+    return (values(form) if submitted else None), said
 
 
-def changed(before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:
+def changed_findings(before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:
     """Return the names of the findings in which two patients differ."""
     return [name for name in BY_NAME if before.get(name) != after.get(name)]

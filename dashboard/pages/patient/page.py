@@ -12,19 +12,19 @@ with st.grid(2, min_column_width=460, gap="large") as halves:
     entry, result = halves.cell(), halves.cell()
 
 with entry:
-    sent, said = form.patient("patient", submit="Estimate", forget=("estimate", "comparison"))
+    sent, said = form.patient_form("patient", submit="Estimate", forget=("estimate", "comparison"))
 
 with said:
-    found = panels.ask("estimate", sent, "live")
+    found = panels.request_prediction("estimate", sent, "live")
     if found is not None:
-        st.info(texts.estimated(found.probability, found.interval))
+        st.info(texts.estimate_summary(found.probability, found.interval))
 
 with result:
     if found is not None:
-        prediction_panels.show(found)
+        prediction_panels.estimated_risk(found)
     else:
-        widgets.calm(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
+        widgets.notice(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
 
 if found is not None:
-    prediction_panels.why(found)
+    prediction_panels.explanation(found)
     panels.what_if(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashboard.shared.numbers import listed, of_hundred, probability
+from dashboard.shared.numbers import join_words, per_hundred, probability
 
 WHAT_IF = (
     "Change what you like and compare. The form starts with the original patient; the comparison "
@@ -17,7 +17,7 @@ WHAT_IF_NOTE = (
 )
 
 
-def estimated(value: float, interval: tuple[float, float]) -> str:
+def estimate_summary(value: float, interval: tuple[float, float]) -> str:
     """Say beside the button what came out, and where its meaning stands."""
     low, high = map(probability, interval)
     return (
@@ -26,14 +26,14 @@ def estimated(value: float, interval: tuple[float, float]) -> str:
     )
 
 
-def lacking(labels: Sequence[str]) -> str:
+def missing_required(labels: Sequence[str]) -> str:
     """Say that a patient lacks what is needed."""
-    return f"{listed(labels)} {'is' if len(labels) == 1 else 'are'} needed for an estimate."
+    return f"{join_words(labels)} {'is' if len(labels) == 1 else 'are'} needed for an estimate."
 
 
 def comparison(before: float, after: float) -> str:
     """Say how two estimates differ."""
-    points = abs(of_hundred(after) - of_hundred(before))
+    points = abs(per_hundred(after) - per_hundred(before))
     if points == 0:
         return "The estimate stays the same to the nearest percentage point."
     side = "higher" if after > before else "lower"

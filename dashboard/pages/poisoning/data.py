@@ -12,9 +12,9 @@ from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import Poisoning
 
 
-def trained_elsewhere() -> str | None:
+def missing_training_file() -> str | None:
     """Return the training file of the current model when it is not the one here."""
-    card = data_access.model()
+    card = data_access.model_card()
     data = card and card["evidence"]["data"]
     if not data or data["sha256"] == hashlib.sha256(HEART_CSV.read_bytes()).hexdigest():
         return None
@@ -29,6 +29,6 @@ def current_results() -> Poisoning | None:
     job: Job | None = st.session_state.get(JOB)
     if job is not None and job.state is State.DONE:
         return Poisoning.from_dict(job.result)
-    card = data_access.model()
+    card = data_access.model_card()
     known = card and card["evidence"].get("poisoning")
     return Poisoning.from_dict(known) if known else None

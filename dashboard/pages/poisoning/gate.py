@@ -31,13 +31,13 @@ def gate() -> None:
     """Draw the gate: explanation, upload with its verdict, false positive rate and power."""
     with widgets.card(texts.TITLE):
         st.markdown(texts.GATE)
-        with widgets.reading_the_log():
+        with widgets.log_errors_shown():
             _upload()
         _power_table()
 
 
 def _upload() -> None:
-    trained_on = data.trained_elsewhere()
+    trained_on = data.missing_training_file()
     if trained_on is not None:
         st.info(texts.training_data_missing(trained_on))
         return
@@ -67,7 +67,7 @@ def _start(file: UploadedFile | None, coding: str) -> None:
     if file.size > _MAX_MB * 2**20:  # the uploader's limit is the browser's alone
         st.warning(texts.too_large(_MAX_MB))
         return
-    model = scorecards.model_in_use()
+    model = scorecards.current_model()
     if model is None:
         st.warning(texts.NO_MODEL)
         return
@@ -77,7 +77,7 @@ def _start(file: UploadedFile | None, coding: str) -> None:
             _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard
         )
     except jobs_pool.PoolFull:
-        st.warning(shared_texts.CALCULATING)
+        st.warning(shared_texts.POOL_BUSY)
         return
     st.session_state[_NAME] = file.name
     st.rerun()
@@ -120,7 +120,7 @@ def _verdict(name: str, found: Mapping[str, Any]) -> None:
 
 
 def _gate_evidence() -> Mapping[str, Any] | None:
-    card = data_access.model()
+    card = data_access.model_card()
     return card["evidence"].get("gate") if card else None
 
 

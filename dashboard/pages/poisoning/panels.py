@@ -13,7 +13,7 @@ from dashboard.navigation import APP
 from dashboard.pages.poisoning import charts, data, texts
 from dashboard.shared import texts as shared_texts
 from dashboard.shared import widgets
-from dashboard.shared.escaping import markdown
+from dashboard.shared.escaping import escape_markdown
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import C, Poisoning
 from pipeline.poisoning.attacks import ATTACKS, HIDDEN, RANDOM
@@ -33,7 +33,7 @@ _STUDY = ("accuracy", "precision", "recall", "auc", "ece")
 def no_results() -> None:
     """Draw the screen of a model without poisoning results."""
     widgets.heading(texts.TITLE, texts.LEAD)
-    widgets.no_model(texts.NOTHING_TITLE, texts.NOTHING)
+    widgets.model_unavailable(texts.NOTHING_TITLE, texts.NOTHING)
 
 
 def verdict(of: Poisoning) -> None:
@@ -41,7 +41,7 @@ def verdict(of: Poisoning) -> None:
     job: Job | None = st.session_state.get(data.JOB)
     own = job is not None and job.state is State.DONE
     rests_on = texts.source(of.settings, own=own)
-    st.caption(f"{texts.TITLE} · {APP} · {markdown(rests_on)}")
+    st.caption(f"{texts.TITLE} · {APP} · {escape_markdown(rests_on)}")
     clean, flips, hidden = _study(of)
     known = {name: clean.bands[name] or _nan() for name in ("auc", "recall")}
     sentence = texts.verdict(
@@ -83,7 +83,7 @@ def dose_response(of: Poisoning) -> None:
             defences = [NO_DEFENCE, *(name for name in _OFFERED if _is_shown(name))]
         st.markdown(f"{texts.ATTACKS[str(attack)]} {texts.MEASURE_NOTES[measure]}")
         cells = [cell for cell in of.cells if cell.attack == attack]
-        widgets.over_time(
+        widgets.plotly_chart(
             charts.curves(cells, measure, defences),
             f"{texts.MEASURES[measure]} by poisoned share of the training data; numbers below",
             400,
@@ -130,9 +130,9 @@ def run_form() -> None:
     """Draw the settings of a run, or its progress."""
     with widgets.card(texts.RUN_TITLE):
         st.markdown(texts.RUN)
-        trained_on = data.trained_elsewhere()
+        trained_on = data.missing_training_file()
         if trained_on is not None:
-            st.info(texts.other_training_data(markdown(trained_on), HEART_CSV.name))
+            st.info(texts.other_training_data(escape_markdown(trained_on), HEART_CSV.name))
         job: Job | None = st.session_state.get(data.JOB)
         if job is not None and not job.ended:
             _progress(job)
@@ -162,7 +162,7 @@ def _start() -> None:
     try:
         st.session_state[data.JOB] = jobs_pool.pool.submit(_FUNCTION, **chosen)
     except jobs_pool.PoolFull:
-        st.toast(shared_texts.CALCULATING)
+        st.toast(shared_texts.POOL_BUSY)
 
 
 def _forget() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dashboard.shared.escaping import markdown
-from dashboard.shared.numbers import percent, probability, times
+from dashboard.shared.escaping import escape_markdown
+from dashboard.shared.numbers import count_noun, percent, probability
 
 TITLE = "Training data gate"
 GATE = (
@@ -60,8 +60,8 @@ def too_large(limit_mb: int) -> str:
 def training_data_missing(trained_on: str) -> str:
     """Return why a file cannot be checked here, and where it can."""
     return (
-        f"The current model was trained on {markdown(trained_on)}, which is not available here, "
-        "and the gate needs those data as its reference. On a machine that has them, run "
+        f"The current model was trained on {escape_markdown(trained_on)}, which is not available "
+        "here, and the gate needs those data as its reference. On a machine that has them, run "
         "`python -m pipeline.gate NEW.csv --trusted THAT.csv`."
     )
 
@@ -101,12 +101,14 @@ def expected_rejection_rate(found: Mapping[str, Any], power: Mapping[str, Any] |
 
 def verdict(name: str, found: Mapping[str, Any]) -> str:
     """Return in one sentence whether a file may enter training."""
-    return f"{markdown(name)}: {VERDICTS[found['accept']]}; {markdown(found['reason'])}."
+    return (
+        f"{escape_markdown(name)}: {VERDICTS[found['accept']]}; {escape_markdown(found['reason'])}."
+    )
 
 
 def unreadable(problem: str) -> str:
     """Return why there is no verdict."""
-    return f"The file could not be checked: {markdown(problem)}."
+    return f"The file could not be checked: {escape_markdown(problem)}."
 
 
 def more_rows(n: int) -> str:
@@ -117,7 +119,7 @@ def more_rows(n: int) -> str:
 def loss_summary(found: Mapping[str, Any]) -> str:
     """Return the log-loss of the labels, and how many of them stand out."""
     return (
-        f"Mean log-loss of {times(found['n'], 'label')} {found['loss']:.3f}; clean patients "
+        f"Mean log-loss of {count_noun(found['n'], 'label')} {found['loss']:.3f}; clean patients "
         f"{found['clean_loss']:.3f}, threshold {found['limit']:.3f}. High-loss labels: "
         f"{found['surprising']}; expected in as many clean patients: {found['expected']:.1f}."
     )

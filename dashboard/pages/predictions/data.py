@@ -10,14 +10,14 @@ from dashboard.shared import data_access
 from db.export import csv_lines, jsonl_lines
 from pipeline.dataset.heart.codings import Coding
 
-DOWNLOAD_MAX = 100_000
+MAX_DOWNLOAD_ROWS = 100_000
 """Rows of one download, about 30 MB in memory; `python -m db.export` streams any number."""
 
 
 def download(
-    form: str, window: str | data_access.Stretch | None, chosen: str | None, positive: bool | None
+    form: str, window: str | data_access.TimeRange | None, chosen: str | None, positive: bool | None
 ) -> Callable[[], bytes]:
-    """Return a function that writes the newest `DOWNLOAD_MAX` rows of a selection as csv or jsonl.
+    """Return a function that returns up to `MAX_DOWNLOAD_ROWS` of the newest rows as CSV or JSONL.
 
     It runs when the button is pressed, not when the page is drawn.
     """
@@ -29,7 +29,7 @@ def download(
     def write() -> bytes:
         rows = log.stream(since=since, until=until, source=chosen)
         wanted = (r for r in rows if positive is None or bool(r["prediction"]) is positive)
-        text = "".join(lines(itertools.islice(wanted, DOWNLOAD_MAX), Coding.LABELS))
+        text = "".join(lines(itertools.islice(wanted, MAX_DOWNLOAD_ROWS), Coding.LABELS))
         return text.encode()
 
     return write

@@ -6,8 +6,8 @@ from dashboard.shared.prediction import drawer
 
 widgets.heading("Predictions", texts.LEAD)
 chosen = panels.filters()
-with widgets.reading_the_log():
+with widgets.log_errors_shown():
     panels.table(chosen)
-prediction_id = panels.opened()
+prediction_id = panels.selected_id()
 if prediction_id is not None:
-    drawer.drawer(prediction_id)
+    drawer.prediction_drawer(prediction_id)

@@ -30,7 +30,7 @@ _SINCE, _UNTIL = "since", "until"
 class Filters:
     """Which part of the log is shown; None = all. `period` is a key of `WINDOWS` or a stretch."""
 
-    period: str | data_access.Stretch | None
+    period: str | data_access.TimeRange | None
     source: str | None
     positive: bool | None
 
@@ -39,7 +39,7 @@ def filters() -> Filters:
     """Draw the filters; they start a new reading at the newest row."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         stretch = _linked()
-        period = stretch or widgets.period("all", every=True, on_change=_newest)
+        period = stretch or widgets.window_selector("all", every=True, on_change=_first_page)
         result = st.segmented_control(
             "Compared with the threshold",
             list(_RESULTS),
@@ -48,7 +48,7 @@ def filters() -> Filters:
             format_func=_RESULTS.__getitem__,
             key="result",
             bind="query-params",
-            on_change=_newest,
+            on_change=_first_page,
         )
         source = st.selectbox(
             "Source",
@@ -56,11 +56,11 @@ def filters() -> Filters:
             format_func=lambda name: shared_texts.SOURCES.get(name, "All"),
             key="source",
             bind="query-params",
-            on_change=_newest,
+            on_change=_first_page,
             width=180,
         )
     if stretch is not None:
-        _say(stretch)
+        _time_filter(stretch)
     return Filters(
         period=period,
         source=None if source == "all" else source,
@@ -68,15 +68,15 @@ def filters() -> Filters:
     )
 
 
-def _linked() -> data_access.Stretch | None:
+def _linked() -> data_access.TimeRange | None:
     """Return the stretch of time in the address; None when there is none that can be read."""
-    since, until = widgets.linked(_SINCE), widgets.linked(_UNTIL)
+    since, until = widgets.time_parameter(_SINCE), widgets.time_parameter(_UNTIL)
     return (since, until) if since and until else None
 
 
-def _say(stretch: data_access.Stretch) -> None:
+def _time_filter(stretch: data_access.TimeRange) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(texts.stretch(*map(widgets.when, stretch)))
+        st.markdown(texts.time_filter(*map(widgets.format_time, stretch)))
         st.button("All times", on_click=_all_times)
 
 
@@ -84,11 +84,11 @@ def _all_times() -> None:
     for name in (_SINCE, _UNTIL):
         st.query_params.pop(name, None)
     st.session_state["period"] = "all"  # not the one that another page had
-    _newest()
+    _first_page()
 
 
-def _newest() -> None:
-    st.session_state["turned"] = []
+def _first_page() -> None:
+    st.session_state["previous_cursors"] = []
     st.query_params.pop(_BEFORE, None)
 
 
@@ -96,14 +96,16 @@ def table(chosen: Filters) -> None:
     """Draw one page of the log, and the way to the next."""
     cursor = st.query_params.get(_BEFORE)
     try:
-        rows, following = data_access.page(chosen.period, chosen.source, chosen.positive, cursor)
+        rows, following = data_access.log_page(
+            chosen.period, chosen.source, chosen.positive, cursor
+        )
     except ValueError:  # an address that somebody wrote by hand
-        _newest()
-        rows, following = data_access.page(chosen.period, chosen.source, chosen.positive, None)
+        _first_page()
+        rows, following = data_access.log_page(chosen.period, chosen.source, chosen.positive, None)
     if not rows:
-        _nothing(chosen)
+        _no_match(chosen)
         return
-    st.session_state["shown"] = [row["id"] for row in rows]
+    st.session_state["listed_ids"] = [row["id"] for row in rows]
     st.dataframe(
         _frame(rows),
         hide_index=True,
@@ -113,15 +115,15 @@ def table(chosen: Filters) -> None:
         alt="The log, newest first; the first column opens a prediction",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        _turn_page(cursor, following)
+        _pagination(cursor, following)
         _downloads(chosen)
 
 
-def _nothing(chosen: Filters) -> None:
+def _no_match(chosen: Filters) -> None:
     if chosen == Filters(None, None, None):
         widgets.empty_log()
     else:
-        widgets.calm(texts.NO_MATCH_TITLE, texts.NO_MATCH)
+        widgets.notice(texts.NO_MATCH_TITLE, texts.NO_MATCH)
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -134,10 +136,10 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
             "time": row["received_at"].astimezone(zone).replace(tzinfo=None),
             "source": shared_texts.SOURCES[row["source"]],
             "probability": 100 * row["probability"],
-            "result": texts.side(row["prediction"]),
+            "result": texts.prediction_label(row["prediction"]),
             "outcome": texts.outcome(row["outcome"]),
         }
-        cells |= {f.title: findings.cell(f, row[f.name]) for f in FEATURES}
+        cells |= {f.title: findings.table_cell(f, row[f.name]) for f in FEATURES}
         shown.append(cells | {"model": no_formula(row["model_version"])})
     return pd.DataFrame(shown)
 
@@ -160,23 +162,23 @@ def _columns() -> dict[str, Any]:
 
 
 def _open() -> None:
-    st.query_params[drawer.ID] = st.session_state["shown"][st.session_state["opened"].row]
+    st.query_params[drawer.ID] = st.session_state["listed_ids"][st.session_state["opened"].row]
 
 
-def _turn_page(cursor: str | None, following: str | None) -> None:
-    turned: list[str | None] = st.session_state.setdefault("turned", [])
-    st.button("Newest", on_click=_newest, disabled=cursor is None)
-    st.button("Newer", on_click=_newer, disabled=not turned)
-    st.button("Older", on_click=_older, args=(cursor, following), disabled=following is None)
+def _pagination(cursor: str | None, following: str | None) -> None:
+    turned: list[str | None] = st.session_state.setdefault("previous_cursors", [])
+    st.button("Newest", on_click=_first_page, disabled=cursor is None)
+    st.button("Newer", on_click=_previous_page, disabled=not turned)
+    st.button("Older", on_click=_next_page, args=(cursor, following), disabled=following is None)
 
 
-def _older(cursor: str | None, following: str) -> None:
-    st.session_state["turned"].append(cursor)
+def _next_page(cursor: str | None, following: str) -> None:
+    st.session_state["previous_cursors"].append(cursor)
     st.query_params[_BEFORE] = following
 
 
-def _newer() -> None:
-    cursor = st.session_state["turned"].pop()
+def _previous_page() -> None:
+    cursor = st.session_state["previous_cursors"].pop()
     if cursor is None:
         st.query_params.pop(_BEFORE, None)
     else:
@@ -197,6 +199,6 @@ def _downloads(chosen: Filters) -> None:
         )
 
 
-def opened() -> str | None:
+def selected_id() -> str | None:
     """Return the id of the prediction that the address names."""
     return st.query_params.get(drawer.ID)

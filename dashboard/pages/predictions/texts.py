@@ -12,12 +12,12 @@ DOWNLOAD = (
 )
 
 
-def stretch(since: str, until: str) -> str:
+def time_filter(since: str, until: str) -> str:
     """Say which stretch of time is shown."""
     return f"Only predictions from {since} to {until}."
 
 
-def side(prediction: int) -> str:
+def prediction_label(prediction: int) -> str:
     """Say on which side of the threshold a prediction lies."""
     return "at or above" if prediction else "below"
 

@@ -41,11 +41,14 @@ def waterfall(explanation: Mapping[str, Any]) -> Spec:
         `base_value` and `contributions` as the API returns them.
     """
     base = explanation["base_value"]
-    bars = _steps(base, explanation["contributions"])
+    bars = _waterfall_steps(base, explanation["contributions"])
     total = base + sum(found["contribution"] for found in explanation["contributions"])
     ends = pd.DataFrame(
         {
-            "finding": [f"Average patient: {_chance(base)}", f"This patient: {_chance(total)}"],
+            "finding": [
+                f"Average patient: {_probability_label(base)}",
+                f"This patient: {_probability_label(total)}",
+            ],
             "at": [base, total],
         }
     )
@@ -76,15 +79,15 @@ def waterfall(explanation: Mapping[str, Any]) -> Spec:
             "axisTick": {"show": False},
         },
         "series": [
-            _spacer("log-odds", "from", "finding") | {"stackStrategy": "all"},
-            _side("away from disease", BLUE, "left"),
-            _side("toward disease", ORANGE, "right"),
-            _ends(low, high),
+            _invisible_base("log-odds", "from", "finding") | {"stackStrategy": "all"},
+            _contribution_bars("away from disease", BLUE, "left"),
+            _contribution_bars("toward disease", ORANGE, "right"),
+            _end_points(low, high),
         ],
     }  # fmt: skip
 
 
-def _steps(base: float, contributions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def _waterfall_steps(base: float, contributions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return one row per finding, weightiest first, each beginning where the last one ended."""
     rows, position = [], base
     for found in sorted(contributions, key=lambda c: -abs(c["contribution"])):
@@ -92,7 +95,7 @@ def _steps(base: float, contributions: Sequence[Mapping[str, Any]]) -> pd.DataFr
         written = numbers.log_odds(size)
         rows.append(
             {
-                "finding": findings.finding(found["feature"], found["value"]),
+                "finding": findings.finding_with_value(found["feature"], found["value"]),
                 "from": position,
                 "away from disease": min(size, 0.0),
                 "toward disease": max(size, 0.0),
@@ -104,11 +107,11 @@ def _steps(base: float, contributions: Sequence[Mapping[str, Any]]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def _chance(log_odds: float) -> str:
+def _probability_label(log_odds: float) -> str:
     return numbers.probability(1 / (1 + math.exp(-log_odds)))
 
 
-def _spacer(stack: str, x: str, y: str) -> Spec:
+def _invisible_base(stack: str, x: str, y: str) -> Spec:
     """Return the invisible bar on which a floating one stands."""
     return {
         "type": "bar",
@@ -121,7 +124,7 @@ def _spacer(stack: str, x: str, y: str) -> Spec:
     }
 
 
-def _side(column: str, color: str, label_at: str) -> Spec:
+def _contribution_bars(column: str, color: str, label_at: str) -> Spec:
     return {
         "type": "bar",
         "stack": "log-odds",
@@ -134,7 +137,7 @@ def _side(column: str, color: str, label_at: str) -> Spec:
     }
 
 
-def _ends(low: float, high: float) -> Spec:
+def _end_points(low: float, high: float) -> Spec:
     """Return the two patients as points, and the lines that translate log-odds to probability."""
     marks = [
         {"xAxis": log_odds, "label": {"formatter": f"{p * 100:g} %"}}
@@ -164,9 +167,9 @@ def _lines(marks: list[Spec], style: str) -> Spec:
     }
 
 
-def hundred(probability: float) -> Spec:
+def icon_array(probability: float) -> Spec:
     """Draw 100 people, as many of them orange as had disease among such patients."""
-    count = numbers.of_hundred(probability)
+    count = numbers.per_hundred(probability)
     places = [[i % 20, i // 20] for i in range(100)]
 
     def people(name: str, chosen: list[list[int]], color: str, opacity: float) -> Spec:
@@ -194,7 +197,9 @@ def hundred(probability: float) -> Spec:
     }
 
 
-def estimates(shown: Sequence[tuple[str, float, tuple[float, float]]], threshold: float) -> Spec:
+def risk_intervals(
+    shown: Sequence[tuple[str, float, tuple[float, float]]], threshold: float
+) -> Spec:
     """Draw probabilities with their intervals on one scale from 0 to 100 %.
 
     Parameters
@@ -225,7 +230,7 @@ def estimates(shown: Sequence[tuple[str, float, tuple[float, float]]], threshold
             "axisLabel": {"show": len(shown) > 1, "fontSize": 13},
         },
         "series": [
-            _spacer("interval", "low", "patient"),
+            _invisible_base("interval", "low", "patient"),
             {
                 "type": "bar",
                 "stack": "interval",

@@ -14,9 +14,16 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.shared import data_access, findings, numbers, widgets
 from dashboard.shared import texts as shared_texts
-from dashboard.shared.api_client import ApiDown, LogBusy, Missing, NotLetIn, Refused
+from dashboard.shared.api_client import (
+    ApiError,
+    ApiUnavailable,
+    AuthenticationFailed,
+    LogUnavailable,
+    NotFound,
+    RequestRejected,
+)
 from dashboard.shared.prediction import panels, texts
-from dashboard.shared.prediction.panels import Estimate
+from dashboard.shared.prediction.panels import Prediction
 from pipeline.schema import FEATURES, NAMES
 
 ID = "id"
@@ -28,42 +35,42 @@ def _close() -> None:
 
 @st.dialog("Prediction", width=880, position="right", on_dismiss=_close)
 @login.requires_page("predictions")
-def drawer(prediction_id: str) -> None:
+def prediction_drawer(prediction_id: str) -> None:
     """Draw one prediction beside the log: what was said, why, and what was found later."""
-    with widgets.reading_the_log():
+    with widgets.log_errors_shown():
         row = data_access.prediction(prediction_id)
         if row is None:
-            widgets.calm(texts.NOT_FOUND_TITLE, texts.NOT_FOUND)
+            widgets.notice(texts.NOT_FOUND_TITLE, texts.NOT_FOUND)
             return
-        st.markdown(texts.logged(row, widgets.when(row["received_at"])))
+        st.markdown(texts.prediction_header(row, widgets.format_time(row["received_at"])))
         found = _explained(row)
         if found is None:
             st.metric("Estimated probability of disease", numbers.probability(row["probability"]))
             st.warning(texts.NOT_FOR_DIAGNOSIS)
             st.info(texts.NO_REASONS)
         else:
-            panels.show(found)
+            panels.estimated_risk(found)
         _outcome(row)
         if found is not None:
-            panels.why(found)
+            panels.explanation(found)
         _patient(row)
 
 
-def _explained(row: Mapping[str, Any]) -> Estimate | None:
+def _explained(row: Mapping[str, Any]) -> Prediction | None:
     """Return the estimate with its reasons, from the model version that made it."""
     patient = {name: row[name] for name in NAMES}
     missing = [name for name, value in patient.items() if value is None]
     try:
         reasons = data_access.explanation(row["id"])
-    except (ApiDown, LogBusy, Missing, Refused):
+    except ApiError:
         return None
-    return Estimate(patient, {**row, **reasons, "missing": missing, "warnings": []})
+    return Prediction(patient, {**row, **reasons, "missing": missing, "warnings": []})
 
 
 def _patient(row: Mapping[str, Any]) -> None:
     with widgets.card("The patient as entered"):
         st.table(
-            {f.title: findings.value_words(f, row[f.name]) for f in FEATURES},
+            {f.title: findings.format_value(f, row[f.name]) for f in FEATURES},
             border="horizontal",
             alt="The thirteen findings of this patient",
         )
@@ -88,7 +95,7 @@ def _outcome(row: Mapping[str, Any]) -> None:
             submitted = st.form_submit_button("Record", type="primary")
         recorded = submitted and _record(row["id"], found, day)
         outcome = found if recorded else row["outcome"]
-        known.markdown(texts.outcome_known(outcome))
+        known.markdown(texts.recorded_outcome(outcome))
 
 
 def _record(prediction_id: str, found: int | None, day: str) -> bool:
@@ -98,10 +105,10 @@ def _record(prediction_id: str, found: int | None, day: str) -> bool:
     try:
         moment = _midnight(day)
     except ValueError:
-        st.warning(texts.NO_DAY)
+        st.warning(texts.INVALID_DATE)
         return False
     if moment is not None and (moment.year < 1900 or moment > widgets.now()):
-        st.warning(texts.DAY_NEVER)
+        st.warning(texts.DATE_OUT_OF_RANGE)
         return False
     return _sent(prediction_id, found, moment)
 
@@ -110,16 +117,16 @@ def _sent(prediction_id: str, found: int, moment: datetime | None) -> bool:
     try:
         observed_at = None if moment is None else moment.isoformat()
         data_access.client().record_outcome(prediction_id, found, observed_at)
-    except NotLetIn:
-        st.warning(shared_texts.NOT_LET_IN, title=shared_texts.NOT_LET_IN_TITLE)
-    except Refused as refusal:
-        st.warning(texts.refused(refusal.errors, refusal.detail))
-    except (ApiDown, LogBusy):
+    except AuthenticationFailed:
+        st.warning(shared_texts.KEY_REJECTED, title=shared_texts.KEY_REJECTED_TITLE)
+    except RequestRejected as refusal:
+        st.warning(texts.rejection_message(refusal.errors, refusal.detail))
+    except (ApiUnavailable, LogUnavailable):
         st.warning(shared_texts.API_DOWN, title=shared_texts.API_DOWN_TITLE)
-    except Missing:
+    except NotFound:
         st.warning(texts.NOT_FOUND, title=texts.NOT_FOUND_TITLE)
     else:
-        data_access.forget()
+        data_access.clear_cache()
         st.success(texts.RECORDED)
         return True
     return False

@@ -16,42 +16,36 @@ Wire = bool | float | str | None
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Prediction:
     """A patient as sent and the API's answer."""
 
-    sent: Mapping[str, Wire]
-    answer: Mapping[str, Any]
+    findings: Mapping[str, Wire]
+    response: Mapping[str, Any]
 
     @property
     def probability(self) -> float:
         """Probability of disease, 0 to 1."""
-        return float(self.answer["probability"])
+        return float(self.response["probability"])
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % range of the model's estimate."""
-        low, high = self.answer["interval"]
+        low, high = self.response["interval"]
         return low, high
 
 
-def show(found: Estimate) -> None:
+def estimated_risk(found: Prediction) -> None:
     """Draw an estimate with its meaning and its limits."""
     with widgets.card("Estimated probability of disease"):
         _headline(found)
         st.warning(texts.NOT_FOR_DIAGNOSIS)
     with widgets.card("What the estimate rests on"):
-        st.markdown(findings.unknown(found.answer["missing"]))
-        for warning in found.answer["warnings"]:
+        st.markdown(findings.unknown_findings(found.response["missing"]))
+        for warning in found.response["warnings"]:
             st.warning(findings.warning(warning["field"], warning["message"]))
 
 
-def why(found: Estimate) -> None:
-    """Draw the reasons of an estimate over the full width."""
-    with widgets.card("Why"):
-        reasons(found.answer["explanation"], "estimate")
-
-
-def _headline(found: Estimate) -> None:
+def _headline(found: Prediction) -> None:
     low, high = found.interval
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.metric(
@@ -65,35 +59,37 @@ def _headline(found: Estimate) -> None:
             f"{texts.INTERVAL_LABEL}",
             width="stretch",
         )
-    widgets.chart(
-        charts.estimates(
-            [("This patient", found.probability, found.interval)], found.answer["threshold"]
+    widgets.echarts_chart(
+        charts.risk_intervals(
+            [("This patient", found.probability, found.interval)], found.response["threshold"]
         ),
-        f"Estimate {numbers.probability(found.probability)}, range {numbers.probability(low)} to "
+        f"Prediction {numbers.probability(found.probability)}, range {numbers.probability(low)} to "
         f"{numbers.probability(high)}, on a scale from 0 to 100 %",
         92,
         "estimate_range",
     )
     st.markdown(texts.natural_frequency(found.probability))
-    widgets.chart(
-        charts.hundred(found.probability),
-        f"{numbers.of_hundred(found.probability)} of 100 people are marked as having had disease",
+    widgets.echarts_chart(
+        charts.icon_array(found.probability),
+        f"{numbers.per_hundred(found.probability)} of 100 people are marked as having had disease",
         190,
         "estimate_hundred",
     )
     st.caption(texts.DISEASE)
 
 
-def reasons(explanation: Mapping[str, Any], key: str) -> None:
-    """Draw three sentences and the waterfall behind them."""
-    contributions = explanation["contributions"]
-    sentences = findings.reasons(contributions)
-    st.markdown("\n".join(f"{i}. {sentence}" for i, sentence in enumerate(sentences, 1)))
-    st.caption(texts.REASONS_NOTE)
-    widgets.chart(
-        charts.waterfall(explanation),
-        "How thirteen findings lead from the average patient to this one, in log-odds",
-        620,
-        f"{key}_waterfall",
-    )
-    st.caption(texts.WATERFALL_NOTE)
+def explanation(found: Prediction) -> None:
+    """Draw the three largest effects in words, and the waterfall chart, over the full width."""
+    explained = found.response["explanation"]
+    with widgets.card("Explanation: contribution of each finding"):
+        sentences = findings.top_effects(explained["contributions"])
+        st.markdown("\n".join(f"{i}. {sentence}" for i, sentence in enumerate(sentences, 1)))
+        st.caption(texts.REASONS_NOTE)
+        widgets.echarts_chart(
+            charts.waterfall(explained),
+            "Waterfall chart: contribution of each finding in log-odds, from the average training "
+            "patient to this patient",
+            620,
+            "estimate_waterfall",
+        )
+        st.caption(texts.WATERFALL_NOTE)

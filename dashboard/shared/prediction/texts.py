@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from dashboard.shared.escaping import markdown
+from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import warning
-from dashboard.shared.numbers import of_hundred
+from dashboard.shared.numbers import per_hundred
 from dashboard.shared.texts import SOURCES
 from pipeline.schema import BY_NAME
 
@@ -24,7 +24,7 @@ NO_REASONS = "The reasons cannot be computed at the moment: the service does not
 
 def natural_frequency(value: float) -> str:
     """Say a probability as people among 100."""
-    count = of_hundred(value)
+    count = per_hundred(value)
     about = "fewer than 1" if count == 0 else "more than 99" if count == 100 else f"about {count}"
     return (
         f"Of 100 patients *referred for angiography in Cleveland in the 1980s* with these "
@@ -44,7 +44,7 @@ WATERFALL_NOTE = (
 )
 
 
-def refused(
+def rejection_message(
     errors: Sequence[tuple[str, str]],
     detail: str,
     sent: Mapping[str, object] = MappingProxyType({}),
@@ -52,7 +52,7 @@ def refused(
     """Say what is wrong with each entry, or why the service refuses where it is not an entry."""
     said = [(field, _wrong_number(field, sent.get(field)) or told) for field, told in errors]
     entries = "\n".join(f"- {warning(field, message)}" for field, message in said)
-    return entries or markdown(detail) or NO_REASON
+    return entries or escape_markdown(detail) or NO_REASON
 
 
 def _wrong_number(field: str, value: object) -> str | None:
@@ -76,22 +76,24 @@ NOT_FOUND_TITLE = "This prediction is not in the log"
 NOT_FOUND = "The address names a prediction that does not exist, or no longer does."
 OUTCOMES: Mapping[int, str] = {1: "Disease found", 0: "No disease"}
 NO_OUTCOME = "Choose what was found."
-NO_DAY = "The day is not readable; write it as 2026-01-31, or leave it empty."
-DAY_NEVER = "The examination cannot be in the future, nor before 1900; write the day as 2026-01-31."
+INVALID_DATE = "The day is not readable; write it as 2026-01-31, or leave it empty."
+DATE_OUT_OF_RANGE = (
+    "The examination cannot be in the future, nor before 1900; write the day as 2026-01-31."
+)
 RECORDED = "Recorded. An earlier entry stays in the log; the newest counts."
 
 
-def outcome_known(found: int | None) -> str:
+def recorded_outcome(found: int | None) -> str:
     """Say what is on record of the later-known truth."""
     if found is None:
         return "Nothing is on record yet."
     return f"On record: **{OUTCOMES[found].lower()}**."
 
 
-def logged(row: Mapping[str, Any], when: str) -> str:
+def prediction_header(row: Mapping[str, Any], when: str) -> str:
     """Say when and by which model a prediction was made, and which API key asked, if one did."""
-    asked = f" · asked with API key {markdown(row['key_id'])}" if row["key_id"] else ""
+    asked = f" · asked with API key {escape_markdown(row['key_id'])}" if row["key_id"] else ""
     return (
-        f"{SOURCES[row['source']]} · {when} · model {markdown(row['model_version'])}  \n"
+        f"{SOURCES[row['source']]} · {when} · model {escape_markdown(row['model_version'])}  \n"
         f"Prediction {row['id']}{asked}"
     )

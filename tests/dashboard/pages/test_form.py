@@ -12,12 +12,12 @@ def test_every_value_survives_the_way_into_the_form_and_back(feature: Feature) -
     codes = feature.codes.values() or [feature.low, feature.high]
     for code in codes:
         value = encode(feature, float(code), Coding.LABELS)
-        assert form.to_wire(feature, form.to_shown(feature, value)) == value
+        assert form.to_wire(feature, form.to_widget(feature, value)) == value
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda f: f.name)
 def test_what_is_not_known_is_not_sent(feature: Feature) -> None:
-    assert form.to_wire(feature, form.to_shown(feature, None)) is None
+    assert form.to_wire(feature, form.to_widget(feature, None)) is None
 
 
 def test_every_kind_of_feature_has_an_input() -> None:
@@ -25,8 +25,8 @@ def test_every_kind_of_feature_has_an_input() -> None:
 
 
 def test_age_and_sex_are_what_is_needed() -> None:
-    assert form.needed({}) == ["Age", "Sex"]
-    assert form.needed({"age": 50.0, "sex": "female"}) == []
+    assert form.missing_required({}) == ["Age", "Sex"]
+    assert form.missing_required({"age": 50.0, "sex": "female"}) == []
 
 
 def test_the_sections_of_the_form_begin_with_features_in_their_order() -> None:
@@ -36,7 +36,7 @@ def test_the_sections_of_the_form_begin_with_features_in_their_order() -> None:
 
 
 def test_two_patients_differ_in_what_was_changed_or_left_out() -> None:
-    assert form.changed({"age": 50.0, "ca": 1.0}, {"age": 51.0, "fbs": True}) == [
+    assert form.changed_findings({"age": 50.0, "ca": 1.0}, {"age": 51.0, "fbs": True}) == [
         "age",
         "fbs",
         "ca",

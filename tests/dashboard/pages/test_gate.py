@@ -82,7 +82,7 @@ def test_a_file_that_is_too_large_is_not_judged(served: AppTest) -> None:
 def test_where_the_training_patients_are_not_at_hand_the_page_says_so(
     served: AppTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.pages.poisoning.data.trained_elsewhere", lambda: "ours.csv")
+    monkeypatch.setattr("dashboard.pages.poisoning.data.missing_training_file", lambda: "ours.csv")
     served.run().switch_page("poisoning/page.py").run()
     assert not served.exception
     assert not served.file_uploader

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.load_tests import charts, texts
-from dashboard.shared.escaping import markdown
+from dashboard.shared.escaping import escape_markdown
 from db.writer.results import add_load_test
 from perf.formats.kubectl import parse_hpa
 from pipeline.load_tests import autoscaling as scaling
@@ -110,7 +110,7 @@ def test_a_missing_database_has_its_calm_screen(pages: AppTest, tmp_path: Path) 
 def test_errors_are_listed_by_kind() -> None:
     of = [summary(OURS, 200, 10, refused=3), summary(ECHO, 200, 10, timeouts=1, failed=3)]
     assert texts.error_summary(of) == (
-        f"Timeouts: {ECHO}. Other failures: {ECHO}. Rejected (503): {markdown(OURS)}."
+        f"Timeouts: {ECHO}. Other failures: {ECHO}. Rejected (503): {escape_markdown(OURS)}."
     )
 
 

@@ -71,14 +71,14 @@ def test_a_model_of_an_older_training_says_what_to_do(
     served: AppTest, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]
 ) -> None:
     del found["evidence"]["audit"]
-    monkeypatch.setattr("dashboard.shared.data_access.model", lambda: found)
+    monkeypatch.setattr("dashboard.shared.data_access.model_card", lambda: found)
     assert "make train" in shown(opened(served))
 
 
 def test_a_name_that_looks_like_markup_is_shown_as_it_is(
     served: AppTest, monkeypatch: pytest.MonkeyPatch, validated: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("dashboard.shared.data_access.model", lambda: validated)
+    monkeypatch.setattr("dashboard.shared.data_access.model_card", lambda: validated)
     said = shown(opened(served))
     assert r"\<script\>alert\(1\)\<\/script\> \& \*b\*\.csv" in said
 

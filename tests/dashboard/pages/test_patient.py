@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.shared.escaping import markdown
+from dashboard.shared.escaping import escape_markdown
 from db.reader.queries import Reader
 from pipeline.schema import FEATURES, NAMES
 from tests.dashboard.conftest import shown
@@ -112,7 +112,7 @@ def test_a_value_in_another_unit_is_refused_with_the_reason(served: AppTest, log
     page = open_patient(served)
     enter(page, AGE_AND_SEX | {"chol": 5.2})
     submit(page)
-    said = markdown("looks like mmol/l; mg/dl is expected")
+    said = escape_markdown("looks like mmol/l; mg/dl is expected")
     assert f"**Serum cholesterol**: {said}" in shown(page)
     assert not page.metric
     assert page.get_by_key("patient_chol").value == 5.2
@@ -133,7 +133,7 @@ def test_a_refused_number_is_explained_to_a_clinician_not_to_a_programmer(
     page = open_patient(served)
     enter(page, AGE_AND_SEX | {name: value})
     submit(page)
-    assert markdown(said) in shown(page)
+    assert escape_markdown(said) in shown(page)
     assert "null" not in shown(page)
 
 

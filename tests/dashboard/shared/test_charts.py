@@ -38,13 +38,13 @@ def test_a_waterfall_translates_its_scale_to_probabilities() -> None:
 
 
 def test_of_a_hundred_people_as_many_are_marked_as_had_disease() -> None:
-    had, had_not = charts.hundred(0.64)["series"]
+    had, had_not = charts.icon_array(0.64)["series"]
     assert (len(had["data"]), len(had_not["data"])) == (64, 36)
     assert (had["name"], had["itemStyle"]["color"]) == ("Had disease", ORANGE)
 
 
 def test_an_estimate_stands_in_its_range_and_shows_its_side_of_the_threshold() -> None:
-    spec = charts.estimates([("a", 0.6, (0.5, 0.75)), ("b", 0.4, (0.25, 0.5))], 0.5)
+    spec = charts.risk_intervals([("a", 0.6, (0.5, 0.75)), ("b", 0.4, (0.25, 0.5))], 0.5)
     frame = spec["dataset"]["source"]
     assert frame["low"].tolist() == [50, 25]
     assert frame["range"].tolist() == [25, 25]
