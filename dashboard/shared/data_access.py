@@ -1,7 +1,7 @@
-"""All input and output of the pages, cached: the log (read only), the API, the settings.
+"""Cached reads of the log and of the API, which several pages share.
 
-What is cached is short-lived, so that a page shows the present and a hundred viewers cost what one
-costs. `DatabaseUnavailable` (from `db`) and the exceptions of `client` pass through to the pages.
+The cache is short-lived: pages show current data, and a hundred viewers cost as much as one.
+`DatabaseUnavailable` (from `db`) and `ApiError` are left to the pages.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ ROWS_PER_PAGE = 20
 
 
 CACHE_TTL_S = 5.0
-"""Seconds for which what was read from the log is shown again."""
+"""Seconds for which reads are cached."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A period that ends now; charts show it in steps of `bucket_s` seconds."""
+    """A window that ends now, in buckets of `bucket_s` seconds."""
 
     label: str
     phrase: str
@@ -35,7 +35,7 @@ class Window:
 
 
 TimeRange = tuple[datetime, datetime]
-"""From, and before; with their zones."""
+"""Start (inclusive) and end (exclusive), with time zones."""
 
 WINDOWS = {
     "1h": Window("Hour", "in the last hour", timedelta(hours=1), 60),
@@ -48,14 +48,14 @@ WINDOWS = {
 
 @st.cache_resource
 def client() -> Client:
-    """Return the one HTTP client of this process."""
+    """Return the HTTP client of this process."""
     settings = load_settings()
     return Client(settings.api_url, settings.api_key.get_secret_value())
 
 
 @st.cache_resource
 def reader() -> Reader:
-    """Return the one reader of the log of this process."""
+    """Return the log reader of this process."""
     return Reader(load_settings().database_url)
 
 
@@ -66,9 +66,9 @@ def sources_with_rows() -> list[str]:
 
 
 def default_source() -> str | None:
-    """Return the source that pages read: live, else the one that has rows; None = an empty log.
+    """Return the source that pages show first: live, else one with rows; None = an empty log.
 
-    `what-if` and `load-test` never count unless chosen.
+    Never `what-if` or `load-test`.
     """
     return next(
         (name for name in ("live", "synthetic", "replay") if name in sources_with_rows()), None
@@ -79,7 +79,7 @@ def default_source() -> str | None:
 def log_page(
     window: str | TimeRange | None, chosen: str | None, positive: bool | None, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Read one page of the log, newest first, and the cursor of the next."""
+    """Return one page of the log, newest first, and the cursor of the next."""
     since, until = time_range(window)
     return reader().page(
         since=since,
@@ -92,7 +92,7 @@ def log_page(
 
 
 def time_range(window: str | TimeRange | None) -> tuple[datetime | None, datetime | None]:
-    """Return when a window, a key of `WINDOWS` or a time range, begins and ends; None = open."""
+    """Return start and end of a key of `WINDOWS` or a time range; None = unlimited."""
     if window is None or not isinstance(window, str):
         return window or (None, None)
     return datetime.now(UTC) - WINDOWS[window].length, None
@@ -100,7 +100,7 @@ def time_range(window: str | TimeRange | None) -> tuple[datetime | None, datetim
 
 @st.cache_data(ttl=CACHE_TTL_S, max_entries=200)
 def prediction(prediction_id: str) -> dict[str, Any] | None:
-    """Read one prediction in labels, with its newest outcome."""
+    """Return one prediction in labels, with its latest outcome."""
     row = reader().get(prediction_id)
     return None if row is None else encode_row(row, Coding.LABELS)
 
@@ -111,7 +111,7 @@ def _ready() -> bool:
 
 
 def is_ready() -> bool:
-    """Say whether the API would answer a prediction now; a no is never kept for the next look."""
+    """Return whether the API is ready to predict; a negative result is not cached."""
     answer = _ready()
     if not answer:
         _ready.clear()
@@ -125,10 +125,10 @@ def _model() -> dict[str, Any]:
 
 @st.cache_data(ttl=CACHE_TTL_S, max_entries=1)
 def _model_card_and_key_status() -> tuple[dict[str, Any] | None, bool]:
-    """Return the model card, and whether the API lets this dashboard in.
+    """Return the model card, and whether the API accepts the dashboard's key.
 
-    A failure is kept, too: a page needs the card several times, and must not wait for an API that
-    hangs each time.
+    Failures are cached, too: a page needs the card several times and must not wait each time for an
+    API that hangs.
     """
     try:
         return _model(), True
@@ -139,7 +139,7 @@ def _model_card_and_key_status() -> tuple[dict[str, Any] | None, bool]:
 
 
 def model_card() -> dict[str, Any] | None:
-    """Return the model card of the model in use; None while the API does not give it."""
+    """Return the card of the current model; None = unavailable."""
     return _model_card_and_key_status()[0]
 
 
@@ -150,23 +150,23 @@ def is_key_accepted() -> bool:
 
 @st.cache_data(ttl=3600, max_entries=500, show_spinner=False)
 def explanation(prediction_id: str) -> dict[str, Any]:
-    """Return why a prediction came out as it did; it never changes."""
+    """Return the explanation of a prediction, which never changes."""
     return client().explanation(prediction_id)
 
 
 def clear_cache() -> None:
-    """Drop what was read, so that the next look sees what was just written."""
+    """Clear cached predictions, so that the next read includes what was just written."""
     log_page.clear()
     prediction.clear()
 
 
 MAX_RECENT = 1_000
-"""Logged predictions that are read unless fewer are chosen: what one query returns."""
+"""What one query returns."""
 
 
 @st.cache_data(ttl=CACHE_TTL_S, max_entries=8)
 def recent_predictions(n: int = MAX_RECENT) -> tuple[str | None, list[dict[str, Any]]]:
-    """Read the newest predictions of the source that pages read, and which source it is."""
+    """Return the default source and its most recent predictions."""
     chosen = default_source()
     if chosen is None:
         return None, []

@@ -1,4 +1,4 @@
-"""Text that was stored or sent by others, for the two places that read a markup of their own."""
+"""Escapes stored or received text for Markdown and for Plotly."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import html
 import re
 
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
-"""In ASCII; a backslash before it takes away whatever it would mean."""
+"""ASCII punctuation, which a backslash escapes."""
 _ADDRESS = re.compile(r"(?<=https:)(?=//)|(?<=http:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
-"""Where an address becomes a link by itself; backslashes do not keep it from that."""
-_JOINER = "\u2060"  # without width, and no line is broken there
+"""Where a bare address becomes a link; backslashes do not prevent that."""
+_JOINER = "\u2060"  # zero width, no line break
 
 
 def escape_markdown(text: str) -> str:
-    """Return text that Markdown shows as it is, in one line: no link, no picture, no formula."""
+    """Return text that Markdown shows literally, in one line: no link, image or formula."""
     return _PUNCTUATION.sub(r"\\\g<0>", _ADDRESS.sub(_JOINER, _one_line(text)))
 
 
 def escape_plotly(text: str) -> str:
-    """Return text that a Plotly figure shows as it is, in one line: no tag, no template."""
+    """Return text that Plotly shows literally, in one line: no tag, no template."""
     return html.escape(_one_line(text), quote=False).replace("%{", "%&#123;")
 
 

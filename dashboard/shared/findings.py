@@ -1,4 +1,4 @@
-"""Findings of a patient in words: their values, and where the model says they point."""
+"""Findings in words: their values, and their effect on the estimated risk."""
 
 from __future__ import annotations
 
@@ -12,78 +12,76 @@ from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
 
 
 def format_value(feature: Feature, value: Any) -> str:
-    """Say a value as it travels on the wire (words, true/false, numbers, None)."""
+    """Return a value as the API sends it (labels, true/false, numbers, None), in words."""
     if value is None:
-        return "not known"
+        return "unknown"
     if feature.kind is Kind.BOOLEAN:
         return "yes" if value else "no"
     return str(value) if feature.codes else feature.describe(value)
 
 
 def finding_with_value(name: str, value: Any) -> str:
-    """Name a finding with its value, as "Thallium scan: reversible defect"."""
+    """Return a finding with its value, as "Thallium scan: reversible defect"."""
     feature = BY_NAME[name]
     return f"{feature.label}: {format_value(feature, value)}"
 
 
 def unknown_findings(missing: Sequence[str]) -> str:
-    """Say which findings were not known."""
+    """Return which findings were unknown."""
     if not missing:
-        return "All thirteen findings were known."
+        return "All thirteen findings were entered."
     labels = [in_a_sentence(BY_NAME[name].label) for name in missing]
-    sentence = f"Not known ({len(missing)} of {len(FEATURES)}): {join_words(labels)}."
+    sentence = f"Unknown ({len(missing)} of {len(FEATURES)}): {join_words(labels)}."
     few = len(FEATURES) - len(missing) < 5
-    return sentence + (" The estimate rests on very little." if few else "")
+    return sentence + (" The estimate is based on very few findings." if few else "")
 
 
 def in_a_sentence(label: str) -> str:
-    """Write a feature's label inside a sentence; an abbreviation keeps its capitals."""
+    """Return a label as it stands inside a sentence; an abbreviation keeps its capitals."""
     return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 
 def effect_strength(contribution: float) -> str:
-    """Grade a contribution in log-odds.
+    """Return how strong a contribution in log-odds is.
 
-    Strongly: the odds differ by a factor of e = 2.7 or more; clearly: of 1.5 or more.
+    Strongly: the odds differ by a factor of e = 2.7 or more; moderately: of 1.5 or more.
     """
     size = abs(contribution)
-    return "strongly" if size >= 1 else "clearly" if size >= math.log(1.5) else "slightly"
+    return "strongly" if size >= 1 else "moderately" if size >= math.log(1.5) else "slightly"
 
 
 def effect_sentence(name: str, value: Any, contribution: float) -> str:
-    """Say in one sentence where one finding points."""
-    side = "toward" if contribution > 0 else "away from"
-    points = f"points **{effect_strength(contribution)} {side} disease**."
-    if value is None:
-        return f"That “{in_a_sentence(BY_NAME[name].label)}” is not known {points}"
-    return f"“{finding_with_value(name, value)}” {points}"
+    """Return the effect of one finding in a sentence."""
+    verb = "increases" if contribution > 0 else "decreases"
+    strength = effect_strength(contribution)
+    return f"“{finding_with_value(name, value)}” **{strength} {verb} the estimated risk**."
 
 
 def top_effects(contributions: Sequence[Mapping[str, Any]], n: int = 3) -> list[str]:
-    """Return one sentence for each of the `n` findings that weigh most."""
+    """Return one sentence for each of the `n` largest contributions."""
     ranked = sorted(contributions, key=lambda found: -abs(found["contribution"]))
     return [effect_sentence(f["feature"], f["value"], f["contribution"]) for f in ranked[:n]]
 
 
 def warning(field: str, message: str) -> str:
-    """Name the finding that a message is about."""
-    said = escape_markdown(message)
-    return f"**{BY_NAME[field].label}**: {said}" if field in BY_NAME else said
+    """Return a message with the label of the finding it is about."""
+    text = escape_markdown(message)
+    return f"**{BY_NAME[field].label}**: {text}" if field in BY_NAME else text
 
 
 def value_of(name: str, patient: Mapping[str, Any]) -> str:
-    """Say one finding's value of a patient as sent."""
+    """Return the value of one finding of a patient, in words."""
     return format_value(BY_NAME[name], patient.get(name))
 
 
 def format_contribution(name: str, answer: Mapping[str, Any]) -> str:
-    """Write one finding's contribution in log-odds."""
+    """Return one finding's contribution in log-odds."""
     found = answer["explanation"]["contributions"]
     return log_odds(next(c["contribution"] for c in found if c["feature"] == name))
 
 
 def table_cell(feature: Feature, value: Any) -> str:
-    """Write a value for the table of the log, whose headings carry the units."""
+    """Return a value for the table of the log, whose headings have the units."""
     if value is None:
         return "–"
     return f"{value:.10g}" if feature.is_numeric else format_value(feature, value)

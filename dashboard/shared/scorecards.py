@@ -15,13 +15,13 @@ from pipeline.schema import NAMES
 
 
 def feature_matrix(rows: Sequence[Mapping[str, Any]]) -> Array:
-    """Return logged rows as UCI codes, shape (n, 13), NaN = not known."""
+    """Return logged rows as UCI codes, shape (n, 13); NaN = missing."""
     return np.array([[row[name] for name in NAMES] for row in rows], dtype=float).reshape(-1, 13)
 
 
 @st.cache_resource(max_entries=20)
 def scorecard(version: str) -> Model | None:
-    """Return a model version from the log's own table; None = it is not there."""
+    """Return a model version from the log; None = not there."""
     text = data_access.reader().model(version)
     try:
         return from_json(text) if text else None
@@ -30,7 +30,7 @@ def scorecard(version: str) -> Model | None:
 
 
 def current_model() -> Model | None:
-    """Return the scorecard that explains: the service's, else that of the newest prediction."""
+    """Return the service's current scorecard, else that of the most recent prediction."""
     card, (_, rows) = data_access.model_card(), data_access.recent_predictions()
     version = card["version"] if card else rows[0]["model_version"] if rows else None
     return scorecard(version) if version else None

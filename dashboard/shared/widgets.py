@@ -1,4 +1,4 @@
-"""Parts that more than one page shows: headings, calm screens, periods, times."""
+"""Widgets that several pages share: headings, notices, selectors, charts, tables."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from dashboard.shared.charts import Spec
 from db.engine import DatabaseUnavailable
 
 REFRESH_S = 30
-"""Seconds between two looks of a page that watches the service."""
+"""Seconds between two refreshes of the Overview."""
 
 ROW_LIMITS = (50, 100, 300, 1_000)
-"""Of so many newest predictions a page speaks; the largest is what one query returns."""
+"""Choices for the number of predictions; the largest is what one query returns."""
 
 RETRY_S = 5
-"""Seconds between two looks for a log that could not be read."""
+"""Seconds between two attempts to read a log that is unavailable."""
 
 
 def heading(title: str, lead: str) -> None:
-    """Draw the page's one first-level heading and a line that says what the page is for."""
+    """Draw the page's first-level heading and a line on its purpose."""
     st.title(title, anchor=False)
     st.markdown(f":gray[{lead}]")
 
 
 def notice(title: str, text: str) -> None:
-    """Draw the screen for what is missing or down: what it is, and what to do."""
+    """Draw what is missing or unavailable, and what to do."""
     with st.container(border=True, gap="small"):
         st.header(title, anchor=False)
         st.markdown(text)
@@ -41,20 +41,20 @@ def notice(title: str, text: str) -> None:
 
 @contextmanager
 def log_errors_shown(title: str = "") -> Iterator[None]:
-    """Show the calm screen instead of what the log cannot give, under a title if it needs one."""
+    """Show a notice, under a title if given, when the log cannot be read."""
     try:
         yield
     except DatabaseUnavailable:
         if title:
             st.title(title, anchor=False)
         notice(shared_texts.LOG_DOWN_TITLE, shared_texts.LOG_DOWN)
-        _draw_again_when_the_log_is_back()
+        _rerun_when_log_is_back()
 
 
 @st.fragment(run_every=RETRY_S)
-def _draw_again_when_the_log_is_back() -> None:
-    # Not in the run that has just failed: a log that answers this and nothing else would keep the
-    # page running in a circle.
+def _rerun_when_log_is_back() -> None:
+    # Not in the run that has just failed: a log that answers only this ping would make the page
+    # rerun endlessly.
     if not st.session_state.get("log_unavailable"):
         st.session_state["log_unavailable"] = True
         return
@@ -65,13 +65,13 @@ def _draw_again_when_the_log_is_back() -> None:
 
 
 def empty_log() -> None:
-    """Draw the screen of a log without rows, with the way to the first one."""
+    """Draw the notice of a log without rows, with a link to the form."""
     notice(shared_texts.EMPTY_TITLE, shared_texts.EMPTY)
     login.page_link("patient", "Enter a patient")
 
 
 def model_unavailable(title: str, text: str) -> None:
-    """Draw the screen of a page without the model card, or say that the key is the reason."""
+    """Draw the notice of a page without the model card, or that the key was rejected."""
     if data_access.is_key_accepted():
         notice(title, text)
     else:
@@ -79,7 +79,7 @@ def model_unavailable(title: str, text: str) -> None:
 
 
 def zone() -> tzinfo:
-    """Return the time zone of the browser, or UTC when it does not say."""
+    """Return the time zone of the browser, or UTC if unknown."""
     try:
         return ZoneInfo(st.context.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):
@@ -87,37 +87,37 @@ def zone() -> tzinfo:
 
 
 def now() -> datetime:
-    """Return the present in the viewer's zone."""
+    """Return the time now, in the viewer's zone."""
     return datetime.now(zone())
 
 
 def time_parameter(name: str) -> datetime | None:
-    """Return the moment in the address that another page linked to; None = none that can be."""
+    """Return the time that a query parameter holds; None = none, or not a valid one."""
     try:
         moment = datetime.fromisoformat(st.query_params[name])
     except (KeyError, ValueError):
         return None
-    # Near the ends of the calendar no zone and no length can be reckoned with.
+    # Near the ends of the calendar, time zones and differences overflow.
     return moment if moment.tzinfo and 1970 < moment.year < 9999 else None
 
 
 def format_time(moment: datetime) -> str:
-    """Write a time in the viewer's zone."""
+    """Return a time in the viewer's zone, for people."""
     return numbers.format_time(moment.astimezone(zone()), now())
 
 
 def window_selector(
     default: str, *, every: bool = False, on_change: Callable[[], None] | None = None
 ) -> str | None:
-    """Let the viewer choose a period, kept in the address; None = all times."""
+    """Draw the selector of the window, kept in the address; None = all time."""
     options = [*data_access.WINDOWS, *(["all"] if every else [])]
     chosen = st.segmented_control(
-        "Period",
+        "Window",
         options,
         default=default,
         required=True,
         format_func=lambda key: (
-            data_access.WINDOWS[key].label if key in data_access.WINDOWS else "All"
+            data_access.WINDOWS[key].label if key in data_access.WINDOWS else "All time"
         ),
         key="period",
         bind="query-params",
@@ -127,11 +127,11 @@ def window_selector(
 
 
 def row_limit_selector() -> int:
-    """Let the viewer choose how many of the newest logged predictions are read, if any are."""
+    """Draw the selector of how many of the most recent predictions are read, if there are any."""
     if data_access.default_source() is None:
         return ROW_LIMITS[-1]
     chosen = st.segmented_control(
-        "Newest logged predictions",
+        "Most recent predictions",
         ROW_LIMITS,
         default=ROW_LIMITS[-1],
         required=True,
@@ -143,17 +143,17 @@ def row_limit_selector() -> int:
 
 
 def echarts_chart(spec: Spec, alt: str, height: int, key: str) -> None:
-    """Draw a chart with a name for screen readers."""
+    """Draw an ECharts chart with alternative text."""
     st.echarts_chart(spec, height=height, alt=alt, key=key, renderer="svg")
 
 
 def plotly_chart(figure: go.Figure, alt: str, height: int, key: str) -> None:
-    """Draw a Plotly figure with a name for screen readers, without its toolbar."""
+    """Draw a Plotly figure with alternative text, without its toolbar."""
     st.plotly_chart(figure, height=height, alt=alt, key=key, config={"displayModeBar": False})
 
 
 def table(rows: Sequence[Mapping[str, str]], alt: str) -> None:
-    """Draw rows with the same keys as a table with a name for screen readers."""
+    """Draw rows with the same keys as a table with alternative text."""
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     st.table(columns, border="horizontal", hide_index=True, alt=alt)
 

@@ -254,6 +254,6 @@ def estimate(page: Page, servers: Servers, patient: Mapping[str, object]) -> Non
     """Open the Patient page, enter a patient and wait for the estimate."""
     page.goto(f"{servers.dashboard.url}/patient")
     enter(page, patient)
-    page.get_by_role("button", name="Estimate").click()
-    expect(page.get_by_role("heading", name="Why")).to_be_visible()
+    page.get_by_role("button", name="Estimate risk").click()
+    expect(page.get_by_role("heading", name="Explanation")).to_be_visible()
     settled(page)

@@ -123,7 +123,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
         dashboard.start()
         page = new_context(browser).new_page()
         page.goto(dashboard.url)
-        expect(page.get_by_role("heading", name="Time to estimate")).to_be_visible()
+        expect(page.get_by_role("heading", name="Scoring latency")).to_be_visible()
         take(page, "overview", height=1440)
         page.goto(f"{dashboard.url}/predictions")
         expect(page.get_by_test_id("stDataFrame")).to_be_visible()

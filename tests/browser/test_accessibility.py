@@ -22,18 +22,18 @@ AXE = next(
 
 def overview(page: Page, servers: Servers) -> None:
     page.goto(servers.dashboard.url)
-    expect(page.get_by_role("heading", name="Refused requests")).to_be_visible()
+    expect(page.get_by_role("heading", name="Rejected requests")).to_be_visible()
 
 
 def empty_form(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dashboard.url}/patient")
-    expect(page.get_by_role("button", name="Estimate")).to_be_visible()
+    expect(page.get_by_role("button", name="Estimate risk")).to_be_visible()
 
 
 def refused_form(page: Page, servers: Servers) -> None:
     empty_form(page, servers)
-    page.get_by_role("button", name="Estimate").click()
-    expect(page.get_by_text("Age and Sex are needed for")).to_be_visible()
+    page.get_by_role("button", name="Estimate risk").click()
+    expect(page.get_by_text("Age and Sex are required")).to_be_visible()
 
 
 def result_and_comparison(page: Page, servers: Servers) -> None:
@@ -51,12 +51,12 @@ def log(page: Page, servers: Servers) -> None:
 def drawer(page: Page, servers: Servers) -> None:
     log(page, servers)
     open_first_row(page)
-    expect(page.get_by_role("dialog").get_by_role("heading", name="Why")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("heading", name="Explanation")).to_be_visible()
 
 
 def nothing_found(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dashboard.url}/predictions?source=Replay")
-    expect(page.get_by_role("heading", name="No prediction matches")).to_be_visible()
+    expect(page.get_by_role("heading", name="No matching predictions")).to_be_visible()
 
 
 def no_load_test(page: Page, servers: Servers) -> None:

@@ -48,4 +48,4 @@ def test_without_a_database_there_is_a_calm_screen_then_an_empty_log(
         timeout=60_000
     )
     page.get_by_role("link", name="Enter a patient").click()
-    expect(page.get_by_role("button", name="Estimate")).to_be_visible()
+    expect(page.get_by_role("button", name="Estimate risk")).to_be_visible()

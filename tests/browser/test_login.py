@@ -170,15 +170,15 @@ def test_each_group_sees_the_pages_of_its_role_and_no_other(
         page.goto(f"{door.url}/{title.lower().replace('overview', '')}")
         settled(page)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-        expect(page.get_by_text("This page could not be drawn")).to_have_count(0)
+        expect(page.get_by_text("This page could not be displayed")).to_have_count(0)
 
 
 def test_a_login_leads_to_the_page_of_the_bookmark(visit: Callable[[], Page], door: Door) -> None:
     page = visit()
-    page.goto(f"{door.url}/predictions?result=Below&period=7+days")
+    page.goto(f"{door.url}/predictions?result=Negative&period=7+days")
     log_in(page, door, "ward-3")
     expect(page).to_have_title("Predictions · Cardiowatch")
-    expect(page).to_have_url(re.compile(r"/predictions\?(?=.*result=Below)(?=.*period=7)"))
+    expect(page).to_have_url(re.compile(r"/predictions\?(?=.*result=Negative)(?=.*period=7)"))
 
 
 def test_a_group_without_a_role_is_told_whom_to_ask(visit: Callable[[], Page], door: Door) -> None:

@@ -21,7 +21,7 @@ def logged(servers: Servers, **wanted: Any) -> list[dict[str, Any]]:
 
 
 def open_first_row(page: Page) -> None:
-    """Press "Open" in the first row; the table is a canvas, so by its place."""
+    """Press "Details" in the first row; the table is a canvas, so by its place."""
     table = page.get_by_test_id("stDataFrame").locator("canvas").first
     expect(table).to_be_visible()
     settled(page)
@@ -32,10 +32,10 @@ def open_first_row(page: Page) -> None:
 def test_the_overview_begins_with_its_verdict(page: Page, servers: Servers) -> None:
     page.goto(servers.dashboard.url)
     verdict = page.get_by_role("heading", level=1)
-    expect(verdict).to_contain_text("The service is answering:")
+    expect(verdict).to_contain_text("The service is up:")
     expect(page).to_have_title("Overview · Cardiowatch")
     settled(page)
-    for panel in ("Predictions over time", "Time to estimate", "Refused requests"):
+    for panel in ("Predictions over time", "Scoring latency", "Rejected requests"):
         expect(page.get_by_role("heading", name=panel)).to_be_visible()
     with_a_date = page.locator(".xtick").filter(has_text=re.compile(r"\d+ [A-Z][a-z]{2} 20\d\d$"))
     expect(with_a_date).not_to_have_count(0)
@@ -61,8 +61,8 @@ def test_a_patient_entered_in_the_browser_is_found_in_the_log(
     row = logged(servers, source="live", limit=1)[0]
     assert (row["age"], row["sex"], row["cp"], row["thal"]) == (63, 1, 4, 7)
     assert (row["trestbps"], row["chol"], row["oldpeak"]) == (137.25, 233.5, 2.3)
-    said = page.get_by_text("had disease", exact=False).first.inner_text()
-    assert f"about {round(row['probability'] * 100)} had disease" in said
+    said = page.get_by_text("such patients would be", exact=False).first.inner_text()
+    assert f"About {round(row['probability'] * 100)} of 100 such patients" in said
     expect(page.get_by_text("Not for diagnosis.")).to_be_visible()
     # Addresses and log lines carry no patient's value.
     said_elsewhere = "\n".join(
@@ -75,8 +75,8 @@ def test_a_patient_entered_in_the_browser_is_found_in_the_log(
 def test_an_empty_form_shows_no_risk(page: Page, servers: Servers) -> None:
     before = logged(servers, limit=1)[0]["id"]
     page.goto(f"{servers.dashboard.url}/patient")
-    page.get_by_role("button", name="Estimate").click()
-    expect(page.get_by_text("Age and Sex are needed for an estimate.")).to_be_visible()
+    page.get_by_role("button", name="Estimate risk").click()
+    expect(page.get_by_text("Age and Sex are required.")).to_be_visible()
     expect(page.get_by_test_id("stMetric")).to_have_count(0)
     assert logged(servers, limit=1)[0]["id"] == before
 
@@ -84,7 +84,7 @@ def test_an_empty_form_shows_no_risk(page: Page, servers: Servers) -> None:
 def test_a_value_in_another_unit_is_explained(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dashboard.url}/patient")
     enter(page, {"age": 50, "sex": "female", "chol": 5.2})
-    page.get_by_role("button", name="Estimate").click()
+    page.get_by_role("button", name="Estimate risk").click()
     expect(page.get_by_text("looks like mmol/l; mg/dl is expected")).to_be_visible()
 
 
@@ -93,15 +93,15 @@ def test_entries_survive_while_the_service_is_down(page: Page, servers: Servers)
     enter(page, PATIENT)
     servers.api.stop()
     try:
-        page.get_by_role("button", name="Estimate").click()
-        expect(page.get_by_role("heading", name="The service is not answering")).to_be_visible()
+        page.get_by_role("button", name="Estimate risk").click()
+        expect(page.get_by_role("heading", name="The service is not responding")).to_be_visible()
         expect(page.get_by_test_id("stMetric")).to_have_count(0)
         age = page.get_by_role("spinbutton", name="Age")
         expect(age).to_have_value("63")
     finally:
         servers.api.start()
-    page.get_by_role("button", name="Estimate").click()
-    expect(page.get_by_role("heading", name="Why")).to_be_visible()
+    page.get_by_role("button", name="Estimate risk").click()
+    expect(page.get_by_role("heading", name="Explanation")).to_be_visible()
 
 
 @pytest.mark.parametrize("values", [{}, {"age": 50, "sex": "female"}], ids=["refused", "answered"])
@@ -113,11 +113,13 @@ def test_whoever_presses_estimate_sees_what_came_of_it_without_scrolling(
     enter(page, values)
     page.mouse.move(400, 500)
     page.mouse.wheel(0, 5_000)
-    button = page.get_by_role("button", name="Estimate")
+    button = page.get_by_role("button", name="Estimate risk")
     expect(button).to_be_in_viewport(ratio=1)
     button.click()
     said = page.locator(".st-key-patient_said")
-    expect(said.get_by_text("Estimated: " if values else "are needed")).to_be_in_viewport(ratio=1)
+    expect(said.get_by_text("Estimated risk: " if values else "are required")).to_be_in_viewport(
+        ratio=1
+    )
 
 
 def test_what_if_compares_and_is_logged_as_what_if(page: Page, servers: Servers) -> None:
@@ -137,9 +139,9 @@ def test_the_form_can_be_filled_and_sent_from_the_keyboard(page: Page, servers: 
     page.keyboard.type("58")
     page.get_by_role("radio", name="female").focus()
     page.keyboard.press("Space")
-    page.get_by_role("button", name="Estimate").focus()
+    page.get_by_role("button", name="Estimate risk").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Not known (11 of 13)")).to_be_visible()
+    expect(page.get_by_text("Unknown (11 of 13)")).to_be_visible()
 
 
 def test_a_row_opens_its_explanation_and_takes_an_outcome(page: Page, servers: Servers) -> None:
@@ -148,15 +150,17 @@ def test_a_row_opens_its_explanation_and_takes_an_outcome(page: Page, servers: S
     open_first_row(page)
     expect(page).to_have_url(f"{servers.dashboard.url}/predictions?id={newest}")
     drawer = page.get_by_role("dialog")
-    expect(drawer.get_by_role("heading", name="Why")).to_be_visible()
+    expect(drawer.get_by_role("heading", name="Explanation")).to_be_visible()
     drawer.get_by_role("radio", name="Disease found").click()
-    drawer.get_by_role("textbox", name="Day of the examination").fill("2026-01-31")
-    drawer.get_by_role("button", name="Record").click()
-    expect(drawer.get_by_text("On record: disease found.")).to_be_visible()
+    drawer.get_by_role("textbox", name="Examination date").fill("2026-01-31")
+    drawer.get_by_role("button", name="Record outcome").click()
+    expect(drawer.get_by_text("Recorded outcome: disease found.")).to_be_visible()
     row = logged(servers, limit=1)[0]
     assert (row["id"], row["outcome"]) == (newest, 1)
     page.reload()
-    expect(page.get_by_role("dialog").get_by_text("On record: disease found.")).to_be_visible()
+    expect(
+        page.get_by_role("dialog").get_by_text("Recorded outcome: disease found.")
+    ).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page).to_have_url(f"{servers.dashboard.url}/predictions")
@@ -175,7 +179,7 @@ def test_pages_of_the_log_are_turned_over(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dashboard.url}/predictions")
     page.get_by_role("button", name="Older", exact=True).click()
     page.wait_for_url("**/predictions?before=*")
-    page.get_by_role("button", name="Newest", exact=True).click()
+    page.get_by_role("button", name="Latest", exact=True).click()
     page.wait_for_url("**/predictions")
 
 
@@ -195,12 +199,12 @@ def test_a_page_looks_again_when_the_service_comes_back(page: Page, servers: Ser
     try:
         page.goto(servers.dashboard.url)
         verdict = page.get_by_role("heading", level=1)
-        expect(verdict).to_contain_text("The service is not answering")
+        expect(verdict).to_contain_text("The service is not responding")
         expect(page.get_by_text("The log can be read")).to_be_visible()
     finally:
         servers.api.start()
     page.reload()
-    expect(verdict).to_contain_text("The service is answering")
+    expect(verdict).to_contain_text("The service is up")
 
 
 def test_the_picture_of_the_explanations_is_saved_as_svg(page: Page, servers: Servers) -> None:
@@ -216,9 +220,9 @@ def test_the_picture_of_the_explanations_is_saved_as_svg(page: Page, servers: Se
 def test_a_prediction_is_explained_by_its_id(page: Page, servers: Servers) -> None:
     newest = servers.predict()
     page.goto(f"{servers.dashboard.url}/explanations")
-    page.get_by_role("textbox", name="Id of a prediction").fill(newest)
+    page.get_by_role("textbox", name="Prediction ID").fill(newest)
     page.get_by_role("button", name="Explain", exact=True).click()
-    expect(page.get_by_role("dialog").get_by_role("heading", name="Why")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_role("heading", name="Explanation")).to_be_visible()
 
 
 def test_the_threshold_is_a_what_if_with_its_price(page: Page, servers: Servers) -> None:

@@ -53,5 +53,5 @@ def test_the_overview_asks_a_service_that_fails_once(
 ) -> None:
     write(1)
     pages.run()
-    assert "not answering" in shown(pages)
+    assert "not responding" in shown(pages)
     assert asked == ["/readyz"]

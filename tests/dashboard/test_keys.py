@@ -49,4 +49,4 @@ def test_pages_say_that_the_service_does_not_know_the_key(served: AppTest, name:
     page.switch_page(f"{name}/page.py").run()
     assert not page.exception
     assert shared_texts.KEY_REJECTED in shown(page)
-    assert "not answering" not in shown(page)
+    assert "not responding" not in shown(page)

@@ -25,7 +25,7 @@ def test_a_probability_is_never_said_to_be_certain(value: float, said: str) -> N
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(0.02, "about 2 had"), (0.001, "fewer than 1 had"), (0.999, "more than 99 had")],
+    [(0.02, "About 2 of 100"), (0.001, "Fewer than 1 of 100"), (0.999, "More than 99 of 100")],
 )
 def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str) -> None:
     assert said in prediction_texts.natural_frequency(value)
@@ -33,7 +33,7 @@ def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str
 
 @pytest.mark.parametrize(
     ("key_id", "said"),
-    [(None, "Prediction 1"), ("ab12", "Prediction 1 · asked with API key ab12"), ("*", "key \\*")],
+    [(None, "Prediction 1"), ("ab12", "Prediction 1 · API key ab12"), ("*", "key \\*")],
 )
 def test_a_prediction_says_with_which_key_it_was_asked_for(key_id: str | None, said: str) -> None:
     row = {"source": "live", "model_version": "0123", "id": "1", "key_id": key_id}
@@ -43,9 +43,9 @@ def test_a_prediction_says_with_which_key_it_was_asked_for(key_id: str | None, s
 @pytest.mark.parametrize(
     ("contribution", "said"),
     [
-        (1.0, "points **strongly toward disease**"),
-        (-0.41, "points **clearly away from disease**"),
-        (0.4, "points **slightly toward disease**"),
+        (1.0, "**strongly increases the estimated risk**"),
+        (-0.41, "**moderately decreases the estimated risk**"),
+        (0.4, "**slightly increases the estimated risk**"),
     ],
 )
 def test_a_reason_says_how_strongly_and_where_to_a_finding_points(
@@ -58,9 +58,7 @@ def test_a_reason_says_how_strongly_and_where_to_a_finding_points(
 
 
 def test_a_reason_can_be_that_something_is_not_known() -> None:
-    assert findings.effect_sentence("thal", None, 0.2).startswith(
-        "That “thallium scan” is not known points"
-    )
+    assert findings.effect_sentence("thal", None, 0.2).startswith("“Thallium scan: unknown” **")
 
 
 def test_the_three_weightiest_findings_are_the_reasons() -> None:
@@ -68,22 +66,23 @@ def test_the_three_weightiest_findings_are_the_reasons() -> None:
     found = [{"feature": f, "value": None, "contribution": c} for f, c in sizes.items()]
     said = findings.top_effects(found)
     assert [sentence.split("”")[0] for sentence in said] == [
-        "That “sex",
-        "That “chest pain",
-        "That “major vessels coloured by fluoroscopy",
+        "“Sex: unknown",
+        "“Chest pain: unknown",
+        "“Major vessels coloured by fluoroscopy: unknown",
     ]
 
 
 def test_nothing_claims_that_a_finding_brings_about_disease() -> None:
-    pages = Path(findings.__file__).parent.glob("*.py")
-    said = " ".join(page.read_text("utf-8") for page in pages).lower()
-    for word in ("because of", "causes", "caused", "leads to", "due to", "reduces", "increases"):
+    """What increases the *estimated* risk is the model's doing, and said so."""
+    modules = Path(findings.__file__).parents[1].rglob("*.py")
+    said = " ".join(module.read_text("utf-8") for module in modules).lower()
+    for word in ("because of the", "caused", "leads to", "reduces", "creases the risk"):
         assert word not in said
 
 
 def test_unknown_findings_are_listed() -> None:
     assert findings.unknown_findings(["chol", "thal"]) == (
-        "Not known (2 of 13): serum cholesterol and thallium scan."
+        "Unknown (2 of 13): serum cholesterol and thallium scan."
     )
 
 
@@ -100,9 +99,10 @@ def test_a_refusal_names_field_and_reason_and_survives_an_unknown_reason() -> No
         == "Serum cholesterol: looks like another unit"
     )
     assert overview_texts.rejection_reason("", "log-unavailable") == "The log could not be written"
-    assert overview_texts.rejection_reason("", "no-key") == "The API key was missing or not known"
+    assert overview_texts.rejection_reason("", "no-key") == "API key missing or unknown"
     assert (
-        overview_texts.rejection_reason("body", "some_new_reason") == "The request: some new reason"
+        overview_texts.rejection_reason("body", "some_new_reason")
+        == "Request body: some new reason"
     )
 
 
@@ -119,26 +119,23 @@ def test_a_share_that_is_not_zero_is_not_called_zero() -> None:
 
 def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> None:
     said = overview_texts.verdict(
-        n=1200, positive=300, source="live", period="in the last hour",
-        ready=True, refused=1, newest="now",
+        n=1200, positive=300, source="live", window="in the last hour",
+        ready=True, rejections=1, newest="now",
     )  # fmt: skip
     assert said == (
-        f"The service is answering: 1,200 live predictions in the last hour, 25{NB}% of them at "
-        "or above the threshold; 1 request was refused."
+        f"The service is up: 1,200 live predictions in the last hour, 25{NB}% positive; 1 "
+        "rejection reason."
     )
 
 
 def test_reasons_are_not_called_requests() -> None:
-    assert overview_texts.rejection_count(3) == "requests were refused for 3 reasons in all"
+    assert overview_texts.rejection_count(3) == "3 rejection reasons"
     said = overview_texts.rejections_note(3, "in the last hour", 1)
-    assert said.startswith(
-        "Requests were refused for 3 reasons in all in the last hour; the newest"
-    )
-    assert "newest kind is shown" in said
+    assert said.startswith("3 rejection reasons in the last hour; most recent first, at most 1.")
 
 
 def test_a_pass_over_replayed_patients_names_them_as_the_verdict_does() -> None:
-    assert overview_texts.source_note("replay") == "They are replayed patients, not live ones."
+    assert overview_texts.source_note("replay") == "Based on replayed patients (not live patients)."
     assert overview_texts.source_note("live") == ""
 
 
@@ -179,7 +176,7 @@ def test_stored_names_are_escaped_in_every_chart() -> None:
         charts.throughput(of), charts.latency_percentiles(of), charts.errors(of),
         charts.open_loop_latency([(LINK, fixed)]),
         charts.by_concurrency(of, lambda s: s.ok_per_s, "%{y}"),
-        overview_charts.statuses([found], UTC),
+        overview_charts.monitoring_statuses([found], UTC),
     ):  # fmt: skip
         drawn = figure.to_json()
         assert "x.example" in drawn

@@ -30,7 +30,7 @@ def test_without_a_pass_the_command_is_named(pages: AppTest, write: Write) -> No
     write(1)
     pages.run()
     assert not pages.exception
-    assert "No monitoring pass yet over live predictions: run `make monitor`" in shown(pages)
+    assert "No monitoring run yet for live predictions. Run `make monitor`" in shown(pages)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_status_has_a_word_a_shape_and_its_reason(
     pages.run()
     assert not pages.exception
     assert f"{said}**] {escape_markdown('The reason in a sentence.')}" in shown(pages)
-    assert bool([link for link in pages.page_link if "Look closer" in link.value]) is (
+    assert bool([link for link in pages.page_link if "View drift details" in link.value]) is (
         status != "green"
     )
 
@@ -64,7 +64,7 @@ def test_a_pass_that_is_overdue_says_so(pages: AppTest, write: Write, log_url: s
     write(1)
     add(log_url, "green", "All well.", days_ago=3)
     pages.run()
-    assert "more than two days old" in shown(pages)
+    assert "More than two days old" in shown(pages)
 
 
 def test_passes_over_another_source_are_not_shown(
@@ -74,7 +74,7 @@ def test_passes_over_another_source_are_not_shown(
     add(log_url, "red", "Replayed.", source="replay")
     pages.run()
     assert "Replayed." not in shown(pages)
-    assert "No monitoring pass yet" in shown(pages)
+    assert "No monitoring run yet" in shown(pages)
 
 
 def test_passes_over_synthetic_patients_say_that_they_are_not_real(
@@ -83,4 +83,4 @@ def test_passes_over_synthetic_patients_say_that_they_are_not_real(
     write(1, source="synthetic")
     add(log_url, "green", "All well.", source="synthetic")
     pages.run()
-    assert "synthetic patients, not real ones" in shown(pages)
+    assert "synthetic patients (not real patients)" in shown(pages)

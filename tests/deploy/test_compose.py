@@ -197,7 +197,7 @@ def test_patients_are_answered_looked_over_and_shown(stack: Stack, tmp_path: Pat
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
         page = new_context(browser).new_page()
         page.goto(f"http://127.0.0.1:{stack.dashboard}/")
-        expect(page.get_by_role("heading", name="Time to estimate")).to_be_visible(timeout=120_000)
+        expect(page.get_by_role("heading", name="Scoring latency")).to_be_visible(timeout=120_000)
         settled(page)
         (ROOT / "var").mkdir(exist_ok=True)
         page.screenshot(path=ROOT / "var" / "compose-dashboard.png")
@@ -308,7 +308,7 @@ def test_a_login_file_reaches_the_dashboard_which_then_asks_for_a_login(stack: S
     finally:
         del stack.environment["CARDIOWATCH_LOGIN_FILE"]
         stack.run(*up)
-    a_stranger_sees(stack, "heading", "Time to estimate")
+    a_stranger_sees(stack, "heading", "Scoring latency")
 
 
 def a_stranger_sees(stack: Stack, role: Literal["button", "heading"], name: str) -> None:

@@ -17,7 +17,7 @@ NamedExplanations = Sequence[tuple[str, Overall]]
 
 
 def importance_bars(shown: NamedExplanations) -> go.Figure:
-    """Draw how much each finding weighs on average, one bar for each set of patients."""
+    """Draw the mean absolute contribution of each finding, one bar for each set of patients."""
     order = shown[0][1].ranking
     labels = [BY_NAME[name].label for name in order]
     figure = go.Figure(
@@ -34,12 +34,12 @@ def importance_bars(shown: NamedExplanations) -> go.Figure:
         ]
     )
     apply_layout(figure, barmode="group", bargap=0.3)
-    figure.update_xaxes(title="mean weight (log-odds)", rangemode="tozero")
+    figure.update_xaxes(title="mean absolute contribution (log-odds)", rangemode="tozero")
     return figure.update_yaxes(autorange="reversed", ticksuffix="  ")
 
 
 def beeswarm(shown: NamedExplanations) -> go.Figure:
-    """Draw every value of every finding where it points, one panel for each set of patients."""
+    """Draw the contribution of every value, one panel for each set of patients."""
     order = shown[0][1].ranking
     figure = make_subplots(
         rows=1,
@@ -73,7 +73,7 @@ def _dots(effect: Effect, n: int) -> go.Scatter:
         y=[feature.label] * len(effect.values),
         mode="markers",
         marker={
-            # The area says how many; the smallest can still be seen.
+            # Area = number of patients; the smallest dots stay visible.
             "size": [6 + 26 * (count / max(1, n)) ** 0.5 for count in effect.counts],
             "color": [GREY if share < 0 else _between(share) for share in shares],
             "opacity": 0.75,
@@ -98,7 +98,7 @@ def _between(share: float) -> str:
 
 
 def dependence(name: str, shown: NamedExplanations) -> go.Figure:
-    """Draw what each value of a finding adds, and below it how many patients have it."""
+    """Draw the contribution of each value of a finding, and the share of patients below."""
     feature = BY_NAME[name]
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.06
@@ -113,7 +113,7 @@ def dependence(name: str, shown: NamedExplanations) -> go.Figure:
     figure.add_scatter(
         x=x,
         y=[union[value] for value in values],
-        name="Adds to the log-odds",
+        name="Contribution (log-odds)",
         mode="markers" if not feature.is_numeric else "lines+markers",
         marker={"size": 9, "color": [ORANGE if union[value] > 0 else BLUE for value in values]},
         line={"color": GREY},
@@ -149,7 +149,7 @@ def _place(name: str, value: float | None) -> str | float:
 
 
 def challenger_dependence(name: str, found: Mapping[str, Any], scale: str) -> go.Figure:
-    """Draw the mean contribution of each value in another model, with its smallest and largest."""
+    """Draw the contribution of each value in a challenger: mean, minimum, maximum."""
     feature = BY_NAME[name]
     values = [None if key == "not known" else float(key) for key in found["values"]]
     means, lows, highs, _ = zip(*found["values"].values(), strict=True)

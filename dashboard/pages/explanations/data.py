@@ -1,4 +1,4 @@
-"""Global explanations: of the training patients, and of the newest logged ones."""
+"""Global explanations of the training patients and of the most recent predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.model.global_explanation import Overall, ValueCounts, count, overa
 def global_importance(
     model: Model, n: int = data_access.MAX_RECENT
 ) -> tuple[Overall | None, Overall | None]:
-    """Explain the training patients and the newest `n` logged ones, by the same model."""
+    """Return the global explanations of training and of the `n` most recent predictions."""
     card, (_, rows) = data_access.model_card(), data_access.recent_predictions(n)
     written = card and card["evidence"].get("explanations")
     fitted = overall(model, _counts(written["counts"])) if written else None

@@ -1,4 +1,4 @@
-"""Explanations: what the model goes by, in training and now; then one prediction."""
+"""Explanations: global feature importance in training and now, then single predictions."""
 
 import streamlit as st
 

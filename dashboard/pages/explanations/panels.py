@@ -1,4 +1,4 @@
-"""The panels of the Explanations page: pictures, readings, other models, single predictions."""
+"""Panels of the Explanations page: charts, importance table, challengers, single predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.model.global_explanation import Overall, strongest
 from pipeline.schema import BY_NAME, NAMES
 
 LISTED = 10
-"""Predictions whose reasons are listed; the log shows any other."""
+"""Predictions in the table of local explanations."""
 
 _PICTURE = {
     "displaylogo": False,
@@ -29,7 +29,7 @@ _PICTURE = {
 
 
 def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
-    """Draw the page's one sentence and whom it is about."""
+    """Draw the verdict, and whose predictions it is about."""
     source, rows = data_access.recent_predictions(n)
     st.caption(texts.subtitle(fitted, logged, source))
     st.title(texts.verdict(fitted, logged), anchor=False)
@@ -41,7 +41,7 @@ def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
 
 
 def nothing_to_explain() -> None:
-    """Draw the screen without a model or without anything to explain."""
+    """Draw the notice without a model or without predictions."""
     st.title(texts.verdict(None, None), anchor=False)
     if data_access.recent_predictions()[1]:
         widgets.notice(texts.NO_MODEL_TITLE, texts.NO_MODEL)
@@ -50,13 +50,13 @@ def nothing_to_explain() -> None:
 
 
 def global_importance(fitted: Overall | None, logged: Overall | None) -> None:
-    """Draw the chosen picture of both sets of patients."""
+    """Draw the chosen chart for training and logged patients."""
     shown = [
         (title, of) for title, of in (("Training", fitted), ("Logged", logged)) if of is not None
     ]
-    with widgets.card("What the model goes by"):
+    with widgets.card("Global feature importance"):
         kind = st.segmented_control(
-            "Picture",
+            "Chart",
             list(texts.CHARTS),
             default="bars",
             required=True,
@@ -66,7 +66,9 @@ def global_importance(fitted: Overall | None, logged: Overall | None) -> None:
         )
         if kind == "swarm":
             st.caption(texts.SWARM_NOTE)
-            said = "Where each value of each finding points, for each set of patients"
+            said = (
+                "Beeswarm plot of the contributions of each finding, training and logged patients"
+            )
             _draw(charts.beeswarm(shown), said, 560, "swarm")
         elif kind == "one":
             _one(shown)
@@ -76,7 +78,9 @@ def global_importance(fitted: Overall | None, logged: Overall | None) -> None:
                 f"{BY_NAME[n].label} {shown[0][1].effects[n].weight:.2f}"
                 for n in shown[0][1].ranking
             )
-            _draw(charts.importance_bars(shown), f"Mean weights: {said}", 560, "bars")
+            _draw(
+                charts.importance_bars(shown), f"Mean absolute contributions: {said}", 560, "bars"
+            )
 
 
 def _one(shown: charts.NamedExplanations) -> None:
@@ -91,7 +95,7 @@ def _one(shown: charts.NamedExplanations) -> None:
     )
     st.markdown(texts.direction_of_effect(shown[0][1].effects[name], None))
     st.caption(texts.ONE_NOTE)
-    said = f"What each value of {BY_NAME[name].label} adds, and how many patients have it"
+    said = f"Dependence plot of {BY_NAME[name].label}: contribution per value, share of patients"
     _draw(charts.dependence(name, shown), said, 460, "one")
     challengers = _challengers()
     if not challengers:
@@ -102,26 +106,28 @@ def _one(shown: charts.NamedExplanations) -> None:
         with halves.cell():
             st.markdown(f"**{model.capitalize()}** ({found['explainer']}, {found['n']} patients)")
             figure = charts.challenger_dependence(name, found["features"][name], found["scale"])
-            said = f"What each value of {BY_NAME[name].label} adds in the {model}"
+            said = f"Dependence plot of {BY_NAME[name].label} in the challenger {model}"
             _draw(figure, said, 280, f"one_{model}")
 
 
 def importance_table(fitted: Overall | None, logged: Overall | None) -> None:
-    """Draw a table with the weight and a plain reading of each finding, and the downloads."""
+    """Draw a table of importance and direction of effect, and the downloads."""
     of = fitted or logged
     if of is None:
         return
-    with widgets.card("Each finding in words"):
+    with widgets.card("Feature importance table"):
         columns: dict[str, list[str]] = {"Finding": [BY_NAME[n].label for n in of.ranking]}
         for title, some in (("Training", fitted), ("Logged", logged)):
             if some is not None:
                 columns[title] = [f"{some.effects[n].weight:.2f}" for n in of.ranking]
         if logged is not None:
-            columns["Logged, on average"] = [
+            columns["Mean contribution, logged"] = [
                 log_odds(logged.effects[n].average) for n in of.ranking
             ]
-        columns["Reading"] = [texts.direction_of_effect(of.effects[n], None) for n in of.ranking]
-        _table(columns, "Mean weight and plain reading of each finding")
+        columns["Direction of effect"] = [
+            texts.direction_of_effect(of.effects[n], None) for n in of.ranking
+        ]
+        _table(columns, "Feature importance and direction of effect of each finding")
         _downloads({"training": fitted, "logged": logged})
 
 
@@ -145,11 +151,11 @@ def _downloads(sets: Mapping[str, Overall | None]) -> None:
 
 
 def challengers(of: Overall) -> None:
-    """Draw how the challengers rank the findings."""
+    """Draw how the challenger models rank the findings."""
     challengers = _challengers()
     if not challengers:
         return
-    with widgets.card("Do other models go by the same?"):
+    with widgets.card("Do challenger models agree?"):
         st.caption(texts.CHALLENGERS_NOTE)
         columns = {
             "Finding": [BY_NAME[n].label for n in of.ranking],
@@ -158,7 +164,7 @@ def challengers(of: Overall) -> None:
         for model, found in challengers.items():
             ranking = sorted(NAMES, key=lambda n: -found["features"][n]["weight"])
             columns[model.capitalize()] = [str(ranking.index(n) + 1) for n in of.ranking]
-        _table(columns, "Rank of each finding in three models")
+        _table(columns, "Feature importance rank in three models")
 
 
 def _challengers() -> Mapping[str, Any]:
@@ -168,35 +174,35 @@ def _challengers() -> Mapping[str, Any]:
 
 
 def predictions(n: int) -> None:
-    """List the newest predictions with their strongest reasons; open any one by its id.
+    """Draw the most recent predictions with their largest contributions; open any by its ID.
 
-    Only for who may see the log: these are single patients.
+    Only for users who may see the log: these are individual patients.
     """
     _, rows = data_access.recent_predictions(n)
     if not rows or "predictions" not in login.allowed_pages():
         return
-    with widgets.card("Single predictions"):
+    with widgets.card("Individual predictions (local explanations)"):
         st.caption(texts.PATIENTS_NOTE)
         first = sorted(rows, key=lambda row: -row["prediction"])[:LISTED]
         explained = [(row, _reasons(row)) for row in first]
         _table(
             {
-                "When": [widgets.format_time(row["received_at"]) for row, _ in explained],
-                "Probability": [numbers.probability(row["probability"]) for row, _ in explained],
-                "Strongest findings": [said for _, said in explained],
-                "Id": [row["id"] for row, _ in explained],
+                "Time": [widgets.format_time(row["received_at"]) for row, _ in explained],
+                "Estimated risk": [numbers.probability(row["probability"]) for row, _ in explained],
+                "Largest contributions": [said for _, said in explained],
+                "ID": [row["id"] for row, _ in explained],
             },
-            "The newest predictions with their five strongest findings",
+            "Most recent predictions with their five largest contributions",
         )
         with st.form("by_id", border=False):
-            wanted = st.text_input("Id of a prediction", placeholder=texts.ID_EXAMPLE, key="wanted")
+            wanted = st.text_input("Prediction ID", placeholder=texts.ID_EXAMPLE, key="wanted")
             asked = st.form_submit_button("Explain")
     if asked and wanted.strip():
         drawer.prediction_drawer(wanted.strip().lower())
 
 
 def _reasons(row: Mapping[str, Any]) -> str:
-    """Name the strongest findings of a row, by the model version that scored it."""
+    """Return the largest contributions of a row, from the model version that scored it."""
     model = scorecards.scorecard(row["model_version"])
     if model is None:
         return texts.NO_MODEL
@@ -210,7 +216,7 @@ def _reasons(row: Mapping[str, Any]) -> str:
 
 
 def _draw(figure: go.Figure, alt: str, height: int, key: str) -> None:
-    """Draw a figure with the one button that saves it as SVG."""
+    """Draw a figure with a button that saves it as SVG."""
     st.plotly_chart(figure, height=height, alt=alt, key=key, config=_PICTURE)
 
 

@@ -28,7 +28,7 @@ def subtitle(n: int, n_known: int, source: str | None) -> str:
     if source is None:
         return f"Fairness · {n} training patients, out-of-fold predictions (mean of 10 repeats)"
     known = f"{n_known:,} with an outcome" if n_known else "no recorded outcomes"
-    return f"Fairness · the newest {count_of_source(n, source).rstrip(',')}; {known}"
+    return f"Fairness · the newest {count_of_source(n, source)}; {known}"
 
 
 NO_OUTCOMES = (

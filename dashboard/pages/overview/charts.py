@@ -21,39 +21,39 @@ STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
 
 
 def prediction_counts(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
-    """Draw predictions over time, those at or above the threshold on top of the others."""
+    """Draw predictions over time, the positive ones on top of the others."""
     times = _times(buckets, zone)
     below = [bucket.n - bucket.n_positive for bucket in buckets]
     positive = [bucket.n_positive for bucket in buckets]
     bars = [
-        go.Bar(name="Below the threshold", x=times, y=below, marker_color=BLUE),
-        go.Bar(name="At or above it", x=times, y=positive, marker_color=ORANGE),
+        go.Bar(name="Negative", x=times, y=below, marker_color=BLUE),
+        go.Bar(name="Positive", x=times, y=positive, marker_color=ORANGE),
     ]
     figure = _over_time(bars, "%{y:,}")
     return figure.update_layout(barmode="stack", bargap=0.15).update_yaxes(rangemode="tozero")
 
 
 def positive_rate(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
-    """Draw the share at or above the threshold, 0 to 100 %."""
+    """Draw the positive rate over time, 0 to 100 %."""
     times = _times(buckets, zone)
     shares = [bucket.n_positive / bucket.n if bucket.n else None for bucket in buckets]
-    figure = _over_time([_line("At or above the threshold", times, shares, ORANGE)], "%{y:.0%}")
+    figure = _over_time([_line("Positive rate", times, shares, ORANGE)], "%{y:.0%}")
     return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
 
 
 def scoring_latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
-    """Draw the milliseconds inside the service: the middle and the slowest twentieth."""
+    """Draw the scoring latency over time: median and p95."""
     times = _times(buckets, zone)
     lines = [
-        _line("Half are faster than", times, [b.latency_p50_ms for b in buckets], BLUE),
-        _line("19 of 20 are faster than", times, [b.latency_p95_ms for b in buckets], GREY),
+        _line("Median (p50)", times, [b.latency_p50_ms for b in buckets], BLUE),
+        _line("p95", times, [b.latency_p95_ms for b in buckets], GREY),
     ]
     figure = _over_time(lines, "%{y:.2f} ms")
     return figure.update_yaxes(rangemode="tozero", ticksuffix=" ms")
 
 
 def monitoring_statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go.Figure:
-    """Draw one bar per monitoring pass: the higher, the worse, so that no colour is needed."""
+    """Draw one bar per monitoring run; higher is worse, so that colour is not the only sign."""
     traces = []
     for height, (name, color) in enumerate(STATUS_COLORS.items(), 1):
         chosen = [found for found in passes if found["status"] == name]

@@ -1,4 +1,4 @@
-"""The log as the Overview shows it."""
+"""What the Overview reads from the log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dashboard.shared import data_access
 from db.reader.queries import Bucket, Summary
 
 MAX_MONITORING_RUNS = 60
-"""Monitoring passes that are shown, two months of days."""
+"""Two months of daily runs."""
 
 
 @dataclass(frozen=True)
 class OverviewData:
-    """What the Overview shows."""
+    """The data of one window and source."""
 
     source: str
     summary: Summary
@@ -28,9 +28,9 @@ class OverviewData:
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S, max_entries=50)
 def overview_data(window: str, chosen: str) -> OverviewData:
-    """Read what the Overview shows of a window (a key of `WINDOWS`) of a source that has rows."""
+    """Return the data of a window (a key of `WINDOWS`) and a source that has rows."""
     shown = data_access.WINDOWS[window]
-    # Steps begin at round times, so that a bar does not change its meaning while one looks at it.
+    # Buckets start at round times, so that a bar does not change between two refreshes.
     until = _step_after(datetime.now(UTC), shown.bucket_s)
     since = until - shown.length
     newest, _ = data_access.reader().page(source=chosen, limit=1)
@@ -51,7 +51,7 @@ def overview_data(window: str, chosen: str) -> OverviewData:
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S)
 def monitoring_runs(chosen: str) -> list[dict[str, Any]]:
-    """Return the monitoring passes of a source, newest window first."""
+    """Return the monitoring runs of a source, newest window first."""
     return data_access.reader().passes(source=chosen, limit=MAX_MONITORING_RUNS)
 
 

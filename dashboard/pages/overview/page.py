@@ -1,4 +1,4 @@
-"""Overview: one sentence of verdict, then the figures behind it."""
+"""Overview: a verdict in one sentence, then the metrics behind it."""
 
 import streamlit as st
 
@@ -11,7 +11,7 @@ from dashboard.shared import texts as shared_texts
 @st.fragment(run_every=widgets.REFRESH_S)
 @login.requires_page("overview")
 def overview() -> None:
-    """Look again by itself: whoever watches the service should not have to reload."""
+    """Draw the page, and refresh it automatically."""
     with widgets.log_errors_shown("Overview"):
         top = st.container()
         chosen, source = panels.controls()

@@ -1,4 +1,4 @@
-"""What the Overview says."""
+"""Texts of the Overview."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from pipeline.schema import BY_NAME
 _ROUTES: Mapping[str, str] = {
     "/predict": "Prediction",
     "/predict/batch": "Batch of predictions",
-    "/predictions/{id}/outcome": "What was found later",
-    "gate": "Turned away unread",
-    "other": "No known address",
+    "/predictions/{id}/outcome": "Outcome",
+    "gate": "Rejected before reading",
+    "other": "Unknown endpoint",
 }
 _REASONS: Mapping[str, str] = {
-    "missing": "needed, but not sent",
-    "wrong_type": "not of the expected kind",
-    "range": "outside the plausible limits",
+    "missing": "required but missing",
+    "wrong_type": "wrong type",
+    "range": "outside the plausible range",
     "unit": "looks like another unit",
-    "zero": "0 stands for missing in some files",
-    "fraction": "a fraction where a whole number belongs",
-    "no_coding": "a code without its coding",
-    "unknown_value": "not one of the allowed words",
-    "unknown_key": "a field that does not exist",
-    "unknown_parameter": "an address parameter that does not exist",
-    "query": "an address parameter that is not allowed",
-    "duplicate": "given more than once",
-    "malformed": "not readable as JSON",
+    "zero": "0 is not a measurement; send null for missing",
+    "fraction": "not a whole number",
+    "no_coding": "integer code sent without `coding`",
+    "unknown_value": "not an allowed label",
+    "unknown_key": "unknown field",
+    "unknown_parameter": "unknown query parameter",
+    "query": "invalid query parameter",
+    "duplicate": "duplicate field",
+    "malformed": "malformed JSON",
     "not_finite": "not a finite number",
-    "batch_size": "too many or no patients in a batch",
+    "batch_size": "batch empty or too large",
     "log-unavailable": "the log could not be written",
-    "log-fate-unknown": "the log did not confirm in time",
-    "busy": "too many requests were waiting",
+    "log-fate-unknown": "write not confirmed in time",
+    "busy": "service overloaded (too many requests queued)",
     "not-ready": "the service was not ready",
-    "no-key": "the API key was missing or not known",
+    "no-key": "API key missing or unknown",
     "no-keys": "the service could not read its API keys",
-    "role": "the API key does not allow this",
-    "not-local": "without API keys only programs of the service's own machine may ask",
-    "too-often": "the API key asked too often",
-    "too-large": "the request was too large",
-    "not-json": "the request was not sent as JSON",
-    "encoded": "the request was sent compressed",
-    "header-twice": "a header was sent twice",
-    "http": "no such address, or not in this way",
-    "http-1.0": "asked in HTTP 1.0, which cannot take this answer",
-    "no-such-prediction": "there is no such prediction",
-    "no-such-model": "there is no such model",
-    "outcomes-full": "the prediction takes no more outcomes",
-    "idempotency-key-reused": "one Idempotency-Key was used for two requests",
+    "role": "API key lacks the required role",
+    "not-local": "only local requests are allowed while no API keys are configured",
+    "too-often": "rate limit exceeded for this API key",
+    "too-large": "request body too large",
+    "not-json": "content type is not JSON",
+    "encoded": "compressed request bodies are not supported",
+    "header-twice": "duplicate header",
+    "http": "unknown endpoint or method not allowed",
+    "http-1.0": "HTTP/1.0 does not support this response",
+    "no-such-prediction": "prediction not found",
+    "no-such-model": "model not found",
+    "outcomes-full": "too many outcomes recorded for this prediction",
+    "idempotency-key-reused": "Idempotency-Key reused with a different request",
 }
-_FIELDS: Mapping[str, str] = {"body": "The request", "query": "The address"}
+_FIELDS: Mapping[str, str] = {"body": "Request body", "query": "Query string"}
 
 
 def rejection_reason(field: str, code: str) -> str:
-    """Say why a request was refused, from the field and the reason code that were counted."""
+    """Return why a request was rejected, from the counted field and reason code."""
     reason = _REASONS.get(code) or escape_markdown(code.replace("-", " ").replace("_", " "))
-    if not field:  # not about what was sent
+    if not field:  # not about a field
         return f"{reason[:1].upper()}{reason[1:]}"
     label = (
         BY_NAME[field].label if field in BY_NAME else _FIELDS.get(field) or escape_markdown(field)
@@ -68,104 +68,101 @@ def rejection_reason(field: str, code: str) -> str:
 
 
 def route(path: str) -> str:
-    """Say what was asked for."""
+    """Return the name of an endpoint."""
     return _ROUTES.get(path) or escape_markdown(path)
 
 
 def verdict(
-    *, n: int, positive: int, source: str, period: str, ready: bool, refused: int, newest: str
+    *, n: int, positive: int, source: str, window: str, ready: bool, rejections: int, newest: str
 ) -> str:
-    """Say in one sentence how the service is doing.
+    """Return the state of the service in one sentence.
 
     Parameters
     ----------
     n, positive : int
-        Predictions in the period, and those at or above the threshold.
+        Predictions in the window, and how many of them are positive.
     source : str
         Where they come from.
-    period : str
+    window : str
         As "in the last 24 hours".
     ready : bool
-        Whether the service would answer now.
-    refused : int
-        Reasons for which requests were refused in the period; a request may have several.
+        Whether the service is ready to predict.
+    rejections : int
+        Rejection reasons in the window; a request may have several.
     newest : str
         When the newest prediction was made, in words.
     """
-    state = "The service is answering" if ready else "The service is not answering"
+    state = "The service is up" if ready else "The service is not responding"
     if n == 0:
-        return f"{state}, but nothing is new {period}: the newest prediction is from {newest}."
-    refusals = f"; {rejection_count(refused)}" if refused else ""
-    part = (
-        format_share(positive, n) if n >= 20 else str(positive)
-    )  # of few, a percentage says too much
-    above = f"{part} of them at or above the threshold"
-    return f"{state}: {count_of_source(n, source)} {period}, {above}{refusals}."
+        return f"{state}. No predictions {window}; last prediction: {newest}."
+    rejected = f"; {rejection_count(rejections)}" if rejections else ""
+    # Of few, a percentage would claim too much.
+    part = format_share(positive, n) if n >= 20 else str(positive)
+    return f"{state}: {count_of_source(n, source)} {window}, {part} positive{rejected}."
 
 
 def last_updated(now: datetime) -> str:
-    """Say when a page looked."""
-    return f"seen at {now:%H:%M}, looks again by itself"
+    """Return when the page was updated."""
+    return f"Updated {now:%H:%M}, refreshes every 30 s"
 
 
-def stale_title(period: str) -> str:
-    """Head the screen of a period without predictions."""
-    return f"No prediction {period}"
+def stale_title(window: str) -> str:
+    """Return the title of a window without predictions."""
+    return f"No predictions {window}"
 
 
 def last_prediction(newest: str) -> str:
-    """Say where the newest prediction is."""
-    return f"The newest one is from {newest}. Choose a longer period above to see it."
+    """Return when the last prediction was made."""
+    return f"Last prediction: {newest}. Choose a longer window above."
 
 
-def no_rejections(period: str) -> str:
-    """Say that nothing was refused."""
-    return f"No request was refused {period}."
+def no_rejections(window: str) -> str:
+    """Return that nothing was rejected."""
+    return f"No rejected requests {window}."
 
 
 def rejection_count(reasons: int) -> str:
-    """Say how much was refused; reasons are counted, and a request may have had several."""
-    if reasons == 1:
-        return "1 request was refused"
-    return f"requests were refused for {reasons:,} reasons in all"
+    """Return the number of rejection reasons; a request may have several."""
+    return count_noun(reasons, "rejection reason")
 
 
-def rejections_note(n: int, period: str, shown: int) -> str:
-    """Introduce the table of refusals."""
-    said = rejection_count(n)
-    newest = "newest kind is" if shown == 1 else f"newest {shown} kinds are"
+def rejections_note(n: int, window: str, shown: int) -> str:
+    """Return the note above the table of rejected requests."""
     return (
-        f"{said[:1].upper()}{said[1:]} {period}; the {newest} shown. A request with three wrong "
-        "fields counts three times; values are not kept."
+        f"{rejection_count(n)} {window}; most recent first, at most {shown}. A request with three "
+        "invalid fields counts three times; values are never stored."
     )
 
 
-SHARE_NOTE = "Where a step holds few predictions, its share says little."
-LATENCY_NOTE = "From the request to the estimate; writing the row comes after it."
-LEAD = "This page shows how the service is doing and what it has answered."
-API_DOWN = "No estimate can be made at the moment. The log can be read; what it holds is complete."
+SHARE_NOTE = "Points based on few predictions are unreliable."
+LATENCY_NOTE = (
+    "From receiving the request to the computed probability, before the write to the database."
+)
+POSITIVE_HELP = "At or above the threshold."
+LEAD = "Service health and recent predictions."
+API_DOWN = "Predictions are unavailable at the moment. The log is readable and complete."
 
 
 def no_rows(*, ready: bool) -> str:
-    """Say in one sentence that the log is empty."""
+    """Return in one sentence that the log is empty."""
     return (
-        "The service is answering and has no predictions yet."
+        "The service is up. No predictions yet."
         if ready
-        else "The service is not answering and has no predictions yet."
+        else "The service is not responding. No predictions yet."
     )
 
 
-MONITORING_TITLE = "Has anything changed?"
+MONITORING_TITLE = "Monitoring status"
 _STATUS: Mapping[str, tuple[str, str]] = {
     "green": ("●", "Green"),
     "amber": ("▲", "Amber"),
     "red": ("■", "Red"),
 }
-"""Each with a shape of its own: the colour is never the only sign."""
+"""Each with its own shape, so that colour is not the only sign."""
 
 
 def no_monitoring_run(source: str) -> str:
-    """Say that no pass looked at the predictions of a source, and how one is made."""
+    """Return that a source has no monitoring run, and how to start one."""
     return (
         f"No monitoring run yet for {source_phrase(source)}. Run `make monitor` daily; it checks "
         "drift, data quality, fairness and accuracy."
@@ -173,28 +170,28 @@ def no_monitoring_run(source: str) -> str:
 
 
 def status(found: str) -> str:
-    """Write a status with its shape, coloured."""
+    """Return a status with its shape, coloured."""
     shape, word = _STATUS[found]
     color = {"green": "green", "amber": "orange", "red": "red"}[found]
     return f":{color}[**{shape} {word}**]"
 
 
 def monitoring_caption(window: str, recorded: str, *, late: bool) -> str:
-    """Say which window a pass looked at, and when it was made."""
-    due = " It is more than two days old: is `make monitor` still run every day?" if late else ""
-    return f"Predictions {window}, looked at {recorded}.{due}"
+    """Return the window and the time of a monitoring run."""
+    due = " More than two days old. Is `make monitor` still scheduled daily?" if late else ""
+    return f"Predictions {window}; monitoring run {recorded}.{due}"
 
 
 def status_strip_alt(statuses: Sequence[str]) -> str:
-    """Say in words what the strip of passes shows."""
+    """Return the alternative text of the chart of statuses."""
     counts = [(statuses.count(name), word.lower()) for name, (_, word) in _STATUS.items()]
-    told = ", ".join(f"{count} {word}" for count, word in counts if count)
-    return f"The last {count_noun(len(statuses), 'pass', 'passes')}: {told}"
+    listed = ", ".join(f"{count} {word}" for count, word in counts if count)
+    return f"Last {count_noun(len(statuses), 'monitoring run')}: {listed}"
 
 
-VIEW_DRIFT = "Look closer: what has changed, and since when"
+VIEW_DRIFT = "View drift details →"
 
 
 def source_note(source: str) -> str:
-    """Say whose predictions were looked at when they are not those of live patients."""
-    return "" if source == "live" else f"They are {source_phrase(source)}."
+    """Return a note on the source if it is not live."""
+    return "" if source == "live" else f"Based on {source_phrase(source)}."

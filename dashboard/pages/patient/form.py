@@ -1,7 +1,7 @@
-"""The patient form, derived from `FEATURES`: one function turns a feature's kind into an input.
+"""The patient form, derived from `FEATURES`: one function for each kind of feature.
 
-An input left at "not known" or empty is not sent; only age and sex are needed. Limits stand in the
-labels and are checked by the API, which alone knows the sentence for a value in another unit.
+An input left at "unknown" or empty is not sent; only age and sex are required. The labels show the
+limits; the API checks them, because only it recognises a value in another unit.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import streamlit as st
 from dashboard.shared.prediction.panels import Wire
 from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
 
-UNKNOWN = "not known"
+UNKNOWN = "unknown"
 BOOLEAN_LABELS: Mapping[str, bool] = MappingProxyType({"yes": True, "no": False})
 
 SECTIONS: Mapping[str, str] = MappingProxyType(
-    {"age": "Person", "cp": "At rest", "thalach": "Exercise test", "ca": "Imaging"}
+    {"age": "Patient", "cp": "At rest", "thalach": "Exercise test", "ca": "Imaging"}
 )
 """First feature of a section -> its heading."""
 
 
 def label(feature: Feature) -> str:
-    """Return the label with unit and limits, as "Age (18 to 120 years), needed"."""
+    """Return the label with unit and limits, as "Age (18 to 120 years), required"."""
     text = feature.label
     if feature.is_numeric:
         text += f" ({feature.low:g} to {feature.high:g} {feature.unit})"
-    return f"{text}, needed" if feature.required else text
+    return f"{text}, required" if feature.required else text
 
 
 def _number(feature: Feature, key: str) -> None:
@@ -78,7 +78,7 @@ _INPUTS: Mapping[Kind, Callable[[Feature, str], None]] = MappingProxyType(
 
 
 def to_wire(feature: Feature, shown: object) -> Wire:
-    """Turn what an input holds into what the API takes."""
+    """Return an input's value as the API takes it."""
     if shown is None or shown == UNKNOWN:
         return None
     if feature.kind is Kind.BOOLEAN:
@@ -89,7 +89,7 @@ def to_wire(feature: Feature, shown: object) -> Wire:
 
 
 def to_widget(feature: Feature, value: Wire) -> object:
-    """Turn a wire value into what an input holds; the reverse of `to_wire`."""
+    """Return a value of the API as an input holds it; the inverse of `to_wire`."""
     if feature.kind is Kind.NUMBER:
         return value
     if value is None:
@@ -104,26 +104,26 @@ def _key(form: str, feature: Feature) -> str:
 
 
 def set_values(form: str, patient: Mapping[str, Wire]) -> None:
-    """Put a patient into a form before it is drawn; what is absent becomes not known."""
+    """Fill a form before it is drawn; absent findings become unknown."""
     for feature in FEATURES:
         st.session_state[_key(form, feature)] = to_widget(feature, patient.get(feature.name))
 
 
 def clear(form: str, *also: str) -> None:
-    """Empty a form and forget what else the session holds under these names."""
+    """Empty a form and remove these session entries."""
     set_values(form, {})
     for name in also:
         st.session_state.pop(name, None)
 
 
 def values(form: str) -> dict[str, Wire]:
-    """Return the known values of a form, as the API takes them."""
+    """Return the values entered in a form, as the API takes them."""
     held = {f.name: to_wire(f, st.session_state.get(_key(form, f))) for f in FEATURES}
     return {name: value for name, value in held.items() if value is not None}
 
 
 def missing_required(patient: Mapping[str, Wire]) -> list[str]:
-    """Return the labels of the needed findings that a patient lacks."""
+    """Return the labels of the required findings that are missing."""
     return [f.label for f in FEATURES if f.required and f.name not in patient]
 
 
@@ -139,10 +139,9 @@ def _sections() -> list[tuple[str, list[Feature]]]:
 def patient_form(
     form: str, *, submit: str, clears: bool = True, forget: tuple[str, ...] = ()
 ) -> tuple[dict[str, Wire] | None, st.delta_generator.DeltaGenerator]:
-    """Draw the form; return the known values and a place for what is said of them.
+    """Draw the form; return the entered values and a container for messages.
 
-    The values are None unless the form was just submitted. The place is above the button, where
-    whoever has pressed it is looking.
+    The values are None unless the form was just submitted. The container is above the button.
 
     Parameters
     ----------
@@ -153,7 +152,7 @@ def patient_form(
     clears : bool
         Whether there is a button that empties the form.
     forget : tuple of str
-        Session entries that "Clear" removes together with the inputs.
+        Session entries that "Clear" removes, too.
     """
     if _key(form, FEATURES[0]) not in st.session_state:
         set_values(form, {})

@@ -1,4 +1,4 @@
-"""Patient: enter one, see the estimate and what it means, compare with a changed one."""
+"""Patient: enter findings, read the estimated risk, compare with a changed patient."""
 
 import streamlit as st
 
@@ -12,7 +12,9 @@ with st.grid(2, min_column_width=460, gap="large") as halves:
     entry, result = halves.cell(), halves.cell()
 
 with entry:
-    sent, said = form.patient_form("patient", submit="Estimate", forget=("estimate", "comparison"))
+    sent, said = form.patient_form(
+        "patient", submit="Estimate risk", forget=("estimate", "comparison")
+    )
 
 with said:
     found = panels.request_prediction("estimate", sent, "live")

@@ -1,4 +1,4 @@
-"""Ask for a prediction, and compare it with that of a changed patient."""
+"""Request a prediction, and compare it with that of a changed patient."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from pipeline.schema import BY_NAME
 def request_prediction(
     name: str, sent: Mapping[str, Wire] | None, source: str
 ) -> Prediction | None:
-    """Send a patient that was just submitted; return it, or the last answer kept under `name`.
+    """Request a prediction if a patient was just submitted; else return the last one of `name`.
 
-    Nothing is asked without age and sex, so that an empty form never gets a risk, and a failed
-    question leaves no older answer standing beside newer entries.
+    Nothing is requested without age and sex, so that an empty form never gets a risk. After a
+    failure, no older prediction stays beside newer entries.
     """
     if sent is None:
         kept: Prediction | None = st.session_state.get(name)
@@ -35,7 +35,7 @@ def request_prediction(
     st.session_state.pop(name, None)
     lacking = form.missing_required(sent)
     if lacking:
-        st.warning(texts.missing_required(lacking), title="Not estimated")
+        st.warning(texts.missing_required(lacking), title="No estimate")
         return None
     try:
         answer = data_access.client().predict(sent, source)
@@ -48,7 +48,7 @@ def request_prediction(
     except RequestRejected as refusal:
         st.warning(
             prediction_texts.rejection_message(refusal.errors, refusal.detail, sent),
-            title="Not estimated",
+            title="No estimate",
         )
     else:
         data_access.clear_cache()
@@ -58,7 +58,7 @@ def request_prediction(
 
 
 def what_if(original: Prediction) -> None:
-    """Compare the original with a changed patient; the answer is logged as what-if."""
+    """Compare with a changed patient; that prediction is logged as what-if."""
     if st.session_state.get("what_if_of") != original.response["id"]:
         form.set_values("changed", original.findings)
         st.session_state.update(what_if_of=original.response["id"], comparison=None)
@@ -72,7 +72,7 @@ def what_if(original: Prediction) -> None:
 
 
 def _compare(original: Prediction, found: Prediction) -> None:
-    st.header("Compared", anchor=False)
+    st.header("Comparison", anchor=False)
     st.markdown(texts.comparison(original.probability, found.probability))
     widgets.echarts_chart(
         charts.risk_intervals(
@@ -96,15 +96,15 @@ def _compare(original: Prediction, found: Prediction) -> None:
             "Finding": [BY_NAME[name].label for name in names],
             "Original": [findings.value_of(name, original.findings) for name in names],
             "Changed": [findings.value_of(name, found.findings) for name in names],
-            "Weight, original": [
+            "Contribution, original": [
                 findings.format_contribution(name, original.response) for name in names
             ],
-            "Weight, changed": [
+            "Contribution, changed": [
                 findings.format_contribution(name, found.response) for name in names
             ],
         },
         border="horizontal",
         hide_index=True,
-        alt="Changed findings, with their weights in log-odds",
+        alt="Changed findings with their contributions in log-odds",
     )
     st.caption(texts.WHAT_IF_NOTE)

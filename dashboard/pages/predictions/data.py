@@ -1,4 +1,4 @@
-"""Predictions of the log as a file."""
+"""Downloads of logged predictions."""
 
 from __future__ import annotations
 

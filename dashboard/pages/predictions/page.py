@@ -1,4 +1,4 @@
-"""Predictions: the log, one page at a time; a row opens what was said, why, and what was found."""
+"""Predictions: the log, one page at a time; a row opens the details."""
 
 from dashboard.pages.predictions import panels, texts
 from dashboard.shared import widgets

@@ -20,28 +20,28 @@ from db.export import no_formula
 from pipeline.dataset.heart.codings import Coding, encode_row
 from pipeline.schema import FEATURES
 
-_RESULTS = {"all": "All", "above": "At or above", "below": "Below"}
+_RESULTS = {"all": "All", "above": "Positive", "below": "Negative"}
 _BEFORE = "before"
 _SINCE, _UNTIL = "since", "until"
-"""A stretch of time that another page links to; it takes the place of the period."""
+"""A time range that another page links to; it replaces the window selector."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which part of the log is shown; None = all. `period` is a key of `WINDOWS` or a stretch."""
+    """Which part of the log is shown; None = all. `window` is a key of `WINDOWS` or a range."""
 
-    period: str | data_access.TimeRange | None
+    window: str | data_access.TimeRange | None
     source: str | None
     positive: bool | None
 
 
 def filters() -> Filters:
-    """Draw the filters; they start a new reading at the newest row."""
+    """Draw the filters; a change returns to the first page."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        stretch = _linked()
-        period = stretch or widgets.window_selector("all", every=True, on_change=_first_page)
+        time_range = _linked()
+        window = time_range or widgets.window_selector("all", every=True, on_change=_first_page)
         result = st.segmented_control(
-            "Compared with the threshold",
+            "Prediction",
             list(_RESULTS),
             default="all",
             required=True,
@@ -59,25 +59,25 @@ def filters() -> Filters:
             on_change=_first_page,
             width=180,
         )
-    if stretch is not None:
-        _time_filter(stretch)
+    if time_range is not None:
+        _time_filter(time_range)
     return Filters(
-        period=period,
+        window=window,
         source=None if source == "all" else source,
         positive={"above": True, "below": False}.get(str(result)),
     )
 
 
 def _linked() -> data_access.TimeRange | None:
-    """Return the stretch of time in the address; None when there is none that can be read."""
+    """Return the time range in the address; None = none, or not a valid one."""
     since, until = widgets.time_parameter(_SINCE), widgets.time_parameter(_UNTIL)
     return (since, until) if since and until else None
 
 
-def _time_filter(stretch: data_access.TimeRange) -> None:
+def _time_filter(time_range: data_access.TimeRange) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(texts.time_filter(*map(widgets.format_time, stretch)))
-        st.button("All times", on_click=_all_times)
+        st.markdown(texts.time_filter(*map(widgets.format_time, time_range)))
+        st.button("Clear time filter", on_click=_all_times)
 
 
 def _all_times() -> None:
@@ -93,15 +93,15 @@ def _first_page() -> None:
 
 
 def table(chosen: Filters) -> None:
-    """Draw one page of the log, and the way to the next."""
+    """Draw one page of the log, with pagination and downloads."""
     cursor = st.query_params.get(_BEFORE)
     try:
         rows, following = data_access.log_page(
-            chosen.period, chosen.source, chosen.positive, cursor
+            chosen.window, chosen.source, chosen.positive, cursor
         )
-    except ValueError:  # an address that somebody wrote by hand
+    except ValueError:  # an address written by hand
         _first_page()
-        rows, following = data_access.log_page(chosen.period, chosen.source, chosen.positive, None)
+        rows, following = data_access.log_page(chosen.window, chosen.source, chosen.positive, None)
     if not rows:
         _no_match(chosen)
         return
@@ -112,7 +112,7 @@ def table(chosen: Filters) -> None:
         column_config=_columns(),
         height=38 + 35 * len(rows),
         key="log",
-        alt="The log, newest first; the first column opens a prediction",
+        alt="Logged predictions, newest first; the first column opens the details",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         _pagination(cursor, following)
@@ -132,7 +132,7 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     for coded in rows:
         row = encode_row(coded, Coding.LABELS)
         cells = {
-            "open": "Open",
+            "open": "Details",
             "time": row["received_at"].astimezone(zone).replace(tzinfo=None),
             "source": shared_texts.SOURCES[row["source"]],
             "probability": 100 * row["probability"],
@@ -155,8 +155,8 @@ def _columns() -> dict[str, Any]:
         "probability": column.ProgressColumn(
             "Probability", format="%.1f %%", min_value=0, max_value=100
         ),
-        "result": column.TextColumn("Against threshold"),
-        "outcome": column.TextColumn("Found later"),
+        "result": column.TextColumn("Prediction"),
+        "outcome": column.TextColumn("Outcome"),
         "model": column.TextColumn("Model"),
     }
 
@@ -166,9 +166,9 @@ def _open() -> None:
 
 
 def _pagination(cursor: str | None, following: str | None) -> None:
-    turned: list[str | None] = st.session_state.setdefault("previous_cursors", [])
-    st.button("Newest", on_click=_first_page, disabled=cursor is None)
-    st.button("Newer", on_click=_previous_page, disabled=not turned)
+    previous: list[str | None] = st.session_state.setdefault("previous_cursors", [])
+    st.button("Latest", on_click=_first_page, disabled=cursor is None)
+    st.button("Newer", on_click=_previous_page, disabled=not previous)
     st.button("Older", on_click=_next_page, args=(cursor, following), disabled=following is None)
 
 
@@ -187,7 +187,7 @@ def _previous_page() -> None:
 
 def _downloads(chosen: Filters) -> None:
     for form, mime in (("csv", "text/csv"), ("jsonl", "application/jsonl")):
-        write = data.download(form, chosen.period, chosen.source, chosen.positive)
+        write = data.download(form, chosen.window, chosen.source, chosen.positive)
         st.download_button(
             f"Download {form.upper()}",
             login.guard_download("predictions", write),
@@ -200,5 +200,5 @@ def _downloads(chosen: Filters) -> None:
 
 
 def selected_id() -> str | None:
-    """Return the id of the prediction that the address names."""
+    """Return the ID of the prediction in the address."""
     return st.query_params.get(drawer.ID)

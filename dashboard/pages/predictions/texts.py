@@ -1,27 +1,25 @@
-"""What the Predictions page says."""
+"""Texts of the Predictions page."""
 
 from __future__ import annotations
 
 from dashboard.shared.prediction.texts import OUTCOMES
 
-NO_MATCH_TITLE = "No prediction matches these filters"
-NO_MATCH = "Choose a longer period or another source."
-LEAD = "Every answer that the service gave, newest first. “Open” shows why."
-DOWNLOAD = (
-    "The newest 100,000 rows of this selection; `python -m db.export` writes any number of them."
-)
+NO_MATCH_TITLE = "No matching predictions"
+NO_MATCH = "Choose a longer window or another source."
+LEAD = "Every logged prediction, newest first. “Details” shows its explanation."
+DOWNLOAD = "The 100,000 most recent rows of this selection; `python -m db.export` has no limit."
 
 
 def time_filter(since: str, until: str) -> str:
-    """Say which stretch of time is shown."""
-    return f"Only predictions from {since} to {until}."
+    """Return the time filter in words."""
+    return f"Window: {since} to {until}."
 
 
 def prediction_label(prediction: int) -> str:
-    """Say on which side of the threshold a prediction lies."""
-    return "at or above" if prediction else "below"
+    """Return a prediction's class."""
+    return "positive" if prediction else "negative"
 
 
 def outcome(found: int | None) -> str:
-    """Say what was found later; empty when nothing is known."""
+    """Return the outcome; empty = unknown."""
     return "" if found is None else OUTCOMES[found].lower()

@@ -1,4 +1,4 @@
-"""One patient's result -> chart specifications (Apache ECharts options), one function each.
+"""Charts of one prediction, as Apache ECharts options, one function each.
 
 Blue = below the threshold, away from disease; orange = at or above it, toward disease. Safe for
 colour-blind readers, and never the only sign: position, sign and a label say the same.
@@ -33,7 +33,7 @@ _PERSON = (
 
 
 def waterfall(explanation: Mapping[str, Any]) -> Spec:
-    """Draw how the findings lead from the average patient to this one, in log-odds.
+    """Draw the contributions from the average training patient to this patient, in log-odds.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def waterfall(explanation: Mapping[str, Any]) -> Spec:
     ends = pd.DataFrame(
         {
             "finding": [
-                f"Average patient: {_probability_label(base)}",
+                f"Average training patient: {_probability_label(base)}",
                 f"This patient: {_probability_label(total)}",
             ],
             "at": [base, total],
@@ -58,13 +58,13 @@ def waterfall(explanation: Mapping[str, Any]) -> Spec:
         "animationDuration": 300,
         "dataset": [{"source": bars}, {"source": ends}],
         "grid": {"left": 8, "right": 16, "top": 64, "bottom": 36, "containLabel": True},
-        "legend": {"data": ["Away from disease", "Toward disease"], "top": 0, "left": 0},
+        "legend": {"data": ["Decreases the estimated risk", "Increases the estimated risk"], "top": 0, "left": 0},
         "tooltip": {"trigger": "item", "valueFormatter": "%.2f"},
         "xAxis": {
             "type": "value",
             "min": low,
             "max": high,
-            "name": "log-odds (0 = even odds)",
+            "name": "log-odds (0 = 50 %)",
             "nameLocation": "middle",
             "nameGap": 28,
             "splitLine": {"show": False},
@@ -80,15 +80,15 @@ def waterfall(explanation: Mapping[str, Any]) -> Spec:
         },
         "series": [
             _invisible_base("log-odds", "from", "finding") | {"stackStrategy": "all"},
-            _contribution_bars("away from disease", BLUE, "left"),
-            _contribution_bars("toward disease", ORANGE, "right"),
+            _contribution_bars("decreases the estimated risk", BLUE, "left"),
+            _contribution_bars("increases the estimated risk", ORANGE, "right"),
             _end_points(low, high),
         ],
     }  # fmt: skip
 
 
 def _waterfall_steps(base: float, contributions: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return one row per finding, weightiest first, each beginning where the last one ended."""
+    """Return one row per finding, largest first, each starting where the last one ended."""
     rows, position = [], base
     for found in sorted(contributions, key=lambda c: -abs(c["contribution"])):
         size = found["contribution"]
@@ -97,10 +97,10 @@ def _waterfall_steps(base: float, contributions: Sequence[Mapping[str, Any]]) ->
             {
                 "finding": findings.finding_with_value(found["feature"], found["value"]),
                 "from": position,
-                "away from disease": min(size, 0.0),
-                "toward disease": max(size, 0.0),
-                "away from disease label": written if size < 0 else "",
-                "toward disease label": written if size >= 0 else "",
+                "decreases the estimated risk": min(size, 0.0),
+                "increases the estimated risk": max(size, 0.0),
+                "decreases the estimated risk label": written if size < 0 else "",
+                "increases the estimated risk label": written if size >= 0 else "",
             }
         )
         position += size
@@ -112,7 +112,7 @@ def _probability_label(log_odds: float) -> str:
 
 
 def _invisible_base(stack: str, x: str, y: str) -> Spec:
-    """Return the invisible bar on which a floating one stands."""
+    """Return the invisible bar below a floating one."""
     return {
         "type": "bar",
         "stack": stack,
@@ -138,7 +138,7 @@ def _contribution_bars(column: str, color: str, label_at: str) -> Spec:
 
 
 def _end_points(low: float, high: float) -> Spec:
-    """Return the two patients as points, and the lines that translate log-odds to probability."""
+    """Return the two patients as points, and the lines of the probability axis."""
     marks = [
         {"xAxis": log_odds, "label": {"formatter": f"{p * 100:g} %"}}
         for p, log_odds in _PROBABILITY_TICKS.items()
@@ -168,7 +168,7 @@ def _lines(marks: list[Spec], style: str) -> Spec:
 
 
 def icon_array(probability: float) -> Spec:
-    """Draw 100 people, as many of them orange as had disease among such patients."""
+    """Draw 100 icons; orange = the number expected to have disease."""
     count = numbers.per_hundred(probability)
     places = [[i % 20, i // 20] for i in range(100)]
 
@@ -191,8 +191,8 @@ def icon_array(probability: float) -> Spec:
         "xAxis": {"type": "value", "min": -0.5, "max": 19.5, "show": False},
         "yAxis": {"type": "value", "min": -0.5, "max": 4.5, "inverse": True, "show": False},
         "series": [
-            people("Had disease", places[:count], ORANGE, 1),
-            people("Had no disease", places[count:], BLUE, 0.55),
+            people("Expected to have disease", places[:count], ORANGE, 1),
+            people("Expected to have no disease", places[count:], BLUE, 0.55),
         ],
     }
 
@@ -235,7 +235,7 @@ def risk_intervals(
                 "type": "bar",
                 "stack": "interval",
                 "barWidth": 14,
-                "name": "95 % range",
+                "name": "95 % interval",
                 "encode": {"x": "range", "y": "patient"},
                 "itemStyle": {"color": GREY, "opacity": 0.4, "borderRadius": 7},
             },

@@ -36,7 +36,7 @@ def _close() -> None:
 @st.dialog("Prediction", width=880, position="right", on_dismiss=_close)
 @login.requires_page("predictions")
 def prediction_drawer(prediction_id: str) -> None:
-    """Draw one prediction beside the log: what was said, why, and what was found later."""
+    """Draw one prediction beside the page: risk, explanation, findings and outcome."""
     with widgets.log_errors_shown():
         row = data_access.prediction(prediction_id)
         if row is None:
@@ -45,7 +45,7 @@ def prediction_drawer(prediction_id: str) -> None:
         st.markdown(texts.prediction_header(row, widgets.format_time(row["received_at"])))
         found = _explained(row)
         if found is None:
-            st.metric("Estimated probability of disease", numbers.probability(row["probability"]))
+            st.metric("Estimated risk of disease", numbers.probability(row["probability"]))
             st.warning(texts.NOT_FOR_DIAGNOSIS)
             st.info(texts.NO_REASONS)
         else:
@@ -57,7 +57,7 @@ def prediction_drawer(prediction_id: str) -> None:
 
 
 def _explained(row: Mapping[str, Any]) -> Prediction | None:
-    """Return the estimate with its reasons, from the model version that made it."""
+    """Return the prediction with its explanation, by the version that made it; None = none."""
     patient = {name: row[name] for name in NAMES}
     missing = [name for name, value in patient.items() if value is None]
     try:
@@ -68,7 +68,7 @@ def _explained(row: Mapping[str, Any]) -> Prediction | None:
 
 
 def _patient(row: Mapping[str, Any]) -> None:
-    with widgets.card("The patient as entered"):
+    with widgets.card("Findings as entered"):
         st.table(
             {f.title: findings.format_value(f, row[f.name]) for f in FEATURES},
             border="horizontal",
@@ -77,12 +77,12 @@ def _patient(row: Mapping[str, Any]) -> None:
 
 
 def _outcome(row: Mapping[str, Any]) -> None:
-    """Draw what was found later, and its entry."""
-    with widgets.card("What was found later"):
+    """Draw the recorded outcome, and the form to record one."""
+    with widgets.card("Outcome"):
         known = st.empty()
         with st.form("outcome", border=False):
             found = st.segmented_control(
-                "Result of the examination",
+                "Outcome (angiography)",
                 list(texts.OUTCOMES),
                 format_func=texts.OUTCOMES.__getitem__,
                 default=row["outcome"],
@@ -90,9 +90,9 @@ def _outcome(row: Mapping[str, Any]) -> None:
                 key=f"found_{row['id']}",
             )
             day = st.text_input(
-                "Day of the examination, if known", placeholder="2026-01-31", key=f"day_{row['id']}"
+                "Examination date (optional)", placeholder="2026-01-31", key=f"day_{row['id']}"
             )
-            submitted = st.form_submit_button("Record", type="primary")
+            submitted = st.form_submit_button("Record outcome", type="primary")
         recorded = submitted and _record(row["id"], found, day)
         outcome = found if recorded else row["outcome"]
         known.markdown(texts.recorded_outcome(outcome))
@@ -133,7 +133,7 @@ def _sent(prediction_id: str, found: int, moment: datetime | None) -> bool:
 
 
 def _midnight(day: str) -> datetime | None:
-    """Turn a day as entered into a moment with a zone; an empty one into None."""
+    """Return midnight of an entered date in the viewer's zone; None = empty."""
     if not day.strip():
         return None
     return datetime.combine(date.fromisoformat(day.strip()), time(), widgets.zone())

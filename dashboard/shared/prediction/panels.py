@@ -1,4 +1,4 @@
-"""One prediction: the probability, what it means, and why."""
+"""Panels of one prediction: the estimated risk, what it means, and its explanation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dashboard.shared import findings, numbers, widgets
 from dashboard.shared.prediction import charts, texts
 
 Wire = bool | float | str | None
-"""A value as it travels to the API in labels; None = not known."""
+"""A finding in labels, as the API takes it; None = unknown."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A patient as sent and the API's answer."""
+    """The findings sent to the API, and its response."""
 
     findings: Mapping[str, Wire]
     response: Mapping[str, Any]
@@ -29,17 +29,17 @@ class Prediction:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % range of the model's estimate."""
+        """95 % interval of the estimate."""
         low, high = self.response["interval"]
         return low, high
 
 
 def estimated_risk(found: Prediction) -> None:
-    """Draw an estimate with its meaning and its limits."""
-    with widgets.card("Estimated probability of disease"):
+    """Draw the estimated risk with its meaning and its limits."""
+    with widgets.card("Estimated risk of disease"):
         _headline(found)
         st.warning(texts.NOT_FOR_DIAGNOSIS)
-    with widgets.card("What the estimate rests on"):
+    with widgets.card("Unknown and unusual findings"):
         st.markdown(findings.unknown_findings(found.response["missing"]))
         for warning in found.response["warnings"]:
             st.warning(findings.warning(warning["field"], warning["message"]))
@@ -63,15 +63,15 @@ def _headline(found: Prediction) -> None:
         charts.risk_intervals(
             [("This patient", found.probability, found.interval)], found.response["threshold"]
         ),
-        f"Prediction {numbers.probability(found.probability)}, range {numbers.probability(low)} to "
-        f"{numbers.probability(high)}, on a scale from 0 to 100 %",
+        f"Estimated risk {numbers.probability(found.probability)}, 95 % interval "
+        f"{numbers.probability(low)} to {numbers.probability(high)}, on a scale from 0 to 100 %",
         92,
         "estimate_range",
     )
     st.markdown(texts.natural_frequency(found.probability))
     widgets.echarts_chart(
         charts.icon_array(found.probability),
-        f"{numbers.per_hundred(found.probability)} of 100 people are marked as having had disease",
+        f"{numbers.per_hundred(found.probability)} of 100 icons: expected to have disease",
         190,
         "estimate_hundred",
     )

@@ -19,7 +19,7 @@ def visit(page: AppTest) -> str:
 
 
 def test_an_empty_log_without_a_service_has_nothing_to_explain(pages: AppTest) -> None:
-    assert visit(pages) == "There is nothing to explain yet."
+    assert visit(pages) == "No predictions to explain yet."
     assert [link.value for link in pages.page_link] == ["Enter a patient"]
 
 
@@ -27,17 +27,17 @@ def test_one_prediction_is_explained_without_the_service(
     pages: AppTest, write: Write, known: str
 ) -> None:
     (id_,) = write(1, model_version=known)
-    assert visit(pages) == "1 logged patient is too few to say what the model goes by."
-    assert "the newest 1 live prediction" in shown(pages)
-    assert "The training patients are not shown" in shown(pages)
-    assert pages.table[-1].value["Id"].tolist() == [id_]
+    assert visit(pages) == "Too few for global feature importance: 1 logged patient, 20 needed."
+    assert "the most recent 1 live prediction" in shown(pages)
+    assert "Training patients are not shown" in shown(pages)
+    assert pages.table[-1].value["ID"].tolist() == [id_]
 
 
 def test_twenty_predictions_say_what_the_model_goes_by_without_the_service(
     pages: AppTest, write: Write, known: str
 ) -> None:
     write(20, model_version=known)
-    assert visit(pages).startswith("The model goes mostly by ")
+    assert visit(pages).startswith("The model relies mostly on ")
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_a_thousand_predictions_of_one_kind_are_seen_to_differ_from_training(
     thousand: None, served: AppTest
 ) -> None:
     said = visit(served)
-    assert said.startswith("The model goes mostly by chest pain")
-    assert "for the logged patients" in said
-    assert "303 training patients beside the newest 1,000 live predictions" in shown(served)
+    assert said.startswith("The model relies mostly on chest pain")
+    assert "for logged patients" in said
+    assert "303 training patients and the most recent 1,000 live predictions" in shown(served)
     assert {"Training", "Logged"} <= set(served.table[0].value.columns)
 
 
@@ -63,7 +63,7 @@ def test_predictions_at_or_above_the_threshold_come_first_with_five_findings(
     write(20, model_version=known, probability=0.25, prediction=0)
     visit(pages)
     table = pages.table[-1].value
-    assert table["Id"][0] == positive
+    assert table["ID"][0] == positive
     assert len(table) == 10
     assert table["Strongest findings"][0].count(";") == 4
 
@@ -71,7 +71,7 @@ def test_predictions_at_or_above_the_threshold_come_first_with_five_findings(
 def test_a_version_that_the_log_does_not_hold_is_said(pages: AppTest, write: Write) -> None:
     write(1)
     visit(pages)
-    assert "The model is not at hand" in shown(pages)
+    assert "Model unavailable" in shown(pages)
 
 
 @pytest.mark.parametrize("picture", ["swarm", "one"])
@@ -79,7 +79,7 @@ def test_every_picture_can_be_chosen(served: AppTest, picture: str) -> None:
     visit(served)
     served.get_by_key("picture").set_value(picture).run()
     assert not served.exception
-    assert ("teal = low" in shown(served)) == (picture == "swarm")
+    assert ("Teal = low" in shown(served)) == (picture == "swarm")
     assert ("Random forest" in shown(served)) == (picture == "one")
 
 
@@ -95,9 +95,9 @@ def test_the_viewer_chooses_how_many_of_the_newest_predictions_are_explained(
 ) -> None:
     write(120, model_version=known)
     visit(pages)
-    assert "the newest 120 live predictions" in shown(pages)
+    assert "the most recent 120 live predictions" in shown(pages)
     pages.get_by_key("newest").set_value(50).run()
-    assert "the newest 50 live predictions" in shown(pages)
+    assert "the most recent 50 live predictions" in shown(pages)
 
 
 def test_what_the_model_goes_by_is_offered_as_csv_and_json(

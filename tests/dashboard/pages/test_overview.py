@@ -23,7 +23,7 @@ def figures(page: AppTest) -> dict[str, str]:
 
 def test_an_empty_log_says_so_and_leads_to_the_first_patient(pages: AppTest) -> None:
     pages.run()
-    assert verdict(pages) == "The service is not answering and has no predictions yet."
+    assert verdict(pages) == "The service is not responding. No predictions yet."
     assert "No predictions yet" in shown(pages)
     assert [link.value for link in pages.page_link] == ["Enter a patient"]
     assert not pages.metric
@@ -33,8 +33,7 @@ def test_one_live_prediction_is_counted_without_a_percentage(pages: AppTest, wri
     write(1, probability=0.75, prediction=1)
     pages.run()
     assert verdict(pages) == (
-        "The service is not answering: 1 live prediction in the last 24 hours, "
-        "1 of them at or above the threshold."
+        "The service is not responding: 1 live prediction in the last 24 hours, 1 positive."
     )
 
 
@@ -42,11 +41,11 @@ def test_a_thousand_predictions_are_summarised(pages: AppTest, write: Write) -> 
     write(250, probability=0.75, prediction=1, latency_ms=2.0)
     write(750, probability=0.25, prediction=0, latency_ms=2.0)
     pages.run()
-    assert "1,000 live predictions in the last 24 hours, 25\u00a0% of them" in verdict(pages)
+    assert "1,000 live predictions in the last 24 hours, 25\u00a0% positive" in verdict(pages)
     assert figures(pages) == {
         "Predictions": "1,000",
-        "At or above the threshold": "25\u00a0%",
-        "Time to estimate": "2\u00a0ms",
+        "Positive": "25\u00a0%",
+        "Scoring latency (p95)": "2\u00a0ms",
         "Model": "44136fa355b3",
     }
 
@@ -54,7 +53,7 @@ def test_a_thousand_predictions_are_summarised(pages: AppTest, write: Write) -> 
 def test_synthetic_patients_are_never_taken_for_real_ones(pages: AppTest, write: Write) -> None:
     write(100, source="synthetic")
     pages.run()
-    assert "100 synthetic patients, not real ones, in the last 24 hours" in verdict(pages)
+    assert "100 synthetic patients (not real patients) in the last 24 hours" in verdict(pages)
 
 
 def test_live_predictions_are_shown_alone_where_there_are_any(pages: AppTest, write: Write) -> None:
@@ -72,7 +71,7 @@ def test_what_if_and_load_tests_alone_leave_the_overview_empty(
     write(3, source="what-if")
     write(3, source="load-test")
     pages.run()
-    assert "no predictions yet" in verdict(pages)
+    assert "No predictions yet" in verdict(pages)
 
 
 def test_another_source_can_be_chosen_where_there_are_several(pages: AppTest, write: Write) -> None:
@@ -81,8 +80,8 @@ def test_another_source_can_be_chosen_where_there_are_several(pages: AppTest, wr
     pages.run()
     assert "1 live prediction in" in verdict(pages)
     pages.get_by_key("overview_source").set_value("replay").run()
-    assert "100 replayed patients, not live ones, in" in verdict(pages)
-    assert "No monitoring pass yet over replayed patients, not live ones" in shown(pages)
+    assert "100 replayed patients (not live patients) in" in verdict(pages)
+    assert "No monitoring run yet for replayed patients (not live patients)" in shown(pages)
 
 
 def test_a_log_of_one_source_offers_no_choice(pages: AppTest, write: Write) -> None:
@@ -94,7 +93,7 @@ def test_a_log_of_one_source_offers_no_choice(pages: AppTest, write: Write) -> N
 def test_a_stale_log_says_when_the_newest_prediction_was(pages: AppTest, write: Write) -> None:
     write(1, ago=timedelta(days=3))
     pages.run()
-    assert "nothing is new in the last 24 hours" in verdict(pages)
+    assert "No predictions in the last 24 hours" in verdict(pages)
     assert "Choose a longer period" in shown(pages)
     assert not pages.metric
 
@@ -115,7 +114,7 @@ def test_a_missing_database_has_its_own_calm_screen(pages: AppTest, tmp_path: Pa
 
 def test_a_service_that_answers_is_said_to_answer(served: AppTest, write: Write) -> None:
     served.run()
-    assert verdict(served) == "The service is answering and has no predictions yet."
+    assert verdict(served) == "The service is up. No predictions yet."
 
 
 def test_refusals_are_counted_by_reason(pages: AppTest, write: Write, tmp_path: Path) -> None:
@@ -127,7 +126,7 @@ def test_refusals_are_counted_by_reason(pages: AppTest, write: Write, tmp_path: 
         )
     log.close()
     pages.run()
-    assert "requests were refused for 3 reasons in all" in verdict(pages)
+    assert "3 rejection reasons" in verdict(pages)
     table = pages.table[0].value
-    assert table["What was wrong"].tolist() == ["Serum cholesterol: looks like another unit"]
+    assert table["Reason"].tolist() == ["Serum cholesterol: looks like another unit"]
     assert table["Times"].tolist() == ["3"]

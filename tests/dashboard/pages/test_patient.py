@@ -52,14 +52,14 @@ def test_the_form_asks_for_every_feature_and_nothing_is_filled_in(pages: AppTest
     assert {name for name, value in held.items() if value is None} == {
         f.name for f in FEATURES if f.required or f.kind == "number"
     }
-    assert {value for value in held.values() if value is not None} == {"not known"}
+    assert {value for value in held.values() if value is not None} == {"unknown"}
 
 
 def test_units_and_limits_stand_in_the_labels(pages: AppTest) -> None:
     page = open_patient(pages)
     labels = [page.get_by_key(f"patient_{name}").label for name in ("age", "chol", "oldpeak", "ca")]
     assert labels == [
-        "Age (18 to 120 years), needed",
+        "Age (18 to 120 years), required",
         "Serum cholesterol (30 to 1000 mg/dl)",
         "ST depression by exercise (-5 to 10 mm)",
         "Major vessels coloured by fluoroscopy (0 to 3 vessels)",
@@ -69,7 +69,7 @@ def test_units_and_limits_stand_in_the_labels(pages: AppTest) -> None:
 def test_an_empty_form_never_gets_a_risk(served: AppTest, log_url: str) -> None:
     page = open_patient(served)
     submit(page)
-    assert "Age and Sex are needed for an estimate." in shown(page)
+    assert "Age and Sex are required." in shown(page)
     assert not page.metric
     assert logged(log_url) == []
 
@@ -81,8 +81,8 @@ def test_age_and_sex_alone_are_estimated_and_the_rest_is_called_unknown(
     enter(page, AGE_AND_SEX)
     submit(page)
     said = shown(page)
-    assert "Not known (11 of 13): chest pain," in said
-    assert "The estimate rests on very little." in said
+    assert "Unknown (11 of 13): chest pain," in said
+    assert "The estimate is based on very few findings." in said
     assert "**Not for diagnosis.**" in said
     (row,) = logged(log_url)
     assert row["source"] == "live"
@@ -99,12 +99,12 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
     (row,) = logged(log_url)
     count = round(row["probability"] * 100)
     assert (
-        "Of 100 patients *referred for angiography in Cleveland in the 1980s* with these "
-        f"findings, **about {count} had disease**; where disease is rarer this is too high." in said
+        f"**About {count} of 100 such patients would be expected to have disease**, if they were "
+        "*referred for angiography in Cleveland in the 1980s*." in said
     )
-    assert "95 % range of the model's estimate, not of this patient's outcome" in said
-    assert "All thirteen findings were known." in said
-    assert said.count("” points **") == 3
+    assert "95 % interval of the estimate (bootstrap), not of this patient's outcome" in said
+    assert "All thirteen findings were entered." in said
+    assert said.count("the estimated risk**.") == 3
     assert "zero means even odds" in said
 
 
@@ -122,9 +122,17 @@ def test_a_value_in_another_unit_is_refused_with_the_reason(served: AppTest, log
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("chol", 0.0, "0 is not a measurement; enter 30 to 1000 mg/dl, or leave it empty"),
-        ("trestbps", 400.0, "outside the plausible limits; enter 50 to 300 mm Hg, or leave it"),
-        ("age", 17.0, "outside the plausible limits; enter 18 to 120 years"),
+        (
+            "chol",
+            0.0,
+            "0 is not a measurement; enter a value from 30 to 1000 mg/dl, or leave it empty",
+        ),
+        (
+            "trestbps",
+            400.0,
+            "outside the plausible range; enter a value from 50 to 300 mm Hg, or leave it",
+        ),
+        ("age", 17.0, "outside the plausible range; enter a value from 18 to 120 years"),
     ],
 )
 def test_a_refused_number_is_explained_to_a_clinician_not_to_a_programmer(
@@ -148,7 +156,7 @@ def test_entries_survive_a_service_that_is_down(pages: AppTest) -> None:
     page = open_patient(pages)
     enter(page, WHOLE)
     submit(page)
-    assert "The service is not answering" in shown(page)
+    assert "The service is not responding" in shown(page)
     assert not page.metric
     assert {name: page.get_by_key(f"patient_{name}").value for name in WHOLE} == WHOLE
 
@@ -187,7 +195,7 @@ def test_clear_empties_the_form_and_takes_the_estimate_away(served: AppTest) -> 
     page.button(key="patient_clear").click().run()
     assert not page.metric
     assert page.get_by_key("patient_age").value is None
-    assert page.get_by_key("patient_thal").value == "not known"
+    assert page.get_by_key("patient_thal").value == "unknown"
 
 
 def test_what_if_starts_with_the_original_and_is_logged_as_what_if(
@@ -227,6 +235,6 @@ def test_a_log_that_cannot_be_written_gives_no_estimate(
     finally:
         blocker.execute("ROLLBACK")
         blocker.close()
-    assert "The answer could not be put on record" in shown(page)
+    assert "The prediction could not be logged" in shown(page)
     assert not page.metric
     assert page.get_by_key("patient_age").value == 63.0

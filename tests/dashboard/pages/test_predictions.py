@@ -56,7 +56,7 @@ def test_a_row_is_shown_in_words(pages: AppTest, write: Write) -> None:
     row = table(open_log(pages)).iloc[0]
     assert row["source"] == "Live"
     assert row["probability"] == 25
-    assert row["result"] == "below"
+    assert row["result"] == "negative"
     assert row["Chest pain"] == "typical angina"
     assert row["Serum cholesterol (mg/dl)"] == "233"
     assert row["Fasting blood sugar above 120 mg/dl"] == "yes"
@@ -66,12 +66,12 @@ def test_a_row_is_shown_in_words(pages: AppTest, write: Write) -> None:
 def test_a_thousand_rows_are_turned_over_twenty_at_a_time(pages: AppTest, write: Write) -> None:
     ids = write(1000)
     page = open_log(pages)
-    assert page.session_state["shown"] == ids[:-21:-1]
+    assert page.session_state["listed_ids"] == ids[:-21:-1]
     press(page, "Older")
-    assert page.session_state["shown"] == ids[-21:-41:-1]
+    assert page.session_state["listed_ids"] == ids[-21:-41:-1]
     assert page.query_params["before"] == ids[-20]
     press(page, "Newer")
-    assert page.session_state["shown"] == ids[:-21:-1]
+    assert page.session_state["listed_ids"] == ids[:-21:-1]
 
 
 def test_a_place_in_the_log_can_be_addressed(pages: AppTest, write: Write) -> None:
@@ -79,7 +79,7 @@ def test_a_place_in_the_log_can_be_addressed(pages: AppTest, write: Write) -> No
     page = open_log(pages)
     page.query_params["before"] = ids[3]
     page.run()
-    assert page.session_state["shown"] == [ids[2], ids[1], ids[0]]
+    assert page.session_state["listed_ids"] == [ids[2], ids[1], ids[0]]
 
 
 def test_an_address_that_makes_no_sense_shows_the_newest(pages: AppTest, write: Write) -> None:
@@ -107,7 +107,7 @@ def test_filters_that_nothing_matches_have_their_own_screen(pages: AppTest, writ
     write(1, source="live")
     page = open_log(pages)
     page.selectbox(key="source").select("replay").run()
-    assert "No prediction matches these filters" in shown(page)
+    assert "No matching predictions" in shown(page)
 
 
 def test_a_missing_database_has_its_own_calm_screen(pages: AppTest, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_prediction_is_explained_by_the_model_that_made_it(served: AppTest, lo
     page = open_drawer(open_log(page), row["id"])
     assert f"Prediction {row['id']}" in shown(page)
     assert page.metric[0].value == said
-    assert shown(page).count("” points **") == 3
+    assert shown(page).count("the estimated risk**.") == 3
     patient = page.table[0].value
     assert patient.loc["Thallium scan"].iloc[0] == "reversible defect"
 
@@ -143,13 +143,13 @@ def test_without_the_service_the_drawer_still_shows_what_was_logged(
     (prediction_id,) = write(1, probability=0.25)
     page = open_drawer(open_log(pages), prediction_id)
     assert page.metric[0].value == "25\u00a0%"
-    assert "The reasons cannot be computed at the moment" in shown(page)
+    assert "The explanation is unavailable at the moment" in shown(page)
 
 
 def test_an_unknown_prediction_says_so(pages: AppTest, write: Write) -> None:
     write(1)
     page = open_drawer(open_log(pages), "01890000-0000-7000-8000-000000000000")
-    assert "This prediction is not in the log" in shown(page)
+    assert "Prediction not found" in shown(page)
 
 
 def test_an_outcome_is_recorded_through_the_api(served: AppTest, log_url: str) -> None:
@@ -158,11 +158,11 @@ def test_an_outcome_is_recorded_through_the_api(served: AppTest, log_url: str) -
     submit(page)
     (row,) = logged(log_url)
     page = open_drawer(open_log(page), row["id"])
-    assert "Nothing is on record yet." in shown(page)
+    assert "No outcome recorded." in shown(page)
     page.get_by_key(f"found_{row['id']}").set_value(1)
     page.get_by_key(f"day_{row['id']}").set_value("2026-01-31")
-    press(page, "Record")
-    assert "On record: **disease found**." in shown(page)
+    press(page, "Record outcome")
+    assert "Recorded outcome: **disease found**." in shown(page)
     (row,) = logged(log_url)
     assert row["outcome"] == 1
     assert row["observed_at"].isoformat() == "2026-01-31T00:00:00+00:00"
@@ -182,13 +182,13 @@ def test_an_open_drawer_asks_again_who_may_record_an_outcome(
     answers = iter([ROLES["clinician"]])
     may_see = ROLES[role] if role else frozenset()
     monkeypatch.setattr(login, "allowed_pages", lambda: next(answers, may_see))
-    press(page, "Record")
+    press(page, "Record outcome")
     assert logged(log_url)[0]["outcome"] is None
     assert row["id"] not in shown(page)
 
 
-NO_DAYS = {"31.1.2026": "write it as 2026-01-31"} | dict.fromkeys(
-    ("2999-01-31", "1899-12-31"), "cannot be in the future, nor before 1900"
+NO_DAYS = {"31.1.2026": "Enter the date as 2026-01-31"} | dict.fromkeys(
+    ("2999-01-31", "1899-12-31"), "must be between 1900 and today"
 )
 
 
@@ -203,7 +203,7 @@ def test_a_day_on_which_nobody_was_examined_is_refused_in_plain_words(
     page = open_drawer(open_log(page), row["id"])
     page.get_by_key(f"found_{row['id']}").set_value(0)
     page.get_by_key(f"day_{row['id']}").set_value(day)
-    press(page, "Record")
+    press(page, "Record outcome")
     assert NO_DAYS[day] in shown(page)
     assert logged(log_url)[0]["outcome"] is None
 
@@ -220,7 +220,7 @@ def test_an_outcome_that_the_service_refuses_is_refused_with_its_reason(
     page = open_drawer(open_log(page), row["id"])
     page.get_by_key(f"found_{row['id']}").set_value(1)
     page.get_by_key(f"day_{row['id']}").set_value("2026-01-31")
-    press(page, "Record")
+    press(page, "Record outcome")
     assert "has recorded 100 outcomes of this prediction" in shown(page)
 
 
@@ -248,8 +248,8 @@ def test_a_link_to_a_stretch_of_time_shows_it_alone(pages: AppTest, write: Write
     pages.query_params["until"] = (now - timedelta(days=4)).isoformat()
     page = open_log(pages)
     assert len(table(page)) == 3
-    assert "Only predictions from" in shown(page)
-    press(page, "All times")
+    assert "Window: " in shown(page)
+    press(page, "Clear time filter")
     assert len(table(page)) == 5
 
 

@@ -24,12 +24,15 @@ BUCKETS = [Bucket(START, 4, 1, 1.0, 2.0), Bucket(START.replace(hour=1), 0, 0, No
 
 def test_a_waterfall_adds_the_findings_up_from_the_average_patient_to_this_one() -> None:
     bars, ends = (data["source"] for data in charts.waterfall(EXPLANATION)["dataset"])
-    assert bars["finding"].tolist() == ["Sex: male", "Chest pain: not known", "Age: 63 years"]
+    assert bars["finding"].tolist() == ["Sex: male", "Chest pain: unknown", "Age: 63 years"]
     assert bars["from"].tolist() == pytest.approx([-0.2, 0.2, -0.1])
-    assert bars["toward disease"].tolist() == [0.4, 0.0, 0.1]
-    assert bars["away from disease"].tolist() == [0.0, -0.3, 0.0]
+    assert bars["increases the estimated risk"].tolist() == [0.4, 0.0, 0.1]
+    assert bars["decreases the estimated risk"].tolist() == [0.0, -0.3, 0.0]
     assert ends["at"].tolist() == pytest.approx([-0.2, 0.0])
-    assert ends["finding"].tolist() == ["Average patient: 45\u00a0%", "This patient: 50\u00a0%"]
+    assert ends["finding"].tolist() == [
+        "Average training patient: 45\u00a0%",
+        "This patient: 50\u00a0%",
+    ]
 
 
 def test_a_waterfall_translates_its_scale_to_probabilities() -> None:
@@ -40,7 +43,7 @@ def test_a_waterfall_translates_its_scale_to_probabilities() -> None:
 def test_of_a_hundred_people_as_many_are_marked_as_had_disease() -> None:
     had, had_not = charts.icon_array(0.64)["series"]
     assert (len(had["data"]), len(had_not["data"])) == (64, 36)
-    assert (had["name"], had["itemStyle"]["color"]) == ("Had disease", ORANGE)
+    assert (had["name"], had["itemStyle"]["color"]) == ("Expected to have disease", ORANGE)
 
 
 def test_an_estimate_stands_in_its_range_and_shows_its_side_of_the_threshold() -> None:
@@ -53,18 +56,18 @@ def test_an_estimate_stands_in_its_range_and_shows_its_side_of_the_threshold() -
 
 
 def test_volume_splits_each_step_at_the_threshold() -> None:
-    below, above = overview_charts.volume(BUCKETS, UTC).data
-    assert (below.name, list(below.y)) == ("Below the threshold", [3, 0])
-    assert (above.name, list(above.y)) == ("At or above it", [1, 0])
+    below, above = overview_charts.prediction_counts(BUCKETS, UTC).data
+    assert (below.name, list(below.y)) == ("Negative", [3, 0])
+    assert (above.name, list(above.y)) == ("Positive", [1, 0])
 
 
 def test_a_step_without_predictions_is_a_gap_not_a_zero() -> None:
-    (share,) = overview_charts.share(BUCKETS, UTC).data
+    (share,) = overview_charts.positive_rate(BUCKETS, UTC).data
     assert list(share.y) == [0.25, None]
-    middle, slowest = overview_charts.latency(BUCKETS, UTC).data
+    middle, slowest = overview_charts.scoring_latency(BUCKETS, UTC).data
     assert (list(middle.y), list(slowest.y)) == ([1.0, None], [2.0, None])
 
 
 def test_times_stand_on_the_viewers_clock() -> None:
-    below, _ = overview_charts.volume(BUCKETS, ZoneInfo("Europe/Berlin")).data
+    below, _ = overview_charts.prediction_counts(BUCKETS, ZoneInfo("Europe/Berlin")).data
     assert below.x[0] == datetime(2026, 3, 5, 1)
