@@ -120,8 +120,8 @@ def direction_of_effect(fitted: Effect | None, logged: Effect | None) -> str:
     toward_words = [feature.describe(value) for size, value in sorted(known)[::-1] if size > 0]
     away_words = [feature.describe(value) for size, value in sorted(known) if size <= 0]
     return (
-        f"Increases the estimated risk: {join_words(toward_words) or 'none'}. Decreases the estimated risk: "
-        f"{join_words(away_words) or 'none'}."
+        f"Increases the estimated risk: {join_words(toward_words) or 'none'}. "
+        f"Decreases it: {join_words(away_words) or 'none'}."
     )
 
 

@@ -58,7 +58,9 @@ def waterfall(explanation: Mapping[str, Any]) -> Spec:
         "animationDuration": 300,
         "dataset": [{"source": bars}, {"source": ends}],
         "grid": {"left": 8, "right": 16, "top": 64, "bottom": 36, "containLabel": True},
-        "legend": {"data": ["Decreases the estimated risk", "Increases the estimated risk"], "top": 0, "left": 0},
+        "legend": {"top": 0, "left": 0, "data": [
+            "Decreases the estimated risk", "Increases the estimated risk",
+        ]},
         "tooltip": {"trigger": "item", "valueFormatter": "%.2f"},
         "xAxis": {
             "type": "value",

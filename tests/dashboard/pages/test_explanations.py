@@ -65,7 +65,7 @@ def test_predictions_at_or_above_the_threshold_come_first_with_five_findings(
     table = pages.table[-1].value
     assert table["ID"][0] == positive
     assert len(table) == 10
-    assert table["Strongest findings"][0].count(";") == 4
+    assert table["Largest contributions"][0].count(";") == 4
 
 
 def test_a_version_that_the_log_does_not_hold_is_said(pages: AppTest, write: Write) -> None:

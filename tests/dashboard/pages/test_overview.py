@@ -94,7 +94,7 @@ def test_a_stale_log_says_when_the_newest_prediction_was(pages: AppTest, write: 
     write(1, ago=timedelta(days=3))
     pages.run()
     assert "No predictions in the last 24 hours" in verdict(pages)
-    assert "Choose a longer period" in shown(pages)
+    assert "Choose a longer window" in shown(pages)
     assert not pages.metric
 
 
@@ -129,4 +129,4 @@ def test_refusals_are_counted_by_reason(pages: AppTest, write: Write, tmp_path: 
     assert "3 rejection reasons" in verdict(pages)
     table = pages.table[0].value
     assert table["Reason"].tolist() == ["Serum cholesterol: looks like another unit"]
-    assert table["Times"].tolist() == ["3"]
+    assert table["Count"].tolist() == ["3"]

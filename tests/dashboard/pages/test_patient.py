@@ -105,7 +105,7 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
     assert "95 % interval of the estimate (bootstrap), not of this patient's outcome" in said
     assert "All thirteen findings were entered." in said
     assert said.count("the estimated risk**.") == 3
-    assert "zero means even odds" in said
+    assert "0 = 50 %" in said
 
 
 def test_a_value_in_another_unit_is_refused_with_the_reason(served: AppTest, log_url: str) -> None:
