@@ -30,6 +30,7 @@ from api.wire.problems import (
     Problem,
     internal_error,
     log_server_error,
+    unavailable,
     validation_problem,
 )
 from api.wire.query_params import BATCH_PARAMS, MESSAGES, PREDICT_PARAMS
@@ -153,33 +154,22 @@ async def _on_invalid_query(request: Request, found: Exception) -> Response:
         if error["type"] != "extra_forbidden":
             errors.append(FieldError(name, MESSAGES[name], "query"))
         else:
-            message = "unknown query parameter; see /docs"
-            errors.append(FieldError("query", message, "unknown_parameter"))
+            unknown = "unknown query parameter; see /docs"
+            errors.append(FieldError("query", unknown, "unknown_parameter"))
     return _reject(request, validation_problem(errors))
 
 
 async def _on_http(request: Request, found: Exception) -> Response:
     assert isinstance(found, HTTPException)  # noqa: S101
-    known = {404: _NOT_FOUND,
-             405: "Method not allowed; see /docs."}  # fmt: skip
-    problem = Problem(
-        found.status_code,
-        "http",
-        known.get(found.status_code, "The request was rejected."),
-        headers=found.headers or {},
-    )
-    return _reject(request, problem)
+    known = {404: _NOT_FOUND, 405: "Method not allowed; see /docs."}
+    detail = known.get(found.status_code, "The request was rejected.")
+    return _reject(request, Problem(found.status_code, "http", detail, headers=found.headers or {}))
 
 
 async def _on_no_database(request: Request, cause: Exception) -> Response:
     logger.warning("the log cannot be read: %s", cause)
-    problem = Problem(
-        503,
-        "log-unavailable",
-        "The log cannot be read at the moment; try again.",
-        headers={"Retry-After": "1"},
-    )
-    return _reject(request, problem)
+    detail = "The log cannot be read at the moment; try again."
+    return _reject(request, unavailable("log-unavailable", detail))
 
 
 async def _on_disconnect(_: Request, __: Exception) -> Response:

@@ -12,7 +12,7 @@ from api import metrics
 from api.auth.api_keys import ApiKeys, KeysFileError
 from api.monitoring_gauges import MonitoringGauges
 from api.server.load_shedding import LoadShedder
-from api.wire.problems import FieldError, Problem
+from api.wire.problems import FieldError, Problem, unavailable
 from db.audit.chain_heads import heads_file
 from db.audit.seal_key import SealError, key_for
 from db.engine import DatabaseUnavailable, check_file, connect
@@ -140,8 +140,10 @@ class Service:
         results = await asyncio.gather(*(_succeeds(name, check) for name, check in checks.items()))
         failed = [name for name, succeeded in zip(checks, results, strict=True) if not succeeded]
         if failed:
-            detail = f"Not ready: {', '.join(failed)} did not respond; see the service log."
-            raise Problem(503, "not-ready", detail, headers={"Retry-After": "1"})
+            names = ", ".join(failed)
+            raise unavailable(
+                "not-ready", f"Not ready: {names} did not respond; see the service log."
+            )
         return {"status": "ready", "model_version": self.model.version}
 
     async def _ping_database(self) -> None:
@@ -160,13 +162,8 @@ class Service:
         """Count a rejected request per field and reason, without its values."""
         metrics.rejection_counter(route, problem.status).inc()
         for error in problem.errors or [FieldError("", "", problem.slug)]:
-            self.writer.reject(
-                route=route,
-                status=problem.status,
-                field=error.field,
-                reason=error.reason,
-                source=source,
-            )
+            where = {"route": route, "field": error.field, "source": source}
+            self.writer.reject(**where, status=problem.status, reason=error.reason)
 
 
 def _retrieve_exception(task: asyncio.Task[Any]) -> None:
@@ -189,21 +186,14 @@ async def _succeeds(name: str, check: Awaitable[object]) -> bool:
 
 def log_problem(cause: LogUnavailable) -> Problem:
     """Return the 503 for a log that is unavailable; it says whether the row may be logged."""
-    retry = {"Retry-After": str(cause.retry_after_s)}
     if cause.is_full:
         detail = "The write queue is full. Nothing was logged; try again."
-        return Problem(503, "busy", detail, headers=retry)
+        return unavailable("busy", detail, cause.retry_after_s)
     if cause.fate_unknown:
-        return Problem(
-            503,
-            "log-fate-unknown",
+        detail = (
             "The database did not confirm the commit in time; the row may or may not be logged. "
-            "Retry with an Idempotency-Key to get exactly one row.",
-            headers=retry,
+            "Retry with an Idempotency-Key to get exactly one row."
         )
-    return Problem(
-        503,
-        "log-unavailable",
-        "The log is unavailable, so no prediction is returned. Nothing was logged; try again.",
-        headers=retry,
-    )
+        return unavailable("log-fate-unknown", detail, cause.retry_after_s)
+    detail = "The log is unavailable, so no prediction is returned. Nothing was logged; try again."
+    return unavailable("log-unavailable", detail, cause.retry_after_s)

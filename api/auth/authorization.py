@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.auth.api_keys import ROLES, ApiKey, ApiKeys, KeysFileError
 from api.auth.rate_limit import RateLimiter
-from api.wire.problems import Problem
+from api.wire.problems import Problem, unavailable
 from settings import is_loopback
 
 ANY_KEY, NO_KEY = "any key", "no key"
@@ -88,7 +88,7 @@ def required_role(handler: object) -> str:
 
 def sufficient_roles(role: str) -> frozenset[str]:
     """Return the roles of which a key needs one."""
-    return frozenset(ROLES if role == ANY_KEY else (role, "admin"))
+    return frozenset((role, "admin"))
 
 
 def authorize(scope: Scope, role: str) -> None:
@@ -192,4 +192,4 @@ def _no_key() -> Problem:
 
 def _keys_unreadable() -> Problem:
     detail = "The API keys cannot be read, so no request is accepted; see the service log."
-    return Problem(503, "no-keys", detail, headers={"Retry-After": "1"})
+    return unavailable("no-keys", detail)

@@ -28,6 +28,7 @@ from api.wire.problems import (
     Problem,
     internal_error,
     log_server_error,
+    unavailable,
     validation_problem,
 )
 from api.wire.query_params import PredictParams, parse_predict_params
@@ -42,9 +43,7 @@ ScoreFunction = Callable[["Service", PredictParams, bytes, float], "ScoredReques
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
 _MAX_KEY_LENGTH = 255
-_OVERLOADED = (
-    "Overloaded: the request was rejected before it was read. Nothing was logged; try again."
-)
+_OVERLOADED = "Overloaded: the request was rejected unread. Nothing was logged; try again."
 _encode = msgspec.json.Encoder().encode
 
 
@@ -132,7 +131,7 @@ class Endpoint:
                 raise missing_role(self.required_role)
             if shedder.is_overloaded(perf_counter()):
                 await shedder.delay()
-                raise Problem(503, "busy", _OVERLOADED, headers={"Retry-After": "1"})
+                raise unavailable("busy", _OVERLOADED)
             if params.errors:
                 raise validation_problem(params.errors)
             body = await read_json_body(scope[HEADERS_KEY], receive, self._max_body, key_id)
@@ -223,9 +222,6 @@ class IdempotentRequest(NamedTuple):
     def reply_from(self, stored: StoredResponse) -> bytes:
         """Return the stored reply; raise a 409 if the key was used with another request."""
         if stored.request_hash != self.fingerprint:
-            detail = (
-                "This Idempotency-Key was already used with a different body or query; "
-                "use a new key."
-            )
+            detail = "This Idempotency-Key was used with a different body or query; use a new key."
             raise Problem(409, "idempotency-key-reused", detail)
         return stored.response

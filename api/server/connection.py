@@ -161,7 +161,7 @@ class Connection(HttpToolsProtocol):
         scope["path"], scope["raw_path"], scope["query_string"] = _split_url(self.url)
         scope["extensions"] = EXTENSIONS  # type: ignore[typeddict-item]
         before = self.cycle
-        keep_alive = version != "1.0" and parser.should_keep_alive() and not shutdown.is_draining()
+        keep_alive = version != "1.0" and parser.should_keep_alive() and not shutdown.draining
         self.cycle = RequestCycle(self, keep_alive=keep_alive)
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)

@@ -10,12 +10,8 @@ DRAIN_S = 1.0
 """Seconds after SIGTERM in which every response says `Connection: close`. A server that closes
 kept-alive connections at once drops the requests that lie unread in them."""
 
-_draining = False
-
-
-def is_draining() -> bool:
-    """Return whether SIGTERM has arrived, so that a response is its connection's last."""
-    return _draining
+draining = False
+"""Set by SIGTERM: from then on a response is its connection's last."""
 
 
 def drain_on_sigterm() -> None:
@@ -34,8 +30,8 @@ def drain_on_sigterm() -> None:
             shut_down(signal.SIGTERM, None)
 
     def on_sigterm(*_: object) -> None:
-        global _draining
-        _draining = True
+        global draining
+        draining = True
         loop.call_soon_threadsafe(loop.call_later, DRAIN_S, pass_on)
 
     signal.signal(signal.SIGTERM, on_sigterm)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from starlette.types import Receive
 
-from api.wire.problems import Problem
+from api.wire.problems import Problem, unavailable
 
 Headers = Mapping[bytes, bytes]
 HEADERS_KEY = "cardiowatch.headers"
@@ -84,7 +84,7 @@ async def _receive_rest(body: bytearray, receive: Receive, limit: int, key_id: s
         while len(body) <= limit:
             if not is_large and len(body) > LARGE_BODY:
                 if _is_full(key_id):
-                    raise Problem(503, "busy", _BUSY, headers={"Retry-After": "1"})
+                    raise unavailable("busy", _BUSY)
                 _large[key_id] += 1
                 is_large = True
             message = await receive()

@@ -7,7 +7,6 @@ from collections.abc import Set
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import Response
 
 from api.wire.answers import Answer
 from api.wire.decode import MAX_BATCH
@@ -15,49 +14,43 @@ from api.wire.openapi_schemas import (
     OUTCOME_ROW,
     PROBLEM,
     Json,
-    ok_response,
     patient_schema,
     problem_responses,
     ref,
+    responses,
     row_schema,
 )
 from db.schema import SOURCES
 from pipeline.dataset.heart.codings import Coding
 
 
-def _query(name: str, schema: Json, text: str) -> Json:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
+def _parameter(place: str, name: str, text: str, **schema: object) -> Json:
+    return {"name": name, "in": place, "required": False, "schema": schema, "description": text}
 
 
-_CODING = _query(
-    "coding",
-    {"type": "string", "enum": list(Coding), "default": "labels"},
+_CODING = _parameter(
+    "query", "coding",
     "How categories are written in the body; integer codes are rejected without it.",
+    type="string", enum=list(Coding), default="labels",
+)  # fmt: skip
+_EXPLAIN = _parameter(
+    "query", "explain", "Add the 95 % interval and the explanation.", type="boolean", default=False
 )
-_EXPLAIN = _query(
-    "explain", {"type": "boolean", "default": False}, "Add the 95 % interval and the explanation."
-)
-_SOURCE = _query(
-    "source",
-    {"type": "string", "enum": list(SOURCES), "default": "live"},
-    "Origin of the request; monitoring reads only `live`.",
-)
-_KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "description": "A retry with the same key and request gets the first response, for 24 hours.",
-}
-
-_PATIENT = {
-    "name": "Patient-Reference",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[ -~]+$"},
-    "description": "Your pseudonym for the patient, one for a whole batch. Stored only as an HMAC, "
-    "so that the patient's rows can be exported and erased; rejected if the log has no key.",
-}
+_SOURCE = _parameter(
+    "query", "source", "Origin of the request; monitoring reads only `live`.",
+    type="string", enum=list(SOURCES), default="live",
+)  # fmt: skip
+_KEY = _parameter(
+    "header", "Idempotency-Key",
+    "A retry with the same key and request gets the first response, for 24 hours.",
+    type="string", minLength=1, maxLength=255, pattern="^[!-~]+$",
+)  # fmt: skip
+_PATIENT = _parameter(
+    "header", "Patient-Reference",
+    "Your pseudonym for the patient, one for a whole batch. Stored only as an HMAC, so that the "
+    "patient's rows can be exported and erased; rejected if the log has no key.",
+    type="string", minLength=1, maxLength=64, pattern="^[ -~]+$",
+)  # fmt: skip
 
 
 def _links(pointer: str) -> Json:
@@ -74,26 +67,24 @@ def _links(pointer: str) -> Json:
 
 
 def _operation(summary: str, parameters: list[Json], body: Json, reply: Json, id_at: str) -> Json:
-    statuses = {**ok_response(reply, "Answered, and the row is committed"),
-                **problem_responses(401, 403, 409, 413, 415, 422, 503)}  # fmt: skip
-    statuses[200]["links"] = _links(id_at)
+    statuses = responses(
+        reply, 401, 403, 409, 413, 415, 422, 503, description="Answered, and the row is committed"
+    )
+    statuses["200"]["links"] = _links(id_at)
     return {
         "tags": ["predict"],
         "summary": summary,
         "parameters": [*parameters, _KEY, _PATIENT],
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {str(status): response for status, response in statuses.items()},
+        "responses": statuses,
     }
 
 
 def _plain_paths() -> Json:
     patients = [ref(f"Patient_{coding}") for coding in Coding]
     examples = {
-        str(coding): {
-            "summary": f"with coding={coding}",
-            "value": patient_schema(coding)["example"],
-        }
-        for coding in Coding
+        str(c): {"summary": f"with coding={c}", "value": patient_schema(c)["example"]}
+        for c in Coding
     }
     many = {
         "type": "array",
@@ -129,13 +120,6 @@ def _leave_out_null(parameter: Json) -> None:
         schema |= kind
 
 
-def document_response(app: FastAPI, keyless: Set[str]) -> Response:
-    """Return the document as a response."""
-    return Response(
-        msgspec.json.encode(build_document(app, keyless)), media_type="application/json"
-    )
-
-
 def build_document(app: FastAPI, keyless: Set[str]) -> Json:
     """Return the OpenAPI document, built once; the `keyless` paths need no key."""
     if app.openapi_schema is None:
@@ -154,17 +138,11 @@ def build_document(app: FastAPI, keyless: Set[str]) -> Json:
         components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
         made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         made["paths"] = _plain_paths() | made["paths"]
-        of_connection = {
-            str(status): reply for status, reply in problem_responses(400, 408, 431).items()
-        }
         for path, calls in made["paths"].items():
             for call in calls.values():  # {}: where no keys are set, and for the probes
                 call["security"] = [{}] if path in keyless else [{"key": []}, {}]
-                call["responses"] |= of_connection
-                if path not in keyless:
-                    call["responses"] |= {
-                        str(status): r for status, r in problem_responses(429).items()
-                    }
+                also = (400, 408, 431) if path in keyless else (400, 408, 429, 431)
+                call["responses"] |= problem_responses(*also)
                 for parameter in call.get("parameters", ()):
                     _leave_out_null(parameter)
         app.openapi_schema = made

@@ -132,16 +132,16 @@ _MEANING = {
 }
 
 
-def problem_responses(*statuses: int) -> dict[int | str, Json]:
+def problem_responses(*statuses: int) -> Responses:
     """Document problems by status."""
     content = {"application/problem+json": {"schema": ref("Problem")}}
-    return {status: {"description": _MEANING[status], "content": content} for status in statuses}
+    return {str(s): {"description": _MEANING[s], "content": content} for s in statuses}
 
 
-def ok_response(schema: Json, description: str = "Answered") -> dict[int | str, Json]:
-    """Document a JSON response."""
+def responses(schema: Json, *problems: int, description: str = "Answered") -> Responses:
+    """Document a JSON response, and problems by status."""
     content = {"application/json": {"schema": schema}}
-    return {200: {"description": description, "content": content}}
+    return problem_responses(*problems) | {"200": {"description": description, "content": content}}
 
 
 _OBJECT: Json = {"type": "object"}
@@ -150,10 +150,7 @@ _PAGE: Json = {
     "required": ["items", "next"],
     "properties": {
         "items": {"type": "array", "items": ref("LoggedPrediction")},
-        "next": {
-            "type": ["string", "null"],
-            "description": "Send it as `cursor` for the next page.",
-        },
+        "next": {"type": ["string", "null"], "description": "Send it as `cursor` for more."},
     },
 }
 _EXPLAINED: Json = {
@@ -186,22 +183,13 @@ OUTCOME_BODY: Json = {
 }
 
 _STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
-LOG_RESPONSES: Responses = ok_response(_PAGE) | problem_responses(401, 403, 422, 426, 503)
-LOG_RESPONSES[200]["content"] |= _STREAMS
-ROW_RESPONSES: Responses = ok_response(ref("LoggedPrediction")) | problem_responses(
-    401, 403, 404, 422, 503
-)
-EXPLANATION_RESPONSES: Responses = ok_response(_EXPLAINED) | problem_responses(
-    401, 403, 404, 422, 503
-)
-OUTCOME_RESPONSES: Responses = ok_response(ref("Outcome")) | problem_responses(
-    401, 403, 404, 409, 413, 415, 422, 503
-)
-STATIC_RESPONSES: Responses = ok_response(_OBJECT) | problem_responses(401, 403, 422)
-HEALTH_RESPONSES: Responses = ok_response(_OBJECT) | problem_responses(403, 422)
-READY_RESPONSES: Responses = ok_response(_OBJECT) | problem_responses(403, 422, 503)
-METRICS_RESPONSES: Responses = problem_responses(403, 422)
-METRICS_RESPONSES[200] = {
-    "description": "Prometheus' text exposition",
-    "content": {"text/plain": {}},
-}
+LOG_RESPONSES = responses(_PAGE, 401, 403, 422, 426, 503)
+LOG_RESPONSES["200"]["content"] |= _STREAMS
+ROW_RESPONSES = responses(ref("LoggedPrediction"), 401, 403, 404, 422, 503)
+EXPLANATION_RESPONSES = responses(_EXPLAINED, 401, 403, 404, 422, 503)
+OUTCOME_RESPONSES = responses(ref("Outcome"), 401, 403, 404, 409, 413, 415, 422, 503)
+STATIC_RESPONSES = responses(_OBJECT, 401, 403, 422)
+HEALTH_RESPONSES = responses(_OBJECT, 403, 422)
+READY_RESPONSES = responses(_OBJECT, 403, 422, 503)
+_EXPOSITION = {"description": "Prometheus' text exposition", "content": {"text/plain": {}}}
+METRICS_RESPONSES = problem_responses(403, 422) | {"200": _EXPOSITION}

@@ -93,6 +93,11 @@ def validation_problem(errors: Sequence[FieldError], *, total: int | None = None
     return Problem(422, "invalid", detail, errors=errors, total=total)
 
 
+def unavailable(slug: str, detail: str, retry_after_s: int = 1) -> Problem:
+    """Return a 503 that says when to try again."""
+    return Problem(503, slug, detail, headers={"Retry-After": str(retry_after_s)})
+
+
 def log_server_error(problem: Problem, route: str, request_id: str | None) -> None:
     """Log a request that failed for a reason of ours; one line per second, reason and route.
 

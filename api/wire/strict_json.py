@@ -15,17 +15,9 @@ _MAX_DIGITS = 300
 """Longer integers are infinite here: a float ends at 309 digits, and checks compare floats."""
 
 
-class InvalidJson(Exception):
-    """The body as a whole cannot be read."""
-
-    def __init__(self, error: FieldError) -> None:
-        super().__init__(error.reason)
-        self.error = error
-
-
-def _refuse_constant(_: str) -> float:
+def _reject_constant(_: str) -> float:
     message = "NaN and Infinity are not valid JSON; send null for an unknown value"
-    raise InvalidJson(FieldError("body", message, "not_finite"))
+    raise validation_problem([FieldError("body", message, "not_finite")])
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -34,12 +26,13 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(name for name, _ in pairs)
         repeated = next(name for name, count in counts.items() if count > 1)
         field = repeated if repeated in BY_NAME else "body"
-        raise InvalidJson(FieldError(field, "duplicate key; send each key once", "duplicate"))
+        error = FieldError(field, "duplicate key; send each key once", "duplicate")
+        raise validation_problem([error])
     return found
 
 
 _DECODER = json.JSONDecoder(
-    parse_constant=_refuse_constant,
+    parse_constant=_reject_constant,
     object_pairs_hook=_unique_keys,
     parse_int=lambda digits: int(digits) if len(digits) < _MAX_DIGITS else math.inf,
 )
@@ -50,13 +43,13 @@ def parse(body: bytes) -> Any:
 
     Raises
     ------
-    InvalidJson
-        With the `FieldError` that says what is wrong.
+    Problem
+        422 with the one error that makes the body unreadable.
     """
     try:
         return _DECODER.decode(body.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise InvalidJson(UNREADABLE) from None
+        raise validation_problem([UNREADABLE]) from None
 
 
 def parse_object(body: bytes, allowed: frozenset[str]) -> dict[str, Any]:
@@ -67,10 +60,7 @@ def parse_object(body: bytes, allowed: frozenset[str]) -> dict[str, Any]:
     Problem
         422 when it is anything else or has a key that is not allowed.
     """
-    try:
-        sent = parse(body)
-    except InvalidJson as invalid:
-        raise validation_problem([invalid.error]) from None
+    sent = parse(body)
     if not isinstance(sent, dict) or not sent.keys() <= allowed:
         message = f"send a JSON object with only these keys: {', '.join(sorted(allowed))}"
         raise validation_problem([FieldError("body", message, "unknown_key")])

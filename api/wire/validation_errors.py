@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from api.wire.problems import FieldError
-from api.wire.strict_json import UNREADABLE, InvalidJson, parse
+from api.wire.problems import FieldError, Problem
+from api.wire.strict_json import UNREADABLE, parse
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
 
@@ -145,16 +145,16 @@ def patient_errors(body: bytes, coding: Coding) -> list[FieldError]:
     """List what is wrong with a body that should be one patient; never empty."""
     try:
         return _errors_of(_read_patient(body), coding) or [UNREADABLE]
-    except InvalidJson as invalid:
-        return [invalid.error]
+    except Problem as problem:
+        return problem.errors
 
 
 def batch_errors(body: bytes, coding: Coding, max_batch: int) -> list[FieldError]:
     """List what is wrong with a body that should be an array of patients; never empty."""
     try:
         patients = parse(body)
-    except InvalidJson as invalid:
-        return [invalid.error]
+    except Problem as problem:
+        return problem.errors
     if not isinstance(patients, list):
         return [FieldError("body", "not an array; send a JSON array of patients", "malformed")]
     if not 0 < len(patients) <= max_batch:
