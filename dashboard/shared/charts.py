@@ -48,6 +48,23 @@ def error_bars(
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below} | style
 
 
+def add_interval(
+    figure: go.Figure, at: str, interval: tuple[float, float, float], color: str, hover: str,
+    symbol: str = "diamond",
+) -> None:  # fmt: skip
+    """Add a value with its interval (low, value, high) to a row of a horizontal chart."""
+    low, value, high = interval
+    figure.add_scatter(
+        x=[value],
+        y=[at],
+        mode="markers",
+        marker={"color": color, "size": 12, "symbol": symbol},
+        error_x=error_bars([value], [low], [high], color=color, thickness=2.5),
+        hovertemplate=hover,
+        showlegend=False,
+    )
+
+
 def local_time(moment: datetime, zone: tzinfo) -> datetime:
     """Return a time on the viewer's clock; Plotly draws a time without its zone."""
     return moment.astimezone(zone).replace(tzinfo=None)

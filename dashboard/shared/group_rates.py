@@ -13,6 +13,7 @@ LABELS: Mapping[str, str] = {
     **{metric.name: metric.label for metric in METRICS},
     "recall": "Sensitivity (recall)",
     "precision": "PPV (precision)",
+    "auc": "AUC",
 }
 _IN_A_SENTENCE: Mapping[str, str] = {
     "selection_rate": "the selection rate",

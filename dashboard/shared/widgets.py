@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -163,3 +164,15 @@ def card(title: str) -> st.delta_generator.DeltaGenerator:
     box = st.container(border=True, height="stretch")
     box.header(title, anchor=False)
     return box
+
+
+def csv_download(label: str, frame: pd.DataFrame, name: str) -> None:
+    """Draw a button that saves a table as `cardiowatch-NAME.csv`."""
+    st.download_button(
+        label,
+        frame.to_csv(index=False).encode(),
+        file_name=f"cardiowatch-{name}.csv",
+        mime="text/csv",
+        on_click="ignore",
+        key=f"download_{name}",
+    )

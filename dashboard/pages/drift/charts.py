@@ -59,7 +59,7 @@ def significance_bars(result: DriftResult) -> go.Figure:
         range=[0, 1.35 * reach],
         tickvals=[-log10(tick) for tick in ticks if -log10(tick) <= 1.35 * reach],
         ticktext=[f"{tick:g}" if tick >= 1e-3 else f"{tick:.0e}" for tick in ticks],
-        title="adjusted p-value (dashed: significance level)",
+        title=f"adjusted p-value (dashed: {result.alpha:g})",
     )
     return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
 
@@ -76,7 +76,7 @@ def distribution(feature: Feature, reference: Counts, current: Counts) -> go.Fig
     figure.update_traces(hovertemplate="%{x}: %{y:.1%}")
     apply_layout(figure, right=_RIGHT, barmode="group", bargap=0.15, hovermode="x unified")
     figure.update_xaxes(type="category", title=feature.unit or None, showgrid=False)
-    return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    return figure.update_yaxes(tickformat=".0%", rangemode="tozero", title="share of patients")
 
 
 def shares(
@@ -133,7 +133,7 @@ def risk_distribution(reference: Array, current: Array) -> go.Figure:
         )  # fmt: skip
     apply_layout(figure, right=_RIGHT, hovermode="x unified")
     figure.update_xaxes(tickformat=".0%", range=[0, 1], title="estimated risk", showgrid=False)
-    return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    return figure.update_yaxes(tickformat=".0%", rangemode="tozero", title="share of patients")
 
 
 def monitoring_timeline(

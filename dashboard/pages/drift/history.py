@@ -41,8 +41,7 @@ def scenario(of: Window) -> None:
     changes = data.drift_scenario() if of.source == "replay" else []
     if not changes:
         return
-    with widgets.card("Simulated drift"):
-        st.markdown(texts.SCENARIO_NOTE)
+    with widgets.card("Simulated drift in the replayed patients"):
         for change in changes:
             begun, ended = (datetime.fromisoformat(change[key]) for key in ("since", "until"))
             st.markdown(

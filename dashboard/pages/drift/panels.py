@@ -183,10 +183,7 @@ def feature_table(found: Comparison) -> None:
             },
             alt="All findings with p-values and effect sizes; also in the CSV file",
         )  # fmt: skip
-        st.download_button(
-            "Download CSV", frame.to_csv(index=False).encode(),
-            file_name="cardiowatch-drift.csv", mime="text/csv", on_click="ignore",
-        )  # fmt: skip
+        widgets.csv_download("Download CSV", frame, "drift")
 
 
 def calibration_note(found: Mapping[str, Any] | None) -> None:

@@ -28,8 +28,8 @@ CORRELATIONS_NOTE = (
     "one rises as the other falls."
 )
 RISK_NOTE = (
-    "It shifts when the patients change; only outcomes can show whether the predictions are still "
-    "accurate."
+    "The estimated risk shifts when the patients change; only outcomes show whether predictions "
+    "are still accurate."
 )
 HISTORY_NOTE = (
     "One monitoring run per day, covering that day and the 7 days ending with it. Their "
@@ -59,7 +59,6 @@ SAMPLED = (
 NOT_EXACT = (
     "Some recent predictions are not in the rollups yet; only the newest of them are included."
 )
-SCENARIO_NOTE = "These are replayed patients with simulated drift:"
 
 COLUMNS: Mapping[str, str] = {
     "feature": "Finding",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.shared.charts import BLUE, COLORS, DASHES, GREY, ORANGE, apply_layout, error_bars
+from dashboard.shared.charts import BLUE, COLORS, DASHES, GREY, ORANGE, add_interval, apply_layout
 from dashboard.shared.group_rates import LABELS, format_difference, format_rate, format_verdict
 from pipeline.fairness.result import Gap, Grouping, Verdict
 from pipeline.fairness.threshold_tradeoff import THRESHOLDS
@@ -33,15 +33,7 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
         apart = gap.difference or 0.0
         said = f"{format_difference(apart)}, {format_verdict(gap.verdict, gap.n_needed)}"
         color = GREY if gap.verdict is Verdict.UNKNOWN else ORANGE if apart > 0 else BLUE
-        figure.add_scatter(
-            x=[apart],
-            y=[name],
-            mode="markers",
-            marker={"color": color, "size": 12, "symbol": "diamond"},
-            error_x=error_bars([apart], [low], [high], color=color, thickness=2.5),
-            hovertemplate=f"{said}<extra></extra>",
-            showlegend=False,
-        )
+        add_interval(figure, name, (low, apart, high), color, f"{said}<extra></extra>")
     apply_layout(figure, top=44)
     figure.update_yaxes(autorange="reversed", categoryarray=names, ticksuffix="  ")
     return figure.update_xaxes(
@@ -63,19 +55,9 @@ def rates_by_group(grouping: Grouping, metric: str) -> go.Figure:
         if rate.value is None:
             continue
         low, high = rate.interval
-        figure.add_scatter(
-            x=[rate.value],
-            y=[group.name],
-            mode="markers",
-            marker={
-                "color": color,
-                "size": 11,
-                "symbol": "circle" if rate.enough else "circle-open",
-            },
-            error_x=error_bars([rate.value], [low], [high], color=color, thickness=2),
-            hovertemplate=f"{format_rate(rate)}<extra>{group.name}</extra>",
-            showlegend=False,
-        )
+        symbol = "circle" if rate.enough else "circle-open"
+        hover = f"{format_rate(rate)}<extra>{group.name}</extra>"
+        add_interval(figure, group.name, (low, rate.value, high), color, hover, symbol)
     apply_layout(figure)
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=names[::-1], ticksuffix="  ",

@@ -137,14 +137,7 @@ def tables(found: Assessment, grouping: Grouping) -> None:
         )
         with st.container(horizontal=True):
             for name, frame in (("gaps", found.gap_frame()), ("rates", found.frame())):
-                st.download_button(
-                    f"Download {name} (CSV)",
-                    frame.to_csv(index=False).encode(),
-                    file_name=f"cardiowatch-fairness-{name}.csv",
-                    mime="text/csv",
-                    on_click="ignore",
-                    key=f"download_{name}",
-                )
+                widgets.csv_download(f"Download {name} (CSV)", frame, f"fairness-{name}")
 
 
 @st.fragment

@@ -45,7 +45,7 @@ RATES_NOTE = (
 )
 DIFFERENCES_NOTE = (
     "Largest rate minus smallest (fairlearn's definition). These differences are never negative, "
-    "so chance alone makes them positive: “Expected by chance” shows how much in groups of these "
+    "so chance alone makes them positive: “By chance” shows how much in groups of these "
     "sizes."
 )
 THRESHOLD_NOTE = (
@@ -78,7 +78,7 @@ def difference_row(name: str, found: Difference, perfect: float | None) -> dict[
         "Difference": name,
         "Value": f"{found.value:.3f}",
         "95 % interval": f"{low:.3f} to {high:.3f}",
-        "Expected by chance": f"{found.by_chance:.3f}",
+        "By chance": f"{found.by_chance:.3f}",
         "p": format_p_value(found.p_value),
         "Perfect classifier": "–" if perfect is None else f"{perfect:.3f}",
         "Verdict": format_verdict(found.verdict),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from dashboard.pages.load_tests import texts
-from dashboard.shared.charts import BLUE, DASHES, GREY, ORANGE, apply_layout, error_bars
+from dashboard.shared.charts import BLUE, DASHES, DATE_AXIS, GREY, ORANGE, apply_layout, error_bars
 from dashboard.shared.escaping import escape_plotly
 from dashboard.shared.numbers import milliseconds
 from pipeline.load_tests.autoscaling import Autoscaling
@@ -194,7 +194,7 @@ def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown
             hovertemplate=shown,
         )
     apply_layout(figure, hovermode="x unified", showlegend=len(lines) > 1)
-    return figure.update_xaxes(type="date", showgrid=False).update_yaxes(rangemode="tozero")
+    return figure.update_xaxes(**DATE_AXIS).update_yaxes(rangemode="tozero")
 
 
 def pods(record: Autoscaling) -> go.Figure:

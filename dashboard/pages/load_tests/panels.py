@@ -178,13 +178,8 @@ def table(made: datetime, run: Benchmark) -> None:
             key="figures",
             alt="All services and scenarios; also in the CSV file",
         )
-        st.download_button(
-            "Download CSV",
-            frame.assign(recorded_at=made.isoformat()).to_csv(index=False).encode(),
-            file_name="cardiowatch-load-tests.csv",
-            mime="text/csv",
-            on_click="ignore",
-        )
+        frame = frame.assign(recorded_at=made.isoformat())
+        widgets.csv_download("Download CSV", frame, "load-tests")
 
 
 def _columns() -> dict[str, Any]:

@@ -33,9 +33,7 @@ LATENCY_NOTE = (
     "Left to right: p50 (median), p90, p99. Logarithmic scale. Requests that timed out are not "
     "included; they are counted below."
 )
-SCALING_NOTE = (
-    "A robust service degrades gradually here and does not collapse. Both axes are logarithmic."
-)
+SCALING_NOTE = "A robust service degrades gradually and does not collapse. Logarithmic y-axes."
 HISTORY_NOTE = (
     "At about 200 connections. The echo baseline ran in alternation with the service, so machine "
     "noise cancels in the ratio: compare ratios, not absolute throughput."

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from dashboard.pages.model_card import texts
 from dashboard.pages.model_card.chart_data import CalibrationCurve, ChartData, IntervalChart
-from dashboard.shared.charts import BLUE, COLORS, GREY, apply_layout, error_bars
+from dashboard.shared.charts import BLUE, COLORS, GREY, add_interval, apply_layout, error_bars
 from dashboard.shared.numbers import percent
 
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up")
@@ -50,15 +50,8 @@ def _intervals(chart: IntervalChart) -> go.Figure:
     figure = go.Figure()
     for row in chart.rows:
         color = BLUE if row.is_conclusive else GREY
-        figure.add_scatter(
-            x=[row.value],
-            y=[row.name],
-            mode="markers",
-            marker={"color": color, "size": 12, "symbol": "diamond"},
-            error_x=error_bars([row.value], [row.low], [row.high], color=color, thickness=2.5),
-            hovertemplate=f"%{{x:.3f}} ({row.low:.3f} to {row.high:.3f})<extra></extra>",
-            showlegend=False,
-        )
+        hover = f"%{{x:.3f}} ({row.low:.3f} to {row.high:.3f})<extra></extra>"
+        add_interval(figure, row.name, (row.low, row.value, row.high), color, hover)
     apply_layout(figure).update_yaxes(autorange="reversed", ticksuffix="  ")
     figure.update_xaxes(title=chart.axis)
     if chart.around_zero:

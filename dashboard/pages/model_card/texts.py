@@ -42,7 +42,7 @@ def verdict(own: Mapping[str, Any], external: Sequence[Mapping[str, Any]]) -> st
         f"calibration error {_points(own['ece']['mean'])}"
     )
     if not external:
-        return f"{home}; no external validation at this training."
+        return f"{home}; no external validation."
     worst = "" if len(external) == 1 else "at worst "
     return (
         f"{home}; external validation: {worst}AUC {min(o['auc'] for o in external):.2f}, expected "
@@ -125,7 +125,7 @@ def external_validation(external: Sequence[Mapping[str, Any]]) -> str:
     """Return how the model is calibrated at other hospitals."""
     if not external:
         return (
-            "None at this training. Run python -m pipeline.train --external FILE.csv with data of "
+            "None yet. Run python -m pipeline.train --external FILE.csv with data of "
             "another hospital. Until then, the probabilities apply only to patients referred like "
             "the training patients."
         )

@@ -86,7 +86,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is(
 @pytest.mark.parametrize(
     ("external", "end"),
     [
-        ([], "no external validation at this training."),
+        ([], "no external validation."),
         ([(0.89, 0.08)], "external validation: AUC 0.89, expected calibration error 8 "),
         ([(0.89, 0.08), (0.7, 0.01)], "external validation: at worst AUC 0.70, expected "),
     ],
