@@ -10,7 +10,7 @@ from pathlib import Path
 from dashboard.pages.model_card import texts
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import EvidenceMissing, build_card
-from pipeline.model import EVIDENCE, ModelError, load
+from pipeline.model import EVIDENCE_FILE, ModelError, load
 from settings import SettingsError, load_settings
 
 
@@ -25,7 +25,7 @@ def render_from_folder(folder: Path, threshold: float) -> str:
         When the model is too old to have all measurements of the card.
     """
     model = load(folder)
-    evidence = json.loads((folder / EVIDENCE).read_text("utf-8"))
+    evidence = json.loads((folder / EVIDENCE_FILE).read_text("utf-8"))
     found = {"version": model.version, "threshold": threshold, "evidence": evidence}
     return render_html(build_card(found))
 

@@ -50,11 +50,11 @@ from perf.load.server_process import (
     split_cores,
 )
 from pipeline.load_tests.benchmark import (
+    CARDIOWATCH,
     ECHO,
     KIND,
     NO_LOG,
     ON_POSTGRESQL,
-    OURS,
     Benchmark,
     OpenLoop,
 )
@@ -117,7 +117,7 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
 
 def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[str, Server]:
     """Start all services; each is idle until its turn."""
-    ours = {OURS: ("api", f"sqlite:///{folder}/log.db", 1)}
+    ours = {CARDIOWATCH: ("api", f"sqlite:///{folder}/log.db", 1)}
     if options.database:
         ours[ON_POSTGRESQL] = ("api", options.database, options.workers)
     ours[NO_LOG] = ("perf.baselines.no_log", f"sqlite:///{folder}/no-log.db", 1)
@@ -249,11 +249,11 @@ def bench(
         services |= start_peers(folder, patients, stack, found.missing)
     found.start_s |= {name: round(one.server.start_s, 2) for name, one in services.items()}
     run(services, scenarios, options.rounds or (1 if options.quick else 3), found.runs)
-    top = found.benchmark().nearest(OURS)
+    top = found.benchmark().nearest(CARDIOWATCH)
     assert top is not None  # noqa: S101 - ours is always among the services
     seconds = min(scenarios[0].seconds, 15)
     for share in _SHARES[:1] if options.quick else _SHARES:
-        for name in (OURS, ECHO):
+        for name in (CARDIOWATCH, ECHO):
             result = run_fixed_rate(servers[name], share * top.ok_per_s, seconds, bodies)
             found.open_loop.append((name, result))
     found.complete = True

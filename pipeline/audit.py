@@ -20,11 +20,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.dataset.heart.cli_arguments import add_file, coding_of
+from pipeline.dataset.heart.cli_arguments import add_file_argument, coding_argument
 from pipeline.dataset.heart.codings import Coding, decoder
-from pipeline.dataset.heart.csv_reader import DataError, Patients, read
+from pipeline.dataset.heart.csv_reader import DataError, Patients, read_patients
 from pipeline.dataset.heart.label_check import LabelCheck, check_label, is_inverted
-from pipeline.dataset.heart.units import unit_errors
+from pipeline.dataset.heart.units import find_unit_errors
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind
 
 EXIT_OK, EXIT_INVERTED, EXIT_UNREADABLE, EXIT_UNFIT = 0, 1, 2, 3
@@ -92,7 +92,7 @@ def audit(path: str | Path, coding: Coding | None = None) -> Audit:
     Parameters
     ----------
     path
-        A CSV of patients, as `pipeline.dataset.heart.csv_reader.read` takes it.
+        A CSV of patients, as `pipeline.dataset.heart.csv_reader.read_patients` takes it.
     coding
         The coding of its integer codes when it is known; None = recognise it.
 
@@ -101,7 +101,7 @@ def audit(path: str | Path, coding: Coding | None = None) -> Audit:
     DataError
         When the file cannot be read as patients at all.
     """
-    return audit_patients(read(path, coding), Path(path).name)
+    return audit_patients(read_patients(path, coding), Path(path).name)
 
 
 def audit_patients(patients: Patients, name: str) -> Audit:
@@ -114,7 +114,7 @@ def audit_patients(patients: Patients, name: str) -> Audit:
         *_label_problems(patients, check, inverted),
         *_coding_problems(patients),
         *_limit_problems(patients),
-        *(Problem(Severity.ERROR, c, text) for c, text in unit_errors(patients.raw)),
+        *(Problem(Severity.ERROR, c, text) for c, text in find_unit_errors(patients.raw)),
         *_duplicate_problems(groups),
     ]
     disease = patients.disease
@@ -158,7 +158,7 @@ def _coding_problems(patients: Patients) -> list[Problem]:
     if patients.coding is None:
         text = f"cannot tell the coding: {patients.coding_evidence}"
         found.append(Problem(Severity.ERROR, None, text))
-    absent = ((name, f"there is no column {name}") for name in patients.absent)
+    absent = ((name, f"there is no column {name}") for name in patients.missing_columns)
     return found + [Problem(Severity.WARNING, name, text) for name, text in absent]
 
 
@@ -193,7 +193,7 @@ def _limit_problems(patients: Patients) -> list[Problem]:
 
 def _allowed(patients: Patients, name: str) -> list[float]:
     used = Coding.UCI if patients.coding in (None, Coding.LABELS) else patients.coding
-    if name in patients.worded:
+    if name in patients.text_columns:
         used = Coding.UCI
     return sorted(float(code) for code in decoder(BY_NAME[name], used) or {})
 
@@ -252,10 +252,10 @@ def main() -> int:
         epilog="exit code: 0 = usable, 1 = the label is inverted, 2 = the file cannot be read "
         "(or wrong usage), 3 = another error for which training refuses the file",
     )
-    add_file(parser, "UCI, Kaggle-coded or study-project CSV")
+    add_file_argument(parser, "UCI, Kaggle-coded or study-project CSV")
     arguments = parser.parse_args()
     try:
-        result = audit(arguments.file, coding_of(arguments))
+        result = audit(arguments.file, coding_argument(arguments))
     except DataError as error:
         print(f"audit: {error}", file=sys.stderr)
         return EXIT_UNREADABLE

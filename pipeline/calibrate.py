@@ -24,20 +24,26 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
-from pipeline.dataset.heart.drift_scenarios import CLEAN, HALVES, SCENARIOS, Source, by_name
-from pipeline.drift.calibration.baseline_tests import TREES, rival_statistics
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
+from pipeline.dataset.heart.drift_scenarios import (
+    NO_DRIFT,
+    RANDOM_HALVES,
+    SCENARIOS,
+    PatientSource,
+    scenario_by_name,
+)
+from pipeline.drift.calibration.baseline_tests import TREES, baseline_statistics
 from pipeline.drift.calibration.summary import (
     ALPHA,
-    BEHIND_MOST,
     DOCS,
+    MAX_POWER_DEFICIT,
     RESULT,
-    Record,
+    WindowResult,
     summarise,
     write_tables,
 )
-from pipeline.drift.contingency_tables import Array, in_steps, tables_of_rows
-from pipeline.drift.hypothesis_tests.permutation import relabelled
+from pipeline.drift.contingency_tables import Array, tables_from_rows, to_steps
+from pipeline.drift.hypothesis_tests.permutation import permute_labels
 from pipeline.drift.verdict import verdict
 
 CHUNK = 25  # windows; some seconds of work
@@ -46,7 +52,9 @@ SIZES = (100, 500)
 REFERENCE = 303
 LARGE_REFERENCE = 5_000
 TREES_EVERY = {True: 5, False: 10}  # clean and changed windows; they cost more than all others
-RIVALS_CLEAN = 2_000  # clean windows of a cell; their limits are then known to half a point
+BASELINE_CLEAN_WINDOWS = (
+    2_000  # clean windows of a cell; their limits are then known to half a point
+)
 
 
 @dataclass(frozen=True)
@@ -79,21 +87,21 @@ class Chunk:
     count: int
     seed: int
     trees: bool
-    closer: bool = False
+    all_trees: bool = False
     """Boosted trees on every window."""
 
     @property
     def key(self) -> str:
         """Name of the chunk in the file of finished ones."""
         key = f"{self.scenario}|{self.n}|{self.n_reference}|{self.first}|{self.count}|{self.seed}"
-        return f"{key}|closer" if self.closer else key
+        return f"{key}|closer" if self.all_trees else key
 
 
 def chunks(plan: Plan) -> list[Chunk]:
     """List the work: all of the clean cells, then the others in step, so that a stop is fair."""
-    cells = [(CLEAN, n, REFERENCE, plan.clean) for n in SIZES]
-    cells += [(CLEAN, n, LARGE_REFERENCE, plan.large) for n in SIZES]
-    cells.append((HALVES, 152, 151, plan.large))
+    cells = [(NO_DRIFT, n, REFERENCE, plan.clean) for n in SIZES]
+    cells += [(NO_DRIFT, n, LARGE_REFERENCE, plan.large) for n in SIZES]
+    cells.append((RANDOM_HALVES, 152, 151, plan.large))
     cells += [(s.name, n, REFERENCE, plan.power) for n in SIZES for s in SCENARIOS]
     found = [
         Chunk(name, n, m, first, min(CHUNK, windows - first), plan.seed, plan.trees)
@@ -106,67 +114,69 @@ def chunks(plan: Plan) -> list[Chunk]:
     return sorted(
         found,
         key=lambda c: (
-            c.scenario not in (CLEAN, HALVES),
+            c.scenario not in (NO_DRIFT, RANDOM_HALVES),
             c.first / wanted[c.scenario, c.n, c.n_reference],
         ),
     )
 
 
-def measure(chunk: Chunk) -> list[Record]:
+def measure(chunk: Chunk) -> list[WindowResult]:
     """Draw the windows of a chunk and test each; the same windows whatever else runs."""
-    patients = read(HEART_CSV)
+    patients = read_patients(HEART_CSV)
     if patients.features is None or patients.disease is None:
         raise DataError(f"{HEART_CSV.name} has no coding or no label")
-    source = Source(patients.features.to_numpy(float), patients.disease.to_numpy(float))
+    source = PatientSource(patients.features.to_numpy(float), patients.disease.to_numpy(float))
     with threadpool_limits(1):
         return [_window(chunk, i, source) for i in range(chunk.first, chunk.first + chunk.count)]
 
 
-def _window(chunk: Chunk, index: int, source: Source) -> Record:
+def _window(chunk: Chunk, index: int, source: PatientSource) -> WindowResult:
     name = sum(chunk.scenario.encode())  # the same windows when scenarios are added
     random = np.random.default_rng([chunk.seed, name, chunk.n, chunk.n_reference, index])
-    if chunk.scenario == HALVES:
+    if chunk.scenario == RANDOM_HALVES:
         order = random.permutation(len(source.rows))
         reference, current = source.rows[order[:151]], source.rows[order[151:]]
     else:
         reference = source.draw(chunk.n_reference, random)
-        current = by_name(chunk.scenario).draw(source, chunk.n, random)
+        current = scenario_by_name(chunk.scenario).draw(source, chunk.n, random)
     drift, p_value, named, pairs = _verdict(reference, current, index)
     rivals: dict[str, float] = {}
-    if chunk.n_reference == REFERENCE and (chunk.scenario != CLEAN or index < RIVALS_CLEAN):
-        every = 1 if chunk.closer else TREES_EVERY[chunk.scenario == CLEAN]
+    if chunk.n_reference == REFERENCE and (
+        chunk.scenario != NO_DRIFT or index < BASELINE_CLEAN_WINDOWS
+    ):
+        every = 1 if chunk.all_trees else TREES_EVERY[chunk.scenario == NO_DRIFT]
         trees = chunk.trees and index % every == 0
-        rivals = rival_statistics(reference, current, random, trees=trees)
-    return Record(drift, p_value, named, pairs, rivals)
+        rivals = baseline_statistics(reference, current, random, trees=trees)
+    return WindowResult(drift, p_value, named, pairs, rivals)
 
 
 def _verdict(
     reference: Array, current: Array, seed: int
 ) -> tuple[bool, float, tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Say what `compare` says; without an alarm nothing is named, so names are not looked for."""
-    before, now = in_steps(reference), in_steps(current)
-    found = relabelled(before, now, ALPHA, seed)
+    before, now = to_steps(reference), to_steps(current)
+    found = permute_labels(before, now, ALPHA, seed)
     if found.p_value > ALPHA:
         return False, found.p_value, (), ()
-    tables, sizes = tables_of_rows(before, now), (len(before), len(now))
+    tables, sizes = tables_from_rows(before, now), (len(before), len(now))
     result = verdict(tables, sizes, (before, now), found.tested(), ALPHA, seed)
     pairs = tuple((pair.a, pair.b) for pair in result.pairs if pair.drift)
     return result.drift, result.p_value, result.drifted, pairs
 
 
-def closer(work: list[Chunk], summary: dict[str, Any]) -> list[Chunk]:
+def chunks_to_refine(work: list[Chunk], summary: dict[str, Any]) -> list[Chunk]:
     """List the chunks to measure again: where boosted trees lead on the few windows they saw."""
     cells = {
         (row["scenario"], row["n"])
         for row in summary["power"]
-        if row["best_rival"] == TREES and row["behind"] > BEHIND_MOST
+        if row["best_rival"] == TREES and row["behind"] > MAX_POWER_DEFICIT
     }
-    return [replace(c, closer=True) for c in work if (c.scenario, c.n) in cells]
+    return [replace(c, all_trees=True) for c in work if (c.scenario, c.n) in cells]
 
 
-def _summary(work: list[Chunk], done: dict[str, list[Record]], plan: Plan) -> dict[str, Any]:
+def _summary(work: list[Chunk], done: dict[str, list[WindowResult]], plan: Plan) -> dict[str, Any]:
     """Sum up what there is; of a chunk that was measured again, the closer look."""
-    looked = [(c, done.get(replace(c, closer=True).key) or done.get(c.key) or []) for c in work]
+    looked = [(c, done.get(replace(c, all_trees=True).key) or done.get(c.key) or []) for c in work]
     return summarise(
         [(c.scenario, c.n, c.n_reference, r) for c, records in looked for r in records],
         asdict(plan),
@@ -188,7 +198,7 @@ def main() -> int:
         if not any(c.key in done for c in work):
             print("calibrate: nothing was measured; give it more minutes", file=sys.stderr)
             return 1
-        again = closer(work, _summary(work, done, plan))
+        again = chunks_to_refine(work, _summary(work, done, plan))
         _run([c for c in again if c.key not in done], done, path, arguments)
         summary = _summary(work, done, plan)
         if not arguments.dry:
@@ -215,9 +225,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _kept(path: Path) -> dict[str, list[Record]]:
+def _kept(path: Path) -> dict[str, list[WindowResult]]:
     """Read the finished chunks; a line that a kill cut off is measured again."""
-    found: dict[str, list[Record]] = {}
+    found: dict[str, list[WindowResult]] = {}
     if not path.exists():
         return found
     for line in path.read_text().splitlines():
@@ -225,12 +235,15 @@ def _kept(path: Path) -> dict[str, list[Record]]:
             kept = json.loads(line)
         except json.JSONDecodeError:
             continue
-        found[kept["key"]] = [Record.from_list(values) for values in kept["records"]]
+        found[kept["key"]] = [WindowResult.from_list(values) for values in kept["records"]]
     return found
 
 
 def _run(
-    work: list[Chunk], done: dict[str, list[Record]], path: Path, arguments: argparse.Namespace
+    work: list[Chunk],
+    done: dict[str, list[WindowResult]],
+    path: Path,
+    arguments: argparse.Namespace,
 ) -> None:
     """Measure the chunks in processes of their own, writing each down when it is finished."""
     started, already = time.monotonic(), len(done)

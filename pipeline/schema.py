@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class OtherUnit:
+class UnitHint:
     """A range that betrays another unit, and the sentence that says so."""
 
     low: float
@@ -63,7 +63,7 @@ class Feature:
     usual_high: float | None = None
     codes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     help: str = ""
-    other_unit: OtherUnit | None = None
+    unit_hint: UnitHint | None = None
     zero_is_missing: bool = False
 
     @property
@@ -77,11 +77,11 @@ class Feature:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @cached_property
-    def words(self) -> Mapping[int, str]:
+    def code_labels(self) -> Mapping[int, str]:
         """UCI code -> word; empty for numbers."""
         return {code: word for word, code in self.codes.items()}
 
-    def in_steps(self, value: float) -> int:
+    def to_steps(self, value: float) -> int:
         """Round a measurement to the grid, in whole `step`s; halves go up, everywhere alike."""
         return floor(value / self.step + 0.5)
 
@@ -89,12 +89,12 @@ class Feature:
         """Return the value of so many `step`s, the same float each time."""
         return round(steps * self.step, 6)
 
-    def describe(self, value: float | None) -> str:
+    def format_value(self, value: float | None) -> str:
         """Say a stored value in words with its unit; None or NaN is "not known"."""
         if value is None or value != value:
             return "not known"
         if self.codes:
-            return self.words.get(int(value), "not known")
+            return self.code_labels.get(int(value), "not known")
         number = f"{value:.10g}"
         return f"{number} {self.unit}" if self.unit else number
 
@@ -130,7 +130,7 @@ FEATURES: tuple[Feature, ...] = (
         usual_low=80,
         usual_high=200,
         help="Systolic, on admission to the hospital.",
-        other_unit=OtherUnit(5, 40, "looks like cmHg or kPa; mm Hg is expected"),
+        unit_hint=UnitHint(5, 40, "looks like cmHg or kPa; mm Hg is expected"),
         zero_is_missing=True,
     ),
     Feature(
@@ -143,7 +143,7 @@ FEATURES: tuple[Feature, ...] = (
         usual_low=100,
         usual_high=578,
         help="Total cholesterol.",
-        other_unit=OtherUnit(2, 20, "looks like mmol/l; mg/dl is expected (mmol/l times 38.67)"),
+        unit_hint=UnitHint(2, 20, "looks like mmol/l; mg/dl is expected (mmol/l times 38.67)"),
         zero_is_missing=True,
     ),
     Feature("fbs", "Fasting blood sugar above 120 mg/dl", Kind.BOOLEAN, 0, 1, codes=_YES_NO),
@@ -240,7 +240,7 @@ _LINES = tuple((i, *_line(f)) for i, f in enumerate(FEATURES) if f.is_numeric)
 """The usual ranges once more, as every prediction compares them."""
 
 
-def unusual(row: Row) -> list[tuple[str, str]]:
+def range_warnings(row: Row) -> list[tuple[str, str]]:
     """List the plausible but unusual values of one patient as (feature name, sentence)."""
     age = row[_AGE]
     found: list[tuple[str, str]] = []

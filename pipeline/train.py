@@ -14,30 +14,30 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.audit import Audit, audit_patients
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read_patients
 from pipeline.gate.power import measure as measure_gate
 from pipeline.model import Model, ModelError, from_json
-from pipeline.model.design_matrix import Array, design, standardise
-from pipeline.model.logistic_regression import bootstrap
+from pipeline.model.design_matrix import Array, build_design_matrix, standardise
+from pipeline.model.logistic_regression import bootstrap_coefficients
 from pipeline.poisoning import MAX_SEEDS, SEEDS
 from pipeline.poisoning import run as poison
 from pipeline.schema import NAMES
 from pipeline.training.evidence import (
-    SERVED,
-    audited,
-    external,
-    study_challengers,
-    study_treatments,
+    SERVED_METHOD,
+    audit_summary,
+    evaluate_challengers,
+    evaluate_imputation,
+    external_validation,
 )
-from pipeline.training.imputation import SEED, augmented
-from pipeline.training.scorecard_writer import build, write_bundle
-from pipeline.training.sklearn_pipeline import coefficients, fit_reference
+from pipeline.training.imputation import SEED, augment_with_missingness
+from pipeline.training.scorecard_writer import build_scorecard, write_bundle
+from pipeline.training.sklearn_pipeline import coefficients, fit_sklearn_pipeline
 from settings import SettingsError, load_settings
 
-N_SETS = 400  # the ends of a 95 % interval then rest on 10 sets each
+N_BOOTSTRAP = 400  # the ends of a 95 % interval then rest on 10 sets each
 MIN_PER_CLASS = 20  # five folds need some of either class
 GATE_SPLITS = 100  # a quarter of what `pipeline.gate.power` takes by default: 6 s of CPU
-PARITY = 1e-12  # log-odds arithmetic in two orders; anything above is another model
+PARITY_TOLERANCE = 1e-12  # log-odds arithmetic in two orders; anything above is another model
 
 
 class TrainError(Exception):
@@ -45,7 +45,7 @@ class TrainError(Exception):
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPatients:
     """Patients that are fit for training or validation."""
 
     rows: Array
@@ -55,7 +55,7 @@ class Labelled:
     corrected: bool
 
 
-def labelled(path: Path, correct_label: bool = False) -> Labelled:
+def load_labelled(path: Path, correct_label: bool = False) -> LabelledPatients:
     """Read a file and refuse it when its audit does.
 
     Raises
@@ -64,7 +64,7 @@ def labelled(path: Path, correct_label: bool = False) -> Labelled:
         When the file cannot be read, fails the audit or has no trustworthy label.
     """
     try:
-        patients = read(path)
+        patients = read_patients(path)
     except DataError as error:
         raise TrainError(str(error)) from error
     result = audit_patients(patients, path.name)
@@ -91,49 +91,53 @@ def _insist(result: Audit, correct_label: bool) -> None:
         raise TrainError(f"{result.file} fails the audit: {where}{errors[0].message}")
 
 
-def _rows(patients: Patients, result: Audit, correct_label: bool) -> Labelled:
+def _rows(patients: Patients, result: Audit, correct_label: bool) -> LabelledPatients:
     if patients.features is None or patients.disease is None:
         raise TrainError(f"{result.file}: no coding or no label")  # the audit said so before
     known = patients.disease.notna()
     y = patients.disease[known].to_numpy(dtype=float)
     rows = patients.features[known].to_numpy(dtype=float)
-    return Labelled(rows, 1.0 - y if correct_label else y, result, patients.sha256, correct_label)
+    return LabelledPatients(
+        rows, 1.0 - y if correct_label else y, result, patients.sha256, correct_label
+    )
 
 
-def fit(data: Labelled, c: float) -> Model:
+def fit(data: LabelledPatients, c: float) -> Model:
     """Fit the scorecard and hold it against the scikit-learn pipeline that it was fitted with.
 
     Raises
     ------
     TrainError
-        When the two differ by more than `PARITY` on any patient.
+        When the two differ by more than `PARITY_TOLERANCE` on any patient.
     """
-    pipeline = fit_reference(data.rows, data.y, c)
+    pipeline = fit_sklearn_pipeline(data.rows, data.y, c)
     beta = coefficients(pipeline)
     center, scale = standardise(data.rows)
-    copies, shares = augmented(data.rows)
-    sets = bootstrap(design(copies, center, scale), data.y, shares, c, beta, N_SETS, SEED)
+    copies, shares = augment_with_missingness(data.rows)
+    sets = bootstrap_coefficients(
+        build_design_matrix(copies, center, scale), data.y, shares, c, beta, N_BOOTSTRAP, SEED
+    )
     provenance = {
         "data_sha256": data.sha256,
         "n": len(data.y),
         "n_disease": int(data.y.sum()),
         "label_corrected": data.corrected,
         "model": "logistic regression",
-        "missing_values": SERVED,
+        "missing_values": SERVED_METHOD,
         "c": c,
-        "bootstrap_sets": N_SETS,
+        "bootstrap_sets": N_BOOTSTRAP,
         "seed": SEED,
     }
-    model = from_json(build(beta, sets, data.rows, center, scale, provenance))
+    model = from_json(build_scorecard(beta, sets, data.rows, center, scale, provenance))
     expected = pipeline.predict_proba(copies)[:, 1]
     apart = float(np.abs(model.score(copies).probability - expected).max())
-    if apart > PARITY:
+    if apart > PARITY_TOLERANCE:
         raise TrainError(f"the scorecard differs from scikit-learn by {apart:.1e}")
     return model
 
 
 def train(
-    data: Labelled, others: dict[str, Labelled], full: bool, seeds: int = SEEDS
+    data: LabelledPatients, others: dict[str, LabelledPatients], full: bool, seeds: int = SEEDS
 ) -> tuple[Model, dict[str, Any]]:
     """Choose C, fit, measure; return the model and its evidence.
 
@@ -149,20 +153,23 @@ def train(
         Draws of the poisoning grid.
     """
     _say("comparing treatments of missing values (10 x 5-fold)")
-    treatments, c = study_treatments(data.rows, data.y)
-    _say(f"fitting the scorecard and {N_SETS} bootstrap sets (C = {c:g})")
+    treatments, c = evaluate_imputation(data.rows, data.y)
+    _say(f"fitting the scorecard and {N_BOOTSTRAP} bootstrap sets (C = {c:g})")
     model = fit(data, c)
     _say("comparing with random forest and gradient boosting")
-    challengers = study_challengers(data.rows, data.y, c, full)
-    for chosen, served in ((treatments["chosen"], SERVED), (challengers["champion"], "logistic")):
+    challengers = evaluate_challengers(data.rows, data.y, c, full)
+    for chosen, served in (
+        (treatments["chosen"], SERVED_METHOD),
+        (challengers["champion"], "logistic"),
+    ):
         if not chosen.startswith(served):
             _say(f"note: on these data the rule prefers {chosen}; the scorecard is served")
     _say("explaining the challengers with shap")
     from pipeline.training.evidence_explanations import (
-        study_explanations,  # shap takes 3 s to import
+        evaluate_explanations,  # shap takes 3 s to import
     )
 
-    explanations = study_explanations(data.rows, data.y, model)
+    explanations = evaluate_explanations(data.rows, data.y, model)
     if not explanations["challengers"]:
         _say("note: shap is not installed, so the challengers are not explained")
     _say(f"poisoning the labels: 5 attacks, 3 defences, {seeds} seeds")
@@ -180,7 +187,7 @@ def train(
             "missing": dict(data.audit.missing),
             "label_corrected": data.corrected,
         },
-        "audit": audited(data.audit),
+        "audit": audit_summary(data.audit),
         "cross_validation": treatments.pop("cross_validation"),
         "confidence": treatments.pop("confidence"),
         "fairness": treatments.pop("fairness"),
@@ -193,7 +200,9 @@ def train(
             {
                 "file": name,
                 "sha256": other.sha256,
-                **external(other.y, model.score(other.rows).probability, other.audit.missing),
+                **external_validation(
+                    other.y, model.score(other.rows).probability, other.audit.missing
+                ),
             }
             for name, other in others.items()
         ],
@@ -202,7 +211,7 @@ def train(
     return model, evidence
 
 
-def _check_training(data: Labelled) -> None:
+def _check_training(data: LabelledPatients) -> None:
     smaller = int(min(data.y.sum(), (1 - data.y).sum()))
     if smaller < MIN_PER_CLASS:
         raise TrainError(f"{smaller} patients in the smaller class; {MIN_PER_CLASS} are needed")
@@ -260,9 +269,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         folder = arguments.model_dir or load_settings().model_dir
-        data = labelled(arguments.data, arguments.correct_label)
+        data = load_labelled(arguments.data, arguments.correct_label)
         _check_training(data)
-        others = {path.name: labelled(path) for path in arguments.external}
+        others = {path.name: load_labelled(path) for path in arguments.external}
         # One thread: matrices this small only wait for each other, and sums keep their order.
         with threadpool_limits(1):
             model, evidence = train(data, others, arguments.full, arguments.seeds)

@@ -89,7 +89,7 @@ def _wrong_number(feature: Feature, value: Any, expected: str) -> FieldError:
     if value == 0 and feature.zero_is_missing:
         message = f"0 is not a valid measurement; send null if unknown, otherwise {expected}"
         return FieldError(feature.name, message, "zero")
-    other = feature.other_unit
+    other = feature.unit_hint
     if other is not None and other.low <= value <= other.high:
         return FieldError(feature.name, f"{other.message}; send {expected}", "unit")
     return FieldError(feature.name, f"outside the plausible range; send {expected}", "range")

@@ -17,7 +17,7 @@ def format_value(feature: Feature, value: Any) -> str:
         return "unknown"
     if feature.kind is Kind.BOOLEAN:
         return "yes" if value else "no"
-    return str(value) if feature.codes else feature.describe(value)
+    return str(value) if feature.codes else feature.format_value(value)
 
 
 def finding_with_value(name: str, value: Any) -> str:

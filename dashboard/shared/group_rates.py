@@ -30,7 +30,7 @@ def fairness_verdict(grouping: Grouping) -> str:
     if not grouping.gaps:
         return f"No groups to compare by {grouping.name} yet."
     gaps = _metrics(grouping.gaps, Verdict.GAP)
-    unknown = [m for m in _metrics(grouping.gaps, Verdict.UNKNOWN) if m not in gaps]
+    unknown = [m for m in _metrics(grouping.gaps, Verdict.INCONCLUSIVE) if m not in gaps]
     if len(unknown) == len(_IN_A_SENTENCE):
         return f"By {grouping.name}: inconclusive, too few patients."
     first = f"gap in {_join(gaps)}" if gaps else "no gap detected"
@@ -60,8 +60,8 @@ def perfect_classifier_note(grouping: Grouping) -> str:
 
 def format_verdict(verdict: Verdict, n_needed: int | None = None) -> str:
     """Return a verdict, with how many patients each group would need for another one."""
-    if verdict is not Verdict.UNKNOWN:
-        return "no gap detected" if verdict is Verdict.NONE else "gap"
+    if verdict is not Verdict.INCONCLUSIVE:
+        return "no gap detected" if verdict is Verdict.NO_GAP else "gap"
     return f"inconclusive{f', needs about {n_needed:,} per group' if n_needed else ''}"
 
 
@@ -69,7 +69,7 @@ def format_rate(rate: Rate) -> str:
     """Return a rate with its interval and denominator."""
     if rate.value is None:
         return "– (n = 0)"
-    few = "" if rate.enough else ", inconclusive"
+    few = "" if rate.enough_data else ", inconclusive"
     low, high = rate.interval
     return f"{rate.value:.3f} [{low:.3f}, {high:.3f}], n = {rate.n:,}{few}"
 

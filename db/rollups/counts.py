@@ -92,7 +92,7 @@ def count_rows(connection: Connection, *conditions: Condition) -> Counter[Key]:
 def _in_steps(name: str, value: float | None) -> int:
     if value is None:
         return MISSING
-    return BY_NAME[name].in_steps(value) if name in BY_NAME else int(value)
+    return BY_NAME[name].to_steps(value) if name in BY_NAME else int(value)
 
 
 def between(start_ms: int, end_ms: int) -> tuple[Condition, Condition]:

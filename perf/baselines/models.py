@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pipeline.dataset.heart.codings import Coding, decoder, encode
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.schema import FEATURES, Kind
 
 CATEGORICAL = [f.name for f in FEATURES if f.kind in (Kind.CATEGORY, Kind.BOOLEAN)]
@@ -24,7 +24,7 @@ _TABLES = {feature.name: decoder(feature, Coding.LABELS) for feature in FEATURES
 
 def pipeline() -> Pipeline:
     """Fit the usual pipeline on labels: impute, scale, one-hot, logistic regression."""
-    patients = read(HEART_CSV, Coding.UCI)
+    patients = read_patients(HEART_CSV, Coding.UCI)
     codes = np.asarray(patients.features, dtype=float)
     table = pd.DataFrame(
         {
@@ -42,7 +42,7 @@ def pipeline() -> Pipeline:
 
 def array_model() -> LogisticRegression:
     """Fit on an array of codes, with missing values as 0, as in the popular file."""
-    patients = read(HEART_CSV, Coding.UCI)
+    patients = read_patients(HEART_CSV, Coding.UCI)
     codes = np.nan_to_num(np.asarray(patients.features, dtype=float))
     return LogisticRegression(max_iter=10_000).fit(codes, patients.disease)
 

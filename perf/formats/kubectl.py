@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from pipeline.load_tests.autoscaling import Autoscaling, Moment, UnreadableRecord
+from pipeline.load_tests.autoscaling import AutoscalerSample, Autoscaling, UnreadableRecord
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\S+)\s+(.*)")
 _USED = re.compile(r"(?:cpu: )?(\d+|<unknown>)%?/(\d+)%")
@@ -44,7 +44,7 @@ def parse_hpa(text: str) -> Autoscaling:
         times = [_seconds(stamp, row["AGE"]) for stamp, row in rows]
         used = [_used(row["TARGETS"]) for _, row in rows]
         moments = [
-            Moment(time - times[0], cpu, int(row["REPLICAS"]))
+            AutoscalerSample(time - times[0], cpu, int(row["REPLICAS"]))
             for time, (cpu, _), (_, row) in zip(times, used, rows, strict=True)
         ]
         last = rows[-1][1]

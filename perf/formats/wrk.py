@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from pipeline.load_tests.benchmark import Measured
+from pipeline.load_tests.benchmark import LatencySummary
 
 _MARK = "RESULT "
 """Prefix of the one machine-readable line."""
@@ -23,7 +23,7 @@ class UnreadableOutput(ValueError):
 
 
 @dataclass(frozen=True)
-class WrkResult(Measured):
+class WrkResult(LatencySummary):
     """One run of wrk.
 
     Attributes

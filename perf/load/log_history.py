@@ -19,7 +19,7 @@ from db.reader.queries import Reader
 from db.rollups.rollup_worker import COUNT_S, in_own_transactions, roll
 from db.writer.writer import Log
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 
 DAYS = 30
@@ -33,7 +33,7 @@ SCORECARD, VERSION = "{}", "44136fa355b3"  # where its SHA-256 begins
 
 def patients(number: int = 20_000) -> list[tuple[float | None, ...]]:
     """Return synthetic patients, UCI codes."""
-    real = read(HEART_CSV, Coding.UCI).features
+    real = read_patients(HEART_CSV, Coding.UCI).features
     assert real is not None  # noqa: S101 - the coding is named
     drawn = smoothed_bootstrap(real, number, seed=1)
     return [tuple(None if np.isnan(v) else float(v) for v in row) for row in drawn]

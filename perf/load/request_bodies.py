@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.dataset.heart.codings import Coding, encode
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.schema import FEATURES
 
 
 def synthetic_patients(number: int, seed: int) -> Iterator[dict[str, Any]]:
     """Yield request bodies in labels, one per synthetic patient."""
-    real = read(HEART_CSV, Coding.UCI).features
+    real = read_patients(HEART_CSV, Coding.UCI).features
     assert real is not None  # noqa: S101 - the coding is named
     for row in smoothed_bootstrap(real, number, seed=seed):
         values = [None if np.isnan(value) else float(value) for value in row]

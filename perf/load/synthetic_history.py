@@ -22,8 +22,8 @@ from db.writer.rejections import Refusal, add_rejections
 from db.writer.results import add_report
 from db.writer.writer import Log
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
-from pipeline.dataset.heart.missingness import SITES, mask
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model import Model
 from pipeline.schema import NAMES
@@ -124,7 +124,7 @@ def _active(number: int) -> InjectedChange | None:
 
 def _pool(change: InjectedChange | None) -> Array:
     """Return the real patients to draw from, with the label as a fourteenth column."""
-    patients = read(HEART_CSV, Coding.UCI)
+    patients = read_patients(HEART_CSV, Coding.UCI)
     if patients.features is None or patients.disease is None:
         raise ValueError("the training data has no label")  # it is our own file
     rows = np.column_stack([patients.features.to_numpy(float), patients.disease.to_numpy(float)])
@@ -140,9 +140,9 @@ def _changed(rows: Array, change: InjectedChange | None, random: np.random.Gener
         device = random.random(len(rows)) < 0.5
         rows[device, _OLDPEAK] = np.round(rows[device, _OLDPEAK] / 10, 2)
     if change is INJECTED_CHANGES[2]:
-        hungarian = next(site for site in SITES if site.name == "Hungarian")
+        hungarian = next(site for site in PROFILES if site.name == "Hungarian")
         theirs = random.random(len(rows)) < 2 / 3
-        rows[theirs] = mask(rows[theirs], hungarian, random)
+        rows[theirs] = apply_missingness(rows[theirs], hungarian, random)
     return rows
 
 

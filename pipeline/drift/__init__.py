@@ -5,11 +5,11 @@
 
 from pipeline.drift.comparison import compare, compare_counts, risk_change
 from pipeline.drift.result import DriftResult, FeatureDrift, PairDrift, UnitError, Verdict
-from pipeline.drift.verdict import N_MIN, ROWS_MAX
+from pipeline.drift.verdict import MAX_PERMUTATION_ROWS, MIN_PATIENTS
 
 __all__ = [
-    "N_MIN",
-    "ROWS_MAX",
+    "MAX_PERMUTATION_ROWS",
+    "MIN_PATIENTS",
     "DriftResult",
     "FeatureDrift",
     "PairDrift",

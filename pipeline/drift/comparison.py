@@ -1,10 +1,10 @@
-"""Has the world changed? Compare a window of patients with a reference.
+"""Compare a window of patients with a reference.
 
 One verdict with a family-wise p-value, and adjusted p-values that name what changed. Families of
-statistics (values, missing shares, tails, pairs, all together) share one alarm budget. Up to
-`ROWS_MAX` patients a side everything is tested on rows with one shared set of label permutations;
-above, each feature is tested on value counts of all patients and pairs on a sample.
-docs/drift.md says how well that works. numpy and scipy.special only.
+statistics (values, missing rates, tails, pairs, multivariate) share one alpha. Up to
+`MAX_PERMUTATION_ROWS` patients per side everything is tested on rows with one shared set of label
+permutations; above, each feature is tested on value counts of all patients and pairs on a sample.
+docs/drift.md measures how well that works. numpy and scipy.special only.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from numpy.typing import ArrayLike
 
 from pipeline.drift.contingency_tables import (
     Array,
-    Table,
+    ContingencyTable,
     ValueCounts,
-    in_steps,
-    tables_of_counts,
-    tables_of_rows,
-    total,
+    count_patients,
+    tables_from_counts,
+    tables_from_rows,
+    to_steps,
 )
-from pipeline.drift.hypothesis_tests.large_sample import counted_test
-from pipeline.drift.hypothesis_tests.permutation import relabelled
+from pipeline.drift.hypothesis_tests.large_sample import large_sample_test
+from pipeline.drift.hypothesis_tests.permutation import permute_labels
 from pipeline.drift.result import DriftResult
-from pipeline.drift.verdict import N_MIN, ROWS_MAX, verdict
+from pipeline.drift.verdict import MAX_PERMUTATION_ROWS, MIN_PATIENTS, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,16 +61,16 @@ def compare(
         When a column is absent or alpha is not between 0 and 1.
     """
     _check(alpha)
-    before, now = in_steps(reference), in_steps(current)
-    tables = tables_of_rows(before, now)
-    if max(len(before), len(now)) > ROWS_MAX:
+    before, now = to_steps(reference), to_steps(current)
+    tables = tables_from_rows(before, now)
+    if max(len(before), len(now)) > MAX_PERMUTATION_ROWS:
         random = np.random.default_rng(seed)
         samples = _sampled(before, random), _sampled(now, random)
         return _counted(tables, (len(before), len(now)), samples, alpha, seed)
     sizes = len(before), len(now)
-    if min(sizes) < N_MIN:
+    if min(sizes) < MIN_PATIENTS:
         return verdict(tables, sizes, None, None, alpha, seed)
-    tested = relabelled(before, now, alpha, seed).tested()
+    tested = permute_labels(before, now, alpha, seed).tested()
     return verdict(tables, sizes, (before, now), tested, alpha, seed, "permutation")
 
 
@@ -90,7 +90,7 @@ def compare_counts(
     reference_counts, current_counts
         Feature -> value -> count, None = not known, as `db.rollups.counts.Counts.values`.
     reference_sample, sample
-        Random patients of both sides, for pairs; at most `ROWS_MAX` of each are used. Without
+        Random patients of both sides, for pairs; of each, `MAX_PERMUTATION_ROWS` at most. Without
         them pairs are not tested. When they are all patients, and few, rows are tested.
     alpha, seed
         As in `compare`.
@@ -101,12 +101,12 @@ def compare_counts(
         When a sample lacks a column or alpha is not between 0 and 1.
     """
     _check(alpha)
-    tables = tables_of_counts(reference_counts, current_counts)
-    sizes = total(reference_counts), total(current_counts)
+    tables = tables_from_counts(reference_counts, current_counts)
+    sizes = count_patients(reference_counts), count_patients(current_counts)
     if reference_sample is None or sample is None:
         return _counted(tables, sizes, None, alpha, seed)
-    before, now = in_steps(reference_sample), in_steps(sample)
-    if (len(before), len(now)) == sizes and max(sizes) <= ROWS_MAX:
+    before, now = to_steps(reference_sample), to_steps(sample)
+    if (len(before), len(now)) == sizes and max(sizes) <= MAX_PERMUTATION_ROWS:
         return compare(reference_sample, sample, alpha=alpha, seed=seed)
     random = np.random.default_rng(seed)
     samples = _sampled(before, random), _sampled(now, random)
@@ -135,21 +135,21 @@ def _check(alpha: float) -> None:
 
 
 def _sampled(rows: Array, random: np.random.Generator) -> Array:
-    if len(rows) <= ROWS_MAX:
+    if len(rows) <= MAX_PERMUTATION_ROWS:
         return rows
-    return rows[np.sort(random.choice(len(rows), ROWS_MAX, replace=False))]
+    return rows[np.sort(random.choice(len(rows), MAX_PERMUTATION_ROWS, replace=False))]
 
 
 def _counted(
-    tables: tuple[Table, ...],
+    tables: tuple[ContingencyTable, ...],
     sizes: tuple[int, int],
     samples: tuple[Array, Array] | None,
     alpha: float,
     seed: int,
 ) -> DriftResult:
-    if min(sizes) < N_MIN:
+    if min(sizes) < MIN_PATIENTS:
         return verdict(tables, sizes, None, None, alpha, seed)
-    if samples is not None and min(map(len, samples)) < N_MIN:
+    if samples is not None and min(map(len, samples)) < MIN_PATIENTS:
         samples = None
-    tested = counted_test(tables, sizes, samples, alpha, seed)
+    tested = large_sample_test(tables, sizes, samples, alpha, seed)
     return verdict(tables, sizes, samples, tested, alpha, seed, "counts")

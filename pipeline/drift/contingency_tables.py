@@ -30,7 +30,7 @@ def _is_frame(rows: ArrayLike | pd.DataFrame) -> TypeGuard[pd.DataFrame]:
 
 
 @dataclass(frozen=True)
-class Table:
+class ContingencyTable:
     """How often each value of one feature occurred on both sides."""
 
     feature: Feature
@@ -54,7 +54,7 @@ class Table:
         return np.array([self.feature.from_steps(int(step)) for step in self.steps])
 
 
-def in_steps(rows: ArrayLike | pd.DataFrame) -> Array:
+def to_steps(rows: ArrayLike | pd.DataFrame) -> Array:
     """Round patients to the grid of each feature, in whole steps; NaN = not known.
 
     Parameters
@@ -81,7 +81,7 @@ def in_steps(rows: ArrayLike | pd.DataFrame) -> Array:
     return np.asarray(np.clip(np.floor(values / widths + 0.5), -_FAR, _FAR))
 
 
-def tables_of_rows(reference: Array, current: Array) -> tuple[Table, ...]:
+def tables_from_rows(reference: Array, current: Array) -> tuple[ContingencyTable, ...]:
     """Count the values of two arrays in steps, shape (n, 13) each."""
     return tuple(
         _table(feature, _counted(reference[:, i]), _counted(current[:, i]))
@@ -89,7 +89,9 @@ def tables_of_rows(reference: Array, current: Array) -> tuple[Table, ...]:
     )
 
 
-def tables_of_counts(reference: ValueCounts, current: ValueCounts) -> tuple[Table, ...]:
+def tables_from_counts(
+    reference: ValueCounts, current: ValueCounts
+) -> tuple[ContingencyTable, ...]:
     """Put two sets of value counts side by side; a feature that is not there has no values."""
     return tuple(
         _table(feature, _stepped(feature, reference), _stepped(feature, current))
@@ -114,22 +116,22 @@ def _stepped(feature: Feature, counts: ValueCounts) -> Counted:
         if value is None or not np.isfinite(value):
             missing += int(count)
         elif count:
-            step = int(np.clip(feature.in_steps(value), -_FAR, _FAR))
+            step = int(np.clip(feature.to_steps(value), -_FAR, _FAR))
             merged[step] = merged.get(step, 0) + int(count)
     steps = np.array(sorted(merged), dtype=np.int64)
     return steps, np.array([merged[int(step)] for step in steps], dtype=np.int64), missing
 
 
-def _table(feature: Feature, reference: Counted, current: Counted) -> Table:
+def _table(feature: Feature, reference: Counted, current: Counted) -> ContingencyTable:
     steps = np.union1d(reference[0], current[0])
     sides = []
     for values, counts, _ in (reference, current):
         side = np.zeros(len(steps), dtype=np.int64)
         side[np.searchsorted(steps, values)] = counts
         sides.append(side)
-    return Table(feature, steps, sides[0], sides[1], (reference[2], current[2]))
+    return ContingencyTable(feature, steps, sides[0], sides[1], (reference[2], current[2]))
 
 
-def total(counts: ValueCounts) -> int:
+def count_patients(counts: ValueCounts) -> int:
     """How many patients a set of value counts is of: the largest sum over the features."""
     return max((sum(values.values()) for values in counts.values()), default=0)

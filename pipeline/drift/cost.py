@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
-from pipeline.drift import ROWS_MAX, compare, compare_counts
+from pipeline.drift import MAX_PERMUTATION_ROWS, compare, compare_counts
 from pipeline.drift.contingency_tables import Array
 from pipeline.schema import NAMES
 
@@ -22,7 +22,7 @@ _PART = 100_000  # patients drawn at once while a log of millions is counted
 Counts = dict[str, dict[float | None, int]]
 
 
-def counted(real: Array, n: int) -> tuple[Counts, Array]:
+def value_counts(real: Array, n: int) -> tuple[Counts, Array]:
     """Draw a log of `n` patients; return its value counts and a sample of it."""
     counts: Counts = {name: {} for name in NAMES}
     for start in range(0, n, _PART):
@@ -33,7 +33,7 @@ def counted(real: Array, n: int) -> tuple[Counts, Array]:
                 counts[name][float(value)] = counts[name].get(float(value), 0) + int(count)
             missing = len(rows) - len(known)
             counts[name][None] = counts[name].get(None, 0) + missing
-    return counts, smoothed_bootstrap(real, min(n, ROWS_MAX), seed=n + 1)
+    return counts, smoothed_bootstrap(real, min(n, MAX_PERMUTATION_ROWS), seed=n + 1)
 
 
 def cases(real: Array) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -49,9 +49,9 @@ def cases(real: Array) -> Iterator[tuple[str, Callable[[], object]]]:
         "500 rows against 303, alarm at alpha / 30",
         lambda: compare(reference, window, alpha=daily),
     )
-    before, _ = counted(real, len(real))
+    before, _ = value_counts(real, len(real))
     for n in (10_000, 1_000_000):
-        now, sample = counted(real, n)
+        now, sample = value_counts(real, n)
         yield (
             f"{n:,} rows from counts against 303",
             lambda c=now, s=sample: compare_counts(  # type: ignore[misc]
@@ -63,7 +63,7 @@ def cases(real: Array) -> Iterator[tuple[str, Callable[[], object]]]:
 def main() -> int:
     """Print the table."""
     try:
-        features = read(HEART_CSV).features
+        features = read_patients(HEART_CSV).features
     except DataError as error:
         print(f"drift_cost: {error}", file=sys.stderr)
         return 1

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_curve
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from threadpoolctl import threadpool_limits
 
-from pipeline.drift import N_MIN, ROWS_MAX
-from pipeline.drift.contingency_tables import Array, in_steps
+from pipeline.drift import MAX_PERMUTATION_ROWS, MIN_PATIENTS
+from pipeline.drift.contingency_tables import Array, to_steps
 from pipeline.schema import FEATURES, NAMES
 from pipeline.statistics.metrics import auc
 
@@ -109,12 +109,12 @@ def classify(
         Called with the share that is done, 0 to 1.
     """
     random = np.random.default_rng(seed)
-    sides = [_sampled(in_steps(rows), random) for rows in (reference, current)]
+    sides = [_sampled(to_steps(rows), random) for rows in (reference, current)]
     # Steps are whole and above -1e16: not known is a value of its own, at the end of every scale.
     x = np.nan_to_num(np.vstack(sides), nan=-1e18)
     y = np.repeat([0.0, 1.0], [len(side) for side in sides])
     sizes = len(sides[0]), len(sides[1])
-    if min(sizes) < N_MIN:
+    if min(sizes) < MIN_PATIENTS:
         return _not_enough(sizes, alpha, seed)
     with threadpool_limits(1):
         observed = cross_validated_auc(x, y, seed)
@@ -210,9 +210,9 @@ def _hold_out(
 
 
 def _sampled(rows: Array, random: np.random.Generator) -> Array:
-    if len(rows) <= ROWS_MAX:
+    if len(rows) <= MAX_PERMUTATION_ROWS:
         return rows
-    return rows[np.sort(random.choice(len(rows), ROWS_MAX, replace=False))]
+    return rows[np.sort(random.choice(len(rows), MAX_PERMUTATION_ROWS, replace=False))]
 
 
 def _not_enough(sizes: tuple[int, int], alpha: float, seed: int) -> ClassifierResult:
@@ -230,7 +230,7 @@ def _not_enough(sizes: tuple[int, int], alpha: float, seed: int) -> ClassifierRe
         n_current=sizes[1],
         permutations=0,
         seed=seed,
-        reason=f"Not enough data: {N_MIN} patients on each side are needed.",
+        reason=f"Not enough data: {MIN_PATIENTS} patients on each side are needed.",
     )
 
 

@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from pipeline.drift.contingency_tables import Array, Table
+from pipeline.drift.contingency_tables import Array, ContingencyTable
 
 _PSI_BINS = 10  # deciles of the reference, the usual choice
 _PSI_PRIOR = 0.5  # added to each bin's count, so that an empty bin is not an infinite distance
 _TAIL = 0.025
-TENS = 10
+ROUNDING_BASE = 10
 """Steps of a scale to which people round: 10 mm Hg, 1 mm."""
-CUTS = 40  # points at which Anderson-Darling looks; more change nothing that can be seen
+ANDERSON_DARLING_POINTS = (
+    40  # points at which Anderson-Darling looks; more change nothing that can be seen
+)
 
 
-class Test(NamedTuple):
+class TwoSampleTest(NamedTuple):
     """A classical two-sample test, shown beside the verdict and not part of it."""
 
     name: str
@@ -31,7 +33,7 @@ class Test(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Distance:
+class EffectSize:
     """Effect sizes of one feature, over its known values."""
 
     effect: float
@@ -48,7 +50,7 @@ class Distance:
     """Others: by how much, window minus reference, -1 to 1."""
 
 
-def classical_test(table: Table) -> Test:
+def classical_test(table: ContingencyTable) -> TwoSampleTest:
     """Kolmogorov-Smirnov for numbers, Pearson's chi-square for categories.
 
     The KS p-value is the asymptotic one, which ties make too large; with nothing to compare the
@@ -58,28 +60,28 @@ def classical_test(table: Table) -> Test:
     name = "Kolmogorov-Smirnov" if number else "chi-square"
     m, n = table.known
     if m == 0 or n == 0 or len(table.steps) < 2:
-        return Test(name, 0.0, 1.0)
+        return TwoSampleTest(name, 0.0, 1.0)
     if number:
         apart = np.cumsum(table.current) / n - np.cumsum(table.reference) / m
         statistic = float(np.abs(apart).max())
-        return Test(
+        return TwoSampleTest(
             name, statistic, float(special.kolmogorov(statistic * (m * n / (m + n)) ** 0.5))
         )
-    statistic = pearson(
+    statistic = pearson_chi_square(
         table.current.astype(float), (table.current + table.reference).astype(float)
     )
-    return Test(name, statistic, float(special.chdtrc(len(table.steps) - 1, statistic)))
+    return TwoSampleTest(name, statistic, float(special.chdtrc(len(table.steps) - 1, statistic)))
 
 
-def in_tens(table: Table) -> tuple[float, float]:
+def rounded_shares(table: ContingencyTable) -> tuple[float, float]:
     """Return the shares of known values that are whole tens of steps, before and now."""
-    whole = table.steps % TENS == 0
+    whole = table.steps % ROUNDING_BASE == 0
     sides = ((table.reference, table.known[0]), (table.current, table.known[1]))
     before, now = (float(counts[whole].sum()) / max(n, 1) for counts, n in sides)
     return before, now
 
 
-def tail_excess(table: Table) -> float:
+def tail_excess(table: ContingencyTable) -> float:
     """Return by how much a tail's share grew, the tail being the reference's outermost 2.5 %."""
     m, n = table.known
     if m == 0 or n == 0:
@@ -92,23 +94,23 @@ def tail_excess(table: Table) -> float:
     return max(excess)
 
 
-def pearson(current: Array, pooled: Array) -> float:
+def pearson_chi_square(current: Array, pooled: Array) -> float:
     """Pearson's statistic of a 2 x k table from the window's and the pooled counts, all > 0."""
     n, total = float(current.sum()), float(pooled.sum())
     expected = pooled * (n / total)
     return float(((current - expected) ** 2 / expected).sum() * total / (total - n))
 
 
-def distance(table: Table) -> Distance:
+def effect_size(table: ContingencyTable) -> EffectSize:
     """Measure how far the known values of the window are from the reference's."""
     m, n = table.known
     if m == 0 or n == 0:
-        return Distance(0.0, 0.0, None, None, None, None)
+        return EffectSize(0.0, 0.0, None, None, None, None)
     if table.feature.is_numeric:
         return _of_numbers(table, m, n)
     differences = table.current / n - table.reference / m
     largest = int(np.abs(differences).argmax())
-    return Distance(
+    return EffectSize(
         effect=float(np.abs(differences).sum() / 2),
         psi=_psi(table.reference, table.current),
         wasserstein=None,
@@ -118,14 +120,14 @@ def distance(table: Table) -> Distance:
     )
 
 
-def _of_numbers(table: Table, m: int, n: int) -> Distance:
+def _of_numbers(table: ContingencyTable, m: int, n: int) -> EffectSize:
     values, reference = table.values, table.reference / m
     apart = np.cumsum(table.current / n - reference)[:-1]
     wasserstein = float((np.abs(apart) * np.diff(values)).sum())
     mean = float(values @ reference)
     spread = float(((values - mean) ** 2 @ reference) ** 0.5)
     bins = np.searchsorted(_deciles(table), table.steps)
-    return Distance(
+    return EffectSize(
         # A constant reference has no spread; one step of its scale stands for it.
         effect=wasserstein / (spread if spread > 0 else table.feature.step),
         psi=_psi(
@@ -139,7 +141,7 @@ def _of_numbers(table: Table, m: int, n: int) -> Distance:
     )
 
 
-def _deciles(table: Table) -> Array:
+def _deciles(table: ContingencyTable) -> Array:
     """Return the nine values, in steps, that cut the reference into tenths, if ties allow."""
     cumulative = np.cumsum(table.reference)
     targets = np.arange(1, _PSI_BINS) / _PSI_BINS * cumulative[-1]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from pipeline.drift.effect_sizes import Distance, Test
+from pipeline.drift.effect_sizes import EffectSize, TwoSampleTest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +17,8 @@ class Verdict(StrEnum):
     """What can be said about a window."""
 
     DRIFT = "drift"
-    NONE_SEEN = "no drift seen"
-    NOT_ENOUGH = "not enough data"
+    NO_DRIFT = "no drift seen"
+    INSUFFICIENT_DATA = "not enough data"
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,16 @@ class FeatureDrift:
     n_reference: int
     """Known values."""
     n_current: int
-    test: Test
+    test: TwoSampleTest
     """Kolmogorov-Smirnov or chi-square, unadjusted; not part of the verdict."""
-    distance: Distance
+    distance: EffectSize
     missing_reference: float
     """Share not known, 0 to 1."""
     missing_current: float
     unit_error: UnitError | None
 
     @property
-    def rank(self) -> tuple[bool, float, float]:
+    def sort_key(self) -> tuple[bool, float, float]:
         """Sort by it: changed first, the most certain before, the furthest before."""
         lost = abs(self.missing_current - self.missing_reference)
         return (not self.drift, self.p_adjusted, -max(self.effect, lost))
@@ -124,13 +124,13 @@ class DriftResult:
     def drifted(self) -> tuple[str, ...]:
         """Names of the features that changed, the most certain first."""
         named = [feature for feature in self.features.values() if feature.drift]
-        return tuple(f.name for f in sorted(named, key=lambda f: f.rank))
+        return tuple(f.name for f in sorted(named, key=lambda f: f.sort_key))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can carry; no NaN among them."""
         plain = asdict(self)
         for feature in plain["features"].values():
-            feature["test"] = dict(zip(Test._fields, feature["test"], strict=True))
+            feature["test"] = dict(zip(TwoSampleTest._fields, feature["test"], strict=True))
         plain["features"] = dict(plain["features"])
         plain["pairs"] = list(plain["pairs"])
         plain["families"] = list(plain["families"])

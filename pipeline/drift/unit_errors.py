@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.dataset.heart.units import SLIPS, Slip
-from pipeline.drift.contingency_tables import Table
+from pipeline.dataset.heart.units import ALTERNATIVE_UNITS, AlternativeUnit
+from pipeline.drift.contingency_tables import ContingencyTable
 from pipeline.drift.result import UnitError
 
 _LEAST = 3  # values; one or two odd ones are typing errors
 _FIT = 0.8  # share of the values outside the reference's range that the other unit must explain
 
 
-def unit_error(table: Table) -> UnitError | None:
+def find_unit_error(table: ContingencyTable) -> UnitError | None:
     """Say how many values of the window look like another unit; None when nothing fits.
 
     A value looks so when it lies outside the reference's range and inside it after conversion.
@@ -22,8 +22,8 @@ def unit_error(table: Table) -> UnitError | None:
     seen = table.values[table.reference > 0]
     low, high = seen.min(), seen.max()
     outside = ((table.values < low) | (table.values > high)) & (table.current > 0)
-    best: tuple[int, Slip] | None = None
-    for slip in SLIPS:
+    best: tuple[int, AlternativeUnit] | None = None
+    for slip in ALTERNATIVE_UNITS:
         if slip.feature != table.feature.name:
             continue
         side = outside & ((table.values > high) if slip.factor < 1 else (table.values < low))
@@ -35,13 +35,13 @@ def unit_error(table: Table) -> UnitError | None:
     return None if best is None else _described(table, *best)
 
 
-def _typical(table: Table, fits: np.ndarray, slip: Slip) -> bool:
+def _typical(table: ContingencyTable, fits: np.ndarray, slip: AlternativeUnit) -> bool:
     """Let the median decide between units that overlap."""
     values = np.repeat(table.values[fits], np.minimum(table.current[fits], 10_000))
     return bool(slip.low <= float(np.median(values)) < slip.high)
 
 
-def _described(table: Table, count: int, slip: Slip) -> UnitError:
+def _described(table: ContingencyTable, count: int, slip: AlternativeUnit) -> UnitError:
     share = count / table.known[1]
     return UnitError(
         slip.unit,

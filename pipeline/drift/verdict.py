@@ -5,48 +5,47 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from pipeline.drift.contingency_tables import Array, Table
-from pipeline.drift.effect_sizes import classical_test, distance, in_tens, tail_excess
-from pipeline.drift.hypothesis_tests.multivariate import ranks
-from pipeline.drift.hypothesis_tests.permutation import Tested
+from pipeline.drift.contingency_tables import Array, ContingencyTable
+from pipeline.drift.effect_sizes import classical_test, effect_size, rounded_shares, tail_excess
+from pipeline.drift.hypothesis_tests.multivariate import standardised_ranks
+from pipeline.drift.hypothesis_tests.permutation import AdjustedTests
 from pipeline.drift.hypothesis_tests.test_families import (
-    ALONE,
-    COLUMN,
-    DIGITS,
-    GIVEN,
+    COMBINED,
+    CONDITIONAL,
+    DIGIT_PREFERENCE,
+    FEATURE_CORRELATIONS,
     LEVELS,
     MISSING,
     PAIRS,
-    RELATIONS,
     TAILS,
+    UNIVARIATE,
     VALUES,
     Hypothesis,
 )
-from pipeline.drift.messages import of_column, of_feature, of_relations
+from pipeline.drift.messages import conditional_message, correlation_message, feature_message
 from pipeline.drift.result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
-from pipeline.drift.unit_errors import unit_error
+from pipeline.drift.unit_errors import find_unit_error
 from pipeline.schema import NAMES
 
-N_MIN = 30
-"""Patients a side below which nothing is said."""
-ROWS_MAX = 5_000
-"""Patients a side up to which everything is tested on rows; also the size of a sample."""
+MIN_PATIENTS = 30
+"""Patients per side; with fewer the verdict is "not enough data"."""
+MAX_PERMUTATION_ROWS = 5_000
+"""Patients per side up to which everything is tested on rows; also the sample size above."""
 
-LEAST_EFFECT = {VALUES: 0.1, MISSING: 0.02, TAILS: 0.02, DIGITS: 0.1, PAIRS: 0.1}
-"""Smaller changes are not called drift however certain they are: a tenth of an SD (numbers) or of
-the patients (levels: see `LEAST_SHARE`), shares of patients, a rank correlation. Values that
-look like another unit always matter."""
-LEAST_SHARE = 0.03
+MIN_EFFECT = {VALUES: 0.1, MISSING: 0.02, TAILS: 0.02, DIGIT_PREFERENCE: 0.1, PAIRS: 0.1}
+"""Smaller changes are not called drift, however certain they are: SDs (numbers), shares of patients
+(levels: `MIN_SHARE_DIFFERENCE`), a rank correlation. Values in another unit always matter."""
+MIN_SHARE_DIFFERENCE = 0.03
 
 _POWER_80 = 0.8416  # 80 % point of the normal distribution
 _EFFICIENCY = 0.955  # of rank statistics against the t-test, under normality
 
 
 def verdict(
-    tables: tuple[Table, ...],
+    tables: tuple[ContingencyTable, ...],
     sizes: tuple[int, int],
     rows: tuple[Array, Array] | None,
-    tested: Tested | None,
+    tested: AdjustedTests | None,
     alpha: float,
     seed: int,
     method: str = "none",
@@ -70,9 +69,9 @@ def verdict(
     families = _families(sizes, rows, tested)
     named = any(f.drift for f in features.values()) or any(p.drift for p in pairs)
     # Among many, what is certain may still be too small to matter.
-    drift = alarm and (named or max(sizes) <= ROWS_MAX)
+    drift = alarm and (named or max(sizes) <= MAX_PERMUTATION_ROWS)
     enough = tested is not None
-    said = Verdict.NOT_ENOUGH if not enough else Verdict.DRIFT if drift else Verdict.NONE_SEEN
+    said = Verdict.INSUFFICIENT_DATA if not enough else Verdict.DRIFT if drift else Verdict.NO_DRIFT
     detectable = _detectable(tested, sizes)
     strange = _strange(tested, alpha) if drift and tested and not named else None
     return DriftResult(
@@ -96,26 +95,30 @@ def verdict(
 
 
 def _feature(
-    table: Table, sizes: tuple[int, int], tested: Tested | None, alpha: float, alarm: bool
+    table: ContingencyTable,
+    sizes: tuple[int, int],
+    tested: AdjustedTests | None,
+    alpha: float,
+    alarm: bool,
 ) -> FeatureDrift:
-    apart, name = distance(table), table.feature.name
+    apart, name = effect_size(table), table.feature.name
     p_values: dict[str, float] = {}
     if tested is not None:
         for hypothesis, p in tested.names:
             if hypothesis.names == (name,):
                 p_values[hypothesis.family] = min(p, p_values.get(hypothesis.family, 1.0))
     missing = tuple(lost / max(size, 1) for lost, size in zip(table.missing, sizes, strict=True))
-    unit, tens = unit_error(table), in_tens(table)
-    least = LEAST_EFFECT[VALUES] if table.feature.is_numeric else LEAST_SHARE
+    unit, tens = find_unit_error(table), rounded_shares(table)
+    least = MIN_EFFECT[VALUES] if table.feature.is_numeric else MIN_SHARE_DIFFERENCE
     matters = {
         VALUES: apart.effect >= least,
         LEVELS: apart.effect >= least,
-        MISSING: abs(missing[1] - missing[0]) >= LEAST_EFFECT[MISSING],
-        TAILS: unit is not None or tail_excess(table) >= LEAST_EFFECT[TAILS],
-        DIGITS: abs(tens[1] - tens[0]) >= LEAST_EFFECT[DIGITS],
+        MISSING: abs(missing[1] - missing[0]) >= MIN_EFFECT[MISSING],
+        TAILS: unit is not None or tail_excess(table) >= MIN_EFFECT[TAILS],
+        DIGIT_PREFERENCE: abs(tens[1] - tens[0]) >= MIN_EFFECT[DIGIT_PREFERENCE],
     }
     found = {f: p for f, p in p_values.items() if alarm and p <= alpha and matters[f]}
-    reason = of_feature(table, apart, sizes, unit, found)
+    reason = feature_message(table, apart, sizes, unit, found)
     if tested is None:
         reason = "not enough data"
     elif not found and alarm and min(p_values.values(), default=1.0) <= alpha:
@@ -138,7 +141,7 @@ def _feature(
 
 
 def _pairs(
-    rows: tuple[Array, Array] | None, tested: Tested | None, alpha: float, alarm: bool
+    rows: tuple[Array, Array] | None, tested: AdjustedTests | None, alpha: float, alarm: bool
 ) -> tuple[PairDrift, ...]:
     if tested is None or rows is None:
         return ()
@@ -149,7 +152,7 @@ def _pairs(
             continue
         a, b = hypothesis.names
         at = NAMES.index(a), NAMES.index(b)
-        apart = abs(now[at] - before[at]) >= LEAST_EFFECT[PAIRS]
+        apart = abs(now[at] - before[at]) >= MIN_EFFECT[PAIRS]
         drift = bool(alarm and p <= alpha and apart)
         found.append(PairDrift(a, b, drift, p, float(before[at]), float(now[at])))
     return tuple(sorted(found, key=lambda pair: (pair.p_adjusted, pair.a, pair.b)))
@@ -157,43 +160,43 @@ def _pairs(
 
 def _correlations(rows: Array) -> Array:
     """Rank correlations of one side; a value that is not known is in the middle."""
-    scores = np.column_stack([ranks(column) for column in rows.T])
+    scores = np.column_stack([standardised_ranks(column) for column in rows.T])
     return np.asarray(scores.T @ scores / len(rows))
 
 
 def _families(
-    sizes: tuple[int, int], rows: tuple[Array, Array] | None, tested: Tested | None
+    sizes: tuple[int, int], rows: tuple[Array, Array] | None, tested: AdjustedTests | None
 ) -> tuple[Family, ...]:
     if tested is None:
         return ()
     found = []
     for name, weight in tested.weights.items():
-        p_values = [p for hypothesis, p in tested.claims if hypothesis.family == name]
+        p_values = [p for hypothesis, p in tested.all_hypotheses if hypothesis.family == name]
         if not p_values:
             continue
-        sampled = name not in ALONE and rows is not None
+        sampled = name not in UNIVARIATE and rows is not None
         m, n = (len(side) for side in rows) if sampled and rows else sizes
         found.append(Family(name, weight, min(p_values), m, n))
     return tuple(found)
 
 
-def _strange(tested: Tested, alpha: float) -> Hypothesis | None:
+def _strange(tested: AdjustedTests, alpha: float) -> Hypothesis | None:
     """Find the feature that stands out most among the others, if any is certain to."""
     found = [
         (p, i)
-        for i, (h, p) in enumerate(tested.claims)
-        if h.family in (COLUMN, RELATIONS, GIVEN) and p <= alpha
+        for i, (h, p) in enumerate(tested.all_hypotheses)
+        if h.family in (COMBINED, FEATURE_CORRELATIONS, CONDITIONAL) and p <= alpha
     ]
-    return tested.claims[min(found)[1]][0] if found else None
+    return tested.all_hypotheses[min(found)[1]][0] if found else None
 
 
-def _detectable(tested: Tested | None, sizes: tuple[int, int]) -> float | None:
+def _detectable(tested: AdjustedTests | None, sizes: tuple[int, int]) -> float | None:
     """Shift of one number's mean, in SDs, whose evidence crosses the limit in 80 % of windows."""
     if tested is None:
         return None
-    if not any(h.family == VALUES for h, _ in tested.claims):
+    if not any(h.family == VALUES for h, _ in tested.all_hypotheses):
         return None
-    z = float(-special.ndtri(tested.level / 2)) + _POWER_80
+    z = float(-special.ndtri(tested.critical_p_value / 2)) + _POWER_80
     return float(z * ((1 / sizes[0] + 1 / sizes[1]) / _EFFICIENCY) ** 0.5)
 
 
@@ -205,17 +208,17 @@ def _reason(
     sizes: tuple[int, int],
     detectable: float | None,
 ) -> str:
-    if verdict is Verdict.NOT_ENOUGH:
+    if verdict is Verdict.INSUFFICIENT_DATA:
         return (
             f"Not enough data: {sizes[1]} patients in this window and {sizes[0]} in the "
-            f"reference; {N_MIN} of each are needed."
+            f"reference; {MIN_PATIENTS} of each are needed."
         )
-    if verdict is Verdict.NONE_SEEN:
+    if verdict is Verdict.NO_DRIFT:
         seen = f" A shift of {detectable:.2g} SD would be seen" if detectable else ""
         return "No drift seen." + (f"{seen} in this window with 80 % power." if seen else "")
     drifted = [f for f in features.values() if f.drift]
     if drifted:
-        first = min(drifted, key=lambda f: f.rank)
+        first = min(drifted, key=lambda f: f.sort_key)
         more = f"; {len(drifted) - 1} more" if len(drifted) > 1 else ""
         return f"Drift: {first.name} ({first.reason}){more}."
     changed = [p for p in pairs if p.drift]
@@ -226,6 +229,6 @@ def _reason(
             f"{p.correlation_reference:+.2f} before, {p.correlation_current:+.2f} now)."
         )
     if strange is not None:
-        say = of_relations if strange.family == RELATIONS else of_column
+        say = correlation_message if strange.family == FEATURE_CORRELATIONS else conditional_message
         return f"Drift: {say(strange.names[0])}."
     return "Drift: the patients differ as a whole; no single feature stands out."

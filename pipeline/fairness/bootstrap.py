@@ -12,16 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.fairness.confusion_matrix import FN, FP, FPR, RECALL, SELECTION, TN, TP, Cell, Metric
+from pipeline.fairness.confusion_matrix import (
+    FN,
+    FP,
+    FPR,
+    RECALL,
+    SELECTION,
+    TN,
+    TP,
+    ConfusionMatrix,
+    Metric,
+)
 from pipeline.model.design_matrix import Array
 from pipeline.statistics.proportions import Interval
 
-DRAWS = 2_000
+N_DRAWS = 2_000
 _TAILS = (0.025, 0.975)
 
 
 @dataclass(frozen=True)
-class Spread:
+class BootstrapDifference:
     """A largest-minus-smallest difference with what resampling says about it."""
 
     value: float
@@ -33,7 +43,9 @@ class Spread:
     """How often such draws reach the value; 1 = always."""
 
 
-def parity_spread(cells: Sequence[Cell], rng: np.random.Generator) -> Spread:
+def demographic_parity(
+    cells: Sequence[ConfusionMatrix], rng: np.random.Generator
+) -> BootstrapDifference:
     """Resample the demographic parity difference: of the selection rates."""
     selected, n = _fractions(SELECTION, cells)
     observed = _difference(selected, n)
@@ -41,7 +53,9 @@ def parity_spread(cells: Sequence[Cell], rng: np.random.Generator) -> Spread:
     return _spread(observed, drawn, _difference(_alike(selected, n, rng), n))
 
 
-def odds_spread(cells: Sequence[Cell], rng: np.random.Generator) -> Spread:
+def equalized_odds(
+    cells: Sequence[ConfusionMatrix], rng: np.random.Generator
+) -> BootstrapDifference:
     """Resample the equalized odds difference: the larger of those of recall and FPR."""
     (hits, sick), (alarms, well) = _fractions(RECALL, cells), _fractions(FPR, cells)
     observed = np.maximum(_difference(hits, sick), _difference(alarms, well))
@@ -56,7 +70,7 @@ def odds_spread(cells: Sequence[Cell], rng: np.random.Generator) -> Spread:
     return _spread(observed, drawn, alike)
 
 
-def _fractions(metric: Metric, cells: Sequence[Cell]) -> tuple[Array, Array]:
+def _fractions(metric: Metric, cells: Sequence[ConfusionMatrix]) -> tuple[Array, Array]:
     counts = np.array([cell.count(metric) for cell in cells], dtype=float)
     return counts, np.array([cell.n(metric) for cell in cells], dtype=float)
 
@@ -72,11 +86,11 @@ def _difference(counts: Array, n: Array) -> Array:
 def _tables(counts: Array, rng: np.random.Generator) -> Array:
     total = int(counts.sum())
     shares = counts / total if total else np.full(len(counts), 1 / len(counts))
-    return rng.multinomial(total, shares, DRAWS).astype(float)
+    return rng.multinomial(total, shares, N_DRAWS).astype(float)
 
 
 def _draw(n: Array, shares: Array, rng: np.random.Generator) -> Array:
-    return rng.binomial(n.astype(int), shares, (DRAWS, len(n))).astype(float)
+    return rng.binomial(n.astype(int), shares, (N_DRAWS, len(n))).astype(float)
 
 
 def _alike(counts: Array, n: Array, rng: np.random.Generator) -> Array:
@@ -85,9 +99,9 @@ def _alike(counts: Array, n: Array, rng: np.random.Generator) -> Array:
     return _draw(n, np.full(len(n), share), rng)
 
 
-def _spread(observed: Array, drawn: Array, alike: Array) -> Spread:
+def _spread(observed: Array, drawn: Array, alike: Array) -> BootstrapDifference:
     low, high = np.quantile(drawn, _TAILS).tolist()
     value = float(observed)
     # One more of each, because the observed table is a possible draw, too; 1e-9 is rounding.
-    reached = (1 + int((alike >= value - 1e-9).sum())) / (1 + DRAWS)
-    return Spread(value, (low, high), float(alike.mean()), reached)
+    reached = (1 + int((alike >= value - 1e-9).sum())) / (1 + N_DRAWS)
+    return BootstrapDifference(value, (low, high), float(alike.mean()), reached)

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from pipeline.model.design_matrix import Array
 from pipeline.statistics.metrics import auc
-from pipeline.statistics.proportions import Bounds, area_variance, around_area, wilson
+from pipeline.statistics.proportions import (
+    IntervalFunction,
+    auc_interval,
+    auc_variance,
+    wilson_interval,
+)
 
 TP, FP, FN, TN, SELECTED, N = range(6)
 _KNOWN = (TP, FP, FN, TN)
@@ -23,16 +28,16 @@ class Metric:
 
     name: str
     label: str
-    among: str
+    denominator_label: str
     """Whom the denominator counts, in words."""
-    counted: tuple[int, ...] = ()
-    of: tuple[int, ...] = ()
+    numerator: tuple[int, ...] = ()
+    denominator: tuple[int, ...] = ()
 
 
 SELECTION = Metric("selection_rate", "Selection rate", "patients", (SELECTED,), (N,))
 RECALL = Metric("recall", "Recall (TPR)", "patients with disease", (TP,), (TP, FN))
 FPR = Metric("fpr", "False positive rate", "patients without disease", (FP,), (FP, TN))
-AREA = Metric("auc", "ROC-AUC", "patients of the smaller class")
+AUC = Metric("auc", "ROC-AUC", "patients of the smaller class")
 BASE_RATE = Metric("base_rate", "Base rate", "patients with a known outcome", (TP, FN), _KNOWN)
 
 METRICS: tuple[Metric, ...] = (
@@ -41,61 +46,61 @@ METRICS: tuple[Metric, ...] = (
     FPR,
     Metric("precision", "Precision", "patients predicted to have disease", (TP,), (TP, FP)),
     Metric("accuracy", "Accuracy", "patients with a known outcome", (TP, TN), _KNOWN),
-    AREA,
+    AUC,
 )
 """The rates that are compared between groups; the base rate is not the model's doing."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionMatrix:
     """The counts of one group of patients, and its ROC area where it has one."""
 
     counts: Array
     """TP, FP, FN, TN of the patients whose outcome is known; selected and n of all."""
-    area: tuple[float, float] | None
+    auc: tuple[float, float] | None
     """Area under the ROC curve and its standard error; None without both classes."""
 
     def n(self, metric: Metric) -> int:
         """Return the denominator; for the ROC area the patients of the smaller class."""
-        if metric is AREA:
+        if metric is AUC:
             diseased = self.counts[[TP, FN]].sum()
-            return int(min(diseased, self.counts[[FP, TN]].sum())) if self.area else 0
-        return int(self.counts[list(metric.of)].sum())
+            return int(min(diseased, self.counts[[FP, TN]].sum())) if self.auc else 0
+        return int(self.counts[list(metric.denominator)].sum())
 
     def count(self, metric: Metric) -> int:
         """Return the numerator."""
-        return int(self.counts[list(metric.counted)].sum())
+        return int(self.counts[list(metric.numerator)].sum())
 
     def value(self, metric: Metric) -> float | None:
         """Return the rate, 0 to 1; None when its denominator is 0."""
-        if metric is AREA:
-            return self.area[0] if self.area else None
+        if metric is AUC:
+            return self.auc[0] if self.auc else None
         n = self.n(metric)
         return self.count(metric) / n if n else None
 
-    def bounds(self, metric: Metric) -> Bounds:
+    def bounds(self, metric: Metric) -> IntervalFunction:
         """Return the rate's interval as a function of the normal quantile."""
-        if metric is AREA and self.area:
-            return partial(around_area, *self.area, self.n(metric))
-        return partial(wilson, self.count(metric), self.n(metric))
+        if metric is AUC and self.auc:
+            return partial(auc_interval, *self.auc, self.n(metric))
+        return partial(wilson_interval, self.count(metric), self.n(metric))
 
 
-def variance(metric: Metric, a: Cell, b: Cell) -> float:
+def variance(metric: Metric, a: ConfusionMatrix, b: ConfusionMatrix) -> float:
     """Return the variance of one patient's part in the rate, were it the same in both cells.
 
     Two successes and two failures are added, so that a rate of 0 or 1 is not taken for certain.
     """
-    if metric is AREA:
-        areas = [cell.area[0] for cell in (a, b) if cell.area] or [0.75]
-        return area_variance(min(sum(areas) / len(areas), 0.99))
+    if metric is AUC:
+        areas = [cell.auc[0] for cell in (a, b) if cell.auc] or [0.75]
+        return auc_variance(min(sum(areas) / len(areas), 0.99))
     share = (a.count(metric) + b.count(metric) + 2) / (a.n(metric) + b.n(metric) + 4)
     return share * (1 - share)
 
 
-def counter(
+def confusion_matrix_counter(
     y_true: Array, y_pred: NDArray[np.bool_], probability: Array | None
-) -> Callable[[NDArray[np.bool_]], Cell]:
-    """Return a function from a mask of patients to their `Cell`.
+) -> Callable[[NDArray[np.bool_]], ConfusionMatrix]:
+    """Return a function from a mask of patients to their `ConfusionMatrix`.
 
     Parameters
     ----------
@@ -110,11 +115,11 @@ def counter(
     sick, well = known & (y_true == 1), known & (y_true == 0)
     member = np.stack([sick & y_pred, well & y_pred, sick & ~y_pred, well & ~y_pred, y_pred])
 
-    def cell(mask: NDArray[np.bool_]) -> Cell:
+    def cell(mask: NDArray[np.bool_]) -> ConfusionMatrix:
         counts = np.append((member & mask).sum(axis=1), mask.sum()).astype(float)
         area = None
         if probability is not None and counts[[TP, FN]].sum() and counts[[FP, TN]].sum():
             area = auc(y_true[mask & known], probability[mask & known])
-        return Cell(counts, area)
+        return ConfusionMatrix(counts, area)
 
     return cell

@@ -21,12 +21,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.fairness.bootstrap import DRAWS, odds_spread, parity_spread
-from pipeline.fairness.confusion_matrix import AREA, METRICS, Cell, Metric
-from pipeline.fairness.result import MIN_CELL
+from pipeline.fairness.bootstrap import N_DRAWS, demographic_parity, equalized_odds
+from pipeline.fairness.confusion_matrix import AUC, METRICS, ConfusionMatrix, Metric
+from pipeline.fairness.result import MIN_GROUP_SIZE
 from pipeline.model.design_matrix import Array
 from pipeline.statistics.metrics import auc
-from pipeline.statistics.proportions import Z95, Bounds, Interval, around_area, difference, wilson
+from pipeline.statistics.proportions import (
+    Z95,
+    Interval,
+    IntervalFunction,
+    auc_interval,
+    difference_interval,
+    wilson_interval,
+)
 
 BOOTSTRAP = 500  # draws inside a draw: enough for a percentile's second digit
 Counts = tuple[float, float]
@@ -35,7 +42,9 @@ Method = Callable[[Counts, Counts, np.random.Generator], Interval]
 
 def newcombe(a: Counts, b: Counts, _: np.random.Generator) -> Interval:
     """Return the interval of the fairness page."""
-    return difference(a[0] / a[1], partial(wilson, *a), b[0] / b[1], partial(wilson, *b))[0]
+    return difference_interval(
+        a[0] / a[1], partial(wilson_interval, *a), b[0] / b[1], partial(wilson_interval, *b)
+    )[0]
 
 
 def agresti_caffo(a: Counts, b: Counts, _: np.random.Generator) -> Interval:
@@ -94,7 +103,7 @@ def coverage(
     drawn = [rng.multinomial(int(t.sum()), t / t.sum(), draws).astype(float) for t in tables]
     found: dict[str, dict[str, float]] = {}
     for metric in METRICS:
-        if metric is AREA:
+        if metric is AUC:
             continue
         truth = _gap(*(_counts(metric, table) for table in tables))
         held: dict[str, list[bool]] = {name: [] for name in methods}
@@ -124,15 +133,17 @@ def area_coverage(
     hits = 0
     for _ in range(draws):
         (a, around_a), (b, around_b) = (_drawn_area(pool, rng) for pool in pools)
-        (low, high), _ = difference(a, around_a, b, around_b)
+        (low, high), _ = difference_interval(a, around_a, b, around_b)
         hits += low <= truth <= high
     return hits / draws
 
 
-def _drawn_area(pool: tuple[Array, Array], rng: np.random.Generator) -> tuple[float, Bounds]:
+def _drawn_area(
+    pool: tuple[Array, Array], rng: np.random.Generator
+) -> tuple[float, IntervalFunction]:
     sick, well = (rng.choice(part, len(part)) for part in pool)
     area, error = _area(sick, well)
-    return area, partial(around_area, area, error, min(len(sick), len(well)))
+    return area, partial(auc_interval, area, error, min(len(sick), len(well)))
 
 
 def _area(sick: Array, well: Array) -> tuple[float, float]:
@@ -142,7 +153,7 @@ def _area(sick: Array, well: Array) -> tuple[float, float]:
 
 def _counts(metric: Metric, table: Array) -> Counts:
     selected, n = table[0] + table[1], table.sum()
-    cell = Cell(np.array([*table, selected, n]), None)
+    cell = ConfusionMatrix(np.array([*table, selected, n]), None)
     return float(cell.count(metric)), float(cell.n(metric))
 
 
@@ -154,7 +165,7 @@ Pools = dict[str, tuple[Array, Array]]
 """Group -> out-of-fold probabilities of its patients with disease and of those without."""
 
 
-def pools_of(evidence: Mapping[str, Any], by: str) -> Pools:
+def group_pools(evidence: Mapping[str, Any], by: str) -> Pools:
     """Group the training patients by `sex`, by `age` or by `both`."""
     found = evidence["fairness"]["patients"]
     place = {"sex": slice(0, 1), "age": slice(1, 2), "both": slice(0, 2)}[by]
@@ -168,40 +179,42 @@ def _pooled(found: Mapping[str, Any], groups: Iterable[str]) -> tuple[Array, Arr
     return sick, well
 
 
-def table_of(pool: tuple[Array, Array]) -> Array:
+def confusion_counts(pool: tuple[Array, Array]) -> Array:
     """Count TP, FP, FN and TN at the threshold in service, shape (4,)."""
     sick, well = pool
     counts = [(part >= 0.5).sum() for part in pool]
     return np.array([*counts, len(sick) - counts[0], len(well) - counts[1]], dtype=float)
 
 
-def by_group(pools: Pools, draws: int, seed: int) -> Iterator[tuple[str, dict[str, float | None]]]:
+def coverage_by_group(
+    pools: Pools, draws: int, seed: int
+) -> Iterator[tuple[str, dict[str, float | None]]]:
     """Measure each group against all others by the page's method; None = a cell under 20."""
     for name, pool in pools.items():
         others = [p for other, p in pools.items() if other != name]
         rest = (np.concatenate([p[0] for p in others]), np.concatenate([p[1] for p in others]))
-        tables = table_of(pool), table_of(rest)
+        tables = confusion_counts(pool), confusion_counts(rest)
         held = coverage(tables, draws, seed, {"Newcombe": newcombe})
         found: dict[str, float | None] = {
             metric.name: held[metric.name]["Newcombe"]
-            if min(_counts(metric, table)[1] for table in tables) >= MIN_CELL
+            if min(_counts(metric, table)[1] for table in tables) >= MIN_GROUP_SIZE
             else None
             for metric in METRICS
-            if metric is not AREA
+            if metric is not AUC
         }
         smallest = min(len(part) for part in (*pool, *rest))
-        enough = smallest >= MIN_CELL
-        found[AREA.name] = area_coverage((pool, rest), draws, seed) if enough else None
+        enough = smallest >= MIN_GROUP_SIZE
+        found[AUC.name] = area_coverage((pool, rest), draws, seed) if enough else None
         yield name, found
 
 
-def bootstrap_ms(cells: Sequence[Cell], times: int = 20) -> float:
+def bootstrap_ms(cells: Sequence[ConfusionMatrix], times: int = 20) -> float:
     """Return the milliseconds of CPU that both of fairlearn's differences cost, resampled."""
     rng = np.random.default_rng(0)
     start = time.process_time()
     for _ in range(times):
-        parity_spread(cells, rng)
-        odds_spread(cells, rng)
+        demographic_parity(cells, rng)
+        equalized_odds(cells, rng)
     return 1000 * (time.process_time() - start) / times
 
 
@@ -220,7 +233,7 @@ def main() -> int:
     if arguments.draws < 1:
         parser.error("--draws must be at least 1")
     try:
-        pools = pools_of(json.loads(arguments.evidence.read_text("utf-8")), arguments.by)
+        pools = group_pools(json.loads(arguments.evidence.read_text("utf-8")), arguments.by)
     except (OSError, ValueError, KeyError):
         print("coverage: there is no evidence to read: run make train", file=sys.stderr)
         return 1
@@ -234,22 +247,24 @@ def main() -> int:
 def _print_by_group(pools: Pools, draws: int, seed: int) -> None:
     names = [metric.name for metric in METRICS]
     print(f"{'group against all others':24}" + "".join(f"{name:>16}" for name in names))
-    for group, found in by_group(pools, draws, seed):
+    for group, found in coverage_by_group(pools, draws, seed):
         shares = (found[name] for name in names)
         written = ("cell under 20" if share is None else f"{share:.3f}" for share in shares)
         print(f"{group:24}" + "".join(f"{share:>16}" for share in written), flush=True)
 
 
 def _print_by_sex(pools: Pools, draws: int, seed: int) -> None:
-    men, women = table_of(pools["male"]), table_of(pools["female"])
+    men, women = confusion_counts(pools["male"]), confusion_counts(pools["female"])
     found = coverage((men, women), draws, seed)
     print(f"{'gap, male minus female':24}" + "".join(f"{name:>22}" for name in METHODS))
     for metric, held in found.items():
         print(f"{metric:24}" + "".join(f"{share:22.3f}" for share in held.values()))
     area = area_coverage((pools["male"], pools["female"]), draws, seed)
     print(f"{'auc':24}{area:22.3f}   (DeLong in log-odds, MOVER)")
-    spent = bootstrap_ms([Cell(np.array([*t, t[0] + t[1], t.sum()]), None) for t in (men, women)])
-    print(f"bootstrap of both differences, {DRAWS:,} draws: {spent:.1f} ms of CPU")
+    spent = bootstrap_ms(
+        [ConfusionMatrix(np.array([*t, t[0] + t[1], t.sum()]), None) for t in (men, women)]
+    )
+    print(f"bootstrap of both differences, {N_DRAWS:,} draws: {spent:.1f} ms of CPU")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Two kinds of figures stand side by side. The *differences* are fairlearn's (largest minus smallest
 rate): comparable elsewhere, but never below 0, so that their intervals cannot say "none"; what
 chance alone makes of them stands beside. The *gaps* are signed, have an interval and a p-value, and
-carry the verdict. A cell with fewer than `MIN_CELL` patients says "cannot tell".
+carry the verdict. A cell with fewer than `MIN_GROUP_SIZE` patients says "cannot tell".
 
 A difference in selection rates is not a fault in itself: where one group has the disease more
 often, a perfect classifier selects it more often, too. numpy and the standard library only.
@@ -20,20 +20,20 @@ from dataclasses import asdict, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.fairness.bootstrap import Spread, odds_spread, parity_spread
+from pipeline.fairness.bootstrap import BootstrapDifference, demographic_parity, equalized_odds
 from pipeline.fairness.confusion_matrix import (
     BASE_RATE,
     FPR,
     METRICS,
     RECALL,
     SELECTION,
-    Cell,
+    ConfusionMatrix,
     Metric,
-    counter,
+    confusion_matrix_counter,
     variance,
 )
 from pipeline.fairness.result import (
-    MIN_CELL,
+    MIN_GROUP_SIZE,
     Assessment,
     Difference,
     Gap,
@@ -42,10 +42,16 @@ from pipeline.fairness.result import (
     Rate,
     Verdict,
 )
-from pipeline.statistics.proportions import MARGIN, Z95, difference, holm, n_needed
+from pipeline.statistics.proportions import (
+    EQUIVALENCE_MARGIN,
+    Z95,
+    difference_interval,
+    holm_adjust,
+    required_sample_size,
+)
 
 ALPHA = 0.05
-REST = "all others"
+ALL_OTHERS = "all others"
 
 
 def assess(
@@ -88,8 +94,8 @@ def assess(
         len(a) != len(predicted) for a in (truth, *labels.values(), *([] if p is None else [p]))
     ):
         raise ValueError("one outcome, prediction, probability and group are expected per patient")
-    count = counter(truth, predicted == 1, p)
-    metrics = tuple(m for m in METRICS if p is not None or m.of)
+    count = confusion_matrix_counter(truth, predicted == 1, p)
+    metrics = tuple(m for m in METRICS if p is not None or m.denominator)
     found = {}
     for i, (name, values) in enumerate(labels.items()):
         inside = np.array([bool(value) and value == value for value in values], dtype=bool)
@@ -104,8 +110,8 @@ def assess(
 
 def _grouping(
     name: str,
-    cells: Mapping[str, Cell],
-    others: Mapping[str, Cell],
+    cells: Mapping[str, ConfusionMatrix],
+    others: Mapping[str, ConfusionMatrix],
     metrics: Sequence[Metric],
     rng: np.random.Generator,
 ) -> Grouping:
@@ -113,21 +119,23 @@ def _grouping(
     known = any(cell.n(BASE_RATE) for cell in listed)
     compared = len(cells) > 1
     base_rates = [rate for cell in listed if (rate := cell.value(BASE_RATE)) is not None]
-    parity = _difference(listed, (SELECTION,), parity_spread(listed, rng)) if compared else None
+    parity = (
+        _difference(listed, (SELECTION,), demographic_parity(listed, rng)) if compared else None
+    )
     odds = compared and known
     return Grouping(
         name=name,
         groups=tuple(_group(group, cell, metrics) for group, cell in cells.items()),
         gaps=tuple(_gaps(cells, others, metrics)),
         demographic_parity=parity,
-        equalized_odds=_difference(listed, (RECALL, FPR), odds_spread(listed, rng))
+        equalized_odds=_difference(listed, (RECALL, FPR), equalized_odds(listed, rng))
         if odds
         else None,
         perfect_parity=max(base_rates) - min(base_rates) if len(base_rates) > 1 else None,
     )
 
 
-def _group(name: str, cell: Cell, metrics: Sequence[Metric]) -> Group:
+def _group(name: str, cell: ConfusionMatrix, metrics: Sequence[Metric]) -> Group:
     rates = {
         m.name: Rate(cell.value(m), cell.bounds(m)(Z95), cell.n(m)) for m in (BASE_RATE, *metrics)
     }
@@ -135,11 +143,13 @@ def _group(name: str, cell: Cell, metrics: Sequence[Metric]) -> Group:
 
 
 def _gaps(
-    cells: Mapping[str, Cell], others: Mapping[str, Cell], metrics: Sequence[Metric]
+    cells: Mapping[str, ConfusionMatrix],
+    others: Mapping[str, ConfusionMatrix],
+    metrics: Sequence[Metric],
 ) -> list[Gap]:
     """Compare two groups with each other, more than two each with all others."""
     names = list(cells)
-    pairs = [(names[1], names[0])] if len(names) == 2 else [(g, REST) for g in names]
+    pairs = [(names[1], names[0])] if len(names) == 2 else [(g, ALL_OTHERS) for g in names]
     if len(names) < 2:
         return []
     gaps = [
@@ -147,19 +157,21 @@ def _gaps(
         for group, against in pairs
         for m in metrics
     ]
-    tested = [i for i, gap in enumerate(gaps) if gap.p_value is not None and min(gap.n) >= MIN_CELL]
-    adjusted = holm([gaps[i].p_value or 0.0 for i in tested])
+    tested = [
+        i for i, gap in enumerate(gaps) if gap.p_value is not None and min(gap.n) >= MIN_GROUP_SIZE
+    ]
+    adjusted = holm_adjust([gaps[i].p_value or 0.0 for i in tested])
     for i, p in zip(tested, adjusted, strict=True):
         gaps[i] = _judged(gaps[i], p)
     return gaps
 
 
-def _gap(metric: Metric, name: str, a: Cell, against: str, b: Cell) -> Gap:
+def _gap(metric: Metric, name: str, a: ConfusionMatrix, against: str, b: ConfusionMatrix) -> Gap:
     first, second = a.value(metric), b.value(metric)
     apart = interval = p = None
     if first is not None and second is not None:
         apart = first - second
-        interval, p = difference(first, a.bounds(metric), second, b.bounds(metric))
+        interval, p = difference_interval(first, a.bounds(metric), second, b.bounds(metric))
     return Gap(
         metric=metric.name,
         group=name,
@@ -169,26 +181,28 @@ def _gap(metric: Metric, name: str, a: Cell, against: str, b: Cell) -> Gap:
         p_value=p,
         p_adjusted=None,
         n=(a.n(metric), b.n(metric)),
-        n_needed=n_needed(variance(metric, a, b)),
-        verdict=Verdict.UNKNOWN,
+        n_needed=required_sample_size(variance(metric, a, b)),
+        verdict=Verdict.INCONCLUSIVE,
     )
 
 
 def _judged(gap: Gap, p_adjusted: float) -> Gap:
     low, high = gap.interval or (-1.0, 1.0)
-    verdict = Verdict.UNKNOWN
+    verdict = Verdict.INCONCLUSIVE
     if p_adjusted < ALPHA:
         verdict = Verdict.GAP
-    elif low >= -MARGIN and high <= MARGIN:
-        verdict = Verdict.NONE
+    elif low >= -EQUIVALENCE_MARGIN and high <= EQUIVALENCE_MARGIN:
+        verdict = Verdict.NO_GAP
     return replace(gap, p_adjusted=p_adjusted, verdict=verdict)
 
 
-def _difference(cells: Sequence[Cell], metrics: Sequence[Metric], spread: Spread) -> Difference:
+def _difference(
+    cells: Sequence[ConfusionMatrix], metrics: Sequence[Metric], spread: BootstrapDifference
+) -> Difference:
     smallest = min(cell.n(metric) for cell in cells for metric in metrics)
-    verdict = Verdict.UNKNOWN
-    if smallest >= MIN_CELL and spread.p_value < ALPHA:
+    verdict = Verdict.INCONCLUSIVE
+    if smallest >= MIN_GROUP_SIZE and spread.p_value < ALPHA:
         verdict = Verdict.GAP
-    elif smallest >= MIN_CELL and spread.interval[1] <= MARGIN:
-        verdict = Verdict.NONE
+    elif smallest >= MIN_GROUP_SIZE and spread.interval[1] <= EQUIVALENCE_MARGIN:
+        verdict = Verdict.NO_GAP
     return Difference(**asdict(spread), verdict=verdict, smallest=smallest)

@@ -21,7 +21,7 @@ AGE_BANDS: tuple[tuple[float, str], ...] = (
 SEX, AGE, CROSSED = "sex", "age", "sex and age"
 
 
-def groups_of(rows: Array) -> Mapping[str, NDArray[np.object_]]:
+def assign_groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
     """Name each patient's groups.
 
     Parameters
@@ -34,7 +34,7 @@ def groups_of(rows: Array) -> Mapping[str, NDArray[np.object_]]:
     Mapping
         "sex", "age" and "sex and age" -> the group of each patient in words, shape (n,).
     """
-    words = BY_NAME["sex"].words
+    words = BY_NAME["sex"].code_labels
     sex = np.array([words[int(code)] for code in rows[:, NAMES.index("sex")]], dtype=object)
     band = np.searchsorted([end for end, _ in AGE_BANDS], rows[:, NAMES.index("age")], side="right")
     age = np.array([AGE_BANDS[i][1] for i in band], dtype=object)

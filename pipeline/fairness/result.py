@@ -12,7 +12,7 @@ from pipeline.statistics.proportions import Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_CELL = 20
+MIN_GROUP_SIZE = 20
 """With fewer patients one of them moves a rate by more than five points."""
 
 
@@ -21,9 +21,9 @@ class Verdict(StrEnum):
 
     GAP = "gap"
     """The groups differ: the p-value, adjusted for all gaps of the grouping, is below 5 %."""
-    NONE = "no gap seen"
+    NO_GAP = "no gap seen"
     """The 95 % interval stays within ten percentage points of 0."""
-    UNKNOWN = "cannot tell"
+    INCONCLUSIVE = "cannot tell"
     """Neither, or a cell of fewer than 20 patients."""
 
 
@@ -39,9 +39,9 @@ class Rate:
     """The denominator; for the ROC area the patients of the smaller class."""
 
     @property
-    def enough(self) -> bool:
+    def enough_data(self) -> bool:
         """False when the cell is too small to be read."""
-        return self.n >= MIN_CELL
+        return self.n >= MIN_GROUP_SIZE
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Assessment:
         import pandas as pd  # only who asks for a frame pays for it
 
         rows = [
-            (name, group.name, metric, rate.value, *rate.interval, rate.n, rate.enough)
+            (name, group.name, metric, rate.value, *rate.interval, rate.n, rate.enough_data)
             for name, grouping in self.groupings.items()
             for group in grouping.groups
             for metric, rate in group.rates.items()

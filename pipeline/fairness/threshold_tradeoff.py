@@ -18,9 +18,9 @@ from pipeline.fairness.confusion_matrix import (
     METRICS,
     RECALL,
     SELECTION,
-    Cell,
+    ConfusionMatrix,
     Metric,
-    counter,
+    confusion_matrix_counter,
 )
 from pipeline.model.design_matrix import Array
 
@@ -31,28 +31,28 @@ _ACCURACY = next(metric for metric in METRICS if metric.name == "accuracy")
 
 
 @dataclass(frozen=True)
-class WhatIf:
+class ThresholdScenario:
     """What a rule of prediction would do to the same patients."""
 
     name: str
     thresholds: Mapping[str, float]
     """Group -> threshold."""
-    changed: int
+    changed_predictions: int
     """Patients whose prediction would be another one than now."""
-    more_missed: int
+    additional_false_negatives: int
     """Patients with disease who would be missed, less those who are missed now."""
-    more_alarms: int
+    additional_false_positives: int
     """Patients without disease who would be predicted to have it, less those who are now."""
     accuracy: float
     rates: Mapping[str, Mapping[str, float | None]]
     """Group -> selection rate, recall and FPR."""
-    parity: float
+    demographic_parity_difference: float
     """Largest minus smallest selection rate."""
-    odds: float
+    equalized_odds_difference: float
     """Larger of the differences in recall and FPR."""
 
 
-def curve(
+def rates_by_threshold(
     y: Array, p: Array, groups: NDArray[np.object_], thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, dict[str, list[float | None]]]:
     """Return each group's selection rate, recall and FPR at every threshold.
@@ -78,9 +78,9 @@ def curve(
     }
 
 
-def what_ifs(
+def compare_thresholds(
     y: Array, p: Array, groups: NDArray[np.object_], threshold: float
-) -> tuple[WhatIf, ...]:
+) -> tuple[ThresholdScenario, ...]:
     """Compare the rule in service with other rules, each with its price.
 
     1. The threshold in service.
@@ -101,14 +101,18 @@ def what_ifs(
     return tuple(_what_if(name, y, p, groups, chosen, now) for name, chosen in rules.items())
 
 
-def what_if(y: Array, p: Array, groups: NDArray[np.object_], new: float, now: float) -> WhatIf:
+def compare_threshold(
+    y: Array, p: Array, groups: NDArray[np.object_], new: float, now: float
+) -> ThresholdScenario:
     """Compare one other threshold for all with the one in service."""
     names = sorted(set(groups))
     return _what_if("", y, p, groups, dict.fromkeys(names, new), dict.fromkeys(names, now))
 
 
-def _cells(y: Array, predicted: NDArray[np.bool_], groups: NDArray[np.object_]) -> dict[str, Cell]:
-    count = counter(y, predicted, None)
+def _cells(
+    y: Array, predicted: NDArray[np.bool_], groups: NDArray[np.object_]
+) -> dict[str, ConfusionMatrix]:
+    count = confusion_matrix_counter(y, predicted, None)
     return {group: count(groups == group) for group in sorted(set(groups))}
 
 
@@ -123,27 +127,27 @@ def _what_if(
     groups: NDArray[np.object_],
     chosen: Mapping[str, float],
     now: Mapping[str, float],
-) -> WhatIf:
+) -> ThresholdScenario:
     before, after = _by_group(p, groups, now) == 1, _by_group(p, groups, chosen) == 1
     cells = _cells(y, after, groups)
     parity, odds = _differences(cells)
-    return WhatIf(
+    return ThresholdScenario(
         name=name,
         thresholds=dict(chosen),
-        changed=int((before != after).sum()),
-        more_missed=int((~after & (y == 1)).sum() - (~before & (y == 1)).sum()),
-        more_alarms=int((after & (y == 0)).sum() - (before & (y == 0)).sum()),
+        changed_predictions=int((before != after).sum()),
+        additional_false_negatives=int((~after & (y == 1)).sum() - (~before & (y == 1)).sum()),
+        additional_false_positives=int((after & (y == 0)).sum() - (before & (y == 0)).sum()),
         accuracy=float((after == (y == 1)).mean()),
         rates={
             group: {m.name: cell.value(m) for m in (SELECTION, RECALL, FPR)}
             for group, cell in cells.items()
         },
-        parity=parity,
-        odds=odds,
+        demographic_parity_difference=parity,
+        equalized_odds_difference=odds,
     )
 
 
-def _differences(cells: Mapping[str, Cell]) -> tuple[float, float]:
+def _differences(cells: Mapping[str, ConfusionMatrix]) -> tuple[float, float]:
     def apart(metric: Metric) -> float:
         rates = [cell.value(metric) or 0.0 for cell in cells.values()]
         return max(rates) - min(rates)
@@ -163,7 +167,12 @@ def _fairest(y: Array, p: Array, groups: NDArray[np.object_], threshold: float) 
 
 
 def _matching(
-    metric: Metric, y: Array, p: Array, groups: NDArray[np.object_], overall: Cell, threshold: float
+    metric: Metric,
+    y: Array,
+    p: Array,
+    groups: NDArray[np.object_],
+    overall: ConfusionMatrix,
+    threshold: float,
 ) -> dict[str, float]:
     """Return per group the threshold whose rate is nearest to that of all patients."""
     target = overall.value(metric) or 0.0

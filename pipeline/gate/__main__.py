@@ -9,10 +9,10 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.cli_arguments import add_file, coding_of
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
-from pipeline.gate.check import check, trusted
-from pipeline.gate.result import Verdict, report
+from pipeline.dataset.heart.cli_arguments import add_file_argument, coding_argument
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
+from pipeline.gate.check import check_batch, load_trusted
+from pipeline.gate.result import GateResult, report
 from pipeline.model import ModelError, load
 from settings import SettingsError, load_settings
 
@@ -20,7 +20,7 @@ EXIT_MAY_ENTER, EXIT_REFUSED, EXIT_UNREADABLE, EXIT_NOT_JUDGED = 0, 1, 2, 3
 """As `pipeline.audit`: 1 = the labels, 2 = the file (or wrong usage), 3 = nothing to judge by."""
 
 
-def exit_code(found: Verdict) -> int:
+def exit_code(found: GateResult) -> int:
     """Return 0 = may enter, 1 = refused, 3 = cannot be judged."""
     return {True: EXIT_MAY_ENTER, False: EXIT_REFUSED, None: EXIT_NOT_JUDGED}[found.accept]
 
@@ -33,16 +33,18 @@ def main() -> int:
         epilog="exit code: 0 = may enter, 1 = refused, 2 = the file cannot be read (or wrong "
         "usage), 3 = cannot be judged (no model, no label, or the audit refuses the file)",
     )
-    add_file(parser, "CSV of new patients with a label")
+    add_file_argument(parser, "CSV of new patients with a label")
     parser.add_argument(
         "--trusted", type=Path, default=HEART_CSV, help="what the model learnt from"
     )
     arguments = parser.parse_args()
     try:
-        patients = read(arguments.file, coding_of(arguments))
+        patients = read_patients(arguments.file, coding_argument(arguments))
         with threadpool_limits(1):
             model = load(load_settings().model_dir)
-            found = check(patients, arguments.file.name, model, trusted(model, arguments.trusted))
+            found = check_batch(
+                patients, arguments.file.name, model, load_trusted(model, arguments.trusted)
+            )
     except DataError as error:
         print(f"gate: {error}", file=sys.stderr)
         return EXIT_UNREADABLE

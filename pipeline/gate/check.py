@@ -12,37 +12,48 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.audit import audit_patients
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, parse, read
+from pipeline.dataset.heart.csv_reader import (
+    HEART_CSV,
+    DataError,
+    Patients,
+    parse_patients,
+    read_patients,
+)
 from pipeline.dataset.heart.label_check import MIN_PATIENTS
-from pipeline.gate.label_loss import Reference, expect, judge
-from pipeline.gate.result import Surprise, Verdict
+from pipeline.gate.label_loss import TrustedLosses, decide, loss_limit
+from pipeline.gate.result import GateResult, UnexpectedLabel
 from pipeline.model import Model, ModelError, from_json
 
 
-def check(patients: Patients, name: str, model: Model, reference: Reference) -> Verdict:
+def check_batch(
+    patients: Patients, name: str, model: Model, reference: TrustedLosses
+) -> GateResult:
     """Audit a file's patients, then judge their labels."""
     audit = audit_patients(patients, name)
     n = 0 if patients.disease is None else int(patients.disease.notna().sum())
     if audit.label_inverted:
         score = audit.label_check.score
-        return Verdict(False, f"the label is turned round: 1 marks the healthy ({score:+.2f})", n)
+        return GateResult(
+            False, f"the label is turned round: 1 marks the healthy ({score:+.2f})", n
+        )
     if audit.errors:
         where = f"{audit.errors[0].column}: " if audit.errors[0].column else ""
-        return Verdict(None, f"the audit refuses the file: {where}{audit.errors[0].message}", n)
+        return GateResult(None, f"the audit refuses the file: {where}{audit.errors[0].message}", n)
     if patients.features is None or patients.disease is None or n < MIN_PATIENTS:
-        return Verdict(None, f"{n} patients with a label; {MIN_PATIENTS} are needed", n)
+        return GateResult(None, f"{n} patients with a label; {MIN_PATIENTS} are needed", n)
     known = patients.disease.notna().to_numpy()
     rows = patients.features.to_numpy(dtype=float)[known]
     y = patients.disease.to_numpy(dtype=float)[known]
-    found = judge(y, model.score(rows).probability, expect(rows, reference))
+    found = decide(y, model.score(rows).probability, loss_limit(rows, reference))
     numbers = np.flatnonzero(known) + 1
     named = tuple(
-        Surprise(int(numbers[row.patient - 1]), row.label, row.probability) for row in found.rows
+        UnexpectedLabel(int(numbers[row.patient - 1]), row.label, row.probability)
+        for row in found.rows
     )
-    return Verdict(**{**vars(found), "rows": named})
+    return GateResult(**{**vars(found), "rows": named})
 
 
-def trusted(model: Model, path: Path) -> Reference:
+def load_trusted(model: Model, path: Path) -> TrustedLosses:
     """Read the patients that a model was fitted to.
 
     Raises
@@ -52,7 +63,7 @@ def trusted(model: Model, path: Path) -> Reference:
     DataError
         When the file cannot be read.
     """
-    patients = read(path)
+    patients = read_patients(path)
     if patients.sha256 != model.provenance["data_sha256"]:
         raise ModelError(f"the model was not trained on {path.name}: name its file with --trusted")
     assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018 - trained on
@@ -61,7 +72,7 @@ def trusted(model: Model, path: Path) -> Reference:
     if model.provenance["label_corrected"]:
         y = 1.0 - y
     rows = patients.features[known].to_numpy(dtype=float)
-    return Reference(rows, y, float(model.provenance["c"]))
+    return TrustedLosses(rows, y, float(model.provenance["c"]))
 
 
 def run_job(
@@ -86,12 +97,12 @@ def run_job(
         `verdict`, or `problem`: one sentence on why there is none.
     """
     try:
-        patients = parse(base64.b64decode(content), Coding(coding) if coding else None)
+        patients = parse_patients(base64.b64decode(content), Coding(coding) if coding else None)
         progress(0.1)
         model = from_json(scorecard)
         with threadpool_limits(1):
-            reference = trusted(model, HEART_CSV)
+            reference = load_trusted(model, HEART_CSV)
             progress(0.6)
-            return {"verdict": check(patients, name, model, reference).to_dict()}
+            return {"verdict": check_batch(patients, name, model, reference).to_dict()}
     except (DataError, ModelError) as error:
         return {"problem": str(error)}

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.gate.result import NOT_SURPRISING, SURPRISING, Surprise, Verdict
+from pipeline.gate.result import NOT_SURPRISING, SURPRISING, GateResult, UnexpectedLabel
 from pipeline.model.design_matrix import Array
 from pipeline.poisoning.attacks import Mask
-from pipeline.training.imputation import Predict, fit_augmented
+from pipeline.training.imputation import Predictor, fit_missingness_augmented
 
-FALSE_ALARMS = 0.05
+FALSE_POSITIVE_RATE = 0.05
 FOLDS = 5
 DRAWS = 4000  # the limit's own error is then a fifteenth of the spread of clean batches
 SEED = 0
 
 
-class Reference:
+class TrustedLosses:
     """The losses of trusted patients out of fold, whatever cells are blanked.
 
     Parameters
@@ -44,8 +44,9 @@ class Reference:
         order = np.argsort(y + np.random.default_rng(SEED).random(len(y)) / 2, kind="stable")
         self._fold = np.empty(len(y), dtype=int)
         self._fold[order] = np.arange(len(y)) % FOLDS
-        self._models: list[Predict] = [
-            fit_augmented(rows[self._fold != k], y[self._fold != k], c) for k in range(FOLDS)
+        self._models: list[Predictor] = [
+            fit_missingness_augmented(rows[self._fold != k], y[self._fold != k], c)
+            for k in range(FOLDS)
         ]
 
     def losses(self, missing: Mask) -> tuple[Array, NDArray[np.intp]]:
@@ -72,20 +73,20 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Expected:
+class LossLimit:
     """What clean labels of a batch's patients would be like."""
 
     loss: float
     """Mean log-loss of the trusted patients with the batch's missing cells, out of fold."""
     limit: float
-    """What a clean batch of this size exceeds in `FALSE_ALARMS` of cases."""
-    usual: Array
+    """What a clean batch of this size exceeds in `FALSE_POSITIVE_RATE` of cases."""
+    per_patient_limit: Array
     """For each patient, the loss that 95 % of the clean ones with his missing cells stay below."""
     surprising: float
     """How many of a clean batch would be above it."""
 
 
-def expect(rows: Array, reference: Reference, *, seed: int = SEED) -> Expected:
+def loss_limit(rows: Array, reference: TrustedLosses, *, seed: int = SEED) -> LossLimit:
     """Simulate clean batches with the size and the missing cells of this one.
 
     Parameters
@@ -99,9 +100,9 @@ def expect(rows: Array, reference: Reference, *, seed: int = SEED) -> Expected:
     """
     clean, which = reference.losses(np.isnan(rows))
     loss = float(clean.mean(axis=1)[which].mean())
-    usual = np.quantile(clean, 1.0 - FALSE_ALARMS, axis=1)
+    usual = np.quantile(clean, 1.0 - FALSE_POSITIVE_RATE, axis=1)
     share = (clean > usual[:, None]).mean(axis=1)
-    return Expected(
+    return LossLimit(
         loss, loss + _margin(clean, which, seed), usual[which], float(share[which].sum())
     )
 
@@ -117,7 +118,9 @@ def _margin(clean: Array, which: NDArray[np.intp], seed: int) -> float:
     parts = (_sums(centred[k], int(m), rng) for k, m in zip(patterns, counts, strict=True))
     batch = sum(parts, np.zeros(DRAWS)) / len(which)
     own = counts @ centred[patterns] / len(which)
-    return float(np.quantile(batch - _sums(own, len(own), rng) / len(own), 1.0 - FALSE_ALARMS))
+    return float(
+        np.quantile(batch - _sums(own, len(own), rng) / len(own), 1.0 - FALSE_POSITIVE_RATE)
+    )
 
 
 def _sums(values: Array, count: int, rng: np.random.Generator) -> Array:
@@ -130,7 +133,7 @@ def _sums(values: Array, count: int, rng: np.random.Generator) -> Array:
     return np.asarray(times @ values)
 
 
-def judge(y: Array, p: Array, expected: Expected) -> Verdict:
+def decide(y: Array, p: Array, expected: LossLimit) -> GateResult:
     """Judge a batch by how surprised a trusted model is.
 
     Parameters
@@ -143,9 +146,9 @@ def judge(y: Array, p: Array, expected: Expected) -> Verdict:
         What clean labels would be like.
     """
     found = log_loss(y, p)
-    loss, surprising = float(found.mean()), int((found > expected.usual).sum())
+    loss, surprising = float(found.mean()), int((found > expected.per_patient_limit).sum())
     accept = loss <= expected.limit
-    return Verdict(
+    return GateResult(
         accept=accept,
         reason=NOT_SURPRISING if accept else SURPRISING,
         n=len(y),
@@ -158,10 +161,10 @@ def judge(y: Array, p: Array, expected: Expected) -> Verdict:
     )
 
 
-def _excess(loss: Array, y: Array, p: Array, excess: float) -> tuple[Surprise, ...]:
+def _excess(loss: Array, y: Array, p: Array, excess: float) -> tuple[UnexpectedLabel, ...]:
     most = np.argsort(-loss, kind="stable")[: max(0, round(excess))]
     own = np.where(y == 1, p, 1.0 - p)
-    return tuple(Surprise(int(i) + 1, int(y[i]), round(float(own[i]), 4)) for i in most)
+    return tuple(UnexpectedLabel(int(i) + 1, int(y[i]), round(float(own[i]), 4)) for i in most)
 
 
 def log_loss(y: Array, p: Array) -> Array:

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, Patients, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, Patients, read_patients
 from pipeline.dataset.heart.label_check import check_label, is_inverted
-from pipeline.gate.label_loss import Expected, Reference, expect, judge
+from pipeline.gate.label_loss import LossLimit, TrustedLosses, decide, loss_limit
 from pipeline.model.design_matrix import Array
 from pipeline.poisoning import C
 from pipeline.schema import NAMES
-from pipeline.statistics.proportions import wilson
-from pipeline.training.imputation import fit_augmented
+from pipeline.statistics.proportions import wilson_interval
+from pipeline.training.imputation import fit_missingness_augmented
 
 SIZES = (20, 50, 100)
 SPLITS = 400  # a share of .05 is then known to .02: 30 s of CPU
@@ -51,7 +51,7 @@ class Batch:
     """Probability of disease by the trusted model."""
     rng: np.random.Generator
 
-    def some(self, candidates: Rows, share: float) -> Rows:
+    def sample(self, candidates: Rows, share: float) -> Rows:
         """Draw `share` of the whole batch among the candidates, or all of them."""
         wanted = min(round(share * len(self.y)), len(candidates))
         return self.rng.choice(candidates, wanted, replace=False)
@@ -82,9 +82,9 @@ def _most_certain(batch: Batch, share: float) -> Rows:
 
 SCENARIOS: Mapping[str, Callable[[Batch], Array]] = {
     "clean": lambda b: b.y,
-    "10 % random flips": lambda b: _flip(b, b.some(_everyone(b), 0.1)),
-    "20 % random flips": lambda b: _flip(b, b.some(_everyone(b), 0.2)),
-    "20 % disease hidden": lambda b: _flip(b, b.some(_sick(b), 0.2)),
+    "10 % random flips": lambda b: _flip(b, b.sample(_everyone(b), 0.1)),
+    "20 % random flips": lambda b: _flip(b, b.sample(_everyone(b), 0.2)),
+    "20 % disease hidden": lambda b: _flip(b, b.sample(_sick(b), 0.2)),
     "all sick women hidden": lambda b: _flip(b, _sick_women(b)),
     "10 % most certain flips": lambda b: _flip(b, _most_certain(b, 0.1)),
     "label turned round": lambda b: 1.0 - b.y,
@@ -92,7 +92,7 @@ SCENARIOS: Mapping[str, Callable[[Batch], Array]] = {
 
 
 @dataclass(frozen=True)
-class Refused:
+class RejectionRate:
     """How many batches of one kind and size were refused."""
 
     count: int
@@ -109,7 +109,7 @@ class Power:
 
     splits: int
     """And batches behind each share: one per split and size."""
-    refused: Mapping[str, Mapping[int, Refused]]
+    refused: Mapping[str, Mapping[int, RejectionRate]]
     """Batch -> patients in it -> how many were refused; of clean ones, the false alarms."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,12 +149,12 @@ def measure(
         rng = np.random.default_rng([seed, split])
         held_out = np.zeros(len(y), dtype=bool)
         held_out[rng.permutation(len(y))[: len(y) // PARTS]] = True
-        reference = Reference(rows[~held_out], y[~held_out], c)
-        p = fit_augmented(rows[~held_out], y[~held_out], c)(rows)
+        reference = TrustedLosses(rows[~held_out], y[~held_out], c)
+        p = fit_missingness_augmented(rows[~held_out], y[~held_out], c)(rows)
         for n in sizes:
             drawn = rng.choice(np.flatnonzero(held_out), n, replace=False)
             batch = Batch(rows[drawn], y[drawn], p[drawn], rng)
-            expected = expect(batch.rows, reference)
+            expected = loss_limit(batch.rows, reference)
             for name, change in SCENARIOS.items():
                 refused[name][n] += _refuses(batch, change(batch), expected)
         if progress:
@@ -166,18 +166,18 @@ def measure(
     return Power(splits, counted)
 
 
-def _share(count: int, of: int) -> Refused:
-    low, high = wilson(count, of)
-    return Refused(count, round(count / of, 4), round(low, 4), round(high, 4))
+def _share(count: int, of: int) -> RejectionRate:
+    low, high = wilson_interval(count, of)
+    return RejectionRate(count, round(count / of, 4), round(low, 4), round(high, 4))
 
 
-def _refuses(batch: Batch, y: Array, expected: Expected) -> bool:
-    if not judge(y, batch.p, expected).accept:
+def _refuses(batch: Batch, y: Array, expected: LossLimit) -> bool:
+    if not decide(y, batch.p, expected).accept:
         return True
     raw = pd.DataFrame(batch.rows, columns=list(NAMES))
     claimed = Patients(
         raw=raw, features=raw, disease=pd.Series(y), coding=Coding.UCI, coding_evidence="",
-        label_name=None, absent=(), worded=frozenset(), sha256="",
+        label_name=None, missing_columns=(), text_columns=frozenset(), sha256="",
     )  # fmt: skip
     return is_inverted(check_label(claimed), claimed) is True
 
@@ -190,7 +190,7 @@ def main() -> None:
     )
     parser.add_argument("--splits", type=int, default=SPLITS, help=f"default {SPLITS}")
     splits = parser.parse_args().splits
-    patients = read(HEART_CSV, Coding.UCI)
+    patients = read_patients(HEART_CSV, Coding.UCI)
     assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018
     rows = patients.features.to_numpy(dtype=float)
 

@@ -14,7 +14,7 @@ SURPRISING = "the labels surprise the trusted model more than those of 19 in 20 
 
 
 @dataclass(frozen=True)
-class Surprise:
+class UnexpectedLabel:
     """A patient whose label the trusted model did not expect."""
 
     patient: int
@@ -25,7 +25,7 @@ class Surprise:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """Whether a batch may enter training, and why."""
 
     accept: bool | None
@@ -43,7 +43,7 @@ class Verdict:
     """Patients more surprising than 95 % of the clean ones with the same missing cells."""
     expected: float = 0.0
     """How many of a clean batch would be."""
-    rows: tuple[Surprise, ...] = ()
+    rows: tuple[UnexpectedLabel, ...] = ()
     """The most surprising patients, as many as are in excess of `expected`."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Verdict:
 _COLUMNS = ("patient", "label", "probability")
 
 
-def report(name: str, found: Verdict) -> str:
+def report(name: str, found: GateResult) -> str:
     """Write the verdict in words."""
     head = {True: "MAY ENTER", False: "REFUSED", None: "NOT JUDGED"}[found.accept]
     lines = [f"{name}: {head}: {found.reason}"]

@@ -17,7 +17,7 @@ class UnreadableRecord(ValueError):
 
 
 @dataclass(frozen=True)
-class Moment:
+class AutoscalerSample:
     """One line: seconds since the first, CPU in percent of the request, and how many pods ran.
 
     `cpu` is None while the cluster has not measured it.
@@ -44,14 +44,16 @@ class Autoscaling:
     target: int
     fewest: int
     most: int
-    moments: Sequence[Moment]
+    moments: Sequence[AutoscalerSample]
 
     @property
     def peak(self) -> int:
         """The most pods that ran."""
         return max(moment.pods for moment in self.moments)
 
-    def first(self, *, over: bool = False, pods: int = 0, after_s: float = 0.0) -> float | None:
+    def first_time(
+        self, *, over: bool = False, pods: int = 0, after_s: float = 0.0
+    ) -> float | None:
         """Return when CPU was first over the target, or so many pods ran; None = never.
 
         Parameters
@@ -85,7 +87,9 @@ def from_dict(kept: Mapping[str, Any]) -> Autoscaling:
     if kept.get("format") != FORMAT:
         raise UnreadableRecord(f"format {kept.get('format')!r}, expected {FORMAT}")
     try:
-        moments = [Moment(one["at_s"], one["cpu"], one["pods"]) for one in kept["moments"]]
+        moments = [
+            AutoscalerSample(one["at_s"], one["cpu"], one["pods"]) for one in kept["moments"]
+        ]
         named = {name: kept[name] for name in ("name", "target", "fewest", "most")}
     except (KeyError, TypeError) as error:
         raise UnreadableRecord(f"a field is missing: {error!r}") from error

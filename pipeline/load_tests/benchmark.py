@@ -15,7 +15,7 @@ KIND = "wrk"
 
 FORMAT = 1
 
-OURS = "Cardiowatch, durable"
+CARDIOWATCH = "Cardiowatch, durable"
 ON_POSTGRESQL = "Cardiowatch, durable, PostgreSQL"
 NO_LOG = "Cardiowatch without its log"
 ECHO = "FastAPI echo"
@@ -27,7 +27,7 @@ class UnreadableBenchmark(ValueError):
 
 
 @dataclass(frozen=True)
-class Measured:
+class LatencySummary:
     """Latencies in ms over all answers, zero answers = zero latency; and what was not waited for.
 
     Attributes
@@ -45,7 +45,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Summary(Measured):
+class Summary(LatencySummary):
     """Medians over the rounds; ratios to the echo are medians of the ratios within each round.
 
     `timeouts`, `failed` and `refused` are the sums over all rounds; `failed` holds the timeouts.
@@ -115,7 +115,7 @@ class Benchmark:
     complete: bool = True
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    def at(self, connections: int) -> list[Summary]:
+    def at_connections(self, connections: int) -> list[Summary]:
         """Return what was measured with so many connections."""
         return [summary for summary in self.closed_loop if summary.connections == connections]
 

@@ -4,10 +4,10 @@
 """
 
 from pipeline.model.scorecard import (
-    EVIDENCE,
+    CHECKSUMS_FILE,
+    EVIDENCE_FILE,
     FORMAT,
-    SCORECARD,
-    SUMS,
+    SCORECARD_FILE,
     VERSION_LENGTH,
     Model,
     ModelError,
@@ -17,10 +17,10 @@ from pipeline.model.scorecard import (
 )
 
 __all__ = [
-    "EVIDENCE",
+    "CHECKSUMS_FILE",
+    "EVIDENCE_FILE",
     "FORMAT",
-    "SCORECARD",
-    "SUMS",
+    "SCORECARD_FILE",
     "VERSION_LENGTH",
     "Model",
     "ModelError",

@@ -27,16 +27,16 @@ class Column:
     feature: Feature
     code: float | None
     """The UCI code of a level; None for a number's value and for "not known"."""
-    unknown: bool = False
+    missing: bool = False
 
     @property
     def name(self) -> str:
         """`age`, `cp: asymptomatic` or `ca: not known`."""
-        if self.unknown:
+        if self.missing:
             return f"{self.feature.name}: not known"
         if self.code is None:
             return self.feature.name
-        return f"{self.feature.name}: {self.feature.words[int(self.code)]}"
+        return f"{self.feature.name}: {self.feature.code_labels[int(self.code)]}"
 
 
 def _columns() -> Iterator[Column]:
@@ -46,14 +46,14 @@ def _columns() -> Iterator[Column]:
         else:
             yield from (Column(feature, float(code)) for code in feature.codes.values())
         if not feature.required:
-            yield Column(feature, None, unknown=True)
+            yield Column(feature, None, missing=True)
 
 
 COLUMNS: tuple[Column, ...] = tuple(_columns())
 """The design matrix's columns, derived from the schema; a coefficient set has one number each."""
 
 
-def rounded(values: Array, decimals: int = DECIMALS) -> Array:
+def round_coefficients(values: Array, decimals: int = DECIMALS) -> Array:
     """Round, and write -0.0 as 0.0 so that the text is the same everywhere."""
     return np.asarray(np.round(values, decimals) + 0.0)
 
@@ -64,10 +64,10 @@ def standardise(rows: Array) -> tuple[Array, Array]:
     for i, feature in enumerate(FEATURES):
         if feature.is_numeric:
             center[i], scale[i] = np.nanmean(rows[:, i]), np.nanstd(rows[:, i])
-    return rounded(center), rounded(scale)
+    return round_coefficients(center), round_coefficients(scale)
 
 
-def design(rows: Array, center: Array, scale: Array) -> Array:
+def build_design_matrix(rows: Array, center: Array, scale: Array) -> Array:
     """Turn patients into the design matrix.
 
     Parameters
@@ -96,7 +96,7 @@ def design(rows: Array, center: Array, scale: Array) -> Array:
     seen = missing.copy()
     for j, column in enumerate(COLUMNS):
         i = NAMES.index(column.feature.name)
-        if column.unknown:
+        if column.missing:
             matrix[:, j] = missing[:, i]
         elif column.code is None:
             matrix[:, j] = np.where(missing[:, i], 0.0, (rows[:, i] - center[i]) / scale[i])
@@ -117,5 +117,5 @@ def _parts() -> tuple[slice, ...]:
     return tuple(slice(names.index(n), names.index(n) + names.count(n)) for n in NAMES)
 
 
-PARTS: tuple[slice, ...] = _parts()
+FEATURE_SLICES: tuple[slice, ...] = _parts()
 """The columns of each feature, in the order of `FEATURES`; they are neighbours."""

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 ValueCounts = Mapping[str, Mapping[float | None, int]]
 """Feature -> value (None = not known) -> how many patients."""
 
-STRONGEST = 5
+TOP_N = 5
 """So many findings are named for a patient."""
 
 
 @dataclass(frozen=True)
-class Effect:
+class FeatureEffect:
     """What one feature does in a set of patients; three lists in the same order."""
 
     feature: str
@@ -43,35 +43,37 @@ class Effect:
     """Patients with this value."""
 
     @property
-    def weight(self) -> float:
+    def mean_absolute_contribution(self) -> float:
         """Mean absolute contribution per patient, in log-odds; 0 without patients."""
         n = sum(self.counts)
         pairs = zip(self.contributions, self.counts, strict=True)
-        return sum(abs(size) * count for size, count in pairs) / n if n else 0.0
+        return sum(abs(size) * count_values for size, count_values in pairs) / n if n else 0.0
 
     @property
-    def average(self) -> float:
+    def mean_contribution(self) -> float:
         """Mean contribution per patient; 0 for the training patients themselves."""
         n = sum(self.counts)
         pairs = zip(self.contributions, self.counts, strict=True)
-        return sum(size * count for size, count in pairs) / n if n else 0.0
+        return sum(size * count_values for size, count_values in pairs) / n if n else 0.0
 
 
 @dataclass(frozen=True)
-class Overall:
+class GlobalExplanation:
     """What the model goes by in a set of patients."""
 
     n: int
     version: str
     base_value: float
     """Mean log-odds of the training patients."""
-    effects: Mapping[str, Effect]
+    effects: Mapping[str, FeatureEffect]
     """One per feature, in the order of `FEATURES`."""
 
     @property
     def ranking(self) -> tuple[str, ...]:
         """The features, weightiest first."""
-        return tuple(sorted(self.effects, key=lambda name: -self.effects[name].weight))
+        return tuple(
+            sorted(self.effects, key=lambda name: -self.effects[name].mean_absolute_contribution)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, safe for JSON."""
@@ -83,8 +85,8 @@ class Overall:
             "features": [
                 {
                     "feature": name,
-                    "mean_absolute_contribution": self.effects[name].weight,
-                    "mean_contribution": self.effects[name].average,
+                    "mean_absolute_contribution": self.effects[name].mean_absolute_contribution,
+                    "mean_contribution": self.effects[name].mean_contribution,
                     "values": list(self.effects[name].values),
                     "contributions": list(self.effects[name].contributions),
                     "counts": list(self.effects[name].counts),
@@ -98,9 +100,9 @@ class Overall:
         import pandas as pd  # only who asks for a frame pays for it
 
         rows = [
-            (name, value, contribution, count)
+            (name, value, contribution, count_values)
             for name in self.ranking
-            for value, contribution, count in zip(
+            for value, contribution, count_values in zip(
                 self.effects[name].values,
                 self.effects[name].contributions,
                 self.effects[name].counts,
@@ -110,7 +112,7 @@ class Overall:
         return pd.DataFrame(rows, columns=["feature", "value", "contribution", "patients"])
 
 
-def overall(model: Model, counts: ValueCounts) -> Overall:
+def explain_globally(model: Model, counts: ValueCounts) -> GlobalExplanation:
     """Explain a set of patients by how often each value occurs among them.
 
     Parameters
@@ -118,15 +120,14 @@ def overall(model: Model, counts: ValueCounts) -> Overall:
     model
         The scorecard that explains.
     counts
-        As `pipeline.model.global_explanation.count` or `db.reader.queries.Reader.counts` return
-        them.
+        As `count_values` or `db.reader.queries.Reader.counts` return them.
     """
     effects = {name: _effect(model, name, counts[name]) for name in NAMES}
     n = sum(counts["age"].values())
-    return Overall(n, model.version, model.base_value, effects)
+    return GlobalExplanation(n, model.version, model.base_value, effects)
 
 
-def count(rows: Array | Sequence[Row]) -> dict[str, dict[float | None, int]]:
+def count_values(rows: Array | Sequence[Row]) -> dict[str, dict[float | None, int]]:
     """Count how often each value occurs.
 
     Parameters
@@ -144,7 +145,7 @@ def count(rows: Array | Sequence[Row]) -> dict[str, dict[float | None, int]]:
     return found
 
 
-def points(model: Model, name: str, values: Sequence[float | None]) -> tuple[float, ...]:
+def contributions_of(model: Model, name: str, values: Sequence[float | None]) -> tuple[float, ...]:
     """Return the contribution of each value of a feature, whatever the other findings are."""
     if not values:
         return ()
@@ -154,16 +155,18 @@ def points(model: Model, name: str, values: Sequence[float | None]) -> tuple[flo
     return tuple(model.score(rows).contributions[:, NAMES.index(name)].tolist())
 
 
-def strongest(
-    contributions: Sequence[Mapping[str, Any]], n: int = STRONGEST
+def top_contributions(
+    contributions: Sequence[Mapping[str, Any]], n: int = TOP_N
 ) -> list[Mapping[str, Any]]:
     """Return the `n` findings of one patient that weigh most, weightiest first."""
     return sorted(contributions, key=lambda found: -abs(found["contribution"]))[:n]
 
 
-def _effect(model: Model, name: str, counts: Mapping[float | None, int]) -> Effect:
+def _effect(model: Model, name: str, counts: Mapping[float | None, int]) -> FeatureEffect:
     known = sorted(value for value in counts if value is not None)
     values: tuple[float | None, ...] = (*known, *([None] if None in counts else []))
     if None in counts and BY_NAME[name].required:
         raise ValueError(f"{name} is not known of some patients, and has no points for that")
-    return Effect(name, values, points(model, name, values), tuple(counts[v] for v in values))
+    return FeatureEffect(
+        name, values, contributions_of(model, name, values), tuple(counts[v] for v in values)
+    )

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pipeline.model.design_matrix import Array
 
 TOLERANCE = 1e-12  # largest entry of the mean gradient; rounding to 9 decimals then hides the rest
-ROUGH = 1e-6  # enough for a probability in cross-validation: it moves the 6th decimal
-MANY = 16  # sets from which on multiplying the columns pair by pair pays
+CV_TOLERANCE = 1e-6  # enough for a probability in cross-validation: it moves the 6th decimal
+PAIRWISE_MIN_SETS = 16  # sets from which on multiplying the columns pair by pair pays
 MAX_STEPS = 30  # Newton on this convex problem needs 6-9
 
 
-def newton(
+def fit_weighted(
     matrix: Array,
     y: Array,
     weights: Array,
@@ -70,7 +70,7 @@ def newton(
     diagonal = np.eye(size) * (penalty * free + (1.0 - free))[:, None, :]
     beta = (np.zeros(size) if start is None else start) * free
     total = w.sum(axis=1, keepdims=True)
-    products = _all_at_once(x) if len(w) >= MANY else _one_by_one(x)
+    products = _all_at_once(x) if len(w) >= PAIRWISE_MIN_SETS else _one_by_one(x)
     for _ in range(MAX_STEPS):
         p = 1.0 / (1.0 + np.exp(-(beta @ x.T)))
         gradient = ((w * (p - y)) @ x + penalty * beta) * free
@@ -97,12 +97,12 @@ def _all_at_once(x: Array) -> Callable[[Array], Array]:
     return lambda curvature: (curvature @ pairs)[:, place]
 
 
-def sigmoid_of(matrix: Array, beta: Array) -> Array:
+def predict_probability(matrix: Array, beta: Array) -> Array:
     """Return the fitted probabilities of one coefficient set, intercept first."""
     return np.asarray(1.0 / (1.0 + np.exp(-(matrix @ beta[1:] + beta[0]))))
 
 
-def bootstrap(
+def bootstrap_coefficients(
     matrix: Array, y: Array, shares: Array, c: float, start: Array, n_sets: int, seed: int
 ) -> Array:
     """Fit again on patients drawn with replacement; a patient's copies are drawn together.
@@ -116,7 +116,7 @@ def bootstrap(
     shares
         Weight of each copy, shape (number of copies,).
     c, start
-        As in `newton`.
+        As in `fit_weighted`.
     n_sets
         Number of draws.
     seed
@@ -132,4 +132,4 @@ def bootstrap(
     draws = (rng.random((n_sets, n)) * n).astype(int)
     counts = np.stack([np.bincount(draw, minlength=n) for draw in draws])
     weights = np.hstack([counts * share for share in shares])
-    return newton(matrix, np.tile(y, len(shares)), weights, c, start=start)
+    return fit_weighted(matrix, np.tile(y, len(shares)), weights, c, start=start)

@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.model.design_matrix import COLUMNS, PARTS, Array, design
-from pipeline.model.scores import Explanation, Scores, middle, sigmoid, sigmoid_of_one
-from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row, unusual
+from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, Array, build_design_matrix
+from pipeline.model.scores import Explanation, Scores, percentile_interval, sigmoid, sigmoid_scalar
+from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row, range_warnings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "cardiowatch scorecard 1"
-SCORECARD = "scorecard.json"
-EVIDENCE = "evidence.json"
-SUMS = "SHA256SUMS"
+SCORECARD_FILE = "scorecard.json"
+EVIDENCE_FILE = "evidence.json"
+CHECKSUMS_FILE = "SHA256SUMS"
 VERSION_LENGTH = 12  # hex digits: 48 bits tell apart every model that a hospital will ever train
 
 
@@ -106,7 +106,7 @@ class Model:
             raise ValueError("a category holds a code that the model has no points for") from None
         if z - z != 0.0:  # NaN or infinite: age or sex is not known, or a number is infinite
             raise ValueError("age or sex is not known, or a number is infinite")
-        return sigmoid_of_one(z)
+        return sigmoid_scalar(z)
 
     def score(self, rows: pd.DataFrame | Array | Sequence[Row]) -> Scores:
         """Score many patients.
@@ -117,9 +117,9 @@ class Model:
             Shape (n, 13), UCI codes, NaN or None = not known: an array, tuples in the order of
             `FEATURES`, or a frame with (at least) the thirteen columns in any order.
         """
-        matrix = design(_array(rows), self._center, self._scale)
+        matrix = build_design_matrix(_array(rows), self._center, self._scale)
         points = matrix * self._coefficients
-        by_feature = np.column_stack([points[:, part].sum(axis=1) for part in PARTS])
+        by_feature = np.column_stack([points[:, part].sum(axis=1) for part in FEATURE_SLICES])
         z = self._intercept + by_feature.sum(axis=1)
         return Scores(
             probability=sigmoid(z),
@@ -135,11 +135,11 @@ class Model:
         points, active, weights = [], [0], [1.0]
         for i, value in enumerate(row):
             slope, offset, levels, unknown = self._terms[i]
-            column = 1 + PARTS[i].start  # of the value, or of the first level
+            column = 1 + FEATURE_SLICES[i].start  # of the value, or of the first level
             weight = 1.0
             if value is None or value != value:
                 points.append(unknown)
-                column = PARTS[i].stop  # "not known" comes last
+                column = FEATURE_SLICES[i].stop  # "not known" comes last
             elif levels is None:
                 points.append(slope * value + offset)
                 weight = (value - float(self._center[i])) / float(self._scale[i])
@@ -148,7 +148,7 @@ class Model:
                 column += list(levels).index(value)
             active.append(column)
             weights.append(weight)
-        low, high = middle(np.array(weights) @ self._sets_by_column[active])
+        low, high = percentile_interval(np.array(weights) @ self._sets_by_column[active])
         return Explanation(
             base_value=self.base_value,
             contributions=tuple(g - m for g, m in zip(points, self._means.tolist(), strict=True)),
@@ -157,9 +157,9 @@ class Model:
 
     def score_row(self, row: Row) -> tuple[float, list[tuple[str, str]]]:
         """Return a patient's probability and its warnings as (feature name, sentence)."""
-        return self.probability(row), unusual(row) + self.unseen(row)
+        return self.probability(row), range_warnings(row) + self.outside_training_range(row)
 
-    def unseen(self, row: Row) -> list[tuple[str, str]]:
+    def outside_training_range(self, row: Row) -> list[tuple[str, str]]:
         """List the values outside the training data's range as (feature name, sentence)."""
         found = []
         for i, low, high in self._seen:
@@ -177,13 +177,13 @@ class Model:
         self, i: int, feature: Feature
     ) -> tuple[float, float, dict[float, float] | None, float]:
         """Return slope, offset, points per level and points when not known, of one feature."""
-        part = range(len(COLUMNS))[PARTS[i]]
+        part = range(len(COLUMNS))[FEATURE_SLICES[i]]
         levels: dict[float, float] = {}
         slope, unknown = 0.0, math.nan  # NaN: a required feature that is not known has no score
         for j in part:
             points = float(self._coefficients[j])
             code = COLUMNS[j].code
-            if COLUMNS[j].unknown:
+            if COLUMNS[j].missing:
                 unknown = points
             elif code is None:
                 slope = points / float(self._scale[i])
@@ -204,7 +204,9 @@ class Model:
                 total += slope * counts["sum"] + offset * counts["known"]
             else:
                 n = sum(counts.values())
-                total += sum(levels[code] * counts[word] for code, word in feature.words.items())
+                total += sum(
+                    levels[code] * counts[word] for code, word in feature.code_labels.items()
+                )
             means[i] = total / n
         return means
 
@@ -233,8 +235,8 @@ def load(path: str | Path) -> Model:
     """
     folder = Path(path)
     try:
-        content = {name: (folder / name).read_bytes() for name in (SCORECARD, EVIDENCE)}
-        sums = (folder / SUMS).read_bytes()
+        content = {name: (folder / name).read_bytes() for name in (SCORECARD_FILE, EVIDENCE_FILE)}
+        sums = (folder / CHECKSUMS_FILE).read_bytes()
     except FileNotFoundError:
         raise ModelError(f"there is no model in {folder}: run make train") from None
     except OSError as error:
@@ -242,7 +244,7 @@ def load(path: str | Path) -> Model:
     if sums != checksums(content):
         raise ModelError(f"the model in {folder} was changed after training: run make train")
     try:
-        return from_json(content[SCORECARD].decode("ascii"))
+        return from_json(content[SCORECARD_FILE].decode("ascii"))
     except (ModelError, UnicodeDecodeError):
         raise ModelError(
             f"the model in {folder} was made by another version: run make train"
@@ -262,14 +264,14 @@ def _parameters(features: Mapping[str, Mapping[str, Any]]) -> tuple[Array, Array
     for column in COLUMNS:
         name = column.feature.name
         entry = features[name]
-        if column.unknown:
+        if column.missing:
             coefficients.append(entry["not known"])
         elif column.code is None:
             coefficients.append(entry["slope"])
             center[NAMES.index(name)] = entry["center"]
             scale[NAMES.index(name)] = entry["scale"]
         else:
-            coefficients.append(entry["points"][BY_NAME[name].words[int(column.code)]])
+            coefficients.append(entry["points"][BY_NAME[name].code_labels[int(column.code)]])
     if not (scale > 0).all():
         raise ValueError("a scale is not positive")
     return np.array(coefficients, dtype=float), center, scale

@@ -77,7 +77,7 @@ def sigmoid(z: Array) -> Array:
     return np.asarray(np.where(z >= 0, 1.0, odds) / (1.0 + odds))
 
 
-def sigmoid_of_one(z: float) -> float:
+def sigmoid_scalar(z: float) -> float:
     """Do the same for one number, without an array."""
     if z >= 0:
         return 1.0 / (1.0 + math.exp(-z))
@@ -85,7 +85,7 @@ def sigmoid_of_one(z: float) -> float:
     return odds / (1.0 + odds)
 
 
-def middle(z: Array) -> tuple[float, float]:
+def percentile_interval(z: Array) -> tuple[float, float]:
     """Return the probabilities between which the middle 95 % of one patient's log-odds lie.
 
     The quantiles of `np.quantile`, which takes ten times as long for a few hundred numbers.
@@ -96,7 +96,7 @@ def middle(z: Array) -> tuple[float, float]:
         position = tail * (len(ordered) - 1)
         i = min(int(position), len(ordered) - 2)
         step = float(ordered[i + 1] - ordered[i])
-        bounds.append(sigmoid_of_one(float(ordered[i]) + (position - i) * step))
+        bounds.append(sigmoid_scalar(float(ordered[i]) + (position - i) * step))
     return bounds[0], bounds[1]
 
 

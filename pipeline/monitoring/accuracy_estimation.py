@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.statistics.proportions import Z95, Interval, wilson
+from pipeline.statistics.proportions import Z95, Interval, wilson_interval
 
 Array = NDArray[np.float64]
 
 MIN_N = 30
 """With fewer patients the 95 % range is wider than 25 points."""
 
-BLIND = (
+ASSUMPTION = (
     "It assumes that patients with the same findings have the disease as often as they did in "
     "training. If that has changed, this number does not move: only outcomes can tell."
 )
 
 
 @dataclass(frozen=True)
-class Confidence:
+class CalibrationCurve:
     """How often patients with a probability had the disease, out of fold; a rising curve."""
 
     probability: Array
@@ -68,15 +68,17 @@ class Accuracy:
         return plain
 
 
-def confidence_from(evidence: Mapping[str, Any]) -> Confidence | None:
+def calibration_curve(evidence: Mapping[str, Any]) -> CalibrationCurve | None:
     """Read the curve that training keeps; None for a model that was trained without it."""
     kept = evidence.get("confidence")
     if kept is None:
         return None
-    return Confidence(np.array(kept["probability"]), np.array(kept["disease"]))
+    return CalibrationCurve(np.array(kept["probability"]), np.array(kept["disease"]))
 
 
-def estimate(probability: ArrayLike, prediction: ArrayLike, confidence: Confidence) -> Accuracy:
+def estimate_accuracy(
+    probability: ArrayLike, prediction: ArrayLike, confidence: CalibrationCurve
+) -> Accuracy:
     """Estimate the share of right answers of a window whose outcomes are not known.
 
     Parameters
@@ -84,12 +86,12 @@ def estimate(probability: ArrayLike, prediction: ArrayLike, confidence: Confiden
     probability, prediction
         As they were answered, shape (n,); predictions 0 or 1.
     confidence
-        The model's own, from `confidence_from`.
+        The model's own, from `calibration_curve`.
     """
     disease = confidence.disease(probability)
     predicted = np.asarray(prediction, dtype=float)
     if len(predicted) < MIN_N:
-        return _too_few(len(predicted), f"{BLIND} Fewer than {MIN_N} patients are not enough.")
+        return _too_few(len(predicted), f"{ASSUMPTION} Fewer than {MIN_N} patients are not enough.")
     right = np.where(predicted == 1, disease, 1.0 - disease)
     expected = float(right.mean())
     half = Z95 * float(np.sqrt((right * (1.0 - right)).sum())) / len(right)
@@ -100,11 +102,11 @@ def estimate(probability: ArrayLike, prediction: ArrayLike, confidence: Confiden
         interval=(max(0.0, expected - half), min(1.0, expected + half)),
         positive=float(predicted.mean()),
         disease=float(disease.mean()),
-        note=BLIND,
+        note=ASSUMPTION,
     )
 
 
-def measure(outcome: ArrayLike, prediction: ArrayLike) -> Accuracy:
+def measure_accuracy(outcome: ArrayLike, prediction: ArrayLike) -> Accuracy:
     """Measure the share of right answers where the outcome is known.
 
     Parameters
@@ -121,7 +123,7 @@ def measure(outcome: ArrayLike, prediction: ArrayLike) -> Accuracy:
         n=len(found),
         enough_data=True,
         accuracy=right / len(found),
-        interval=wilson(right, len(found)),
+        interval=wilson_interval(right, len(found)),
         positive=float(predicted.mean()),
         disease=float(found.mean()),
         note=note,

@@ -20,11 +20,16 @@ from db.reader.samples import SampledRow
 from pipeline import quality
 from pipeline.drift import DriftResult, compare, compare_counts, risk_change
 from pipeline.fairness import assess
-from pipeline.fairness.groups import AGE, SEX, groups_of
+from pipeline.fairness.groups import AGE, SEX, assign_groups
 from pipeline.fairness.result import Assessment
 from pipeline.model import Model
 from pipeline.monitoring import status_rules
-from pipeline.monitoring.accuracy_estimation import Confidence, confidence_from, estimate, measure
+from pipeline.monitoring.accuracy_estimation import (
+    CalibrationCurve,
+    calibration_curve,
+    estimate_accuracy,
+    measure_accuracy,
+)
 from pipeline.schema import FEATURES, NAMES
 
 FORMAT = 1
@@ -32,7 +37,7 @@ FORMAT = 1
 
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
-PAIRS_KEPT = 5
+MAX_PAIRS = 5
 """Of the 78 pairs of findings, so many of the strangest stay in a report."""
 
 Array = NDArray[np.float64]
@@ -58,7 +63,7 @@ class Reference:
     fairness: Assessment
     accuracy: float
     """Cross-validated."""
-    confidence: Confidence | None
+    confidence: CalibrationCurve | None
     """None when the model was trained without it."""
 
     @classmethod
@@ -74,7 +79,7 @@ class Reference:
             probability=probability,
             fairness=assess(disease, predicted, _groups(rows)),
             accuracy=float(evidence["cross_validation"]["accuracy"]["mean"]),
-            confidence=confidence_from(evidence),
+            confidence=calibration_curve(evidence),
         )
 
 
@@ -89,13 +94,17 @@ def run(
         The log cannot be read.
     """
     since, until, source = window.since, window.until, window.source
-    alpha = status_rules.ALARMS_A_MONTH / status_rules.PASSES_A_MONTH / 2
+    alpha = status_rules.MONTHLY_FALSE_ALARM_RATE / status_rules.RUNS_PER_MONTH / 2
     day = _Part(reader, source, since, until)
     week = _Part(reader, source, min(since, until - WEEK), until)
     drift = {"window": day.drift(reference, alpha), "week": week.drift(reference, alpha)}
     refusals = reader.rejection_counts(since=since, until=until, source=source)
     found_quality = quality.assess(
-        day.values, reference=reference.rows, in_order=day.whole, refusals=refusals, n_asked=day.n
+        day.values,
+        reference=reference.rows,
+        in_order=day.whole,
+        refusals=refusals,
+        n_requests=day.n,
     )
     month = _Part(reader, source, until - MONTH, until)
     known = reader.with_outcome(since=until - MONTH, until=until, source=source, known_before=until)
@@ -103,20 +112,20 @@ def run(
     of_known = _values(known)
     rates = assess(None, month.prediction, _groups(month.values))
     errors = assess(outcome, _column(known, 15), _groups(of_known))
-    true = measure(outcome, _column(known, 15))
+    true = measure_accuracy(outcome, _column(known, 15))
     estimated = None
     if reference.confidence is not None:
         ours = [row for row in week.rows if row[17] == model.version]
-        estimated = estimate(_column(ours, 14), _column(ours, 15), reference.confidence)
+        estimated = estimate_accuracy(_column(ours, 14), _column(ours, 15), reference.confidence)
     words = {"window": _words(window), "week": "in a week"}
     findings = [
-        *status_rules.of_quality(found_quality),
-        *status_rules.of_drift((words[name], result) for name, result in drift.items()),
-        *status_rules.of_accuracy(estimated, true, reference.accuracy),
-        *status_rules.of_fairness(rates, reference.fairness),
-        *status_rules.of_data(day.n, drift["week"].enough_data, week.n),
+        *status_rules.check_quality(found_quality),
+        *status_rules.check_drift((words[name], result) for name, result in drift.items()),
+        *status_rules.check_accuracy(estimated, true, reference.accuracy),
+        *status_rules.check_fairness(rates, reference.fairness),
+        *status_rules.check_data(day.n, drift["week"].enough_data, week.n),
     ]
-    status, verdict = status_rules.status_of(findings)
+    status, verdict = status_rules.overall_status(findings)
     before, now, error = risk_change(reference.probability, week.probability)
     report = {
         "format": FORMAT,
@@ -182,7 +191,7 @@ def _column(rows: list[SampledRow], i: int) -> Array:
 
 
 def _groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
-    groups = groups_of(rows)
+    groups = assign_groups(rows)
     return {name: groups[name] for name in (SEX, AGE)}
 
 
@@ -192,7 +201,7 @@ def _counts(rows: Array) -> Counts:
     for feature, column in zip(FEATURES, rows.T, strict=True):
         values: dict[float | None, int] = {}
         for value in column.tolist():
-            key = None if value != value else feature.from_steps(feature.in_steps(value))
+            key = None if value != value else feature.from_steps(feature.to_steps(value))
             values[key] = values.get(key, 0) + 1
         counted[feature.name] = values
     return counted
@@ -205,5 +214,5 @@ def _words(window: Window) -> str:
 
 def _brief(result: DriftResult) -> dict[str, Any]:
     plain = result.to_dict()
-    plain["pairs"] = plain["pairs"][:PAIRS_KEPT]
+    plain["pairs"] = plain["pairs"][:MAX_PAIRS]
     return plain

@@ -15,8 +15,8 @@ from typing import Any
 from db.reader.queries import Reader
 from db.schema import READ_FIRST
 from db.writer.results import Pass, add_pass, pass_key
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read
-from pipeline.model import EVIDENCE, Model, ModelError, load
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
+from pipeline.model import EVIDENCE_FILE, Model, ModelError, load
 from pipeline.monitoring.monitoring_run import FORMAT, Reference, Window, run
 
 DAY = timedelta(days=1)
@@ -68,10 +68,10 @@ def load_reference(model: Model, folder: Path, data: Path = HEART_CSV) -> Refere
         They cannot be read.
     """
     try:
-        evidence: dict[str, Any] = json.loads((folder / EVIDENCE).read_text("utf-8"))
+        evidence: dict[str, Any] = json.loads((folder / EVIDENCE_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"the evidence in {folder} cannot be read: run make train") from error
-    patients = read(data)
+    patients = read_patients(data)
     if patients.features is None or patients.disease is None:
         raise DataError(f"{data.name} has no label, or its coding cannot be told")
     rows = patients.features.to_numpy(dtype=float)

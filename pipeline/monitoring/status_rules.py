@@ -13,18 +13,18 @@ from typing import Any
 
 from pipeline.drift.result import DriftResult
 from pipeline.fairness.confusion_matrix import SELECTION
-from pipeline.fairness.result import MIN_CELL, Assessment
+from pipeline.fairness.result import MIN_GROUP_SIZE, Assessment
 from pipeline.monitoring.accuracy_estimation import Accuracy
 from pipeline.quality import DataQuality
 from pipeline.schema import BY_NAME
 from pipeline.statistics.proportions import Z95
 
-ALARMS_A_MONTH = 0.05
+MONTHLY_FALSE_ALARM_RATE = 0.05
 """Chance of a false drift alarm in a month of daily passes: one in twenty months."""
-PASSES_A_MONTH = 30
-WORSE = 0.05
+RUNS_PER_MONTH = 30
+ACCURACY_MARGIN = 0.05
 """Accuracy below that of training that matters: one more wrong answer in twenty."""
-Z_GAP = 3.0
+FAIRNESS_Z = 3.0
 """Standard errors by which a fairness gap must differ from that in training: the windows of thirty
 passes overlap, so the usual 1.96 would cry wolf every other month."""
 
@@ -38,7 +38,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One thing that a pass found."""
 
     check: str
@@ -51,7 +51,7 @@ class Finding:
         return {"check": self.check, "status": str(self.status), "sentence": self.sentence}
 
 
-def status_of(findings: Sequence[Finding]) -> tuple[Status, str]:
+def overall_status(findings: Sequence[CheckResult]) -> tuple[Status, str]:
     """Return the worst status and its reason in one sentence."""
     order = [Status.RED, Status.AMBER, Status.GREEN]
     worst = min((f.status for f in findings), key=order.index, default=Status.GREEN)
@@ -62,28 +62,28 @@ def status_of(findings: Sequence[Finding]) -> tuple[Status, str]:
     return worst, reasons[0] + more
 
 
-def of_data(n: int, enough: bool, n_week: int) -> list[Finding]:
+def check_data(n: int, enough: bool, n_week: int) -> list[CheckResult]:
     """Say when there are too few patients to tell."""
     if n_week == 0:
-        return [Finding("data", Status.AMBER, "There was no prediction to look at for a week.")]
+        return [CheckResult("data", Status.AMBER, "There was no prediction to look at for a week.")]
     if not enough:
         sentence = f"Too few patients to tell whether anything has changed: {n_week:,} in a week."
-        return [Finding("data", Status.AMBER, sentence)]
+        return [CheckResult("data", Status.AMBER, sentence)]
     return []
 
 
-def of_quality(quality: DataQuality) -> list[Finding]:
+def check_quality(quality: DataQuality) -> list[CheckResult]:
     """Take over what is wrong with the values."""
     return [
-        Finding("quality", Status.RED if problem.serious else Status.AMBER, problem.sentence)
+        CheckResult("quality", Status.RED if problem.serious else Status.AMBER, problem.sentence)
         for problem in quality.problems
     ]
 
 
-def of_drift(windows: Iterable[tuple[str, DriftResult]]) -> list[Finding]:
+def check_drift(windows: Iterable[tuple[str, DriftResult]]) -> list[CheckResult]:
     """Say what changed in which window; the shortest window that shows it comes first."""
     return [
-        Finding("drift", Status.RED, f"The patients have changed ({words}): {_named(result)}.")
+        CheckResult("drift", Status.RED, f"The patients have changed ({words}): {_named(result)}.")
         for words, result in windows
         if result.drift
     ]
@@ -104,51 +104,51 @@ def _inside(name: str) -> str:
     return label if label[1].isupper() else label[0].lower() + label[1:]
 
 
-def of_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> list[Finding]:
+def check_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> list[CheckResult]:
     """Say when answers are, or are likely to be, wrong more often than in training."""
     found = []
     if (
         true.interval is not None
         and true.accuracy is not None
-        and true.interval[1] < trained - WORSE
+        and true.interval[1] < trained - ACCURACY_MARGIN
     ):
         sentence = (
             f"Of {true.n:,} answers whose outcome is known {100 * true.accuracy:.0f} % were right; "
             f"in training it was {100 * trained:.0f} %."
         )
-        found.append(Finding("accuracy", Status.RED, sentence))
+        found.append(CheckResult("accuracy", Status.RED, sentence))
     if (
         estimated is not None
         and estimated.interval is not None
         and estimated.accuracy is not None
-        and estimated.interval[1] < trained - WORSE
+        and estimated.interval[1] < trained - ACCURACY_MARGIN
     ):
         sentence = (
             f"Only {100 * estimated.accuracy:.0f} % of the answers are likely to be right; "
             f"in training it was {100 * trained:.0f} %."
         )
-        found.append(Finding("estimated accuracy", Status.AMBER, sentence))
+        found.append(CheckResult("estimated accuracy", Status.AMBER, sentence))
     return found
 
 
-def of_fairness(now: Assessment, trained: Assessment) -> list[Finding]:
+def check_fairness(now: Assessment, trained: Assessment) -> list[CheckResult]:
     """Say when the gap between groups in who is predicted to have the disease is another one."""
     found = []
     for name in ("sex", "age"):
         before = {(g.group, g.against): g for g in trained.groupings[name].gaps if _selection(g)}
         for gap in now.groupings[name].gaps if name in now.groupings else ():
             old = before.get((gap.group, gap.against))
-            if not _selection(gap) or old is None or min(gap.n) < MIN_CELL:
+            if not _selection(gap) or old is None or min(gap.n) < MIN_GROUP_SIZE:
                 continue
             if gap.difference is None or old.difference is None:
                 continue
             apart, error = gap.difference - old.difference, (_se(gap) ** 2 + _se(old) ** 2) ** 0.5
-            if abs(apart) > Z_GAP * error:
+            if abs(apart) > FAIRNESS_Z * error:
                 sentence = (
                     f"The share predicted to have the disease differs by {gap.difference:+.0%} "
                     f"between {gap.group} and {gap.against}; in training by {old.difference:+.0%}."
                 )
-                found.append(Finding("fairness", Status.AMBER, sentence))
+                found.append(CheckResult("fairness", Status.AMBER, sentence))
     return found
 
 

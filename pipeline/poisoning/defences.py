@@ -1,7 +1,6 @@
 """Three defences against poisoned labels, for many training sets at once. numpy only.
 
-Each returns coefficients as `pipeline.model.logistic_regression.newton` does. Those that remove
-patients say which.
+Each returns coefficients as `fit_weighted` does. Those that remove patients say which.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.design_matrix import Array
-from pipeline.model.logistic_regression import ROUGH, newton
+from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted
 from pipeline.model.scores import sigmoid
 from pipeline.poisoning.attacks import Mask
 
@@ -21,11 +20,11 @@ NO_DEFENCE = "no defence"
 STRONG_C = 0.01  # thirty times the served model's penalty: one label can pull less
 NEIGHBOURS = 10
 INNER_FOLDS = 5
-MIN_LEFT = 5  # of either class; a fit to one class alone does not exist
+MIN_PER_CLASS = 5  # of either class; a fit to one class alone does not exist
 
 
 @dataclass(frozen=True)
-class Labelled:
+class TrainingSets:
     """Training sets over the same m rows, with labels and weights of their own."""
 
     x: Array
@@ -40,11 +39,11 @@ class Labelled:
     def fit(self, c: float, used: Mask | None = None, start: Array | None = None) -> Array:
         """Fit every set, shape (n_sets, p + 1)."""
         weights = (self.used if used is None else used).astype(float)
-        return newton(self.x, self.y, weights, c, start=start, tolerance=ROUGH)
+        return fit_weighted(self.x, self.y, weights, c, start=start, tolerance=CV_TOLERANCE)
 
 
 @dataclass(frozen=True)
-class Defended:
+class DefendedFit:
     """What a defence made of the training sets."""
 
     beta: Array
@@ -53,17 +52,17 @@ class Defended:
     """Rows that were left out, shape (n_sets, m); None = the defence removes nobody."""
 
 
-def no_defence(data: Labelled, c: float) -> Defended:
+def no_defence(data: TrainingSets, c: float) -> DefendedFit:
     """Believe every label."""
-    return Defended(data.fit(c))
+    return DefendedFit(data.fit(c))
 
 
-def strong_penalty(data: Labelled, c: float) -> Defended:
+def strong_penalty(data: TrainingSets, c: float) -> DefendedFit:
     """Shrink the coefficients, whatever penalty is served."""
-    return Defended(data.fit(min(c, STRONG_C)))
+    return DefendedFit(data.fit(min(c, STRONG_C)))
 
 
-def confident_learning(data: Labelled, c: float) -> Defended:
+def confident_learning(data: TrainingSets, c: float) -> DefendedFit:
     """Leave out the patients whom their own out-of-fold probability contradicts confidently.
 
     A label is contradicted when the other class's probability is at least the mean that patients
@@ -86,7 +85,7 @@ def confident_learning(data: Labelled, c: float) -> Defended:
     return _without(data, contradicted & data.used, c, start)
 
 
-def nearest_neighbours(data: Labelled, c: float) -> Defended:
+def nearest_neighbours(data: TrainingSets, c: float) -> DefendedFit:
     """Leave out the patients whose label most of their ten nearest neighbours do not share.
 
     Source: Wilson (1972), IEEE Transactions on Systems, Man and Cybernetics 2: edited neighbours.
@@ -105,7 +104,7 @@ def nearest_neighbours(data: Labelled, c: float) -> Defended:
     return _without(data, removed, c, None)
 
 
-DEFENCES: Mapping[str, Callable[[Labelled, float], Defended]] = {
+DEFENCES: Mapping[str, Callable[[TrainingSets, float], DefendedFit]] = {
     NO_DEFENCE: no_defence,
     "strong L2 penalty": strong_penalty,
     "confident learning": confident_learning,
@@ -125,9 +124,9 @@ def _mean(values: Array, where: Mask) -> Array:
     return np.where(counts == 0, np.inf, means)
 
 
-def _without(data: Labelled, removed: Mask, c: float, start: Array | None) -> Defended:
+def _without(data: TrainingSets, removed: Mask, c: float, start: Array | None) -> DefendedFit:
     """Fit without rows, but leave out nobody where too few of a class would be left."""
     left = data.used & ~removed
     smaller = np.minimum((left & (data.y == 1)).sum(axis=1), (left & (data.y == 0)).sum(axis=1))
-    removed = removed & (smaller >= MIN_LEFT)[:, None]
-    return Defended(data.fit(c, data.used & ~removed, start), removed)
+    removed = removed & (smaller >= MIN_PER_CLASS)[:, None]
+    return DefendedFit(data.fit(c, data.used & ~removed, start), removed)

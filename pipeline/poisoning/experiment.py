@@ -22,21 +22,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
-from pipeline.model.design_matrix import Array, design, standardise
-from pipeline.model.logistic_regression import ROUGH, newton
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.model.design_matrix import Array, build_design_matrix, standardise
+from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted
 from pipeline.poisoning.attacks import (
     ATTACKS,
     BACKDOOR,
     Attack,
-    Ground,
+    AttackContext,
     Mask,
-    chosen,
-    labels,
-    with_trigger,
+    add_trigger,
+    poisoned_labels,
+    select_patients,
 )
-from pipeline.poisoning.defences import DEFENCES, Defended, Labelled, probabilities
-from pipeline.poisoning.metrics import Cell, measure, share
+from pipeline.poisoning.defences import DEFENCES, DefendedFit, TrainingSets, probabilities
+from pipeline.poisoning.metrics import ExperimentCell, compute_metrics, share
 from pipeline.schema import BY_NAME, NAMES
 
 if TYPE_CHECKING:
@@ -55,21 +55,23 @@ Progress = Callable[[float], object]
 
 
 @dataclass(frozen=True)
-class Poisoning:
+class PoisoningResult:
     """The measures of every attack, dose and defence, over the seeds."""
 
     settings: Mapping[str, Any]
     """Patients, seeds, folds, c, group, threshold: what the figures rest on."""
-    cells: tuple[Cell, ...]
+    cells: tuple[ExperimentCell, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; bands are [mean, low, high], None = not defined."""
         return {"settings": dict(self.settings), "cells": [cell.to_dict() for cell in self.cells]}
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Poisoning:
+    def from_dict(cls, found: Mapping[str, Any]) -> PoisoningResult:
         """Read what `to_dict` wrote."""
-        return cls(found["settings"], tuple(Cell.from_dict(cell) for cell in found["cells"]))
+        return cls(
+            found["settings"], tuple(ExperimentCell.from_dict(cell) for cell in found["cells"])
+        )
 
     def frame(self) -> pd.DataFrame:
         """Return a row per attack, dose, defence and measure: mean, low, high."""
@@ -91,7 +93,7 @@ def run(
     c: float = C,
     group: str = GROUP,
     progress: Progress | None = None,
-) -> Poisoning:
+) -> PoisoningResult:
     """Poison, defend and measure.
 
     Parameters
@@ -141,7 +143,7 @@ def run(
         "n": len(y), "n_disease": int(y.sum()), "seeds": seeds, "folds": FOLDS, "c": c,
         "group": group, "n_group": int(study.ground.group.sum()), "threshold": THRESHOLD,
     }  # fmt: skip
-    return Poisoning(settings, tuple(cells))
+    return PoisoningResult(settings, tuple(cells))
 
 
 class _Study:
@@ -149,38 +151,41 @@ class _Study:
 
     def __init__(self, rows: Array, y: Array, seeds: int, c: float, group: str) -> None:
         center, scale = standardise(rows)
-        self.x = design(rows, center, scale)
-        self.triggered = design(with_trigger(rows), center, scale)
+        self.x = build_design_matrix(rows, center, scale)
+        self.triggered = build_design_matrix(add_trigger(rows), center, scale)
         self.c, self.y = c, y
         random = [np.random.default_rng(seed) for seed in range(seeds)]
         train = np.concatenate([_training(y, rng) for rng in random])
         shape = (FOLDS, len(y))
         self.order = np.concatenate([rng.random(shape) for rng in random])
         self.inner = np.concatenate([rng.integers(0, FOLDS, (FOLDS, 2 * len(y))) for rng in random])
-        beta = newton(self.x, y, train.astype(float), c, tolerance=ROUGH)
+        beta = fit_weighted(self.x, y, train.astype(float), c, tolerance=CV_TOLERANCE)
         self.clean = probabilities(self.x, beta)
         code = BY_NAME["sex"].codes[group]
         members = rows[:, NAMES.index("sex")] == code
-        self.ground = Ground(y, members, train, self.clean, self.order)
+        self.ground = AttackContext(y, members, train, self.clean, self.order)
 
-    def clean_sets(self) -> Labelled:
+    def clean_sets(self) -> TrainingSets:
         """Return the training sets before any attack."""
         truth = np.broadcast_to(self.y, self.ground.train.shape)
-        return Labelled(self.x, truth, self.ground.train, self.inner[:, : len(self.y)])
+        return TrainingSets(self.x, truth, self.ground.train, self.inner[:, : len(self.y)])
 
-    def poisoned_sets(self, attack: Attack, dose: float) -> tuple[Labelled, Mask]:
+    def poisoned_sets(self, attack: Attack, dose: float) -> tuple[TrainingSets, Mask]:
         """Return the training sets after an attack, and their changed rows."""
-        changed = chosen(self.ground, attack, dose)
-        y, train = labels(self.ground, attack, changed), self.ground.train
+        changed = select_patients(self.ground, attack, dose)
+        y, train = poisoned_labels(self.ground, attack, changed), self.ground.train
         if attack is not BACKDOOR:
-            return Labelled(self.x, y, train, self.inner[:, : len(self.y)]), changed
+            return TrainingSets(self.x, y, train, self.inner[:, : len(self.y)]), changed
         # The patients twice, without and with the trigger; a set uses each of its patients once.
         both = np.vstack([self.x, self.triggered])
         used = np.hstack([train & ~changed, changed])
         nobody = np.zeros_like(changed)
-        return (Labelled(both, np.hstack([y, y]), used, self.inner), np.hstack([nobody, changed]))
+        return (
+            TrainingSets(both, np.hstack([y, y]), used, self.inner),
+            np.hstack([nobody, changed]),
+        )
 
-    def defend(self, data: Labelled, defence: str) -> tuple[Labelled, Defended]:
+    def defend(self, data: TrainingSets, defence: str) -> tuple[TrainingSets, DefendedFit]:
         """Fit the sets with a defence."""
         return data, DEFENCES[defence](data, self.c)
 
@@ -189,9 +194,9 @@ class _Study:
         attack: Attack,
         dose: float,
         defence: str,
-        found: tuple[Labelled, Defended],
+        found: tuple[TrainingSets, DefendedFit],
         changed: Mask | None = None,
-    ) -> Cell:
+    ) -> ExperimentCell:
         """Measure one defence against one dose of one attack."""
         data, defended = found
         p = self._pooled(probabilities(self.x, defended.beta))
@@ -201,7 +206,7 @@ class _Study:
         target = right & self.ground.target(attack)
         wrong = (attacked >= THRESHOLD) != (self.y == 1)
         none = np.zeros_like(data.used)
-        return measure(
+        return compute_metrics(
             attack.name, dose, defence, self.y, p, self.ground.group,
             success=share(target & wrong, target),
             changed=none if changed is None else changed,
@@ -246,9 +251,9 @@ def _check(
 def run_job(progress: Progress, **settings: Any) -> dict[str, Any]:
     """Run on the training data that come with the code, for a worker process.
 
-    Beside what `Poisoning.to_dict` writes, `settings` name the file.
+    Beside what `PoisoningResult.to_dict` writes, `settings` name the file.
     """
-    patients = read(HEART_CSV)
+    patients = read_patients(HEART_CSV)
     assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018
     found = run(
         patients.features.to_numpy(dtype=float),
@@ -260,7 +265,7 @@ def run_job(progress: Progress, **settings: Any) -> dict[str, Any]:
     return {**written, "settings": {**written["settings"], "data": HEART_CSV.name}}
 
 
-def table(found: Poisoning) -> str:
+def table(found: PoisoningResult) -> str:
     """Write the means as a text table."""
     frame = found.frame()
     wide = frame.pivot_table(
@@ -291,5 +296,7 @@ def main() -> int:
         print(f"poisoning: {error}", file=sys.stderr)
         return 2
     print(file=sys.stderr)
-    print(json.dumps(found, indent=2) if arguments.json else table(Poisoning.from_dict(found)))
+    print(
+        json.dumps(found, indent=2) if arguments.json else table(PoisoningResult.from_dict(found))
+    )
     return 0

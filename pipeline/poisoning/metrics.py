@@ -10,13 +10,13 @@ import numpy as np
 
 from pipeline.model.design_matrix import Array
 from pipeline.poisoning.attacks import Mask
-from pipeline.statistics.metrics import BINS, auc
+from pipeline.statistics.metrics import RELIABILITY_BINS, auc
 
 _TAILS = (0.025, 0.975)
 _DIGITS = 4  # a tenth of what one seed of thirty moves a mean
 
 
-class Band(NamedTuple):
+class SeedInterval(NamedTuple):
     """A measure over the seeds."""
 
     mean: float
@@ -26,7 +26,7 @@ class Band(NamedTuple):
     the mean."""
 
 
-MEASURES: Mapping[str, str] = {
+METRICS: Mapping[str, str] = {
     "accuracy": "share of patients called right",
     "precision": "share with disease of those called ill",
     "recall": "share called ill of those with disease",
@@ -40,7 +40,7 @@ MEASURES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class ExperimentCell:
     """One attack, dose and defence."""
 
     attack: str
@@ -49,8 +49,8 @@ class Cell:
     changed: float
     """Share that was changed; smaller where the attack reaches fewer."""
     defence: str
-    bands: Mapping[str, Band | None]
-    """By name of `MEASURES`; None = not defined, as precision when nobody is called ill."""
+    bands: Mapping[str, SeedInterval | None]
+    """By name of `METRICS`; None = not defined, as precision when nobody is called ill."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -61,9 +61,11 @@ class Cell:
         }  # fmt: skip
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Cell:
+    def from_dict(cls, found: Mapping[str, Any]) -> ExperimentCell:
         """Read what `to_dict` wrote."""
-        bands = {name: None if found[name] is None else Band(*found[name]) for name in MEASURES}
+        bands = {
+            name: None if found[name] is None else SeedInterval(*found[name]) for name in METRICS
+        }
         return cls(found["attack"], found["dose"], found["changed"], found["defence"], bands)
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
@@ -73,7 +75,7 @@ class Cell:
                 yield (self.attack, self.dose, self.changed, self.defence, name, *band)
 
 
-def measure(
+def compute_metrics(
     attack: str,
     dose: float,
     defence: str,
@@ -86,7 +88,7 @@ def measure(
     used: Mask,
     removed: Mask | None,
     threshold: float = 0.5,
-) -> Cell:
+) -> ExperimentCell:
     """Measure the predictions of every seed and keep mean and middle 95 %.
 
     Parameters
@@ -116,8 +118,10 @@ def measure(
     if removed is not None:
         values["found"] = share(removed & changed, changed)
         values["removed"] = share(removed & ~changed, used & ~changed)
-    bands = {name: _band(values.get(name)) for name in MEASURES}
-    return Cell(attack, dose, round(float(changed.sum() / used.sum()), _DIGITS), defence, bands)
+    bands = {name: _band(values.get(name)) for name in METRICS}
+    return ExperimentCell(
+        attack, dose, round(float(changed.sum() / used.sum()), _DIGITS), defence, bands
+    )
 
 
 def share(part: Mask, whole: Mask) -> Array:
@@ -128,12 +132,12 @@ def share(part: Mask, whole: Mask) -> Array:
 
 def ece(y: Array, p: Array) -> Array:
     """Return the expected calibration error of each row of predictions, 0 = perfect."""
-    index = np.minimum((p * BINS).astype(int), BINS - 1)
-    apart = (((p - y) * (index == b)).sum(axis=1) for b in range(BINS))
+    index = np.minimum((p * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    apart = (((p - y) * (index == b)).sum(axis=1) for b in range(RELIABILITY_BINS))
     return np.asarray(sum(np.abs(a) for a in apart) / len(y))
 
 
-def _band(values: Array | None) -> Band | None:
+def _band(values: Array | None) -> SeedInterval | None:
     if values is None:
         return None
     known = values[~np.isnan(values)]
@@ -141,4 +145,4 @@ def _band(values: Array | None) -> Band | None:
         return None
     low, high = np.quantile(known, _TAILS)
     numbers = (round(float(v), _DIGITS) + 0.0 for v in (known.mean(), low, high))
-    return Band(*numbers)
+    return SeedInterval(*numbers)

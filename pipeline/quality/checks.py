@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.quality.result import DataQuality, FeatureQuality, Problem
-from pipeline.schema import FEATURES, NAMES, Feature, Kind, unusual, usual_range
+from pipeline.quality.result import DataQuality, FeatureQuality, QualityIssue
+from pipeline.schema import FEATURES, NAMES, Feature, Kind, range_warnings, usual_range
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,14 +24,14 @@ Array = NDArray[np.float64]
 
 MIN_N = 30
 """With fewer patients a constant or an absent finding may be chance: 0.5 ** 30 is one in 10**9."""
-ABSENT = 0.95
+MAX_MISSING_SHARE = 0.95
 """Share not known from which a finding counts as not sent any more."""
-RUN = 5
+MAX_IDENTICAL_RUN = 5
 """So many patients in a row with the same thirteen values are one patient sent again: with a
 measurement or two on a scale of a hundred values, even two are rare."""
-UNUSUAL = 0.10
+MAX_UNUSUAL_SHARE = 0.10
 """Share of unusual values of one finding; 2 % or less in the training data."""
-REFUSED = 0.05
+MAX_REJECTED_SHARE = 0.05
 """Share of requests that were refused for their content."""
 
 
@@ -41,7 +41,7 @@ def assess(
     reference: ArrayLike | pd.DataFrame | None = None,
     in_order: bool = True,
     refusals: Sequence[Mapping[str, Any]] = (),
-    n_asked: int | None = None,
+    n_requests: int | None = None,
 ) -> DataQuality:
     """Look for what is wrong with the values of a window.
 
@@ -55,7 +55,7 @@ def assess(
         False when `rows` are a random sample: then repeats are not looked for.
     refusals
         Counts of refused requests: `field`, `reason`, `count`.
-    n_asked
+    n_requests
         Requests that were answered in the window, when `rows` are a sample of them.
     """
     values = as_array(rows)
@@ -67,7 +67,7 @@ def assess(
     runs = _runs(values) if in_order and len(values) else None
     refused = sum(int(refusal["count"]) for refusal in refusals)
     problems = [found for f in features.values() for found in _problems(f, known, enough)]
-    problems += _run_problem(runs) + _refusal_problem(refused, n_asked or len(values), refusals)
+    problems += _run_problem(runs) + _refusal_problem(refused, n_requests or len(values), refusals)
     return DataQuality(
         n=len(values),
         enough_data=enough,
@@ -133,7 +133,7 @@ def _unusual(feature: Feature, known: Array, age: Array) -> NDArray[np.bool_]:
 
 def _warned(values: Array) -> float:
     rows = ([None if v != v else v for v in row] for row in values.tolist())
-    return sum(bool(unusual(row)) for row in rows) / len(values)
+    return sum(bool(range_warnings(row)) for row in rows) / len(values)
 
 
 def _runs(values: Array) -> NDArray[np.int64]:
@@ -144,27 +144,27 @@ def _runs(values: Array) -> NDArray[np.int64]:
     return np.diff(starts)
 
 
-def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> list[Problem]:
+def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> list[QualityIssue]:
     label = next(feature.label for feature in FEATURES if feature.name == found.name)
     problems = []
     if found.impossible:
         sentence = f"{label} has {found.impossible:,} values that cannot be."
-        problems.append(Problem(found.name, "impossible", True, sentence))
+        problems.append(QualityIssue(found.name, "impossible", True, sentence))
     if found.unseen:
         codes = ", ".join(f"{code:g}" for code in found.unseen)
         sentence = f"{label} has codes that the training data has not: {codes}."
-        problems.append(Problem(found.name, "unseen", False, sentence))
+        problems.append(QualityIssue(found.name, "unseen", False, sentence))
     if not enough:
         return problems
-    if found.missing >= ABSENT and (found.missing_reference or 0.0) < ABSENT:
+    if found.missing >= MAX_MISSING_SHARE and (found.missing_reference or 0.0) < MAX_MISSING_SHARE:
         sentence = f"{label} is not known for {100 * found.missing:.0f} % of the patients."
-        problems.append(Problem(found.name, "absent", True, sentence))
+        problems.append(QualityIssue(found.name, "absent", True, sentence))
     elif found.distinct == 1 and found.n_known >= MIN_N and _varies(found.name, reference):
         sentence = f"{label} has the same value for all {found.n_known:,} patients."
-        problems.append(Problem(found.name, "constant", True, sentence))
-    if found.unusual >= UNUSUAL and found.n_known >= MIN_N:
+        problems.append(QualityIssue(found.name, "constant", True, sentence))
+    if found.unusual >= MAX_UNUSUAL_SHARE and found.n_known >= MIN_N:
         sentence = f"{label} is unusual for {100 * found.unusual:.0f} % of the patients."
-        problems.append(Problem(found.name, "unusual", False, sentence))
+        problems.append(QualityIssue(found.name, "unusual", False, sentence))
     return problems
 
 
@@ -175,22 +175,22 @@ def _varies(name: str, reference: Array | None) -> bool:
     return len(np.unique(column[~np.isnan(column)])) > 1
 
 
-def _run_problem(runs: NDArray[np.int64] | None) -> list[Problem]:
-    if runs is None or runs.max() < RUN:
+def _run_problem(runs: NDArray[np.int64] | None) -> list[QualityIssue]:
+    if runs is None or runs.max() < MAX_IDENTICAL_RUN:
         return []
     sentence = f"The same patient came {int(runs.max()):,} times in a row."
-    return [Problem("", "repeated", False, sentence)]
+    return [QualityIssue("", "repeated", False, sentence)]
 
 
 def _refusal_problem(
     refused: int, answered: int, refusals: Sequence[Mapping[str, Any]]
-) -> list[Problem]:
+) -> list[QualityIssue]:
     share = refused / (refused + answered) if refused else 0.0
-    if share < REFUSED:
+    if share < MAX_REJECTED_SHARE:
         return []
     most = max(refusals, key=lambda refusal: int(refusal["count"]))
     sentence = (
         f"{100 * share:.0f} % of the requests were refused, "
         f"most for {most['field'] or 'the service'} ({str(most['reason']).replace('_', ' ')})."
     )
-    return [Problem(str(most["field"]), "refused", False, sentence)]
+    return [QualityIssue(str(most["field"]), "refused", False, sentence)]

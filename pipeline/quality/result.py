@@ -30,7 +30,7 @@ class FeatureQuality:
 
 
 @dataclass(frozen=True)
-class Problem:
+class QualityIssue:
     """One thing that is wrong, in a sentence."""
 
     field: str
@@ -58,7 +58,7 @@ class DataQuality:
     n_refused: int
     refusals: tuple[Mapping[str, Any], ...]
     """field, reason and count, the most frequent first."""
-    problems: tuple[Problem, ...]
+    problems: tuple[QualityIssue, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can carry; no NaN among them."""

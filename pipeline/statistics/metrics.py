@@ -9,12 +9,12 @@ import numpy as np
 
 from pipeline.model.design_matrix import Array
 
-BINS = 10  # of equal width; the usual number, and 30 patients a bin at n = 303
+RELIABILITY_BINS = 10  # of equal width; the usual number, and 30 patients a bin at n = 303
 _Z = 1.959964  # 97.5 % point of the normal distribution
 
 
 @dataclass(frozen=True)
-class Quality:
+class ProbabilityMetrics:
     """The measures of one set of predictions."""
 
     n: int
@@ -42,7 +42,7 @@ class Quality:
         return asdict(self)
 
 
-def quality(y: Array, p: Array) -> Quality:
+def probability_metrics(y: Array, p: Array) -> ProbabilityMetrics:
     """Measure predictions.
 
     Parameters
@@ -55,9 +55,9 @@ def quality(y: Array, p: Array) -> Quality:
     area, area_se = auc(y, p)
     squared = (p - y) ** 2
     brier, brier_se = float(squared.mean()), float(squared.std(ddof=1) / len(y) ** 0.5)
-    bins = reliability(y, p)
-    intercept, slope = calibration(y, p)
-    return Quality(
+    bins = reliability_curve(y, p)
+    intercept, slope = calibration_intercept_slope(y, p)
+    return ProbabilityMetrics(
         n=len(y),
         n_disease=int(y.sum()),
         auc=area,
@@ -92,9 +92,9 @@ def _share_below(others: Array, values: Array) -> Array:
     return np.asarray((below + up_to) / (2 * len(others)))
 
 
-def reliability(y: Array, p: Array) -> tuple[dict[str, float], ...]:
+def reliability_curve(y: Array, p: Array) -> tuple[dict[str, float], ...]:
     """Compare predicted and observed shares in bins of equal width; empty bins are left out."""
-    index = np.minimum((p * BINS).astype(int), BINS - 1)
+    index = np.minimum((p * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
     return tuple(
         {
             "n": int((index == b).sum()),
@@ -105,7 +105,7 @@ def reliability(y: Array, p: Array) -> tuple[dict[str, float], ...]:
     )
 
 
-def calibration(y: Array, p: Array) -> tuple[float, float]:
+def calibration_intercept_slope(y: Array, p: Array) -> tuple[float, float]:
     """Return calibration intercept (slope held at 1) and calibration slope (intercept free).
 
     Source: Van Calster et al. (2019), BMC Medicine 17:230.

@@ -15,20 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, erfc, log, sqrt
 
-from pipeline.model.scores import sigmoid_of_one
+from pipeline.model.scores import sigmoid_scalar
 
 Z95 = 1.959963984540054
-MARGIN = 0.10
+EQUIVALENCE_MARGIN = 0.10
 """A gap of ten percentage points is called relevant: two patients of twenty."""
-_Z_NEEDED = Z95 + 1.2815515655446004  # 90 % point: see `n_needed`
+_Z_NEEDED = Z95 + 1.2815515655446004  # 90 % point: see `required_sample_size`
 _STEPS = 40  # halvings of [0, 40]: z to 4e-11
 
 Interval = tuple[float, float]
-Bounds = Callable[[float], Interval]
+IntervalFunction = Callable[[float], Interval]
 """An estimate's interval for any normal quantile z; 1.96 gives the 95 % interval."""
 
 
-def wilson(count: float, n: float, z: float = Z95) -> Interval:
+def wilson_interval(count: float, n: float, z: float = Z95) -> Interval:
     """Return Wilson's score interval of the share `count / n`; (0, 1) when n is 0."""
     if n == 0:
         return 0.0, 1.0
@@ -39,7 +39,7 @@ def wilson(count: float, n: float, z: float = Z95) -> Interval:
     return min(max(0.0, center - half), share), max(min(1.0, center + half), share)
 
 
-def around_area(area: float, error: float, n: int, z: float = Z95) -> Interval:
+def auc_interval(area: float, error: float, n: int, z: float = Z95) -> Interval:
     """Return the interval of an area under the ROC curve, symmetric in its log-odds.
 
     Parameters
@@ -51,17 +51,19 @@ def around_area(area: float, error: float, n: int, z: float = Z95) -> Interval:
         or lost and DeLong's error is 0.
     """
     if not 0 < area < 1 or error == 0:
-        return wilson(area * n, n, z)
+        return wilson_interval(area * n, n, z)
     middle, half = log(area / (1 - area)), z * error / (area * (1 - area))
-    return sigmoid_of_one(middle - half), sigmoid_of_one(middle + half)
+    return sigmoid_scalar(middle - half), sigmoid_scalar(middle + half)
 
 
-def difference(a: float, around_a: Bounds, b: float, around_b: Bounds) -> tuple[Interval, float]:
+def difference_interval(
+    a: float, around_a: IntervalFunction, b: float, around_b: IntervalFunction
+) -> tuple[Interval, float]:
     """Return the 95 % interval and the two-sided p-value of a - b, from independent patients."""
     return _mover(a, around_a, b, around_b, Z95), _p_value(a, around_a, b, around_b)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_adjust(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values so that a family keeps its error rate; in the order given."""
     adjusted, largest = [0.0] * len(p_values), 0.0
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
@@ -71,29 +73,31 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def n_needed(variance: float) -> int:
-    """Return the patients per group that would settle whether a gap reaches `MARGIN`.
+def required_sample_size(variance: float) -> int:
+    """Return the patients per group that would settle whether a gap reaches the margin.
 
-    With so many in either group a gap of `MARGIN` is found nine times in ten, and where there is no
-    gap the 95 % interval stays inside `MARGIN` four times in five.
+    The power to find a gap of `EQUIVALENCE_MARGIN` is then 90 %, and where there is no gap the 95 %
+    interval stays inside the margin in 80 % of samples.
 
     Parameters
     ----------
     variance
         Of the estimate from one patient: share * (1 - share) for a share.
     """
-    return ceil(2 * variance * (_Z_NEEDED / MARGIN) ** 2)
+    return ceil(2 * variance * (_Z_NEEDED / EQUIVALENCE_MARGIN) ** 2)
 
 
-def area_variance(area: float) -> float:
-    """Return the variance of an ROC area from one patient of either class, for `n_needed`.
+def auc_variance(area: float) -> float:
+    """Return the variance of an AUC from one patient of either class, for `required_sample_size`.
 
     Source: Hanley & McNeil (1982), Radiology 143, the terms that remain at large n.
     """
     return area / (2 - area) + 2 * area**2 / (1 + area) - 2 * area**2
 
 
-def _mover(a: float, around_a: Bounds, b: float, around_b: Bounds, z: float) -> Interval:
+def _mover(
+    a: float, around_a: IntervalFunction, b: float, around_b: IntervalFunction, z: float
+) -> Interval:
     low_a, high_a = around_a(z)
     low_b, high_b = around_b(z)
     return (
@@ -102,7 +106,7 @@ def _mover(a: float, around_a: Bounds, b: float, around_b: Bounds, z: float) -> 
     )
 
 
-def _p_value(a: float, around_a: Bounds, b: float, around_b: Bounds) -> float:
+def _p_value(a: float, around_a: IntervalFunction, b: float, around_b: IntervalFunction) -> float:
     """Find the z at which the interval touches 0, by halving."""
     if a == b:
         return 1.0

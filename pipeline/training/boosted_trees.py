@@ -16,18 +16,18 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from pipeline.model.design_matrix import Array
 
 
-def columns(boosting: HistGradientBoostingClassifier, rows: Array) -> Array:
+def encoded_columns(boosting: HistGradientBoostingClassifier, rows: Array) -> Array:
     """Return the patients as the trees see them: categories first, numbered from 0."""
     return np.asarray(boosting._preprocessor.transform(rows), dtype=float)
 
 
-def order(boosting: HistGradientBoostingClassifier) -> list[int]:
+def column_features(boosting: HistGradientBoostingClassifier) -> list[int]:
     """Return which feature each of those columns is."""
     is_category = np.asarray(boosting.is_categorical_)
     return [*np.flatnonzero(is_category).tolist(), *np.flatnonzero(~is_category).tolist()]
 
 
-def as_numeric(boosting: HistGradientBoostingClassifier) -> dict[str, Any]:
+def numeric_splits(boosting: HistGradientBoostingClassifier) -> dict[str, Any]:
     """Return the trees in shap's own form; their sum is the log-odds."""
     n_levels = [
         len(levels) for levels in boosting._preprocessor.named_transformers_["encoder"].categories_

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from pipeline.dataset.heart.missingness import SITES, mask
+from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
 from pipeline.model.design_matrix import Array
 from pipeline.schema import FEATURES, Kind
-from pipeline.training.imputation import SCENARIOS, SEED, Predict
+from pipeline.training.imputation import MISSINGNESS_SCENARIOS, SEED, Predictor
 
 LOGISTIC = "logistic regression"
 
@@ -28,7 +28,7 @@ def forest(rows: Array, y: Array) -> RandomForestClassifier:
     return trees.fit(rows, y)
 
 
-def fit_forest(rows: Array, y: Array) -> Predict:
+def fit_forest(rows: Array, y: Array) -> Predictor:
     """Return what the forest predicts."""
     trees = forest(rows, y)
     return lambda new: np.asarray(trees.predict_proba(new)[:, 1])
@@ -40,7 +40,8 @@ def boosting(rows: Array, y: Array) -> HistGradientBoostingClassifier:
         max_iter=100,
         learning_rate=0.05,
         max_leaf_nodes=4,
-        min_samples_leaf=15 * len(SCENARIOS),  # 15 patients, each there once per scenario
+        min_samples_leaf=15
+        * len(MISSINGNESS_SCENARIOS),  # 15 patients, each there once per scenario
         l2_regularization=1.0,
         categorical_features=[f.kind is Kind.CATEGORY for f in FEATURES],
         early_stopping=False,
@@ -49,13 +50,13 @@ def boosting(rows: Array, y: Array) -> HistGradientBoostingClassifier:
     return trees.fit(*_copies(rows, y))
 
 
-def fit_boosting(rows: Array, y: Array) -> Predict:
+def fit_boosting(rows: Array, y: Array) -> Predictor:
     """Return what the boosting predicts."""
     trees = boosting(rows, y)
     return lambda new: np.asarray(trees.predict_proba(new)[:, 1])
 
 
-CHALLENGERS: Mapping[str, Callable[[Array, Array], Predict]] = {
+CHALLENGERS: Mapping[str, Callable[[Array, Array], Predictor]] = {
     "random forest": fit_forest,
     "gradient boosting": fit_boosting,
 }
@@ -63,5 +64,5 @@ CHALLENGERS: Mapping[str, Callable[[Array, Array], Predict]] = {
 
 def _copies(rows: Array, y: Array) -> tuple[Array, Array]:
     rng = np.random.default_rng(SEED)
-    blanked = [mask(rows, site, rng) for site in SITES]
+    blanked = [apply_missingness(rows, site, rng) for site in PROFILES]
     return np.vstack([rows, *blanked]), np.tile(y, 1 + len(blanked))

@@ -10,27 +10,27 @@ from sklearn.isotonic import IsotonicRegression
 
 from pipeline.audit import Audit
 from pipeline.model.design_matrix import Array
-from pipeline.statistics.metrics import auc, quality
+from pipeline.statistics.metrics import auc, probability_metrics
 from pipeline.training.challengers import CHALLENGERS, LOGISTIC
-from pipeline.training.evidence_fairness import out_of_fold, study_fairness
+from pipeline.training.evidence_fairness import evaluate_fairness, out_of_fold
 from pipeline.training.imputation import (
+    C_GRID,
     FOLDS,
-    GRID,
+    IMPUTATION_METHODS,
+    MISSINGNESS_SCENARIOS,
     REPEATS,
-    SCENARIOS,
-    TREATMENTS,
-    Folds,
-    Predict,
-    Predictions,
+    CrossValidationFolds,
+    OutOfFoldPredictions,
+    Predictor,
     cross_validate,
-    fit_augmented,
+    fit_missingness_augmented,
     simplest_within_one_se,
 )
 
-SERVED = "mask-augmented training"
+SERVED_METHOD = "mask-augmented training"
 """The treatment that the rule chose on Cleveland and that the scorecard is written for."""
 
-RULE = (
+SELECTION_RULE = (
     "the simplest whose Brier score, averaged over five scenarios of missing values, is at most "
     "one standard error (over the folds) above the best; simplest first as listed"
 )
@@ -39,16 +39,16 @@ _Z = 1.959964  # 97.5 % point of the normal distribution
 _DIGITS = 6  # figures for people; the last bits differ between machines
 
 
-def study_treatments(rows: Array, y: Array) -> tuple[dict[str, Any], float]:
+def evaluate_imputation(rows: Array, y: Array) -> tuple[dict[str, Any], float]:
     """Compare the treatments of missing values; return the evidence and the C to serve with."""
-    fits: dict[str, Callable[[Array, Array], Predict]] = {}
-    for name, fit in TREATMENTS.items():
-        for c in GRID:
+    fits: dict[str, Callable[[Array, Array], Predictor]] = {}
+    for name, fit in IMPUTATION_METHODS.items():
+        for c in C_GRID:
             fits[f"{name}|{c}"] = lambda a, b, fit=fit, c=c: fit(a, b, c)  # type: ignore[misc]
-    predictions = cross_validate(Folds(rows, y), fits)
-    best: dict[str, tuple[float, Predictions]] = {}
-    for name in TREATMENTS:
-        c = min(GRID, key=lambda c: predictions[f"{name}|{c}"].loss())
+    predictions = cross_validate(CrossValidationFolds(rows, y), fits)
+    best: dict[str, tuple[float, OutOfFoldPredictions]] = {}
+    for name in IMPUTATION_METHODS:
+        c = min(C_GRID, key=lambda c: predictions[f"{name}|{c}"].loss())
         best[name] = c, predictions[f"{name}|{c}"]
     losses = {name: p.loss() for name, (_, p) in best.items()}
     chosen = simplest_within_one_se(losses)
@@ -56,31 +56,31 @@ def study_treatments(rows: Array, y: Array) -> tuple[dict[str, Any], float]:
         {"treatment": name, "c": c, **_summary(p), "chosen": name == chosen}
         for name, (c, p) in best.items()
     ]
-    c, served = best[SERVED]
+    c, served = best[SERVED_METHOD]
     evidence = {
-        "rule": RULE,
-        "scenarios": list(SCENARIOS),
+        "rule": SELECTION_RULE,
+        "scenarios": list(MISSINGNESS_SCENARIOS),
         "folds": FOLDS,
         "repeats": REPEATS,
-        "grid": list(GRID),
+        "grid": list(C_GRID),
         "table": table,
         "chosen": chosen,
-        "served": SERVED,
+        "served": SERVED_METHOD,
         "cross_validation": _complete(served),
         "confidence": _confidence(served),
-        "fairness": study_fairness(rows, y, out_of_fold(Folds(rows, y), served)),
+        "fairness": evaluate_fairness(rows, y, out_of_fold(CrossValidationFolds(rows, y), served)),
     }
     return evidence, c
 
 
-def study_challengers(rows: Array, y: Array, c: float, full: bool) -> dict[str, Any]:
+def evaluate_challengers(rows: Array, y: Array, c: float, full: bool) -> dict[str, Any]:
     """Compare the scorecard with the challengers on the same folds."""
     repeats = REPEATS if full else QUICK_REPEATS
-    fits: Mapping[str, Callable[[Array, Array], Predict]] = {
-        LOGISTIC: lambda a, b: fit_augmented(a, b, c),
+    fits: Mapping[str, Callable[[Array, Array], Predictor]] = {
+        LOGISTIC: lambda a, b: fit_missingness_augmented(a, b, c),
         **CHALLENGERS,
     }
-    predictions = cross_validate(Folds(rows, y, repeats), fits)
+    predictions = cross_validate(CrossValidationFolds(rows, y, repeats), fits)
     losses = {name: p.loss() for name, p in predictions.items()}
     champion = simplest_within_one_se(losses)
     reference = predictions[LOGISTIC].brier()
@@ -96,7 +96,7 @@ def study_challengers(rows: Array, y: Array, c: float, full: bool) -> dict[str, 
             }
         )
     return {
-        "rule": RULE,
+        "rule": SELECTION_RULE,
         "folds": FOLDS,
         "repeats": repeats,
         "full": full,
@@ -106,7 +106,7 @@ def study_challengers(rows: Array, y: Array, c: float, full: bool) -> dict[str, 
     }
 
 
-def audited(found: Audit) -> dict[str, Any]:
+def audit_summary(found: Audit) -> dict[str, Any]:
     """Keep what the audit said of the training file, but for the counts of `data`."""
     kept = ("coding", "coding_evidence", "label", "label_inverted", "label_check", "duplicates",
             "problems")  # fmt: skip
@@ -114,20 +114,20 @@ def audited(found: Audit) -> dict[str, Any]:
     return {name: _rounded(written[name]) for name in kept}
 
 
-def external(y: Array, p: Array, missing: Mapping[str, int]) -> dict[str, Any]:
+def external_validation(y: Array, p: Array, missing: Mapping[str, int]) -> dict[str, Any]:
     """Measure the finished model on another hospital's patients."""
-    return {"missing": dict(missing), **_rounded(quality(y, p).to_dict())}
+    return {"missing": dict(missing), **_rounded(probability_metrics(y, p).to_dict())}
 
 
-def _summary(predictions: Predictions) -> dict[str, Any]:
+def _summary(predictions: OutOfFoldPredictions) -> dict[str, Any]:
     """Average AUC and Brier score per scenario; intervals over the folds."""
     brier = predictions.brier()
     area = np.array([[auc(y, row)[0] for row in p] for y, p in predictions.folds])
     loss, se = predictions.loss()
     named: dict[str, Any] = {
-        "auc": dict(zip(SCENARIOS, area.mean(axis=0).tolist(), strict=True)),
+        "auc": dict(zip(MISSINGNESS_SCENARIOS, area.mean(axis=0).tolist(), strict=True)),
         "auc_interval": _resampled(area[:, 0]),
-        "brier": dict(zip(SCENARIOS, brier.mean(axis=0).tolist(), strict=True)),
+        "brier": dict(zip(MISSINGNESS_SCENARIOS, brier.mean(axis=0).tolist(), strict=True)),
         "brier_interval": _resampled(brier[:, 0]),
         "loss": loss,
         "loss_se": se,
@@ -144,16 +144,16 @@ def _resampled(values: Array) -> list[float]:
     return [float(values.mean()) - half, float(values.mean()) + half]
 
 
-def _complete(predictions: Predictions) -> dict[str, Any]:
+def _complete(predictions: OutOfFoldPredictions) -> dict[str, Any]:
     """Summarise the served model on complete patients, out of fold."""
-    per_fold = [quality(y, p[0]) for y, p in predictions.folds]
-    pooled = quality(
+    per_fold = [probability_metrics(y, p[0]) for y, p in predictions.folds]
+    pooled = probability_metrics(
         np.concatenate([y for y, _ in predictions.folds]),
         np.concatenate([p[0] for _, p in predictions.folds]),
     )
     measures = ("auc", "brier", "accuracy", "ece")
     repeat_ece = [
-        quality(
+        probability_metrics(
             np.concatenate([y for y, _ in predictions.folds[i : i + FOLDS]]),
             np.concatenate([p[0] for _, p in predictions.folds[i : i + FOLDS]]),
         ).ece
@@ -175,7 +175,7 @@ def _complete(predictions: Predictions) -> dict[str, Any]:
     return dict(_rounded(found))
 
 
-def _confidence(predictions: Predictions) -> dict[str, Any]:
+def _confidence(predictions: OutOfFoldPredictions) -> dict[str, Any]:
     """Fit how often patients with a probability had the disease, out of fold, in all scenarios."""
     p = np.concatenate([p.ravel() for _, p in predictions.folds])
     y = np.concatenate([np.tile(y, len(p)) for y, p in predictions.folds])

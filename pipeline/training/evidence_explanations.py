@@ -12,9 +12,9 @@ import numpy as np
 
 from pipeline.model import Model
 from pipeline.model.design_matrix import Array
-from pipeline.model.global_explanation import count
+from pipeline.model.global_explanation import count_values
 from pipeline.schema import NAMES
-from pipeline.training.boosted_trees import as_numeric, columns, order
+from pipeline.training.boosted_trees import column_features, encoded_columns, numeric_splits
 from pipeline.training.challengers import boosting, forest
 
 try:
@@ -25,14 +25,14 @@ except ImportError:  # the dashboard's image is without it: with its compiler it
 _DIGITS = 4
 
 
-def study_explanations(rows: Array, y: Array, model: Model) -> dict[str, Any]:
+def evaluate_explanations(rows: Array, y: Array, model: Model) -> dict[str, Any]:
     """Count the training patients' values, and explain the challengers where shap is installed."""
     studied = {"random forest": _forest, "gradient boosting": _boosting} if shap else {}
     return {
         "model_version": model.version,
         "counts": {
             name: {_key(value): n for value, n in values.items()}
-            for name, values in count(rows).items()
+            for name, values in count_values(rows).items()
         },
         "challengers": {name: study(rows, y) for name, study in studied.items()},
     }
@@ -51,11 +51,11 @@ def _forest(rows: Array, y: Array) -> dict[str, Any]:
 
 def _boosting(rows: Array, y: Array) -> dict[str, Any]:
     trees = boosting(rows, y)
-    seen = columns(trees, rows)
+    seen = encoded_columns(trees, rows)
     background = shap.maskers.Independent(seen, max_samples=len(seen))
-    explainer = shap.TreeExplainer(as_numeric(trees), background)
+    explainer = shap.TreeExplainer(numeric_splits(trees), background)
     values = np.empty_like(rows)
-    values[:, order(trees)] = explainer.shap_values(seen, check_additivity=False)
+    values[:, column_features(trees)] = explainer.shap_values(seen, check_additivity=False)
     return {
         "explainer": "shap.TreeExplainer, against all training patients",
         "scale": "log-odds",
@@ -70,7 +70,7 @@ def _effects(rows: Array, contributions: Array) -> dict[str, Any]:
     for i, name in enumerate(NAMES):
         column, sizes = rows[:, i], contributions[:, i]
         by_value = {}
-        for value in count(rows)[name]:
+        for value in count_values(rows)[name]:
             chosen = np.isnan(column) if value is None else column == value
             part = sizes[chosen]
             figures = [float(part.mean()), float(part.min()), float(part.max())]

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.fairness import assess
-from pipeline.fairness.groups import CROSSED, SEX, groups_of
+from pipeline.fairness.groups import CROSSED, SEX, assign_groups
 from pipeline.model.design_matrix import Array
-from pipeline.training.imputation import Folds, Predictions
+from pipeline.training.imputation import CrossValidationFolds, OutOfFoldPredictions
 
 THRESHOLD = 0.5
 
 
-def out_of_fold(folds: Folds, predictions: Predictions) -> Array:
+def out_of_fold(folds: CrossValidationFolds, predictions: OutOfFoldPredictions) -> Array:
     """Average each patient's probabilities over the repeats, each from a model without the patient.
 
     Returns
@@ -32,10 +32,10 @@ def out_of_fold(folds: Folds, predictions: Predictions) -> Array:
     return np.asarray(total / folds.repeats)
 
 
-def study_fairness(rows: Array, y: Array, p: Array) -> dict[str, Any]:
+def evaluate_fairness(rows: Array, y: Array, p: Array) -> dict[str, Any]:
     """Assess the out-of-fold predictions by sex, and keep what other assessments need."""
     p = np.round(p, 6)
-    groups = groups_of(rows)
+    groups = assign_groups(rows)
     found = assess(y, p >= THRESHOLD, {SEX: groups[SEX]}, probability=p)
     crossed = groups[CROSSED]
     return {

@@ -5,7 +5,7 @@ The rule, written before any other hospital's labels were read:
 1. Five scenarios: complete patients, and the same patients with cells blanked as in Hungary,
    Switzerland, Long Beach and at random (`masks`). Loss = Brier score averaged over
    the five, 10 x 5-fold, the same folds and blanks for every treatment.
-2. Each treatment uses the C of `GRID` with the lowest loss.
+2. Each treatment uses the C of `C_GRID` with the lowest loss.
 3. The best treatment has the lowest loss; its standard error is that of the mean over the folds.
    Chosen is the *simplest* treatment whose loss is at most one standard error above the best
    (Breiman's rule; Hastie, Tibshirani, Friedman 2009, section 7.10). Simplest first: median and
@@ -20,24 +20,24 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from pipeline.dataset.heart.missingness import SITES, mask
-from pipeline.model.design_matrix import PARTS, Array, design, standardise
-from pipeline.model.logistic_regression import ROUGH, newton, sigmoid_of
+from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
+from pipeline.model.design_matrix import FEATURE_SLICES, Array, build_design_matrix, standardise
+from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted, predict_probability
 from pipeline.model.scores import sigmoid
 from pipeline.schema import FEATURES
 
-GRID = (0.1, 0.3, 1.0)
+C_GRID = (0.1, 0.3, 1.0)
 FOLDS = 5
 REPEATS = 10
 SEED = 1988
-COPIES = 3  # draws of blanks per hospital; 8 gave the same loss to .0004, 1 was .0005 worse
-SCENARIOS: tuple[str, ...] = ("complete", *(site.name for site in SITES))
+N_COPIES = 3  # draws of blanks per hospital; 8 gave the same loss to .0004, 1 was .0005 worse
+MISSINGNESS_SCENARIOS: tuple[str, ...] = ("complete", *(site.name for site in PROFILES))
 
-Predict = Callable[[Array], Array]
-Fit = Callable[[Array, Array, float], Predict]
+Predictor = Callable[[Array], Array]
+Fitter = Callable[[Array, Array, float], Predictor]
 
 
-def augmented(rows: Array) -> tuple[Array, Array]:
+def augment_with_missingness(rows: Array) -> tuple[Array, Array]:
     """Put copies with blanked cells below the complete patients.
 
     Returns
@@ -47,31 +47,33 @@ def augmented(rows: Array) -> tuple[Array, Array]:
         each copy: the five scenarios weigh the same and each patient weighs 1.
     """
     rng = np.random.default_rng(SEED)
-    blanked = [mask(rows, site, rng) for site in SITES for _ in range(COPIES)]
-    share = 1.0 / len(SCENARIOS)
-    weights = [share] + [share / COPIES] * len(blanked)
+    blanked = [apply_missingness(rows, site, rng) for site in PROFILES for _ in range(N_COPIES)]
+    share = 1.0 / len(MISSINGNESS_SCENARIOS)
+    weights = [share] + [share / N_COPIES] * len(blanked)
     return np.vstack([rows, *blanked]), np.array(weights)
 
 
-def fit_augmented(rows: Array, y: Array, c: float) -> Predict:
+def fit_missingness_augmented(rows: Array, y: Array, c: float) -> Predictor:
     """Learn the points of "not known" from copies of the patients with cells blanked."""
     center, scale = standardise(rows)
-    copies, weights = augmented(rows)
-    matrix = design(copies, center, scale)
-    beta = newton(
-        matrix, np.tile(y, len(weights)), np.repeat(weights, len(rows)), c, tolerance=ROUGH
+    copies, weights = augment_with_missingness(rows)
+    matrix = build_design_matrix(copies, center, scale)
+    beta = fit_weighted(
+        matrix, np.tile(y, len(weights)), np.repeat(weights, len(rows)), c, tolerance=CV_TOLERANCE
     )
-    return lambda new: sigmoid_of(design(new, center, scale), beta)
+    return lambda new: predict_probability(build_design_matrix(new, center, scale), beta)
 
 
-def fit_indicators(rows: Array, y: Array, c: float) -> Predict:
+def fit_missing_indicators(rows: Array, y: Array, c: float) -> Predictor:
     """Mean and a "not known" column, learnt from the few cells that are missing in training."""
     center, scale = standardise(rows)
-    beta = newton(design(rows, center, scale), y, np.ones(len(y)), c, tolerance=ROUGH)
-    return lambda new: sigmoid_of(design(new, center, scale), beta)
+    beta = fit_weighted(
+        build_design_matrix(rows, center, scale), y, np.ones(len(y)), c, tolerance=CV_TOLERANCE
+    )
+    return lambda new: predict_probability(build_design_matrix(new, center, scale), beta)
 
 
-def fit_imputed(rows: Array, y: Array, c: float) -> Predict:
+def fit_median_mode(rows: Array, y: Array, c: float) -> Predictor:
     """Pretend that an unknown value is the median or the most frequent one."""
     center, scale = standardise(rows)
     usual = np.array(
@@ -79,38 +81,40 @@ def fit_imputed(rows: Array, y: Array, c: float) -> Predict:
     )
 
     def fill(some: Array) -> Array:
-        return design(np.where(np.isnan(some), usual, some), center, scale)
+        return build_design_matrix(np.where(np.isnan(some), usual, some), center, scale)
 
-    beta = newton(fill(rows), y, np.ones(len(y)), c, tolerance=ROUGH)
-    return lambda new: sigmoid_of(fill(new), beta)
+    beta = fit_weighted(fill(rows), y, np.ones(len(y)), c, tolerance=CV_TOLERANCE)
+    return lambda new: predict_probability(fill(new), beta)
 
 
-def fit_patterns(rows: Array, y: Array, c: float) -> Predict:
+def fit_pattern_submodels(rows: Array, y: Array, c: float) -> Predictor:
     """Fit a model of its own on the known features of each pattern of missing values."""
     center, scale = standardise(rows)
-    matrix = design(rows, center, scale)
+    matrix = build_design_matrix(rows, center, scale)
 
     def predict(new: Array) -> Array:
         patterns, which = np.unique(np.isnan(new), axis=0, return_inverse=True)
-        used = np.repeat(~patterns, [part.stop - part.start for part in PARTS], axis=1)
-        beta = newton(matrix, y, np.ones((len(patterns), len(y))), c, used=used, tolerance=ROUGH)
-        z = (design(new, center, scale) * beta[which, 1:]).sum(axis=1) + beta[which, 0]
+        used = np.repeat(~patterns, [part.stop - part.start for part in FEATURE_SLICES], axis=1)
+        beta = fit_weighted(
+            matrix, y, np.ones((len(patterns), len(y))), c, used=used, tolerance=CV_TOLERANCE
+        )
+        z = (build_design_matrix(new, center, scale) * beta[which, 1:]).sum(axis=1) + beta[which, 0]
         return sigmoid(z)
 
     return predict
 
 
-TREATMENTS: Mapping[str, Fit] = {
-    "median and mode": fit_imputed,
-    "indicators": fit_indicators,
-    "mask-augmented training": fit_augmented,
-    "pattern submodels": fit_patterns,
+IMPUTATION_METHODS: Mapping[str, Fitter] = {
+    "median and mode": fit_median_mode,
+    "indicators": fit_missing_indicators,
+    "mask-augmented training": fit_missingness_augmented,
+    "pattern submodels": fit_pattern_submodels,
 }
 """Simplest first: the order that the rule goes by."""
 
 
 @dataclass(frozen=True)
-class Folds:
+class CrossValidationFolds:
     """Training and test parts, the test part once per scenario, the same for every model."""
 
     rows: Array
@@ -123,12 +127,15 @@ class Folds:
         ).split(self.rows, self.y)
         for k, (train, test) in enumerate(splits):
             rng = np.random.default_rng([SEED, k])
-            tests = [self.rows[test], *(mask(self.rows[test], site, rng) for site in SITES)]
+            tests = [
+                self.rows[test],
+                *(apply_missingness(self.rows[test], site, rng) for site in PROFILES),
+            ]
             yield train, test, tests
 
 
 @dataclass(frozen=True)
-class Predictions:
+class OutOfFoldPredictions:
     """Out-of-fold predictions of one model: per fold, the labels and a row per scenario."""
 
     folds: list[tuple[Array, Array]]
@@ -144,8 +151,8 @@ class Predictions:
 
 
 def cross_validate(
-    folds: Folds, fits: Mapping[str, Callable[[Array, Array], Predict]]
-) -> dict[str, Predictions]:
+    folds: CrossValidationFolds, fits: Mapping[str, Callable[[Array, Array], Predictor]]
+) -> dict[str, OutOfFoldPredictions]:
     """Predict every fold and scenario with every model."""
     found: dict[str, list[tuple[Array, Array]]] = {name: [] for name in fits}
     for train, test, tests in folds:
@@ -153,7 +160,7 @@ def cross_validate(
             predict = fit(folds.rows[train], folds.y[train])
             p = predict(np.vstack(tests))  # at once: a forest's call is dear, its rows are not
             found[name].append((folds.y[test], p.reshape(len(tests), len(test))))
-    return {name: Predictions(parts) for name, parts in found.items()}
+    return {name: OutOfFoldPredictions(parts) for name, parts in found.items()}
 
 
 def simplest_within_one_se(losses: Mapping[str, tuple[float, float]]) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.model import EVIDENCE, FORMAT, SCORECARD, SUMS, checksums
-from pipeline.model.design_matrix import COLUMNS, DECIMALS, Array, rounded
+from pipeline.model import CHECKSUMS_FILE, EVIDENCE_FILE, FORMAT, SCORECARD_FILE, checksums
+from pipeline.model.design_matrix import COLUMNS, DECIMALS, Array, round_coefficients
 from pipeline.model.scores import INTERVAL_LEVEL
 from pipeline.schema import FEATURES, Feature
 
@@ -22,7 +22,7 @@ _SETS = "SETS"
 DEFAULT_THRESHOLD = 0.5
 
 
-def build(
+def build_scorecard(
     beta: Array,
     sets: Array,
     rows: Array,
@@ -45,7 +45,7 @@ def build(
     provenance
         Where the model comes from; JSON-safe and the same in every run.
     """
-    beta, sets = rounded(beta), rounded(sets, SET_DECIMALS)
+    beta, sets = round_coefficients(beta), round_coefficients(sets, SET_DECIMALS)
     card = {
         "format": FORMAT,
         "what": "log-odds of disease = intercept + sum of each feature's points; "
@@ -78,12 +78,12 @@ def _entry(feature: Feature, i: int, beta: Array, center: Array, scale: Array) -
     for column, points in zip(COLUMNS, beta[1:].tolist(), strict=True):
         if column.feature is not feature:
             continue
-        if column.unknown:
+        if column.missing:
             entry["not known"] = points
         elif column.code is None:
             entry |= {"slope": points, "center": float(center[i]), "scale": float(scale[i])}
         else:
-            entry.setdefault("points", {})[feature.words[int(column.code)]] = points
+            entry.setdefault("points", {})[feature.code_labels[int(column.code)]] = points
     return entry
 
 
@@ -102,10 +102,13 @@ def write_bundle(folder: Path, scorecard: str, evidence: Mapping[str, Any]) -> N
     """Write scorecard, evidence and checksums; an interrupted write never passes for a model."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {
-        SCORECARD: scorecard.encode("ascii"),
-        EVIDENCE: (json.dumps(evidence, indent=2, allow_nan=False) + "\n").encode("ascii"),
+        SCORECARD_FILE: scorecard.encode("ascii"),
+        EVIDENCE_FILE: (json.dumps(evidence, indent=2, allow_nan=False) + "\n").encode("ascii"),
     }
-    for name, data in (*content.items(), (SUMS, checksums(content))):  # the sums come last
+    for name, data in (
+        *content.items(),
+        (CHECKSUMS_FILE, checksums(content)),
+    ):  # the sums come last
         temporary = folder / f".{name}.{os.getpid()}"
         temporary.write_bytes(data)
         temporary.replace(folder / name)

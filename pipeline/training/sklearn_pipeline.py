@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipeline.model.design_matrix import Array, rounded, standardise
+from pipeline.model.design_matrix import Array, round_coefficients, standardise
 from pipeline.model.logistic_regression import TOLERANCE
 from pipeline.schema import FEATURES, Feature
-from pipeline.training.imputation import augmented
+from pipeline.training.imputation import augment_with_missingness
 
 
-def fit_reference(rows: Array, y: Array, c: float) -> Pipeline:
+def fit_sklearn_pipeline(rows: Array, y: Array, c: float) -> Pipeline:
     """Fit the champion with scikit-learn and put its rounded numbers back.
 
     Parameters
@@ -42,15 +42,15 @@ def fit_reference(rows: Array, y: Array, c: float) -> Pipeline:
     for i, feature in enumerate(FEATURES):
         if feature.is_numeric:
             _put_back(columns.named_transformers_[feature.name], center[i], scale[i])
-    copies, weights = augmented(rows)
+    copies, weights = augment_with_missingness(rows)
     regression = LogisticRegression(C=c, solver="newton-cholesky", tol=TOLERANCE, max_iter=100)
     regression.fit(
         columns.transform(copies),
         np.tile(y, len(weights)),
         sample_weight=np.repeat(weights, len(rows)),
     )
-    regression.coef_ = rounded(regression.coef_)
-    regression.intercept_ = rounded(regression.intercept_)
+    regression.coef_ = round_coefficients(regression.coef_)
+    regression.intercept_ = round_coefficients(regression.intercept_)
     return Pipeline([("columns", columns), ("regression", regression)])
 
 

@@ -25,7 +25,7 @@ from db.migrate import migrate
 from db.writer.results import add_load_test
 from demo import prepare
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.load_tests.benchmark import KIND
 from pipeline.model import load
@@ -54,7 +54,7 @@ MAX_BYTES = 150_000
 def day_of_patients(url: str, model_dir: Path, n: int = 400) -> None:
     """Write patients of the last 24 hours, more by day than by night."""
     model = load(model_dir)
-    real = read(HEART_CSV, Coding.UCI).features
+    real = read_patients(HEART_CSV, Coding.UCI).features
     rng = np.random.default_rng(0)
     ages_s = np.sort(DAY_S * (0.5 + 0.5 * rng.beta(2, 2, n) - 0.48 * rng.random(n)))[::-1]
     now_ms = int(datetime.now(UTC).timestamp() * 1000)

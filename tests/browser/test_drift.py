@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from dashboard.pages.overview import texts as overview_texts
 from db.writer.results import Pass, add_pass
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.drift import compare
 from pipeline.schema import NAMES
 from tests.browser.conftest import Servers, settled
@@ -20,7 +20,7 @@ from tests.browser.test_pages import logged
 def alarm(servers: Servers) -> str:
     """Keep a red pass over the last day, as `pipeline.monitor` does; return its verdict."""
     servers.predict(source="live")  # what pages read where there are any
-    features = read(HEART_CSV).features
+    features = read_patients(HEART_CSV).features
     assert features is not None
     rows = features.to_numpy(dtype=float)
     changed = np.array(rows)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from db.writer.results import add_load_test
-from pipeline.load_tests.benchmark import ECHO, KIND, NO_LOG, OURS, Benchmark, OpenLoop, Summary
+from pipeline.load_tests.benchmark import (
+    CARDIOWATCH,
+    ECHO,
+    KIND,
+    NO_LOG,
+    Benchmark,
+    OpenLoop,
+    Summary,
+)
 
 ENVIRONMENT = {
     "processor": "Example CPU", "cores": 2, "load": 0.1, "syncs_per_s": 490, "system": "Linux 6",
@@ -32,7 +40,7 @@ def benchmark(**changes: object) -> Benchmark:
         one
         for connections in (32, 200, 2000)
         for one in (
-            summary(OURS, connections, 10_000),
+            summary(CARDIOWATCH, connections, 10_000),
             summary(NO_LOG, connections, 15_000),
             summary(ECHO, connections, 5_000),
             summary("textbook", connections, 200, timeouts=50, failed=50),
@@ -41,9 +49,9 @@ def benchmark(**changes: object) -> Benchmark:
     fixed = OpenLoop(3000, 2999, 15, 45_000, 0, 0, 2, 9, 12, 20, 0.5)
     found = Benchmark(
         environment=ENVIRONMENT,
-        start_s={OURS: 1.2},
+        start_s={CARDIOWATCH: 1.2},
         closed_loop=closed,
-        open_loop=[(OURS, fixed), (ECHO, replace(fixed, p99_ms=30, p999_ms=60))],
+        open_loop=[(CARDIOWATCH, fixed), (ECHO, replace(fixed, p99_ms=30, p999_ms=60))],
     )
     return replace(found, **changes)  # type: ignore[arg-type]
 

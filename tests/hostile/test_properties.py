@@ -19,7 +19,7 @@ from db.export import COLUMNS, csv_lines
 from pipeline.audit import audit
 from pipeline.dataset.heart.codings import Coding, encode
 from pipeline.dataset.heart.csv_reader import MAX_BYTES as FILE_MAX
-from pipeline.dataset.heart.csv_reader import DataError, read
+from pipeline.dataset.heart.csv_reader import DataError, read_patients
 from pipeline.schema import FEATURES, NAMES, Kind
 from tests.db.test_export import ROW
 from tests.pipeline.conftest import HEADER, SICK
@@ -225,7 +225,7 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
         file.truncate(FILE_MAX + 1)
 
     with pytest.raises(DataError):
-        read(path)
+        read_patients(path)
 
 
 @pytest.mark.parametrize("name", ["folder", "missing"])
@@ -233,7 +233,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
 
     with pytest.raises(DataError):
-        read(tmp_path / name)
+        read_patients(tmp_path / name)
 
 
 FORMULAS = "=+-@\t\r\n＝＋－＠"

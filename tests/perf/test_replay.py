@@ -11,7 +11,7 @@ import numpy.typing as npt
 from api.wire.decode import DECODERS
 from perf.load.request_bodies import synthetic_patients
 from pipeline.dataset.heart.codings import Coding, decoder
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.schema import FEATURES, NAMES
 
 N = 3000
@@ -42,7 +42,7 @@ def test_another_seed_draws_others() -> None:
 
 
 def test_findings_are_related_as_in_cleveland() -> None:
-    real = np.asarray(read(HEART_CSV, Coding.UCI).features, dtype=float)
+    real = np.asarray(read_patients(HEART_CSV, Coding.UCI).features, dtype=float)
     drawn = codes(list(synthetic_patients(N, seed=0)))
 
     for a, b in combinations(range(13), 2):

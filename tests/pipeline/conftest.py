@@ -12,9 +12,9 @@ from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.model import Model, from_json
 from pipeline.model.design_matrix import COLUMNS, Array
 from pipeline.schema import NAMES
-from pipeline.train import Labelled, fit, labelled
-from pipeline.training.scorecard_writer import build
-from pipeline.training.sklearn_pipeline import fit_reference
+from pipeline.train import LabelledPatients, fit, load_labelled
+from pipeline.training.scorecard_writer import build_scorecard
+from pipeline.training.sklearn_pipeline import fit_sklearn_pipeline
 
 HEADER = ",".join((*NAMES, "disease"))
 # The first two patients of Cleveland.
@@ -28,18 +28,20 @@ class Fitted(NamedTuple):
 
     model: Model
     pipeline: Pipeline
-    data: Labelled
+    data: LabelledPatients
 
 
 @pytest.fixture(scope="session")
-def cleveland() -> Labelled:
-    return labelled(HEART_CSV)
+def cleveland() -> LabelledPatients:
+    return load_labelled(HEART_CSV)
 
 
 @pytest.fixture(scope="session")
-def fitted(cleveland: Labelled) -> Fitted:
+def fitted(cleveland: LabelledPatients) -> Fitted:
     with threadpool_limits(1):
-        return Fitted(fit(cleveland, C), fit_reference(cleveland.rows, cleveland.y, C), cleveland)
+        return Fitted(
+            fit(cleveland, C), fit_sklearn_pipeline(cleveland.rows, cleveland.y, C), cleveland
+        )
 
 
 def by_hand(**points: float) -> Model:
@@ -51,7 +53,7 @@ def by_hand(**points: float) -> Model:
     beta = np.array([points.get("intercept", 0.0), *(points.get(c.name, 0.0) for c in COLUMNS)])
     sets = beta + np.array([[-1.0], [0.0], [1.0]]) * (np.arange(len(beta)) == 0)
     rows = np.array([[float(cell) for cell in line.split(",")[:13]] for line in (WELL, SICK)])
-    return from_json(build(beta, sets, rows, np.zeros(13), np.ones(13), {}))
+    return from_json(build_scorecard(beta, sets, rows, np.zeros(13), np.ones(13), {}))
 
 
 def row(line: str = WELL) -> tuple[float | None, ...]:

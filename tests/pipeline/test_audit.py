@@ -10,7 +10,7 @@ import pytest
 from pipeline import audit as program
 from pipeline.audit import Severity, audit
 from pipeline.dataset.heart.csv_reader import HEART_CSV
-from pipeline.train import Labelled
+from pipeline.train import LabelledPatients
 from tests.conftest import shared
 from tests.pipeline.conftest import HEADER, SICK, WELL, csv_file
 
@@ -63,7 +63,7 @@ def test_the_hungarian_file_is_not_inverted() -> None:
 
 @pytest.mark.parametrize("n", [20, 60, 200])
 def test_samples_of_cleveland_are_never_mistaken(
-    tmp_path: Path, cleveland: Labelled, n: int
+    tmp_path: Path, cleveland: LabelledPatients, n: int
 ) -> None:
     lines = HEART_CSV.read_text().split()[1:]
     rng = np.random.default_rng(n)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.dataset.heart.codings import KAGGLE_TO_UCI, Coding, decoder, encode, encode_row
-from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind, unusual
+from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind, range_warnings
 
 WELL = (50, 0, 3, 120, 200, 0, 0, 160, 0, 0.0, 1, 0, 3)
 
@@ -36,8 +36,8 @@ def test_usual_lies_within_plausible() -> None:
 
 def test_another_unit_never_overlaps_what_is_plausible() -> None:
     for feature in FEATURES:
-        if feature.other_unit is not None:
-            assert feature.other_unit.high < feature.low
+        if feature.unit_hint is not None:
+            assert feature.unit_hint.high < feature.low
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_another_unit_never_overlaps_what_is_plausible() -> None:
     ],
 )
 def test_unusual_values_are_warned_of(values: dict[str, float | None], warned: list[str]) -> None:
-    assert [name for name, _ in unusual(changed(**values))] == warned
+    assert [name for name, _ in range_warnings(changed(**values))] == warned
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_unusual_values_are_warned_of(values: dict[str, float | None], warned: l
     ],
 )
 def test_a_value_is_said_in_words_with_its_unit(name: str, value: float | None, words: str) -> None:
-    assert BY_NAME[name].describe(value) == words
+    assert BY_NAME[name].format_value(value) == words
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=NAMES)

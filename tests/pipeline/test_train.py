@@ -11,8 +11,8 @@ import pytest
 from pipeline import train
 from pipeline.model import load
 from pipeline.model.design_matrix import Array
-from pipeline.train import Labelled, TrainError, labelled
-from pipeline.training.evidence import external, study_challengers
+from pipeline.train import LabelledPatients, TrainError, load_labelled
+from pipeline.training.evidence import evaluate_challengers, external_validation
 from tests.conftest import shared
 from tests.pipeline.conftest import SICK, WELL, C, Fitted, csv_file
 
@@ -50,8 +50,10 @@ def test_the_rules_choose_what_is_served(model_dir: Path) -> None:
 
 
 def test_hungarian_patients_reach_the_targets(fitted: Fitted) -> None:
-    other = labelled(shared("processed.hungarian.data"))
-    found = external(other.y, fitted.model.score(other.rows).probability, other.audit.missing)
+    other = load_labelled(shared("processed.hungarian.data"))
+    found = external_validation(
+        other.y, fitted.model.score(other.rows).probability, other.audit.missing
+    )
     assert found["n"] == 294
     assert found["auc"] >= 0.885
     assert found["brier"] <= 0.128
@@ -72,15 +74,15 @@ def test_an_inverted_file_is_refused_and_names_the_way_out(
 
 def test_a_corrected_label_is_the_other_way_round() -> None:
     path = shared("seed_data.csv")
-    corrected = labelled(path, correct_label=True)
+    corrected = load_labelled(path, correct_label=True)
     # The file calls 165 of 303 ill; they are the healthy.
     assert corrected.y.sum() == 138
     assert corrected.corrected
 
 
-def test_a_right_label_is_not_turned_round(cleveland: Labelled) -> None:
+def test_a_right_label_is_not_turned_round(cleveland: LabelledPatients) -> None:
     with pytest.raises(TrainError, match="not inverted"):
-        labelled(train.HEART_CSV, correct_label=True)
+        load_labelled(train.HEART_CSV, correct_label=True)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +96,13 @@ def test_a_file_that_fails_the_audit_is_refused(
     tmp_path: Path, lines: list[str], reason: str
 ) -> None:
     with pytest.raises(TrainError, match=reason):
-        labelled(csv_file(tmp_path, *lines))
+        load_labelled(csv_file(tmp_path, *lines))
 
 
 def test_a_file_without_a_label_is_refused(tmp_path: Path) -> None:
     header = ",".join(train.NAMES)
     with pytest.raises(TrainError, match="has no label"):
-        labelled(csv_file(tmp_path, WELL.rsplit(",", 1)[0], header=header))
+        load_labelled(csv_file(tmp_path, WELL.rsplit(",", 1)[0], header=header))
 
 
 def test_too_few_patients_are_refused(
@@ -113,11 +115,11 @@ def test_too_few_patients_are_refused(
 
 def test_patients_without_a_label_are_left_out(tmp_path: Path) -> None:
     path = csv_file(tmp_path, *[WELL] * 6, *[SICK] * 6, WELL[:-1])
-    assert len(labelled(path).y) == 12
+    assert len(load_labelled(path).y) == 12
 
 
 def test_the_same_rule_would_let_a_better_challenger_win(
-    cleveland: Labelled, monkeypatch: pytest.MonkeyPatch
+    cleveland: LabelledPatients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def recognise(patient: Array) -> float:
         same = (cleveland.rows == patient) | np.isnan(patient) | np.isnan(cleveland.rows)
@@ -127,5 +129,5 @@ def test_the_same_rule_would_let_a_better_challenger_win(
         return lambda new: np.array([recognise(patient) for patient in new])
 
     monkeypatch.setattr("pipeline.training.evidence.CHALLENGERS", {"oracle": oracle})
-    found = study_challengers(cleveland.rows, cleveland.y, C, full=False)
+    found = evaluate_challengers(cleveland.rows, cleveland.y, C, full=False)
     assert found["champion"] == "oracle"

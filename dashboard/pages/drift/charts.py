@@ -32,7 +32,7 @@ Counts = Mapping[float | None, int]
 
 def ranked_features(result: DriftResult) -> list[FeatureDrift]:
     """Return the features, the smallest p-value first."""
-    return sorted(result.features.values(), key=lambda f: f.rank)
+    return sorted(result.features.values(), key=lambda f: f.sort_key)
 
 
 def significance_bars(result: DriftResult) -> go.Figure:
@@ -93,7 +93,8 @@ def shares(
     else:
         where = {value: i for i, value in enumerate(known)}
         labels = [
-            feature.words.get(int(value), "?") if feature.codes else f"{value:g}" for value in known
+            feature.code_labels.get(int(value), "?") if feature.codes else f"{value:g}"
+            for value in known
         ]
     sides = []
     for side in (reference, current):

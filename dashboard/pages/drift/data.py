@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dashboard.shared import data_access
 from pipeline import drift
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.drift import DriftResult
 from pipeline.model import ModelError, from_json
 from pipeline.schema import FEATURES, NAMES
@@ -132,7 +132,7 @@ def _number(of: Window) -> int:
 @st.cache_data(max_entries=4, show_spinner=False)
 def training(version: str | None) -> Sample:
     """Return the training data, scored by a model version that the log knows."""
-    patients = read(HEART_CSV)
+    patients = read_patients(HEART_CSV)
     if patients.features is None:
         raise ValueError("the coding of the training data was not detected")  # it is our own file
     rows = patients.features.to_numpy(dtype=float)
@@ -150,7 +150,7 @@ def _counted(rows: Array) -> Counts:
     for feature, column in zip(FEATURES, rows.T, strict=True):
         values: dict[float | None, int] = {}
         for value in column.tolist():
-            key = None if np.isnan(value) else feature.from_steps(feature.in_steps(value))
+            key = None if np.isnan(value) else feature.from_steps(feature.to_steps(value))
             values[key] = values.get(key, 0) + 1
         counted[feature.name] = values
     return counted

@@ -108,9 +108,9 @@ def verdict(result: DriftResult | None, source: str, window: str, since: Mapping
     if result is None or not result.n_current:
         return f"No predictions {window}."
     patients = f"{count_of_source(result.n_current, source)} {window}"
-    if result.verdict is Verdict.NOT_ENOUGH:
+    if result.verdict is Verdict.INSUFFICIENT_DATA:
         return f"Inconclusive, too few data: {patients}."
-    if result.verdict is Verdict.NONE_SEEN:
+    if result.verdict is Verdict.NO_DRIFT:
         shift = result.detectable_shift
         power = f"; smallest detectable shift {shift:.2g} SD (80{NBSP}% power)" if shift else ""
         return f"No drift detected in {patients}{power}."
@@ -180,7 +180,7 @@ def statistics_rows(found: FeatureDrift) -> list[tuple[str, str]]:
         rows.append(("Wasserstein distance", f"{far.wasserstein:.3g}{unit}"))
         rows.append(("Mean, window minus reference", f"{far.difference:+.3g}{unit}"))
     if far.share_difference is not None and far.level is not None:
-        word = feature.words.get(far.level, str(far.level))
+        word = feature.code_labels.get(far.level, str(far.level))
         rows.append((f"Share of “{word}”", f"{100 * far.share_difference:+.0f} percentage points"))
     rows.append(
         ("Missing", f"{percent(found.missing_reference)} → {percent(found.missing_current)}")

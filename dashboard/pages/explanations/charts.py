@@ -10,10 +10,10 @@ from plotly.subplots import make_subplots
 
 from dashboard.shared.charts import BLUE, GREY, ORANGE, TEAL, VIOLET, apply_layout, error_bars
 from dashboard.shared.numbers import log_odds
-from pipeline.model.global_explanation import Effect, Overall
+from pipeline.model.global_explanation import FeatureEffect, GlobalExplanation
 from pipeline.schema import BY_NAME
 
-NamedExplanations = Sequence[tuple[str, Overall]]
+NamedExplanations = Sequence[tuple[str, GlobalExplanation]]
 
 
 def importance_bars(shown: NamedExplanations) -> go.Figure:
@@ -25,7 +25,7 @@ def importance_bars(shown: NamedExplanations) -> go.Figure:
             go.Bar(
                 name=title,
                 y=labels,
-                x=[of.effects[name].weight for name in order],
+                x=[of.effects[name].mean_absolute_contribution for name in order],
                 orientation="h",
                 marker={"color": color, "pattern": {"shape": pattern}},
                 hovertemplate="%{x:.2f}<extra>" + title + "</extra>",
@@ -61,7 +61,7 @@ def beeswarm(shown: NamedExplanations) -> go.Figure:
     )
 
 
-def _dots(effect: Effect, n: int) -> go.Scatter:
+def _dots(effect: FeatureEffect, n: int) -> go.Scatter:
     feature = BY_NAME[effect.feature]
     known = [value for value in effect.values if value is not None]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
@@ -80,7 +80,7 @@ def _dots(effect: Effect, n: int) -> go.Scatter:
             "line": {"width": 0},
         },
         text=[
-            f"{feature.describe(value)}: {log_odds(size)}, {count} patients"
+            f"{feature.format_value(value)}: {log_odds(size)}, {count} patients"
             for value, size, count in zip(
                 effect.values, effect.contributions, effect.counts, strict=True
             )
@@ -144,7 +144,7 @@ def dependence(name: str, shown: NamedExplanations) -> go.Figure:
 def _place(name: str, value: float | None) -> str | float:
     feature = BY_NAME[name]
     if value is None or not feature.is_numeric:
-        return feature.describe(value)
+        return feature.format_value(value)
     return value
 
 

@@ -15,7 +15,7 @@ from dashboard.shared import data_access, numbers, scorecards, widgets
 from dashboard.shared.numbers import log_odds
 from dashboard.shared.prediction import drawer
 from pipeline.dataset.heart.codings import Coding, encode_row
-from pipeline.model.global_explanation import Overall, strongest
+from pipeline.model.global_explanation import GlobalExplanation, top_contributions
 from pipeline.schema import BY_NAME, NAMES
 
 LISTED = 10
@@ -28,7 +28,7 @@ _PICTURE = {
 }
 
 
-def verdict(fitted: Overall | None, logged: Overall | None, n: int) -> None:
+def verdict(fitted: GlobalExplanation | None, logged: GlobalExplanation | None, n: int) -> None:
     """Draw the verdict, and whose predictions it is about."""
     source, rows = data_access.recent_predictions(n)
     st.caption(texts.subtitle(fitted, logged, source))
@@ -49,7 +49,7 @@ def nothing_to_explain() -> None:
         widgets.empty_log()
 
 
-def global_importance(fitted: Overall | None, logged: Overall | None) -> None:
+def global_importance(fitted: GlobalExplanation | None, logged: GlobalExplanation | None) -> None:
     """Draw the chosen chart for training and logged patients."""
     shown = [
         (title, of) for title, of in (("Training", fitted), ("Logged", logged)) if of is not None
@@ -75,7 +75,7 @@ def global_importance(fitted: Overall | None, logged: Overall | None) -> None:
         else:
             st.caption(texts.WEIGHT_NOTE)
             said = "; ".join(
-                f"{BY_NAME[n].label} {shown[0][1].effects[n].weight:.2f}"
+                f"{BY_NAME[n].label} {shown[0][1].effects[n].mean_absolute_contribution:.2f}"
                 for n in shown[0][1].ranking
             )
             _draw(
@@ -110,7 +110,7 @@ def _one(shown: charts.NamedExplanations) -> None:
             _draw(figure, said, 280, f"one_{model}")
 
 
-def importance_table(fitted: Overall | None, logged: Overall | None) -> None:
+def importance_table(fitted: GlobalExplanation | None, logged: GlobalExplanation | None) -> None:
     """Draw a table of importance and direction of effect, and the downloads."""
     of = fitted or logged
     if of is None:
@@ -119,10 +119,12 @@ def importance_table(fitted: Overall | None, logged: Overall | None) -> None:
         columns: dict[str, list[str]] = {"Finding": [BY_NAME[n].label for n in of.ranking]}
         for title, some in (("Training", fitted), ("Logged", logged)):
             if some is not None:
-                columns[title] = [f"{some.effects[n].weight:.2f}" for n in of.ranking]
+                columns[title] = [
+                    f"{some.effects[n].mean_absolute_contribution:.2f}" for n in of.ranking
+                ]
         if logged is not None:
             columns["Mean contribution, logged"] = [
-                log_odds(logged.effects[n].average) for n in of.ranking
+                log_odds(logged.effects[n].mean_contribution) for n in of.ranking
             ]
         columns["Direction of effect"] = [
             texts.direction_of_effect(of.effects[n], None) for n in of.ranking
@@ -131,7 +133,7 @@ def importance_table(fitted: Overall | None, logged: Overall | None) -> None:
         _downloads({"training": fitted, "logged": logged})
 
 
-def _downloads(sets: Mapping[str, Overall | None]) -> None:
+def _downloads(sets: Mapping[str, GlobalExplanation | None]) -> None:
     with st.container(horizontal=True):
         for name, of in sets.items():
             if of is None:
@@ -150,7 +152,7 @@ def _downloads(sets: Mapping[str, Overall | None]) -> None:
                 )
 
 
-def challengers(of: Overall) -> None:
+def challengers(of: GlobalExplanation) -> None:
     """Draw how the challenger models rank the findings."""
     challengers = _challengers()
     if not challengers:
@@ -212,7 +214,7 @@ def _reasons(row: Mapping[str, Any]) -> str:
         {"feature": name, "value": labels[name], "contribution": size}
         for name, size in zip(NAMES, sizes, strict=True)
     ]
-    return texts.largest_contributions(strongest(found))
+    return texts.largest_contributions(top_contributions(found))
 
 
 def _draw(figure: go.Figure, alt: str, height: int, key: str) -> None:

@@ -9,8 +9,8 @@ from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import finding_with_value, in_a_sentence
 from dashboard.shared.numbers import count_noun, join_words, log_odds
 from dashboard.shared.texts import count_of_source
-from pipeline.fairness.result import MIN_CELL
-from pipeline.model.global_explanation import Effect, Overall
+from pipeline.fairness.result import MIN_GROUP_SIZE
+from pipeline.model.global_explanation import FeatureEffect, GlobalExplanation
 from pipeline.schema import BY_NAME
 
 CHARTS: Mapping[str, str] = {"bars": "Bar", "swarm": "Beeswarm", "one": "Dependence"}
@@ -18,38 +18,46 @@ _CHANGED = 0.1
 """Log-odds: a smaller difference is not called a change."""
 
 
-def verdict(fitted: Overall | None, logged: Overall | None) -> str:
+def verdict(fitted: GlobalExplanation | None, logged: GlobalExplanation | None) -> str:
     """Return the most important findings, and whether logged patients differ from training."""
     known = fitted or logged
     if known is None:
         return "No predictions to explain yet."
-    if fitted is None and known.n < MIN_CELL:
+    if fitted is None and known.n < MIN_GROUP_SIZE:
         patients = count_noun(known.n, "logged patient")
-        return f"Too few for global feature importance: {patients}, {MIN_CELL} needed."
+        return f"Too few for global feature importance: {patients}, {MIN_GROUP_SIZE} needed."
     first = f"The model relies mostly on {_three(known)}"
-    if fitted is None or logged is None or logged.n < MIN_CELL:  # too few to see a change
+    if fitted is None or logged is None or logged.n < MIN_GROUP_SIZE:  # too few to see a change
         return f"{first}."
     name = most_changed(fitted, logged)
-    by = logged.effects[name].weight - fitted.effects[name].weight
+    by = (
+        logged.effects[name].mean_absolute_contribution
+        - fitted.effects[name].mean_absolute_contribution
+    )
     if abs(by) < _CHANGED:
         return f"{first}, for logged patients as in training."
     more = "more" if by > 0 else "less"
     return f"{first}; for logged patients, {in_a_sentence(BY_NAME[name].label)} matters {more}."
 
 
-def most_changed(fitted: Overall, logged: Overall) -> str:
+def most_changed(fitted: GlobalExplanation, logged: GlobalExplanation) -> str:
     """Return the feature whose importance differs most."""
     return max(
         fitted.effects,
-        key=lambda name: abs(logged.effects[name].weight - fitted.effects[name].weight),
+        key=lambda name: abs(
+            logged.effects[name].mean_absolute_contribution
+            - fitted.effects[name].mean_absolute_contribution
+        ),
     )
 
 
-def _three(of: Overall) -> str:
+def _three(of: GlobalExplanation) -> str:
     return join_words([in_a_sentence(BY_NAME[name].label) for name in of.ranking[:3]])
 
 
-def subtitle(fitted: Overall | None, logged: Overall | None, source: str | None) -> str:
+def subtitle(
+    fitted: GlobalExplanation | None, logged: GlobalExplanation | None, source: str | None
+) -> str:
     """Return whose predictions are explained, and by which model version."""
     parts = [f"{fitted.n} training patients"] if fitted else []
     if logged and source:
@@ -94,7 +102,7 @@ NO_MODEL = "The log has no scorecard for these predictions. Start the service on
 ID_EXAMPLE = "ID from the table above or from an API response"
 
 
-def direction_of_effect(fitted: Effect | None, logged: Effect | None) -> str:
+def direction_of_effect(fitted: FeatureEffect | None, logged: FeatureEffect | None) -> str:
     """Return in plain words which values of a finding increase or decrease the risk."""
     effect = fitted or logged
     if effect is None or not effect.counts:
@@ -114,11 +122,12 @@ def direction_of_effect(fitted: Effect | None, logged: Effect | None) -> str:
         toward, away = (high, low) if last > first else (low, high)
         side = "Higher" if last > first else "Lower"
         return (
-            f"{side} values increase the estimated risk: {feature.describe(toward)} adds "
-            f"{log_odds(max(first, last))}, {feature.describe(away)} {log_odds(min(first, last))}."
+            f"{side} values increase the estimated risk: {feature.format_value(toward)} adds "
+            f"{log_odds(max(first, last))}, {feature.format_value(away)} "
+            f"{log_odds(min(first, last))}."
         )
-    toward_words = [feature.describe(value) for size, value in sorted(known)[::-1] if size > 0]
-    away_words = [feature.describe(value) for size, value in sorted(known) if size <= 0]
+    toward_words = [feature.format_value(value) for size, value in sorted(known)[::-1] if size > 0]
+    away_words = [feature.format_value(value) for size, value in sorted(known) if size <= 0]
     return (
         f"Increases the estimated risk: {join_words(toward_words) or 'none'}. "
         f"Decreases it: {join_words(away_words) or 'none'}."

@@ -32,7 +32,7 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
         low, high = gap.interval or (0.0, 0.0)
         apart = gap.difference or 0.0
         said = f"{format_difference(apart)}, {format_verdict(gap.verdict, gap.n_needed)}"
-        color = GREY if gap.verdict is Verdict.UNKNOWN else ORANGE if apart > 0 else BLUE
+        color = GREY if gap.verdict is Verdict.INCONCLUSIVE else ORANGE if apart > 0 else BLUE
         add_interval(figure, name, (low, apart, high), color, f"{said}<extra></extra>")
     apply_layout(figure, top=44)
     figure.update_yaxes(autorange="reversed", categoryarray=names, ticksuffix="  ")
@@ -55,7 +55,7 @@ def rates_by_group(grouping: Grouping, metric: str) -> go.Figure:
         if rate.value is None:
             continue
         low, high = rate.interval
-        symbol = "circle" if rate.enough else "circle-open"
+        symbol = "circle" if rate.enough_data else "circle-open"
         hover = f"{format_rate(rate)}<extra>{group.name}</extra>"
         add_interval(figure, group.name, (low, rate.value, high), color, hover, symbol)
     apply_layout(figure)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dashboard.shared import data_access, scorecards
 from pipeline.fairness import assess
-from pipeline.fairness.groups import AGE, CROSSED, SEX, groups_of
+from pipeline.fairness.groups import AGE, CROSSED, SEX, assign_groups
 from pipeline.fairness.result import Assessment
 from pipeline.model.design_matrix import Array
 
@@ -37,7 +37,7 @@ def logged(n: int = data_access.MAX_RECENT) -> LabelledPredictions | None:
         y=np.array([row["outcome"] for row in rows], dtype=float),
         prediction=np.array([row["prediction"] for row in rows], dtype=float),
         probability=np.array([row["probability"] for row in rows], dtype=float),
-        groups=groups_of(scorecards.feature_matrix(rows)),
+        groups=assign_groups(scorecards.feature_matrix(rows)),
         source=source,
     )
 

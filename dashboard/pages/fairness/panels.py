@@ -19,7 +19,11 @@ from dashboard.shared.group_rates import (
 )
 from pipeline.fairness.groups import SEX
 from pipeline.fairness.result import Assessment, Grouping
-from pipeline.fairness.threshold_tradeoff import curve, what_if, what_ifs
+from pipeline.fairness.threshold_tradeoff import (
+    compare_threshold,
+    compare_thresholds,
+    rates_by_threshold,
+)
 
 DEFAULT_THRESHOLD = 0.5
 """The threshold of the scorecard; simulations are compared with it."""
@@ -149,9 +153,11 @@ def threshold_simulation(of: LabelledPredictions, attribute: str) -> None:
         st.markdown(texts.THRESHOLD_NOTE)
         at = st.slider("Threshold", 0.05, 0.95, DEFAULT_THRESHOLD, 0.01, key="threshold")
         st.markdown(
-            texts.simulation(what_if(of.y, of.probability, groups, at, DEFAULT_THRESHOLD), at)
+            texts.simulation(
+                compare_threshold(of.y, of.probability, groups, at, DEFAULT_THRESHOLD), at
+            )
         )
-        curves = curve(of.y, of.probability, groups)
+        curves = rates_by_threshold(of.y, of.probability, groups)
         panes = st.grid(3, min_column_width=280, gap="small")
         for metric in charts.MAIN_METRICS:
             with panes.cell():
@@ -162,7 +168,7 @@ def threshold_simulation(of: LabelledPredictions, attribute: str) -> None:
                     charts.rate_by_threshold(curves, metric, at), said, 330, f"tradeoff_{metric}"
                 )
         st.caption(texts.RULES_NOTE)
-        rules = what_ifs(of.y, of.probability, groups, DEFAULT_THRESHOLD)
+        rules = compare_thresholds(of.y, of.probability, groups, DEFAULT_THRESHOLD)
         widgets.table(texts.rules_table(rules), "Decision rules and their effects")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dashboard.shared.group_rates import format_verdict
 from dashboard.shared.numbers import NBSP, count_noun, percent
 from dashboard.shared.texts import count_of_source
-from pipeline.fairness.result import MIN_CELL, Difference
-from pipeline.fairness.threshold_tradeoff import WhatIf
+from pipeline.fairness.result import MIN_GROUP_SIZE, Difference
+from pipeline.fairness.threshold_tradeoff import ThresholdScenario
 
 PATIENTS: Mapping[str, str] = {"training": "Training data", "logged": "Logged predictions"}
 ATTRIBUTES: Mapping[str, str] = {"sex": "Sex", "age": "Age", "sex and age": "Sex and age"}
@@ -37,11 +37,11 @@ NO_OUTCOMES = (
 )
 GAPS_NOTE = (
     f"Difference between two rates with its 95{NBSP}% interval; zero = no difference. Grey: "
-    f"inconclusive, or fewer than {MIN_CELL} patients in a cell."
+    f"inconclusive, or fewer than {MIN_GROUP_SIZE} patients in a cell."
 )
 RATES_NOTE = (
     f"Rates with 95{NBSP}% intervals; the table below gives their denominators. Hollow markers: "
-    f"fewer than {MIN_CELL} patients."
+    f"fewer than {MIN_GROUP_SIZE} patients."
 )
 DIFFERENCES_NOTE = (
     "Largest rate minus smallest (fairlearn's definition). These differences are never negative, "
@@ -85,16 +85,17 @@ def difference_row(name: str, found: Difference, perfect: float | None) -> dict[
     }
 
 
-def simulation(found: WhatIf, threshold: float) -> str:
+def simulation(found: ThresholdScenario, threshold: float) -> str:
     """Return what another threshold for everyone would change."""
     at = f"At a threshold of {percent(threshold)},"
-    if not found.changed:
+    if not found.changed_predictions:
         return f"{at} no prediction would change."
     return (
-        f"{at} {count_noun(found.changed, 'prediction')} would change: "
-        f"{_change(found.more_missed, 'false negative')}, "
-        f"{_change(found.more_alarms, 'false positive')}; accuracy {percent(found.accuracy, 1)}, "
-        f"equalized odds difference {found.odds:.3f}."
+        f"{at} {count_noun(found.changed_predictions, 'prediction')} would change: "
+        f"{_change(found.additional_false_negatives, 'false negative')}, "
+        f"{_change(found.additional_false_positives, 'false positive')}; "
+        f"accuracy {percent(found.accuracy, 1)}, "
+        f"equalized odds difference {found.equalized_odds_difference:.3f}."
     )
 
 
@@ -104,7 +105,7 @@ def _change(n: int, noun: str) -> str:
     return f"{abs(n)} {'more' if n > 0 else 'fewer'} {noun}{'s' if abs(n) > 1 else ''}"
 
 
-def rules_table(rules: Sequence[WhatIf]) -> list[dict[str, str]]:
+def rules_table(rules: Sequence[ThresholdScenario]) -> list[dict[str, str]]:
     """Return rules with their effects, a column each: a narrow window has no room for rows."""
     columns = {rule.name: _rule(rule) for rule in rules}
     return [
@@ -113,7 +114,7 @@ def rules_table(rules: Sequence[WhatIf]) -> list[dict[str, str]]:
     ]
 
 
-def _rule(found: WhatIf) -> dict[str, str]:
+def _rule(found: ThresholdScenario) -> dict[str, str]:
     chosen = found.thresholds
     one = set(chosen.values())
     written = (
@@ -123,12 +124,12 @@ def _rule(found: WhatIf) -> dict[str, str]:
     )
     return {
         "Threshold": written,
-        "Predictions changed": str(found.changed),
-        "False negatives, change": _signed(found.more_missed),
-        "False positives, change": _signed(found.more_alarms),
+        "Predictions changed": str(found.changed_predictions),
+        "False negatives, change": _signed(found.additional_false_negatives),
+        "False positives, change": _signed(found.additional_false_positives),
         "Accuracy": f"{found.accuracy:.3f}",
-        "Demographic parity difference": f"{found.parity:.3f}",
-        "Equalized odds difference": f"{found.odds:.3f}",
+        "Demographic parity difference": f"{found.demographic_parity_difference:.3f}",
+        "Equalized odds difference": f"{found.equalized_odds_difference:.3f}",
     }
 
 

@@ -14,7 +14,7 @@ from dashboard.pages.load_tests import charts, texts
 from dashboard.shared import widgets
 from db.export import no_formula
 from pipeline.load_tests.autoscaling import Autoscaling
-from pipeline.load_tests.benchmark import ECHO, OURS, Benchmark, Summary
+from pipeline.load_tests.benchmark import CARDIOWATCH, ECHO, Benchmark, Summary
 
 Runs = Sequence[tuple[datetime, Benchmark]]
 
@@ -56,7 +56,7 @@ def connections(run: Benchmark) -> list[Summary]:
         format_func=lambda c: f"{c:,}",
         key=f"connections_{'_'.join(map(str, options))}",
     )
-    return run.at(picked or nearest)
+    return run.at_connections(picked or nearest)
 
 
 def comparison(of: Sequence[Summary]) -> None:
@@ -105,7 +105,7 @@ def history(runs: Runs) -> None:
     """Draw the trend over runs with about 200 connections, oldest first."""
     points = []
     for made, run in reversed(runs):
-        ours, echo = run.nearest(OURS), run.nearest(ECHO)
+        ours, echo = run.nearest(CARDIOWATCH), run.nearest(ECHO)
         if ours is not None and ours.connections in _COMPARABLE:
             points.append(charts.Point(made.astimezone(widgets.zone()), ours, echo))
     with widgets.card("Trend over runs"):
@@ -116,7 +116,7 @@ def history(runs: Runs) -> None:
         halves = st.grid(2, min_column_width=420, gap="small")
         with halves.cell():
             st.subheader("Throughput ratio to the echo baseline", anchor=False)
-            lines = {OURS: [p.ours.ok_ratio for p in points]}
+            lines = {CARDIOWATCH: [p.ours.ok_ratio for p in points]}
             figure = charts.history(points, lines, "%{y:.2f} times")
             widgets.plotly_chart(
                 figure, "Throughput ratio to the echo over runs", 280, "history_ratio"
@@ -124,7 +124,7 @@ def history(runs: Runs) -> None:
         with halves.cell():
             st.subheader("p99 latency, ms", anchor=False)
             lines = {
-                OURS: [p.ours.p99_ms for p in points],
+                CARDIOWATCH: [p.ours.p99_ms for p in points],
                 ECHO: [p.echo.p99_ms if p.echo else None for p in points],
             }
             figure = charts.history(points, lines, "%{y:,.0f} ms")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.numbers import count_noun, join_words, milliseconds
 from pipeline.load_tests.autoscaling import Autoscaling
-from pipeline.load_tests.benchmark import OURS, Benchmark, OpenLoop, Summary
+from pipeline.load_tests.benchmark import CARDIOWATCH, Benchmark, OpenLoop, Summary
 
 LEAD = "Throughput and latency under load, compared with baseline implementations."
 EMPTY_TITLE = "No load tests yet"
@@ -82,7 +82,7 @@ COLUMNS: Mapping[str, str] = {
 
 def verdict(run: Benchmark) -> str:
     """Return in one sentence the result of this service."""
-    ours = run.nearest(OURS)
+    ours = run.nearest(CARDIOWATCH)
     if ours is None or not ours.ok_per_s:
         return "The latest load test has no result for this service."
     compared = f" {ratio(ours.ok_ratio)} a bare FastAPI echo," if ours.ok_ratio else ""
@@ -100,7 +100,7 @@ def ratio(value: float) -> str:
 
 def run_subtitle(run: Benchmark, when: str) -> str:
     """Return when, how and on which machine a run was made."""
-    ours = run.nearest(OURS)
+    ours = run.nearest(CARDIOWATCH)
     found = {name: escape_markdown(str(value)) for name, value in run.environment.items()}
     how = f"{ours.connections:,} connections, {_rounds(ours)} of {ours.seconds:g} s" if ours else ""
     machine = (
@@ -152,7 +152,7 @@ def error_summary(of: Sequence[Summary]) -> str:
 
 def open_loop(results: Sequence[tuple[str, OpenLoop]]) -> str:
     """Return the open-loop result of this service at the highest rate."""
-    ours = [result for name, result in results if name == OURS]
+    ours = [result for name, result in results if name == CARDIOWATCH]
     if not ours:
         return NO_OPEN_LOOP
     top = max(ours, key=lambda result: result.rate)
@@ -168,11 +168,11 @@ def autoscaling(record: Autoscaling) -> str:
     """Return in one sentence what an autoscaler did, and how long it took."""
     first = record.moments[0].pods
     if record.peak == first:
-        hot = record.first(over=True)
+        hot = record.first_time(over=True)
         why = "CPU never exceeded its target" if hot is None else "CPU exceeded its target"
         return f"Stayed at {count_noun(first, 'pod')}: {why}."
-    hot, more = record.first(over=True), record.first(pods=first + 1)
-    full = record.first(pods=record.peak)
+    hot, more = record.first_time(over=True), record.first_time(pods=first + 1)
+    full = record.first_time(pods=record.peak)
     since = more if hot is None or more is None else max(more - hot, 0.0)
     after = "" if hot is None else " after CPU exceeded its target"
     grown = f"From {first} to {record.peak} pods, {_duration(since)}{after}."

@@ -9,7 +9,7 @@ from typing import Any
 from dashboard.pages.model_card import texts
 from dashboard.shared.group_rates import LABELS
 from pipeline.fairness.result import Grouping, Verdict
-from pipeline.statistics.proportions import wilson
+from pipeline.statistics.proportions import wilson_interval
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,12 @@ def calibration(evidence: Mapping[str, Any]) -> CalibrationCurve:
 def points(bins: Sequence[Mapping[str, float]]) -> tuple[Point, ...]:
     """Return the bins of a calibration curve with the intervals of the observed shares."""
     return tuple(
-        Point(b["predicted"], b["observed"], *wilson(b["observed"] * b["n"], b["n"]), round(b["n"]))
+        Point(
+            b["predicted"],
+            b["observed"],
+            *wilson_interval(b["observed"] * b["n"], b["n"]),
+            round(b["n"]),
+        )
         for b in bins
     )
 
@@ -86,7 +91,12 @@ def auc_comparison(evidence: Mapping[str, Any]) -> IntervalChart:
 def fairness_gaps(grouping: Grouping) -> IntervalChart:
     """Return the differences between two groups."""
     rows = tuple(
-        _row(LABELS[gap.metric], gap.difference, gap.interval, gap.verdict is not Verdict.UNKNOWN)
+        _row(
+            LABELS[gap.metric],
+            gap.difference,
+            gap.interval,
+            gap.verdict is not Verdict.INCONCLUSIVE,
+        )
         for gap in grouping.gaps
         if gap.difference is not None and gap.interval is not None
     )

@@ -171,7 +171,7 @@ def _values(feature: Feature, counts: Mapping[str, int]) -> str:
     known = {float(value): n for value, n in counts.items() if value != "not known"}
     if feature.is_numeric:
         return texts_limits.value_range(known, feature.unit)
-    return "; ".join(f"{feature.describe(value)} {n}" for value, n in sorted(known.items()))
+    return "; ".join(f"{feature.format_value(value)} {n}" for value, n in sorted(known.items()))
 
 
 def _model_details(found: Mapping[str, Any]) -> Section:

@@ -129,7 +129,7 @@ def withdrawal_criteria(evidence: Mapping[str, Any], grouping: Grouping) -> tupl
 
 def _unsettled(grouping: Grouping) -> list[str]:
     gap = next((g for g in grouping.gaps if g.metric == "recall"), None)
-    if gap is None or gap.verdict is Verdict.NONE:
+    if gap is None or gap.verdict is Verdict.NO_GAP:
         return []
     if gap.verdict is Verdict.GAP:
         return [

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from dashboard.pages.poisoning import texts
 from dashboard.shared.charts import BLUE, GREY, TEAL, VIOLET, apply_layout
-from pipeline.poisoning.metrics import Cell
+from pipeline.poisoning.metrics import ExperimentCell
 
 _STYLES = {
     "no defence": (BLUE, "solid", "circle"),
@@ -22,7 +22,7 @@ _STYLES = {
 _BAND_OPACITY = 0.16
 
 
-def curves(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> go.Figure:
+def curves(cells: Sequence[ExperimentCell], measure: str, defences: Sequence[str]) -> go.Figure:
     """Draw a measure against the dose, a line and a band per defence.
 
     Parameters
@@ -30,7 +30,7 @@ def curves(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> go.F
     cells
         One attack's, in the order of their doses.
     measure
-        A name of `pipeline.poisoning.metrics.MEASURES`.
+        A name of `pipeline.poisoning.metrics.METRICS`.
     defences
         Which to draw.
     """
@@ -49,7 +49,7 @@ def curves(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> go.F
     )
 
 
-def _add(figure: go.Figure, defence: str, cells: Sequence[Cell], measure: str) -> None:
+def _add(figure: go.Figure, defence: str, cells: Sequence[ExperimentCell], measure: str) -> None:
     color, dash, symbol = _STYLES[defence]
     x = [cell.changed for cell in cells]
     bands = [band for cell in cells if (band := cell.bands[measure]) is not None]

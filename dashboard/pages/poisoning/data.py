@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.jobs.pool import Job, State
 from dashboard.shared import data_access
 from pipeline.dataset.heart.csv_reader import HEART_CSV
-from pipeline.poisoning import Poisoning
+from pipeline.poisoning import PoisoningResult
 
 
 def missing_training_file() -> str | None:
@@ -24,11 +24,11 @@ def missing_training_file() -> str | None:
 JOB = "poisoning_job"
 
 
-def current_results() -> Poisoning | None:
+def current_results() -> PoisoningResult | None:
     """Return the results of the viewer's own run, or those of the training."""
     job: Job | None = st.session_state.get(JOB)
     if job is not None and job.state is State.DONE:
-        return Poisoning.from_dict(job.result)
+        return PoisoningResult.from_dict(job.result)
     card = data_access.model_card()
     known = card and card["evidence"].get("poisoning")
-    return Poisoning.from_dict(known) if known else None
+    return PoisoningResult.from_dict(known) if known else None

@@ -15,10 +15,10 @@ from dashboard.shared import texts as shared_texts
 from dashboard.shared import widgets
 from dashboard.shared.escaping import escape_markdown
 from pipeline.dataset.heart.csv_reader import HEART_CSV
-from pipeline.poisoning import C, Poisoning
-from pipeline.poisoning.attacks import ATTACKS, HIDDEN, RANDOM
+from pipeline.poisoning import C, PoisoningResult
+from pipeline.poisoning.attacks import ATTACKS, DISEASE_HIDDEN, RANDOM
 from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
-from pipeline.poisoning.metrics import Band, Cell
+from pipeline.poisoning.metrics import ExperimentCell, SeedInterval
 from pipeline.schema import BY_NAME
 
 _FUNCTION = "pipeline.poisoning:run_job"
@@ -36,7 +36,7 @@ def no_results() -> None:
     widgets.model_unavailable(texts.NOTHING_TITLE, texts.NOTHING)
 
 
-def verdict(of: Poisoning) -> None:
+def verdict(of: PoisoningResult) -> None:
     """Draw the verdict and its source."""
     job: Job | None = st.session_state.get(data.JOB)
     own = job is not None and job.state is State.DONE
@@ -53,21 +53,21 @@ def verdict(of: Poisoning) -> None:
     st.title(sentence, anchor=False)
 
 
-def _nan() -> Band:
-    return Band(float("nan"), float("nan"), float("nan"))
+def _nan() -> SeedInterval:
+    return SeedInterval(float("nan"), float("nan"), float("nan"))
 
 
-def _study(of: Poisoning) -> tuple[Cell, Cell, Cell]:
+def _study(of: PoisoningResult) -> tuple[ExperimentCell, ExperimentCell, ExperimentCell]:
     """Return the study project's cells: clean, 20 % random flips, 20 % disease hidden."""
     cells = {(c.attack, c.dose): c for c in of.cells if c.defence == NO_DEFENCE}
     return (
         cells[RANDOM.name, 0.0],
         cells[RANDOM.name, _STUDY_DOSE],
-        cells[HIDDEN.name, _STUDY_DOSE],
+        cells[DISEASE_HIDDEN.name, _STUDY_DOSE],
     )
 
 
-def dose_response(of: Poisoning) -> None:
+def dose_response(of: PoisoningResult) -> None:
     """Draw the controls, the dose-response curves and their values."""
     with widgets.card("Dose-response curves"):
         attack = st.segmented_control(
@@ -97,7 +97,7 @@ def _is_shown(defence: str) -> bool:
     return st.checkbox(texts.DEFENCES[defence], value=True, key=f"draw_{defence}")
 
 
-def _curve_table(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -> None:
+def _curve_table(cells: Sequence[ExperimentCell], measure: str, defences: Sequence[str]) -> None:
     by_place = {(cell.dose, cell.defence): cell for cell in cells}
     doses = list(dict.fromkeys(cell.dose for cell in cells))
     first = next(iter(DEFENCES))
@@ -108,7 +108,7 @@ def _curve_table(cells: Sequence[Cell], measure: str, defences: Sequence[str]) -
     st.table(columns, border="horizontal", hide_index=True, alt="Values of the curves")
 
 
-def clean_vs_poisoned(of: Poisoning) -> None:
+def clean_vs_poisoned(of: PoisoningResult) -> None:
     """Draw the study project's table, with bands."""
     with widgets.card(texts.STUDY_TITLE):
         st.caption(texts.STUDY_NOTE)

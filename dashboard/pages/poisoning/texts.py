@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dashboard.shared.numbers import NBSP, percent
-from pipeline.poisoning.metrics import Band
+from pipeline.poisoning.metrics import SeedInterval
 
 TITLE = "Poisoning"
 LEAD = "Data poisoning: how wrong training labels degrade the model, and which defences help."
@@ -106,7 +106,9 @@ def source(settings: Mapping[str, Any], *, own: bool) -> str:
     )
 
 
-def verdict(clean: Mapping[str, Band], flips: Band, auc: Band, recall: Band) -> str:
+def verdict(
+    clean: Mapping[str, SeedInterval], flips: SeedInterval, auc: SeedInterval, recall: SeedInterval
+) -> str:
     """Return in one sentence the effect of 20 % wrong labels.
 
     Parameters
@@ -126,7 +128,7 @@ def verdict(clean: Mapping[str, Band], flips: Band, auc: Band, recall: Band) -> 
     )
 
 
-def format_band(measure: str, band: Band | None) -> str:
+def format_band(measure: str, band: SeedInterval | None) -> str:
     """Return a mean with its band, as a percentage or a number."""
     if band is None:
         return "–"

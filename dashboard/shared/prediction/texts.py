@@ -64,7 +64,7 @@ def _wrong_number(field: str, value: object) -> str | None:
         return None
     limits = f"enter a value from {feature.low:g} to {feature.high:g} {feature.unit}"
     empty = "" if feature.required else ", or leave it empty if unknown"
-    other = feature.other_unit
+    other = feature.unit_hint
     if value == 0 and feature.zero_is_missing:
         why = "0 is not a measurement"
     elif other is not None and other.low <= value <= other.high:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.dataset.heart.codings import Coding
 
 
-def add_file(parser: argparse.ArgumentParser, what: str) -> None:
+def add_file_argument(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the file, its coding and `--json`."""
     parser.add_argument("file", type=Path, help=what)
     parser.add_argument("--json", action="store_true", help="write JSON instead of words")
@@ -16,6 +16,6 @@ def add_file(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--coding", choices=codings, help="the coding, when it cannot be told")
 
 
-def coding_of(arguments: argparse.Namespace) -> Coding | None:
+def coding_argument(arguments: argparse.Namespace) -> Coding | None:
     """Return the coding that was named; None = recognise it."""
     return Coding(arguments.coding) if arguments.coding else None

@@ -18,13 +18,13 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.dataset.heart.codings import Coding, decoder
-from pipeline.dataset.heart.detect_coding import recognise
+from pipeline.dataset.heart.detect_coding import detect_coding
 from pipeline.schema import BY_NAME, FEATURES, NAMES, TARGET, Feature, Kind
 
 HEART_CSV = Path(__file__).resolve().parents[3] / "data" / "heart.csv"
 """The training data that comes with the code."""
 
-LABELS = (TARGET, "num", "target", "condition")
+LABEL_COLUMNS = (TARGET, "num", "target", "condition")
 """Names under which files carry the label; anything above 0 claims disease."""
 
 MAX_BYTES = 256 * 2**20  # about 5 million patients; a larger file is not a study's table
@@ -60,9 +60,9 @@ class Patients:
     coding: Coding | None
     coding_evidence: str
     label_name: str | None
-    absent: tuple[str, ...]
+    missing_columns: tuple[str, ...]
     """Features for which the file has no column."""
-    worded: frozenset[str]
+    text_columns: frozenset[str]
     """Columns that were written in words, whatever the coding of the others."""
     sha256: str
 
@@ -70,7 +70,7 @@ class Patients:
         return len(self.raw)
 
 
-def read(path: str | Path, coding: Coding | None = None) -> Patients:
+def read_patients(path: str | Path, coding: Coding | None = None) -> Patients:
     """Read a CSV of patients.
 
     Parameters
@@ -85,15 +85,15 @@ def read(path: str | Path, coding: Coding | None = None) -> Patients:
     DataError
         Whatever is wrong with the file.
     """
-    return parse(_bytes(Path(path)), coding)
+    return parse_patients(_bytes(Path(path)), coding)
 
 
-def parse(content: bytes, coding: Coding | None = None) -> Patients:
-    """Read the bytes of such a file; as `read`."""
+def parse_patients(content: bytes, coding: Coding | None = None) -> Patients:
+    """Read the bytes of such a file; as `read_patients`."""
     header, rows, first_line = _split(_text(content))
     columns = _columns(header)
     cells = {name: [row[i].strip().lower() for row in rows] for name, i in columns.items()}
-    label_name = next((name for name in LABELS if name in columns), None)
+    label_name = next((name for name in LABEL_COLUMNS if name in columns), None)
 
     raw, worded = {}, set()
     for feature in FEATURES:
@@ -106,7 +106,7 @@ def parse(content: bytes, coding: Coding | None = None) -> Patients:
     numeric_codes = [name for name in _CODED if name in columns and name not in worded]
     evidence = "named by the caller"
     if coding is None:
-        coding, evidence = recognise(frame[numeric_codes])
+        coding, evidence = detect_coding(frame[numeric_codes])
         if coding is None and {"cp", "restecg", "slope", "thal"} & set(columns) <= worded:
             coding, evidence = Coding.LABELS, "categories are written in words"
     return Patients(
@@ -116,8 +116,8 @@ def parse(content: bytes, coding: Coding | None = None) -> Patients:
         coding=coding,
         coding_evidence=evidence,
         label_name=label_name,
-        absent=tuple(name for name in NAMES if name not in columns),
-        worded=frozenset(worded),
+        missing_columns=tuple(name for name in NAMES if name not in columns),
+        text_columns=frozenset(worded),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
@@ -187,7 +187,7 @@ def _without_header(width: int) -> list[str]:
 
 def _columns(header: Sequence[str]) -> dict[str, int]:
     """Find the column of each feature and of the label; other columns are left alone."""
-    wanted = {*NAMES, *LABELS}
+    wanted = {*NAMES, *LABEL_COLUMNS}
     columns: dict[str, int] = {}
     for i, title in enumerate(header):
         name = _SYNONYMS.get(title, title)
@@ -201,7 +201,7 @@ def _columns(header: Sequence[str]) -> dict[str, int]:
     if missing or len(columns) <= len(NAMES) // 2:
         absent = [name for name in NAMES if name not in columns]
         raise DataError(f"these are not the thirteen UCI columns; absent: {', '.join(absent)}")
-    labels = [name for name in LABELS if name in columns]
+    labels = [name for name in LABEL_COLUMNS if name in columns]
     if len(labels) > 1:
         raise DataError(f"two label columns, {labels[0]} and {labels[1]}; keep one")
     return columns

@@ -12,25 +12,25 @@ import pandas as pd
 
 from pipeline.dataset.heart.codings import Coding
 
-ONLY_UCI: Mapping[str, frozenset[int]] = {
+UCI_ONLY_CODES: Mapping[str, frozenset[int]] = {
     "cp": frozenset({4}),
     "slope": frozenset({3}),
     "thal": frozenset({6, 7}),
 }
-ONLY_KAGGLE: Mapping[str, frozenset[int]] = {
+KAGGLE_ONLY_CODES: Mapping[str, frozenset[int]] = {
     "cp": frozenset({0}),
     "slope": frozenset({0}),
     "ca": frozenset({4}),
     "thal": frozenset({0, 1, 2}),
 }
 # A slip of the pen (one thal = 0 in a UCI file) must not hide the coding of all other rows.
-SLIPS = 0.02
+MAX_MISCODED_SHARE = 0.02
 # In Kaggle coding thal = 0 is "missing" (2 of 303 rows); a file that counts its words from 0 has
 # it for every second patient and never has a 3.
-ZERO_BASED = 0.05
+MIN_ZERO_SHARE = 0.05
 
 
-def recognise(codes: pd.DataFrame) -> tuple[Coding | None, str]:
+def detect_coding(codes: pd.DataFrame) -> tuple[Coding | None, str]:
     """Tell the coding of numeric codes, and why.
 
     Parameters
@@ -43,13 +43,13 @@ def recognise(codes: pd.DataFrame) -> tuple[Coding | None, str]:
     tuple
         `Coding.UCI`, `Coding.KAGGLE` or None for "cannot tell", and one sentence of evidence.
     """
-    uci, uci_words = _count(codes, ONLY_UCI)
-    kaggle, kaggle_words = _count(codes, ONLY_KAGGLE)
+    uci, uci_words = _count(codes, UCI_ONLY_CODES)
+    kaggle, kaggle_words = _count(codes, KAGGLE_ONLY_CODES)
     if uci == kaggle == 0:
         return None, "no code occurs that only UCI or only Kaggle files have"
-    if kaggle <= SLIPS * uci:
+    if kaggle <= MAX_MISCODED_SHARE * uci:
         return Coding.UCI, f"codes that only UCI files have: {uci_words}"
-    if uci > SLIPS * kaggle:
+    if uci > MAX_MISCODED_SHARE * kaggle:
         return None, f"codes of both codings occur: UCI {uci_words}; Kaggle {kaggle_words}"
     if _zero_based(codes):
         return None, "thal is often 0 and never 3: words counted from 0, neither UCI nor Kaggle"
@@ -76,4 +76,4 @@ def _zero_based(codes: pd.DataFrame) -> bool:
     thal = codes["thal"].dropna()
     shares = thal.value_counts(normalize=True)
     has_others = bool(thal.isin([1, 2]).any())
-    return has_others and 3 not in shares and float(shares.get(0, 0.0)) >= ZERO_BASED
+    return has_others and 3 not in shares and float(shares.get(0, 0.0)) >= MIN_ZERO_SHARE

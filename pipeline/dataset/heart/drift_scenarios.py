@@ -21,17 +21,17 @@ class Scenario:
     """One kind of change."""
 
     name: str
-    what: str
+    description: str
     """For people: what happens to the window."""
     changed: frozenset[str]
     """Features whose own distribution changes; empty when only their relations do."""
-    related: frozenset[str]
+    changed_relations: frozenset[str]
     """Features whose relations to others change."""
-    draw: Callable[[Source, int, Random], Array]
+    draw: Callable[[PatientSource, int, Random], Array]
 
 
 @dataclass(frozen=True)
-class Source:
+class PatientSource:
     """Real patients to draw from, with the later-known truth."""
 
     rows: Array
@@ -43,13 +43,13 @@ class Source:
         """Draw patients of an unchanged world."""
         return smoothed_bootstrap(self.rows, n, seed=int(random.integers(2**31)))
 
-    def weighted(self, weights: Array, n: int, random: Random) -> Array:
+    def draw_weighted(self, weights: Array, n: int, random: Random) -> Array:
         """Draw patients of a world in which some kinds of patient are more frequent."""
         chosen = random.choice(len(self.rows), _POOL, p=weights / weights.sum())
         return smoothed_bootstrap(self.rows[chosen], n, seed=int(random.integers(2**31)))
 
 
-Edit = Callable[[Array, Source, Random], Array]
+Edit = Callable[[Array, PatientSource, Random], Array]
 """Changes one column: values of the window, the source, a generator -> new values."""
 
 
@@ -58,7 +58,7 @@ def _edited(name: str, feature: str, what: str, edit: Edit, *, alone: bool = Fal
     i = NAMES.index(feature)
     width = FEATURES[i].step
 
-    def draw(source: Source, n: int, random: Random) -> Array:
+    def draw(source: PatientSource, n: int, random: Random) -> Array:
         rows = source.draw(n, random)
         rows[:, i] = np.round(np.round(edit(rows[:, i].copy(), source, random) / width) * width, 6)
         return rows
@@ -67,16 +67,16 @@ def _edited(name: str, feature: str, what: str, edit: Edit, *, alone: bool = Fal
     return Scenario(name, what, own, frozenset([feature]), draw)
 
 
-def _mixed(name: str, what: str, weights: Callable[[Source], Array]) -> Scenario:
+def _mixed(name: str, what: str, weights: Callable[[PatientSource], Array]) -> Scenario:
     """Change which patients come; every feature may change with them."""
 
-    def draw(source: Source, n: int, random: Random) -> Array:
-        return source.weighted(weights(source), n, random)
+    def draw(source: PatientSource, n: int, random: Random) -> Array:
+        return source.draw_weighted(weights(source), n, random)
 
     return Scenario(name, what, frozenset(NAMES), frozenset(NAMES), draw)
 
 
-def _sd(source: Source, feature: str) -> float:
+def _sd(source: PatientSource, feature: str) -> float:
     return float(np.nanstd(source.rows[:, NAMES.index(feature)]))
 
 
@@ -85,39 +85,39 @@ def _moved(feature: str, sds: float) -> Edit:
 
 
 def _some(share: float, change: Callable[[Array], Array]) -> Edit:
-    def edit(x: Array, source: Source, random: Random) -> Array:
+    def edit(x: Array, source: PatientSource, random: Random) -> Array:
         return np.asarray(np.where(random.random(len(x)) < share, change(x), x))
 
     return edit
 
 
-def _shuffled(x: Array, source: Source, random: Random) -> Array:
+def _shuffled(x: Array, source: PatientSource, random: Random) -> Array:
     return np.asarray(random.permutation(x))
 
 
 def _spread(factor: float) -> Edit:
-    def edit(x: Array, source: Source, random: Random) -> Array:
+    def edit(x: Array, source: PatientSource, random: Random) -> Array:
         middle = np.nanmean(x)
         return np.asarray(middle + factor * (x - middle))
 
     return edit
 
 
-def _prevalence(share: float) -> Callable[[Source], Array]:
-    def weights(source: Source) -> Array:
+def _prevalence(share: float) -> Callable[[PatientSource], Array]:
+    def weights(source: PatientSource) -> Array:
         now = source.disease.mean()
         return np.asarray(np.where(source.disease == 1, share / now, (1 - share) / (1 - now)))
 
     return weights
 
 
-def _older(source: Source) -> Array:
+def _older(source: PatientSource) -> Array:
     age = source.rows[:, NAMES.index("age")]
     return np.asarray(np.exp(0.6 * (age - age.mean()) / age.std()))
 
 
 def _swapped(a: float, b: float) -> Edit:
-    def edit(x: Array, source: Source, random: Random) -> Array:
+    def edit(x: Array, source: PatientSource, random: Random) -> Array:
         return np.asarray(np.where(x == a, b, np.where(x == b, a, x)))
 
     return edit
@@ -127,12 +127,12 @@ def _noisy(feature: str, sds: float) -> Edit:
     return lambda x, source, random: x + random.normal(0, sds * _sd(source, feature), len(x))
 
 
-def _sicker_men(source: Source) -> Array:
+def _sicker_men(source: PatientSource) -> Array:
     men = source.rows[:, NAMES.index("sex")] == 1
     return np.asarray(np.where(men & (source.disease == 1), 2.0, 1.0))
 
 
-def _everything_a_little(source: Source, n: int, random: Random) -> Array:
+def _everything_a_little(source: PatientSource, n: int, random: Random) -> Array:
     rows = source.draw(n, random)
     for name, sign in _WORSE.items():
         i = NAMES.index(name)
@@ -141,7 +141,7 @@ def _everything_a_little(source: Source, n: int, random: Random) -> Array:
     return rows
 
 
-def _related_missing(source: Source, n: int, random: Random) -> Array:
+def _related_missing(source: PatientSource, n: int, random: Random) -> Array:
     """Lose the exercise test of a tenth of the patients: four findings at once."""
     rows = source.draw(n, random)
     lost = random.random(n) < 0.1
@@ -153,13 +153,13 @@ def _related_missing(source: Source, n: int, random: Random) -> Array:
 _WORSE = {"age": 1, "trestbps": 1, "chol": 1, "thalach": -1, "oldpeak": 1}
 _EXERCISE = ("thalach", "exang", "oldpeak", "slope")
 
-CLEAN, HALVES = "clean", "real half against half"
+NO_DRIFT, RANDOM_HALVES = "clean", "real half against half"
 """Windows in which nothing has changed: drawn, and split from the real patients."""
 
 HELD_OUT = ("lower chol", "more sugar", "lost ECGs", "noise", "code mix-up", "sicker men")
 """Names of the scenarios of which no window was looked at before the table was made."""
 
-FACTS = ("shift", "prevalence", "correlation", "missing", "unit", "mix")
+DEVELOPMENT_SCENARIOS = ("shift", "prevalence", "correlation", "missing", "unit", "mix")
 """Names of the scenarios on which detectors were compared before this one was built."""
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -227,8 +227,8 @@ SCENARIOS: tuple[Scenario, ...] = (
 _BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
-def by_name(name: str) -> Scenario:
+def scenario_by_name(name: str) -> Scenario:
     """Find a scenario; the clean one has no change."""
-    if name in (CLEAN, HALVES):
-        return Scenario(name, "nothing", frozenset(), frozenset(), Source.draw)
+    if name in (NO_DRIFT, RANDOM_HALVES):
+        return Scenario(name, "nothing", frozenset(), frozenset(), PatientSource.draw)
     return _BY_NAME[name]

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.dataset.heart.csv_reader import Patients
 
-SIGNS: Mapping[str, int] = {"exang": 1, "oldpeak": 1, "ca": 1, "thalach": -1}
+EXPECTED_SIGNS: Mapping[str, int] = {"exang": 1, "oldpeak": 1, "ca": 1, "thalach": -1}
 """Which way each finding goes with disease; these four read the same in every coding."""
 
 # Fewer cannot carry a verdict: at n = 20 detection was 100 % in 400 draws of Cleveland.
@@ -28,7 +28,7 @@ class LabelCheck:
     """Evidence for or against an inverted label."""
 
     score: float | None
-    """Mean signed rank correlation of `SIGNS` with the label, -1 to 1; below 0 = inverted."""
+    """Mean rank correlation, signed as in `EXPECTED_SIGNS`, -1 to 1; below 0 = inverted."""
     standard_error: float | None
     """Of the score, if label and findings had nothing to do with each other."""
     correlations: Mapping[str, float]
@@ -45,11 +45,11 @@ def check_label(patients: Patients) -> LabelCheck:
     """
     if patients.disease is None:
         return LabelCheck(None, None, {}, 0)
-    frame = patients.raw[list(SIGNS)].copy()
+    frame = patients.raw[list(EXPECTED_SIGNS)].copy()
     frame["ca"] = frame["ca"].where(frame["ca"] <= 3)  # Kaggle's 4 means missing
     labelled = patients.disease.notna()
     y, frame = patients.disease[labelled], frame[labelled]
-    ranks = frame.rank() * pd.Series(SIGNS)
+    ranks = frame.rank() * pd.Series(EXPECTED_SIGNS)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = ranks.corrwith(y.rank(), min_periods=MIN_PATIENTS).dropna() if len(y) else None
     if found is None or found.empty:
@@ -59,7 +59,7 @@ def check_label(patients: Patients) -> LabelCheck:
     return LabelCheck(
         score=float(found.mean()),
         standard_error=float((max(own.mean(), 0.0) / max(n - 1, 1)) ** 0.5),
-        correlations={str(c): float(r) * SIGNS[str(c)] for c, r in found.items()},
+        correlations={str(c): float(r) * EXPECTED_SIGNS[str(c)] for c, r in found.items()},
         n=len(y),
     )
 

@@ -18,42 +18,42 @@ from pipeline.schema import FEATURES, NAMES
 
 
 @dataclass(frozen=True)
-class Site:
+class MissingnessProfile:
     """How often a hospital lacks each value."""
 
     name: str
-    shares: Mapping[str, float]
+    missing_rates: Mapping[str, float]
     """Share of patients without the value, independently of the others."""
-    together: tuple[tuple[str, ...], float] = ((), 0.0)
+    jointly_missing: tuple[tuple[str, ...], float] = ((), 0.0)
     """Values that are lacking together (an examination that was not done), and how often."""
-    slope_needs_depression: bool = False
+    slope_requires_st_depression: bool = False
     """The slope of an ST segment that was not depressed (oldpeak 0) was not recorded."""
 
 
 _OPTIONAL = tuple(feature.name for feature in FEATURES if not feature.required)
 
-SITES: tuple[Site, ...] = (
-    Site(
+PROFILES: tuple[MissingnessProfile, ...] = (
+    MissingnessProfile(
         "Hungarian",
         {"ca": 0.99, "thal": 0.90, "chol": 0.08, "fbs": 0.03},
-        slope_needs_depression=True,
+        slope_requires_st_depression=True,
     ),
-    Site(
+    MissingnessProfile(
         "Switzerland",
         {"chol": 1.0, "ca": 0.96, "fbs": 0.61, "thal": 0.42, "slope": 0.14, "oldpeak": 0.05},
     ),
-    Site(
+    MissingnessProfile(
         "Long Beach",
         {"ca": 0.99, "thal": 0.83, "chol": 0.28, "fbs": 0.04},
-        together=(("trestbps", "thalach", "exang", "oldpeak", "slope"), 0.28),
-        slope_needs_depression=True,
+        jointly_missing=(("trestbps", "thalach", "exang", "oldpeak", "slope"), 0.28),
+        slope_requires_st_depression=True,
     ),
     # Nobody knows which examinations the next hospital leaves out.
-    Site("random", dict.fromkeys(_OPTIONAL, 0.3)),
+    MissingnessProfile("random", dict.fromkeys(_OPTIONAL, 0.3)),
 )
 
 
-def mask(rows: Array, site: Site, rng: np.random.Generator) -> Array:
+def apply_missingness(rows: Array, site: MissingnessProfile, rng: np.random.Generator) -> Array:
     """Return a copy of the patients with cells blanked at random as the site lacks them.
 
     Parameters
@@ -66,13 +66,13 @@ def mask(rows: Array, site: Site, rng: np.random.Generator) -> Array:
         Draws one number per cell and one per patient, whatever the site.
     """
     masked = rows.copy()
-    shares = np.array([site.shares.get(name, 0.0) for name in NAMES])
+    shares = np.array([site.missing_rates.get(name, 0.0) for name in NAMES])
     masked[rng.random(rows.shape) < shares] = np.nan
-    names, share = site.together
+    names, share = site.jointly_missing
     absent = rng.random(len(rows)) < share
     for name in names:
         masked[absent, NAMES.index(name)] = np.nan
-    if site.slope_needs_depression:
+    if site.slope_requires_st_depression:
         flat = rows[:, NAMES.index("oldpeak")] == 0
         masked[flat, NAMES.index("slope")] = np.nan
     return masked

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Slip:
+class AlternativeUnit:
     """A unit that is sometimes used instead, and how its values give themselves away."""
 
     feature: str
@@ -27,19 +27,19 @@ class Slip:
 
 # Ranges: Cleveland's range in the other unit with some room. Where two units overlap (mmol/l and
 # g/l of cholesterol) the median decides: 6.2 mmol/l is 2.4 g/l.
-SLIPS: tuple[Slip, ...] = (
-    Slip("age", "months", 1 / 12, 216, 1400),
-    Slip("age", "days", 1 / 365.25, 6500, 44000),
-    Slip("chol", "g/l", 100, 1, 3.4),
-    Slip("chol", "mmol/l", 38.67, 3.4, 20),
-    Slip("trestbps", "kPa", 7.50, 14.5, 40),
-    Slip("trestbps", "cmHg", 10, 5, 14.5),
-    Slip("thalach", "beats/s", 60, 0.5, 4.2),
-    Slip("oldpeak", "0.1 mm or 0.01 mV", 0.1, 10, 65),
+ALTERNATIVE_UNITS: tuple[AlternativeUnit, ...] = (
+    AlternativeUnit("age", "months", 1 / 12, 216, 1400),
+    AlternativeUnit("age", "days", 1 / 365.25, 6500, 44000),
+    AlternativeUnit("chol", "g/l", 100, 1, 3.4),
+    AlternativeUnit("chol", "mmol/l", 38.67, 3.4, 20),
+    AlternativeUnit("trestbps", "kPa", 7.50, 14.5, 40),
+    AlternativeUnit("trestbps", "cmHg", 10, 5, 14.5),
+    AlternativeUnit("thalach", "beats/s", 60, 0.5, 4.2),
+    AlternativeUnit("oldpeak", "0.1 mm or 0.01 mV", 0.1, 10, 65),
 )
 
 
-def unit_errors(raw: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def find_unit_errors(raw: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield (feature, sentence) for each feature whose implausible values fit another unit.
 
     Parameters
@@ -47,11 +47,11 @@ def unit_errors(raw: pd.DataFrame) -> Iterator[tuple[str, str]]:
     raw
         The thirteen columns, NaN = missing.
     """
-    for name in dict.fromkeys(slip.feature for slip in SLIPS):
+    for name in dict.fromkeys(slip.feature for slip in ALTERNATIVE_UNITS):
         feature = BY_NAME[name]
         values = raw[name].dropna()
         wrong = values[((values < feature.low) | (values > feature.high)) & (values != 0)]
-        for slip in SLIPS:
+        for slip in ALTERNATIVE_UNITS:
             if slip.feature != name or wrong.empty:
                 continue
             if slip.low <= float(wrong.median()) < slip.high:

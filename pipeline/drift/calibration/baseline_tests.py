@@ -9,16 +9,16 @@ import numpy as np
 from scipy import special, stats
 from threadpoolctl import threadpool_limits
 
-from pipeline.drift.contingency_tables import Array, in_steps
+from pipeline.drift.contingency_tables import Array, to_steps
 from pipeline.drift.domain_classifier import cross_validated_auc
-from pipeline.drift.effect_sizes import pearson
-from pipeline.drift.hypothesis_tests.null_distributions import excess_log_p
+from pipeline.drift.effect_sizes import pearson_chi_square
+from pipeline.drift.hypothesis_tests.null_distributions import hypergeometric_neg_log_p
 from pipeline.schema import FEATURES, Kind
 from pipeline.statistics.metrics import auc
 
 HOLM, FDR = "Holm over KS/Fisher/chi-square", "FDR over the same"
 LOGISTIC, TREES = "classifier (logistic)", "classifier (boosted trees)"
-RIVALS = (HOLM, FDR, LOGISTIC, TREES)
+BASELINE_TESTS = (HOLM, FDR, LOGISTIC, TREES)
 
 _LEAST = 1e-300
 _FOLDS = 5
@@ -26,7 +26,7 @@ _PENALTY = 1.0
 _STEPS = 8  # Newton's; more change no digit that matters
 
 
-def rival_statistics(
+def baseline_statistics(
     reference: Array, current: Array, random: np.random.Generator, *, trees: bool
 ) -> dict[str, float]:
     """Compute what each rival looks at; each is then given the limit that makes it exactly 5 %.
@@ -47,7 +47,7 @@ def rival_statistics(
         LOGISTIC: _logistic_auc(reference, current, random),
     }
     if trees:
-        x = in_steps(np.vstack([reference, current]))
+        x = to_steps(np.vstack([reference, current]))
         y = np.repeat([0.0, 1.0], [len(reference), len(current)])
         with threadpool_limits(1):
             found[TREES] = cross_validated_auc(x, y, int(random.integers(2**31)))
@@ -67,12 +67,12 @@ def univariate_p_values(reference: Array, current: Array) -> Array:
             continue
         before, now = (np.array([(side == level).sum() for level in levels]) for side in (a, b))
         if len(levels) == 2:
-            log_p = excess_log_p(
+            log_p = hypergeometric_neg_log_p(
                 int(before[0] + now[0]), len(a) + len(b), len(b), two_sided=True, mid=False
             )
             found[i] = np.exp(-log_p[now[0]])
         else:
-            chi_square = pearson(now.astype(float), (before + now).astype(float))
+            chi_square = pearson_chi_square(now.astype(float), (before + now).astype(float))
             found[i] = special.chdtrc(len(levels) - 1, chi_square)
     return found
 

@@ -11,12 +11,12 @@ import numpy as np
 from scipy import special
 
 from pipeline.dataset.heart.drift_scenarios import (
-    CLEAN,
-    FACTS,
-    HALVES,
+    DEVELOPMENT_SCENARIOS,
     HELD_OUT,
+    NO_DRIFT,
+    RANDOM_HALVES,
     SCENARIOS,
-    by_name,
+    scenario_by_name,
 )
 
 RESULT = Path(__file__).with_name("calibration.json")
@@ -24,41 +24,41 @@ RESULT = Path(__file__).with_name("calibration.json")
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "drift.md"
 
 ALPHA = 0.05
-CLEAN_MOST = 0.065
-BEHIND_MOST = 0.03
-WRONG_MOST = 0.07
-LEAST_POWER = {("correlation", 100): 0.75, ("correlation", 500): 0.98, ("unit", 100): 0.85}
+MAX_FALSE_ALARM_RATE = 0.065
+MAX_POWER_DEFICIT = 0.03
+MAX_FALSE_ATTRIBUTION_RATE = 0.07
+MIN_POWER = {("correlation", 100): 0.75, ("correlation", 500): 0.98, ("unit", 100): 0.85}
 """Targets of the project; see docs/drift.md."""
 
 _BEGIN, _END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 
 
 @dataclass(frozen=True)
-class Record:
+class WindowResult:
     """What was said about one window."""
 
     drift: bool
     p_value: float
     named: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
-    rivals: Mapping[str, float]
+    baselines: Mapping[str, float]
     """Their statistics; larger is stranger."""
 
     def to_list(self) -> list[Any]:
         """Return the values as JSON carries them."""
         pairs = [list(pair) for pair in self.pairs]
-        return [self.drift, self.p_value, list(self.named), pairs, dict(self.rivals)]
+        return [self.drift, self.p_value, list(self.named), pairs, dict(self.baselines)]
 
     @classmethod
-    def from_list(cls, values: Sequence[Any]) -> Record:
+    def from_list(cls, values: Sequence[Any]) -> WindowResult:
         """Read what `to_list` wrote."""
         drift, p_value, named, pairs, rivals = values
         return cls(drift, p_value, tuple(named), tuple((a, b) for a, b in pairs), rivals)
 
-    def names_wrongly(self, scenario: str) -> bool:
+    def has_false_attribution(self, scenario: str) -> bool:
         """Tell whether it named a feature, or a pair, that the scenario leaves alone."""
-        truth = by_name(scenario)
-        wrong_pair = any(not {a, b} & truth.related for a, b in self.pairs)
+        truth = scenario_by_name(scenario)
+        wrong_pair = any(not {a, b} & truth.changed_relations for a, b in self.pairs)
         return wrong_pair or not set(self.named) <= truth.changed
 
 
@@ -70,13 +70,13 @@ class Cell(NamedTuple):
     n_reference: int
 
 
-def upper_limit(count: int, of: int) -> float:
+def clopper_pearson_upper(count: int, of: int) -> float:
     """Return the upper end of the one-sided 95 % interval of a share (Clopper & Pearson 1934)."""
     return 1.0 if count >= of else float(special.betaincinv(count + 1, of - count, 0.95))
 
 
 def summarise(
-    measured: Iterable[tuple[str, int, int, Record]], plan: Mapping[str, int]
+    measured: Iterable[tuple[str, int, int, WindowResult]], plan: Mapping[str, int]
 ) -> dict[str, Any]:
     """Count alarms per cell and hold them against the targets.
 
@@ -87,12 +87,12 @@ def summarise(
     plan
         How many windows were to be drawn; part of the result.
     """
-    cells: dict[Cell, list[Record]] = {}
+    cells: dict[Cell, list[WindowResult]] = {}
     for scenario, n, m, record in measured:
         cells.setdefault(Cell(scenario, n, m), []).append(record)
     clean = [_clean(cell, records) for cell, records in cells.items() if _unchanged(cell)]
     power = [
-        _power(cell, records, cells.get(Cell(CLEAN, cell.n, cell.n_reference), []))
+        _power(cell, records, cells.get(Cell(NO_DRIFT, cell.n, cell.n_reference), []))
         for cell, records in cells.items()
         if not _unchanged(cell)
     ]
@@ -109,27 +109,29 @@ def summarise(
 
 
 def _unchanged(cell: Cell) -> bool:
-    return cell.scenario in (CLEAN, HALVES)
+    return cell.scenario in (NO_DRIFT, RANDOM_HALVES)
 
 
-def _clean(cell: Cell, records: Sequence[Record]) -> dict[str, Any]:
+def _clean(cell: Cell, records: Sequence[WindowResult]) -> dict[str, Any]:
     alarms = sum(record.drift for record in records)
     return {
         **cell._asdict(),
         "windows": len(records),
         "alarms": alarms / len(records),
-        "upper_95": round(upper_limit(alarms, len(records)), 4),
+        "upper_95": round(clopper_pearson_upper(alarms, len(records)), 4),
     }
 
 
-def _power(cell: Cell, records: Sequence[Record], clean: Sequence[Record]) -> dict[str, Any]:
+def _power(
+    cell: Cell, records: Sequence[WindowResult], clean: Sequence[WindowResult]
+) -> dict[str, Any]:
     rivals = {}
-    for rival in sorted({name for record in clean for name in record.rivals}):
-        null = [record.rivals[rival] for record in clean if rival in record.rivals]
-        same = [record for record in records if rival in record.rivals]
+    for rival in sorted({name for record in clean for name in record.baselines}):
+        null = [record.baselines[rival] for record in clean if rival in record.baselines]
+        same = [record for record in records if rival in record.baselines]
         if len(null) >= 20 and same:
             limit = np.quantile(null, 1 - ALPHA, method="higher")
-            power = float(np.mean([record.rivals[rival] > limit for record in same]))
+            power = float(np.mean([record.baselines[rival] > limit for record in same]))
             rivals[rival] = {
                 "power": power,
                 # Against ours on the windows that both saw: what is left is not who was lucky.
@@ -141,13 +143,15 @@ def _power(cell: Cell, records: Sequence[Record], clean: Sequence[Record]) -> di
     best = max(rivals, key=lambda name: rivals[name]["ahead"], default=None)
     return {
         **cell._asdict(),
-        "what": by_name(cell.scenario).what,
+        "what": scenario_by_name(cell.scenario).description,
         "windows": len(records),
         "power": ours,
         "rivals": rivals,
         "best_rival": best,
         "behind": None if best is None else rivals[best]["ahead"],
-        "wrong": float(np.mean([record.names_wrongly(cell.scenario) for record in records])),
+        "wrong": float(
+            np.mean([record.has_false_attribution(cell.scenario) for record in records])
+        ),
         "named": float(np.mean([bool(record.named or record.pairs) for record in records])),
     }
 
@@ -159,15 +163,15 @@ def _targets(clean: list[dict[str, Any]], power: list[dict[str, Any]]) -> list[d
             f"{row['scenario']}, {row['n']} against {row['n_reference']}: "
             f"{_percent(row['alarms'])} alarms, at most {_percent(row['upper_95'])} (95 %)"
         )
-        found.append({"text": text, "met": row["upper_95"] <= CLEAN_MOST})
+        found.append({"text": text, "met": row["upper_95"] <= MAX_FALSE_ALARM_RATE})
     for row in power:
-        if row["behind"] is not None and row["behind"] > BEHIND_MOST:
+        if row["behind"] is not None and row["behind"] > MAX_POWER_DEFICIT:
             text = (
                 f"{row['scenario']}, n = {row['n']}: {_percent(row['behind'])} behind "
                 f"{row['best_rival']}"
             )
             found.append({"text": text, "met": False})
-        least = LEAST_POWER.get((row["scenario"], row["n"]))
+        least = MIN_POWER.get((row["scenario"], row["n"]))
         if least is not None:
             text = f"{row['scenario']}, n = {row['n']}: seen in {_percent(row['power'])}"
             text += f", {_percent(least)} wanted"
@@ -175,8 +179,13 @@ def _targets(clean: list[dict[str, Any]], power: list[dict[str, Any]]) -> list[d
     if power:
         worst = max(power, key=lambda row: row["wrong"])
         text = f"a wrong feature named in at most {_percent(worst['wrong'])} ({worst['scenario']}"
-        found.append({"text": f"{text}, n = {worst['n']})", "met": worst["wrong"] <= WRONG_MOST})
-        behind = [row for row in power if (row["behind"] or 0) > BEHIND_MOST]
+        found.append(
+            {
+                "text": f"{text}, n = {worst['n']})",
+                "met": worst["wrong"] <= MAX_FALSE_ATTRIBUTION_RATE,
+            }
+        )
+        behind = [row for row in power if (row["behind"] or 0) > MAX_POWER_DEFICIT]
         text = f"within 3 points of the best rival in {len(power) - len(behind)} of {len(power)}"
         found.append({"text": f"{text} cells", "met": not behind})
     return found
@@ -205,7 +214,7 @@ def tables(summary: Mapping[str, Any]) -> str:
             f"{row['rivals'][name]['power']:.2f}" if name in row["rivals"] else "" for name in names
         ]
         name = row["scenario"]
-        star = "\\*" if name in FACTS else "\\*\\*" if name in HELD_OUT else ""
+        star = "\\*" if name in DEVELOPMENT_SCENARIOS else "\\*\\*" if name in HELD_OUT else ""
         lines.append(
             f"| {row['what']}{star} | {row['n']} | {row['windows']:,} | **{row['power']:.2f}** | "
             + " | ".join(others)

@@ -9,49 +9,58 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from pipeline.drift.contingency_tables import Array, Table
-from pipeline.drift.effect_sizes import TENS, pearson
-from pipeline.drift.hypothesis_tests.multivariate import together
+from pipeline.drift.contingency_tables import Array, ContingencyTable
+from pipeline.drift.effect_sizes import ROUNDING_BASE, pearson_chi_square
+from pipeline.drift.hypothesis_tests.multivariate import multivariate_tests
 from pipeline.drift.hypothesis_tests.null_distributions import (
     anderson_darling_cuts,
     anderson_darling_null,
-    excess_log_p,
+    hypergeometric_neg_log_p,
     pearson_null,
 )
-from pipeline.drift.hypothesis_tests.permutation import Claims, Tested, permutations_for
+from pipeline.drift.hypothesis_tests.permutation import (
+    AdjustedPValues,
+    AdjustedTests,
+    required_permutations,
+)
 from pipeline.drift.hypothesis_tests.test_families import (
-    COLUMN,
-    DIGITS,
-    GIVEN,
+    ALPHA_WEIGHTS,
+    ATTRIBUTION_ALPHA_SHARE,
+    ATTRIBUTION_WEIGHTS,
+    COMBINED,
+    CONDITIONAL,
+    DIGIT_PREFERENCE,
     LEVELS,
     MISSING,
-    NAMING_SHARE,
-    NAMING_WEIGHTS,
     PAIRS,
     TAILS,
     VALUES,
-    WEIGHTS,
-    Block,
     Hypothesis,
+    StatisticBlock,
 )
-from pipeline.drift.hypothesis_tests.univariate import TAIL_LEAST, TAIL_SHARES, fence, levels
+from pipeline.drift.hypothesis_tests.univariate import (
+    MIN_TAIL_COUNT,
+    TAIL_SHARES,
+    levels,
+    tukey_outer_fence,
+)
 from pipeline.schema import Kind
 
-APART = {
-    **{family: weight for family, weight in WEIGHTS.items() if family != COLUMN},
-    VALUES: WEIGHTS[VALUES] + WEIGHTS[COLUMN] / 2,
-    GIVEN: WEIGHTS[COLUMN] / 2,
+LARGE_SAMPLE_WEIGHTS = {
+    **{family: weight for family, weight in ALPHA_WEIGHTS.items() if family != COMBINED},
+    VALUES: ALPHA_WEIGHTS[VALUES] + ALPHA_WEIGHTS[COMBINED] / 2,
+    CONDITIONAL: ALPHA_WEIGHTS[COMBINED] / 2,
 }
-"""`WEIGHTS` where values of all patients and relations of a sample cannot be added up."""
+"""`ALPHA_WEIGHTS` where values of all patients and relations of a sample cannot be added up."""
 
 
-def counted_test(
-    tables: tuple[Table, ...],
+def large_sample_test(
+    tables: tuple[ContingencyTable, ...],
     sizes: tuple[int, int],
     samples: tuple[Array, Array] | None,
     alpha: float,
     seed: int,
-) -> Tested:
+) -> AdjustedTests:
     """Test every feature on all patients and, when samples are given, pairs on those.
 
     Parameters
@@ -70,16 +79,16 @@ def counted_test(
     if samples is not None:
         of_samples, draws = _of_samples(*samples, alpha, seed)
         found += of_samples
-    claims, level = _adjusted(found, APART, alpha)
+    claims, level = _adjusted(found, LARGE_SAMPLE_WEIGHTS, alpha)
     p_value = min((p for _, p in claims), default=1.0)
-    named, _ = _adjusted(found, NAMING_WEIGHTS, alpha)
-    names = tuple((h, min(1.0, max(p / NAMING_SHARE, p_value))) for h, p in named)
-    return Tested(claims, APART, names, p_value, level, draws)
+    named, _ = _adjusted(found, ATTRIBUTION_WEIGHTS, alpha)
+    names = tuple((h, min(1.0, max(p / ATTRIBUTION_ALPHA_SHARE, p_value))) for h, p in named)
+    return AdjustedTests(claims, LARGE_SAMPLE_WEIGHTS, names, p_value, level, draws)
 
 
 def _adjusted(
     claims: Sequence[tuple[Hypothesis, float]], weights: Mapping[str, float], alpha: float
-) -> tuple[Claims, float]:
+) -> tuple[AdjustedPValues, float]:
     """Adjust the p-values of the families that have a weight; also what one feature's must reach.
 
     A family's weight is shared evenly; that of families without a claim goes to the others.
@@ -104,7 +113,7 @@ def _holm(p: Array, weights: Array) -> Array:
     return adjusted
 
 
-def _of_one(table: Table, sizes: tuple[int, int]) -> Iterator[tuple[Hypothesis, float]]:
+def _of_one(table: ContingencyTable, sizes: tuple[int, int]) -> Iterator[tuple[Hypothesis, float]]:
     feature, names = table.feature, (table.feature.name,)
     m, n = table.known
     if m and n and len(table.steps) > 1:
@@ -118,38 +127,40 @@ def _of_one(table: Table, sizes: tuple[int, int]) -> Iterator[tuple[Hypothesis, 
         for pooled, current in _tails(table, sizes[1]):
             p = _exact_p(pooled, current, sizes, two_sided=False)
             yield Hypothesis(TAILS, names), p
-    whole = table.steps % TENS == 0
+    whole = table.steps % ROUNDING_BASE == 0
     if feature.kind is Kind.NUMBER and whole.any() and not whole.all():
-        yield Hypothesis(DIGITS, names), _marked_p(table, whole, sizes)
+        yield Hypothesis(DIGIT_PREFERENCE, names), _marked_p(table, whole, sizes)
 
 
 def _exact_p(pooled: int, current: int, sizes: tuple[int, int], *, two_sided: bool) -> float:
     """Test how many of the pooled patients with something are in the window."""
-    log_p = excess_log_p(pooled, sum(sizes), sizes[1], two_sided=two_sided, mid=False)
+    log_p = hypergeometric_neg_log_p(pooled, sum(sizes), sizes[1], two_sided=two_sided, mid=False)
     return float(np.exp(-log_p[current]))
 
 
-def _marked_p(table: Table, marked: NDArray[np.bool_], sizes: tuple[int, int]) -> float:
+def _marked_p(table: ContingencyTable, marked: NDArray[np.bool_], sizes: tuple[int, int]) -> float:
     before, now = int(table.reference[marked].sum()), int(table.current[marked].sum())
     return _exact_p(before + now, now, sizes, two_sided=True)
 
 
-def _values_p(table: Table) -> float:
+def _values_p(table: ContingencyTable) -> float:
     m, n = table.known
     pooled = (table.reference + table.current).astype(float)
     if not table.feature.is_numeric:
         if len(pooled) == 2:
             return _exact_p(int(pooled[1]), int(table.current[1]), (m, n), two_sided=True)
         null = pearson_null(pooled, n)
-        return float(np.exp(-null.log_p(pearson(table.current.astype(float), pooled))))
+        return float(
+            np.exp(-null.neg_log_p(pearson_chi_square(table.current.astype(float), pooled)))
+        )
     cuts, weights = anderson_darling_cuts(pooled)
     h = np.cumsum(pooled)[cuts] / (m + n)
     apart = np.cumsum(table.current)[cuts] / n - np.cumsum(table.reference)[cuts] / m
     statistic = m * n / (m + n) * float((weights * apart**2).sum())
-    return float(np.exp(-anderson_darling_null(h, weights, m + n).log_p(statistic)))
+    return float(np.exp(-anderson_darling_null(h, weights, m + n).neg_log_p(statistic)))
 
 
-def _tails(table: Table, n: int) -> Iterator[tuple[int, int]]:
+def _tails(table: ContingencyTable, n: int) -> Iterator[tuple[int, int]]:
     """Count the pooled patients of each tail and those of the window, as `univariate`."""
     for way in (1, -1):
         steps = way * table.steps[::way]
@@ -158,13 +169,13 @@ def _tails(table: Table, n: int) -> Iterator[tuple[int, int]]:
         for share in TAIL_SHARES:
             size = min(int(np.ceil(share * n)), total // 10)
             last = int(np.searchsorted(pooled, size, side="right")) - 1
-            if min(size, pooled[last] if last >= 0 else 0) >= TAIL_LEAST:
+            if min(size, pooled[last] if last >= 0 else 0) >= MIN_TAIL_COUNT:
                 if pooled[last] != previous:
                     yield int(pooled[last]), int(current[last])
                 previous = pooled[last]
         first, third = steps[np.searchsorted(pooled, [total // 4, 3 * total // 4], side="right")]
-        last = int(np.searchsorted(steps, fence(float(first), float(third)))) - 1
-        if last >= 0 and pooled[last] >= TAIL_LEAST:
+        last = int(np.searchsorted(steps, tukey_outer_fence(float(first), float(third)))) - 1
+        if last >= 0 and pooled[last] >= MIN_TAIL_COUNT:
             yield int(pooled[last]), int(current[last])
 
 
@@ -173,11 +184,11 @@ def _of_samples(
 ) -> tuple[list[tuple[Hypothesis, float]], int]:
     """Test what several features are together; sums over thousands of patients are normal."""
     pooled, n = np.vstack([reference, current]), len(current)
-    draws = permutations_for(alpha)
+    draws = required_permutations(alpha)
     random = np.random.default_rng(seed)
     claims: list[tuple[Hypothesis, float]] = []
-    for part in together(pooled, n):
-        observed = part.evidence(part.columns[len(reference) :].sum(axis=0)[None, :])[0]
+    for part in multivariate_tests(pooled, n):
+        observed = part.neg_log_p(part.columns[len(reference) :].sum(axis=0)[None, :])[0]
         pairs = np.array([h.family == PAIRS for h in part.hypotheses])
         p = np.exp(-observed)
         if pairs.any():
@@ -188,7 +199,7 @@ def _of_samples(
 
 
 def _normal_max(
-    part: Block, observed: Array, n: int, draws: int, random: np.random.Generator
+    part: StatisticBlock, observed: Array, n: int, draws: int, random: np.random.Generator
 ) -> Array:
     """Adjust the p-values of linear statistics for their number, dependence kept."""
     total = len(part.columns)

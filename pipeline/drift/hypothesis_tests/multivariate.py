@@ -12,14 +12,14 @@ import numpy as np
 from scipy import special
 
 from pipeline.drift.contingency_tables import Array, Integers
-from pipeline.drift.hypothesis_tests.null_distributions import Gamma, three_moments
+from pipeline.drift.hypothesis_tests.null_distributions import ShiftedGamma, gamma_three_moments
 from pipeline.drift.hypothesis_tests.test_families import (
-    GIVEN,
+    CONDITIONAL,
+    FEATURE_CORRELATIONS,
+    MULTIVARIATE,
     PAIRS,
-    RELATIONS,
-    TOGETHER,
-    Block,
     Hypothesis,
+    StatisticBlock,
     Sums,
 )
 from pipeline.schema import FEATURES, NAMES, Kind
@@ -29,7 +29,7 @@ RIDGE = 0.05
 _CONSTANT = 1e-9  # a spread below it is rounding
 
 
-def together(pooled: Array, n: int) -> Iterator[Block]:
+def multivariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
     """Say what is to be summed of several features.
 
     Parameters
@@ -39,7 +39,7 @@ def together(pooled: Array, n: int) -> Iterator[Block]:
     n
         How many of them are the window.
     """
-    scores = np.column_stack([ranks(pooled[:, i]) for i in range(len(FEATURES))])
+    scores = np.column_stack([standardised_ranks(pooled[:, i]) for i in range(len(FEATURES))])
     varied = [i for i in range(len(FEATURES)) if scores[:, i].any()]
     if len(varied) > 1:
         yield _pairs(scores, varied, n)
@@ -47,16 +47,16 @@ def together(pooled: Array, n: int) -> Iterator[Block]:
         yield from _all_and_each(pooled, scores, n)
 
 
-def ranks(column: Array) -> Array:
+def standardised_ranks(column: Array) -> Array:
     """Mid-ranks, standardised; a value that is not known is in the middle."""
     known = ~np.isnan(column)
-    ranks = np.zeros(len(column))
+    standardised_ranks = np.zeros(len(column))
     if known.any():
         _, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
         middle = np.cumsum(counts) - (counts - 1) / 2
-        ranks[known] = middle[inverse] - (known.sum() + 1) / 2
-    spread = ranks.std()
-    return np.asarray(ranks / spread) if spread > 0 else ranks
+        standardised_ranks[known] = middle[inverse] - (known.sum() + 1) / 2
+    spread = standardised_ranks.std()
+    return np.asarray(standardised_ranks / spread) if spread > 0 else standardised_ranks
 
 
 def _standardised(columns: Array, n: int) -> Array:
@@ -68,7 +68,7 @@ def _standardised(columns: Array, n: int) -> Array:
     return np.asarray(columns / scale)
 
 
-def _pairs(scores: Array, varied: list[int], n: int) -> Block:
+def _pairs(scores: Array, varied: list[int], n: int) -> StatisticBlock:
     """Products of standardised ranks: do high values of one go with high values of the other.
 
     One changed column changes its relation to all the others a little, so a feature's pairs are
@@ -79,18 +79,18 @@ def _pairs(scores: Array, varied: list[int], n: int) -> Block:
     of = [np.array([i in pair for pair in pairs]) for i in varied]
     nulls = [_squares_null(products[:, members], n) for members in of]
     hypotheses = [Hypothesis(PAIRS, (NAMES[a], NAMES[b])) for a, b in pairs]
-    hypotheses += [Hypothesis(RELATIONS, (NAMES[i],)) for i in varied]
+    hypotheses += [Hypothesis(FEATURE_CORRELATIONS, (NAMES[i],)) for i in varied]
 
-    def evidence(sums: Sums) -> Array:
+    def neg_log_p(sums: Sums) -> Array:
         alone = -np.log(2) - special.log_ndtr(-np.abs(sums.astype(float)))
         squared = sums**2 @ np.column_stack(of).astype(sums.dtype)
-        shared = [null.log_p(column) for null, column in zip(nulls, squared.T, strict=True)]
+        shared = [null.neg_log_p(column) for null, column in zip(nulls, squared.T, strict=True)]
         return np.column_stack([alone, *shared])
 
-    return Block(tuple(hypotheses), products, evidence)
+    return StatisticBlock(tuple(hypotheses), products, neg_log_p)
 
 
-def _all_and_each(pooled: Array, scores: Array, n: int) -> Iterator[Block]:
+def _all_and_each(pooled: Array, scores: Array, n: int) -> Iterator[StatisticBlock]:
     """All features at once, and each one given the others.
 
     The first is the sum of squares of all shifts: related features that move together, as when
@@ -100,14 +100,14 @@ def _all_and_each(pooled: Array, scores: Array, n: int) -> Iterator[Block]:
     """
     z, owner = _design(pooled, scores, n)
     total = len(z)
-    yield _squares(TOGETHER, (), z, n)
+    yield _squares(MULTIVARIATE, (), z, n)
     correlations = z.T @ z * (n * (total - n) / (total * (total - 1)))
     precision = np.linalg.inv(correlations + RIDGE * np.eye(len(correlations)))
     adjusted = z @ precision
     for i in np.unique(owner):
         of = np.flatnonzero(owner == i)
         root = np.linalg.cholesky(np.linalg.inv(precision[np.ix_(of, of)]))
-        yield _squares(GIVEN, (NAMES[i],), adjusted[:, of] @ root, n)
+        yield _squares(CONDITIONAL, (NAMES[i],), adjusted[:, of] @ root, n)
 
 
 def _design(pooled: Array, scores: Array, n: int) -> tuple[Array, Integers]:
@@ -140,22 +140,22 @@ def _squared(column: Array, scores: Array) -> Array:
     return np.asarray(squares - scores * (squares @ scores) / total)
 
 
-def _squares(family: str, names: tuple[str, ...], columns: Array, n: int) -> Block:
+def _squares(family: str, names: tuple[str, ...], columns: Array, n: int) -> StatisticBlock:
     """Take the sum of the squares of sums that are normal in the limit."""
     null = _squares_null(columns, n)
 
-    def evidence(sums: Sums) -> Array:
-        return np.asarray(null.log_p(np.einsum("bc,bc->b", sums, sums))[:, None])
+    def neg_log_p(sums: Sums) -> Array:
+        return np.asarray(null.neg_log_p(np.einsum("bc,bc->b", sums, sums))[:, None])
 
-    return Block((Hypothesis(family, names),), columns, evidence)
+    return StatisticBlock((Hypothesis(family, names),), columns, neg_log_p)
 
 
-def _squares_null(columns: Array, n: int) -> Gamma:
+def _squares_null(columns: Array, n: int) -> ShiftedGamma:
     """Match three cumulants of such a sum: traces of powers of the covariance of its parts."""
     total = len(columns)
     covariance = columns.T @ columns * (n * (total - n) / (total * (total - 1)))
     squared = covariance @ covariance
-    return three_moments(
+    return gamma_three_moments(
         float(np.trace(covariance)),
         2 * float(np.trace(squared)),
         8 * float((squared * covariance).sum()),

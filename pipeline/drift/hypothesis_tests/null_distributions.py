@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from pipeline.drift.contingency_tables import Array, Integers
-from pipeline.drift.effect_sizes import CUTS
+from pipeline.drift.effect_sizes import ANDERSON_DARLING_POINTS
 
 _GRID = 200  # points; off by less than 0.01 in -log p
 _EQUAL = 1e-9  # relative difference of probabilities that are the same
@@ -21,14 +21,14 @@ _LEAST = 1e-300  # p-values below it are not told apart
 
 
 @dataclass(frozen=True)
-class Gamma:
+class ShiftedGamma:
     """A shifted gamma distribution that has a statistic's first moments."""
 
     shape: float
     scale: float
     shift: float
 
-    def log_p(self, statistic: ArrayLike) -> Array:
+    def neg_log_p(self, statistic: ArrayLike) -> Array:
         """Return -log of the chance to see at least so much."""
         above = np.maximum((np.asarray(statistic, dtype=float) - self.shift) / self.scale, 0.0)
         if above.size <= _GRID:
@@ -60,17 +60,19 @@ def anderson_darling_cuts(pooled: ArrayLike) -> tuple[Integers, Array]:
     cumulative = np.cumsum(np.asarray(pooled, dtype=float))
     share = cumulative[:-1] / cumulative[-1]
     index = np.arange(len(share))
-    if len(share) > CUTS:
+    if len(share) > ANDERSON_DARLING_POINTS:
         # Evenly on the scale on which the statistic weighs: the tails are looked at as closely.
         scale = np.arcsin(2 * share - 1)
-        at = np.searchsorted(scale, np.linspace(scale[0], scale[-1], CUTS) - 1e-12)
+        at = np.searchsorted(
+            scale, np.linspace(scale[0], scale[-1], ANDERSON_DARLING_POINTS) - 1e-12
+        )
         index = np.unique(at)
     h = share[index]
     ends = np.concatenate([[0.0], h, [1.0]])
     return index, (ends[2:] - ends[:-2]) / 2 / (h * (1 - h))
 
 
-def anderson_darling_null(h: Array, weights: Array, total: int) -> Gamma:
+def anderson_darling_null(h: Array, weights: Array, total: int) -> ShiftedGamma:
     """Match three cumulants of the statistic over all relabellings.
 
     It is a quadratic form in the differences at the cuts, whose covariances are those of a
@@ -84,25 +86,25 @@ def anderson_darling_null(h: Array, weights: Array, total: int) -> Gamma:
     squared = kernel @ kernel
     first, second = float(np.trace(kernel)), 2 * float(np.trace(squared))
     third = 8 * float((squared * kernel).sum())
-    return three_moments(first, second, third)
+    return gamma_three_moments(first, second, third)
 
 
-def three_moments(first: float, second: float, third: float) -> Gamma:
+def gamma_three_moments(first: float, second: float, third: float) -> ShiftedGamma:
     """Find the shifted gamma distribution with these three cumulants."""
     shape = 4 * second**3 / third**2
     scale = (second / shape) ** 0.5
-    return Gamma(shape, scale, first - shape * scale)
+    return ShiftedGamma(shape, scale, first - shape * scale)
 
 
-def two_moments(drawn: Array) -> Array:
+def gamma_two_moments(drawn: Array) -> Array:
     """Turn draws of a statistic into -log p by the gamma distribution with their two moments."""
     mean, variance = float(drawn.mean()), float(drawn.var())
     if mean <= 0 or variance <= 0:
         return np.zeros_like(drawn)
-    return Gamma(mean**2 / variance, variance / mean, 0.0).log_p(drawn)
+    return ShiftedGamma(mean**2 / variance, variance / mean, 0.0).neg_log_p(drawn)
 
 
-def pearson_null(pooled: ArrayLike, n: float) -> Gamma:
+def pearson_null(pooled: ArrayLike, n: float) -> ShiftedGamma:
     """Match the exact mean and variance of Pearson's statistic over all relabellings.
 
     Parameters
@@ -118,15 +120,15 @@ def pearson_null(pooled: ArrayLike, n: float) -> Gamma:
     total, k = float(counts.sum()), len(counts)
     mean = total * (k - 1) / (total - 1)
     if total < 4:
-        return Gamma(mean / 2, 2.0, 0.0)
+        return ShiftedGamma(mean / 2, 2.0, 0.0)
     sides = total / n + total / (total - n)
     v1, v2 = (total - 2) / (total - 1), (k - 1) * (total - k) / (total - 1)
     w1, w2 = (sides - 4) / (total - 2), (float((total / counts).sum()) - k * k) / (total - 2)
     variance = 2 * total / (total - 3) * (v1 - w1) * (v2 - w2) + total**2 / (total - 1) * w1 * w2
-    return Gamma(mean**2 / variance, variance / mean, 0.0)
+    return ShiftedGamma(mean**2 / variance, variance / mean, 0.0)
 
 
-def log_pmf(marked: int, total: int, drawn: int, counts: Array) -> Array:
+def hypergeometric_log_pmf(marked: int, total: int, drawn: int, counts: Array) -> Array:
     """Log of the hypergeometric probabilities of `counts` marked among `drawn` of `total`."""
 
     def choose(n: float, k: Array) -> Array:
@@ -141,7 +143,7 @@ def log_pmf(marked: int, total: int, drawn: int, counts: Array) -> Array:
     )
 
 
-def support(marked: int, total: int, drawn: int) -> Array:
+def hypergeometric_support(marked: int, total: int, drawn: int) -> Array:
     """List the counts that a sample can have; 40 standard deviations are enough."""
     low, high = max(0, drawn - (total - marked)), min(marked, drawn)
     mean = drawn * marked / total
@@ -151,7 +153,9 @@ def support(marked: int, total: int, drawn: int) -> Array:
     return np.arange(first, last + 1, dtype=float)
 
 
-def excess_log_p(marked: int, total: int, drawn: int, *, two_sided: bool, mid: bool) -> Array:
+def hypergeometric_neg_log_p(
+    marked: int, total: int, drawn: int, *, two_sided: bool, mid: bool
+) -> Array:
     """Tabulate -log p of every count of marked ones in the window.
 
     Parameters
@@ -168,8 +172,8 @@ def excess_log_p(marked: int, total: int, drawn: int, *, two_sided: bool, mid: b
     -------
     Array indexed by the count, shape (drawn + 1,) or up to the largest possible count.
     """
-    counts = support(marked, total, drawn)
-    mass = np.exp(log_pmf(marked, total, drawn, counts))
+    counts = hypergeometric_support(marked, total, drawn)
+    mass = np.exp(hypergeometric_log_pmf(marked, total, drawn, counts))
     order = np.argsort(mass, kind="stable") if two_sided else np.arange(len(mass))[::-1]
     p = np.empty(len(mass))
     p[order] = np.cumsum(mass[order])

@@ -10,66 +10,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.drift.contingency_tables import Array
-from pipeline.drift.hypothesis_tests.multivariate import together
-from pipeline.drift.hypothesis_tests.null_distributions import two_moments
+from pipeline.drift.hypothesis_tests.multivariate import multivariate_tests
+from pipeline.drift.hypothesis_tests.null_distributions import gamma_two_moments
 from pipeline.drift.hypothesis_tests.test_families import (
-    COLUMN,
-    GIVEN,
-    NAMING_SHARE,
-    NAMING_WEIGHTS,
-    TOGETHER,
+    ALPHA_WEIGHTS,
+    ATTRIBUTION_ALPHA_SHARE,
+    ATTRIBUTION_WEIGHTS,
+    COMBINED,
+    CONDITIONAL,
+    MULTIVARIATE,
     VALUES,
-    WEIGHTS,
-    Block,
     Hypothesis,
+    StatisticBlock,
 )
-from pipeline.drift.hypothesis_tests.univariate import alone
+from pipeline.drift.hypothesis_tests.univariate import univariate_tests
 
-BATCH = 999
+DEFAULT_PERMUTATIONS = 999
 """Permutations for the usual alpha; with the observed labels they make p-values of 1/1000."""
 _TIE = 1e-5  # evidence that differs by less, in -log p, is equal: sums are in single precision
 _CALIBRATED_AT = 0.05  # enough relabellings lie beyond; from there evidence falls as exp(-x)
 _HOPELESS = 20  # times alpha: a p-value so large after the first batch does not come down
 
 
-Claims = tuple[tuple[Hypothesis, float], ...]
+AdjustedPValues = tuple[tuple[Hypothesis, float], ...]
 """Hypotheses with adjusted p-values."""
 
 
 @dataclass(frozen=True)
-class Tested:
+class AdjustedTests:
     """Whether anything changed, and what, each with family-wise p-values."""
 
-    claims: Claims
+    all_hypotheses: AdjustedPValues
     """Adjusted over all kinds of evidence."""
     weights: Mapping[str, float]
     """Share of the alarm budget that each kind had."""
-    names: Claims
+    names: AdjustedPValues
     """What points at its own column or pair, adjusted over these alone; never below `p_value`."""
     p_value: float
     """Of everything together."""
-    level: float
+    critical_p_value: float
     """Unadjusted p-value below which a change of one column is an alarm."""
     permutations: int
 
 
-def permutations_for(alpha: float) -> int:
+def required_permutations(alpha: float) -> int:
     """Return how many permutations an alarm budget needs: p-values of a tenth of it or less."""
-    return BATCH if alpha >= 0.01 else max(9_999, int(np.ceil(20 / alpha)) - 1)
+    return DEFAULT_PERMUTATIONS if alpha >= 0.01 else max(9_999, int(np.ceil(20 / alpha)) - 1)
 
 
 @dataclass(frozen=True)
-class Relabelled:
+class PermutationDistribution:
     """All evidence for the true labels (first row) and for random ones."""
 
     hypotheses: Sequence[Hypothesis]
-    evidence: Array
+    neg_log_p: Array
     """-log p, shape (1 + relabellings, hypotheses)."""
     alpha: float
 
     @cached_property
     def _scored(self) -> tuple[list[Hypothesis], Array, Array]:
-        return _scores(self.hypotheses, self.evidence, WEIGHTS)
+        return _scores(self.hypotheses, self.neg_log_p, ALPHA_WEIGHTS)
 
     @cached_property
     def _total(self) -> Array:
@@ -82,18 +82,18 @@ class Relabelled:
             return 1.0
         return float((self._total >= self._total[0] - _TIE).mean())
 
-    def tested(self) -> Tested:
+    def tested(self) -> AdjustedTests:
         """Adjust the p-values of all hypotheses, and of those that name something."""
         if not self.hypotheses:
-            return Tested((), WEIGHTS, (), 1.0, self.alpha, 0)
+            return AdjustedTests((), ALPHA_WEIGHTS, (), 1.0, self.alpha, 0)
         tested, scores, offsets = self._scored
         critical = float(np.quantile(self._total, 1 - self.alpha))
-        column = [offset for h, offset in zip(tested, offsets, strict=True) if h.family == COLUMN]
-        named, name_scores, _ = _scores(self.hypotheses, self.evidence, NAMING_WEIGHTS)
-        names = np.clip(_step_down(name_scores) / NAMING_SHARE, self.p_value, 1.0)
-        return Tested(
+        column = [offset for h, offset in zip(tested, offsets, strict=True) if h.family == COMBINED]
+        named, name_scores, _ = _scores(self.hypotheses, self.neg_log_p, ATTRIBUTION_WEIGHTS)
+        names = np.clip(_step_down(name_scores) / ATTRIBUTION_ALPHA_SHARE, self.p_value, 1.0)
+        return AdjustedTests(
             tuple(zip(tested, _step_down(scores).tolist(), strict=True)),
-            WEIGHTS,
+            ALPHA_WEIGHTS,
             # What is named is decided apart from whether to alarm, with a budget of its own.
             tuple(zip(named, names.tolist(), strict=True)),
             self.p_value,
@@ -102,7 +102,9 @@ class Relabelled:
         )
 
 
-def relabelled(reference: Array, current: Array, alpha: float, seed: int) -> Relabelled:
+def permute_labels(
+    reference: Array, current: Array, alpha: float, seed: int
+) -> PermutationDistribution:
     """Compute all evidence on rows, for the true labels and for random ones.
 
     Parameters
@@ -115,14 +117,16 @@ def relabelled(reference: Array, current: Array, alpha: float, seed: int) -> Rel
         Of the relabellings.
     """
     pooled, n = np.vstack([reference, current]), len(current)
-    parts = [*alone(pooled, n), *together(pooled, n)]
+    parts = [*univariate_tests(pooled, n), *multivariate_tests(pooled, n)]
     if not parts:  # both sides are the same constants
-        return Relabelled((), np.zeros((1, 0)), alpha)
+        return PermutationDistribution((), np.zeros((1, 0)), alpha)
     hypotheses = [h for part in parts for h in part.hypotheses]
-    return Relabelled(hypotheses, _relabelled(parts, pooled, n, alpha, seed), alpha)
+    return PermutationDistribution(hypotheses, _relabelled(parts, pooled, n, alpha, seed), alpha)
 
 
-def _relabelled(parts: list[Block], pooled: Array, n: int, alpha: float, seed: int) -> Array:
+def _relabelled(
+    parts: list[StatisticBlock], pooled: Array, n: int, alpha: float, seed: int
+) -> Array:
     """Compute the evidence for the true labels (first row) and for random ones.
 
     When the first batch shows that an alarm is out of reach it is enough.
@@ -131,15 +135,15 @@ def _relabelled(parts: list[Block], pooled: Array, n: int, alpha: float, seed: i
     observed = np.zeros((1, len(pooled)), dtype=np.float32)
     observed[0, -n:] = 1
     found = [_evidence(parts, observed @ columns)]
-    wanted, random = permutations_for(alpha), np.random.default_rng(seed)
+    wanted, random = required_permutations(alpha), np.random.default_rng(seed)
     hypotheses = [h for part in parts for h in part.hypotheses]
     done = 0
     while done < wanted:
-        labels = _labels(random, len(pooled), n, min(BATCH, wanted - done))
+        labels = _labels(random, len(pooled), n, min(DEFAULT_PERMUTATIONS, wanted - done))
         found.append(_evidence(parts, labels @ columns))
         done += len(labels)
-        if done == BATCH < wanted:
-            first = Relabelled(hypotheses, np.vstack(found), alpha)
+        if done == DEFAULT_PERMUTATIONS < wanted:
+            first = PermutationDistribution(hypotheses, np.vstack(found), alpha)
             if first.p_value > _HOPELESS * alpha:
                 break
     return np.vstack(found)
@@ -155,7 +159,7 @@ def _scores(
     What is tested with these weights; its scores, a row for the true labels and for each
     relabelling; and what was added to the evidence.
     """
-    if COLUMN in weights:
+    if COMBINED in weights:
         hypotheses, evidence = _combined(hypotheses, evidence)
     of = [i for i, h in enumerate(hypotheses) if h.family in weights]
     tested = [hypotheses[i] for i in of]
@@ -183,14 +187,14 @@ def _combined(hypotheses: Sequence[Hypothesis], evidence: Array) -> tuple[list[H
     Source: Brown (1975), Biometrics 31:987 (Fisher's combination of dependent tests).
     """
     values = {h.names: i for i, h in enumerate(hypotheses) if h.family == VALUES}
-    given = {h.names: i for i, h in enumerate(hypotheses) if h.family == GIVEN}
+    given = {h.names: i for i, h in enumerate(hypotheses) if h.family == CONDITIONAL}
     sums = {
-        Hypothesis(COLUMN, names): [at[names] for at in (values, given) if names in at]
+        Hypothesis(COMBINED, names): [at[names] for at in (values, given) if names in at]
         for names in {**values, **given}
     }
     if len(values) > 1:
-        sums[Hypothesis(TOGETHER, ())] = list(values.values())
-    found = [two_moments(evidence[:, of].sum(axis=1)) for of in sums.values()]
+        sums[Hypothesis(MULTIVARIATE, ())] = list(values.values())
+    found = [gamma_two_moments(evidence[:, of].sum(axis=1)) for of in sums.values()]
     return [*hypotheses, *sums], np.column_stack([evidence, *found])
 
 
@@ -213,11 +217,11 @@ def _offsets(
     return offsets
 
 
-def _evidence(parts: list[Block], sums: NDArray[np.float32]) -> Array:
+def _evidence(parts: list[StatisticBlock], sums: NDArray[np.float32]) -> Array:
     found, start = [], 0
     for part in parts:
         stop = start + part.columns.shape[1]
-        found.append(part.evidence(sums[:, start:stop]))
+        found.append(part.neg_log_p(sums[:, start:stop]))
         start = stop
     return np.hstack(found)
 

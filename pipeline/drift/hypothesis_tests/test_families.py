@@ -15,30 +15,42 @@ from numpy.typing import NDArray
 
 from pipeline.drift.contingency_tables import Array
 
-VALUES, LEVELS, MISSING, TAILS, DIGITS = "values", "levels", "missing", "tails", "digits"
+VALUES, LEVELS, MISSING, TAILS, DIGIT_PREFERENCE = "values", "levels", "missing", "tails", "digits"
 """Evidence of one feature alone."""
-PAIRS, RELATIONS, GIVEN, TOGETHER = "pairs", "relations", "given the others", "together"
+PAIRS, FEATURE_CORRELATIONS, CONDITIONAL, MULTIVARIATE = (
+    "pairs",
+    "relations",
+    "given the others",
+    "together",
+)
 """Evidence of several: each pair, one feature's twelve pairs, what it adds to the others, all."""
-COLUMN = "column"
+COMBINED = "column"
 """A feature's values and what it adds to the others, as one: a fault in a column shows in both."""
-ALONE = (VALUES, LEVELS, MISSING, TAILS, DIGITS)
+UNIVARIATE = (VALUES, LEVELS, MISSING, TAILS, DIGIT_PREFERENCE)
 
-WEIGHTS = {
+ALPHA_WEIGHTS = {
     VALUES: 0.05,
     LEVELS: 0.38,
     MISSING: 0.02,
     TAILS: 0.08,
-    DIGITS: 0.01,
+    DIGIT_PREFERENCE: 0.01,
     PAIRS: 0.01,
-    RELATIONS: 0.02,
-    COLUMN: 0.38,
-    TOGETHER: 0.05,
+    FEATURE_CORRELATIONS: 0.02,
+    COMBINED: 0.38,
+    MULTIVARIATE: 0.05,
 }
 """Share of the alarm budget of each kind of evidence: is there drift at all?"""
 
-NAMING_WEIGHTS = {VALUES: 0.5, LEVELS: 0.1, MISSING: 0.1, TAILS: 0.15, DIGITS: 0.05, PAIRS: 0.1}
+ATTRIBUTION_WEIGHTS = {
+    VALUES: 0.5,
+    LEVELS: 0.1,
+    MISSING: 0.1,
+    TAILS: 0.15,
+    DIGIT_PREFERENCE: 0.05,
+    PAIRS: 0.1,
+}
 """Share of the budget for names: what changed? Only what points at its own column or pair."""
-NAMING_SHARE = 0.8
+ATTRIBUTION_ALPHA_SHARE = 0.8
 """Of alpha: a wrong name sends people to the wrong place, so names are rarer than alarms."""
 
 
@@ -56,11 +68,11 @@ Sums = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Block:
+class StatisticBlock:
     """Columns to be summed over the window, and the evidence that their sums are."""
 
     hypotheses: tuple[Hypothesis, ...]
     columns: Array
     """Shape (n, c)."""
-    evidence: Callable[[Sums], Array]
+    neg_log_p: Callable[[Sums], Array]
     """Sums of shape (b, c) -> -log p of shape (b, number of hypotheses)."""

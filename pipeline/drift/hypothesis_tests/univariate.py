@@ -11,32 +11,32 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.drift.contingency_tables import Array
-from pipeline.drift.effect_sizes import TENS
+from pipeline.drift.effect_sizes import ROUNDING_BASE
 from pipeline.drift.hypothesis_tests.null_distributions import (
     anderson_darling_cuts,
     anderson_darling_null,
-    excess_log_p,
+    hypergeometric_neg_log_p,
     pearson_null,
 )
 from pipeline.drift.hypothesis_tests.test_families import (
-    DIGITS,
+    DIGIT_PREFERENCE,
     LEVELS,
     MISSING,
     TAILS,
     VALUES,
-    Block,
     Hypothesis,
+    StatisticBlock,
     Sums,
 )
 from pipeline.schema import FEATURES, Feature, Kind
 
 TAIL_SHARES = (0.03, 0.1)
 """A tail is as many pooled patients as these shares of the window: a fault of 3 %, of 10 %."""
-TAIL_LEAST = 3
+MIN_TAIL_COUNT = 3
 """Patients; fewer cannot be told from chance."""
 
 
-def alone(pooled: Array, n: int) -> Iterator[Block]:
+def univariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
     """Say what is to be summed of each feature.
 
     Parameters
@@ -59,12 +59,12 @@ def alone(pooled: Array, n: int) -> Iterator[Block]:
             for tail in _tails(pooled[:, i], n):
                 yield _counted(TAILS, feature, tail, n, two_sided=False)
         if feature.kind is Kind.NUMBER:
-            whole = pooled[:, i] % TENS == 0
+            whole = pooled[:, i] % ROUNDING_BASE == 0
             if 0 < whole.sum() < total:
-                yield _counted(DIGITS, feature, whole, n, two_sided=True)
+                yield _counted(DIGIT_PREFERENCE, feature, whole, n, two_sided=True)
 
 
-def _values(feature: Feature, column: Array, n: int) -> Block:
+def _values(feature: Feature, column: Array, n: int) -> StatisticBlock:
     """Anderson-Darling for numbers, Pearson for categories, over the known values."""
     known = ~np.isnan(column)
     steps, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
@@ -83,26 +83,28 @@ def _values(feature: Feature, column: Array, n: int) -> Block:
         null = pearson_null(counts, n * total / len(column))
     columns[:, 0] = known
 
-    def evidence(sums: Sums) -> Array:
+    def neg_log_p(sums: Sums) -> Array:
         drawn = sums[:, 0].astype(float)
         both = np.maximum(drawn * (total - drawn), 1.0)
         squared = np.einsum("bc,bc->b", sums[:, 1:], sums[:, 1:])
-        return null.log_p(squared * total / both)[:, None]
+        return null.neg_log_p(squared * total / both)[:, None]
 
-    return Block((Hypothesis(VALUES, (feature.name,)),), columns, evidence)
+    return StatisticBlock((Hypothesis(VALUES, (feature.name,)),), columns, neg_log_p)
 
 
 def _counted(
     family: str, feature: Feature, marked: NDArray[np.bool_], n: int, *, two_sided: bool
-) -> Block:
+) -> StatisticBlock:
     """Patients with something, missing or extreme: exactly hypergeometric."""
-    table = excess_log_p(int(marked.sum()), len(marked), n, two_sided=two_sided, mid=True)
+    table = hypergeometric_neg_log_p(
+        int(marked.sum()), len(marked), n, two_sided=two_sided, mid=True
+    )
 
-    def evidence(sums: Sums) -> Array:
+    def neg_log_p(sums: Sums) -> Array:
         return np.asarray(table[np.rint(sums).astype(np.int64)])
 
     columns = marked[:, None].astype(float)
-    return Block((Hypothesis(family, (feature.name,)),), columns, evidence)
+    return StatisticBlock((Hypothesis(family, (feature.name,)),), columns, neg_log_p)
 
 
 def levels(steps: ArrayLike) -> Array:
@@ -111,7 +113,7 @@ def levels(steps: ArrayLike) -> Array:
     return found[:1] if len(found) == 2 else found
 
 
-def fence(first: float, third: float) -> float:
+def tukey_outer_fence(first: float, third: float) -> float:
     """Say below which value patients are far out, from the first and the third quartile.
 
     Source: Tukey, Exploratory Data Analysis (1977), outer fences.
@@ -130,15 +132,15 @@ def _tails(column: Array, n: int) -> Iterator[NDArray[np.bool_]]:
         previous = 0
         for share in TAIL_SHARES:
             size = min(int(np.ceil(share * n)), total // 10)
-            if size < TAIL_LEAST:
+            if size < MIN_TAIL_COUNT:
                 continue
             marked = sign * column < ordered[size]
             count = int(marked.sum())
-            if count >= TAIL_LEAST and count != previous:
+            if count >= MIN_TAIL_COUNT and count != previous:
                 previous = count
                 yield marked
         if total:
-            limit = fence(float(ordered[total // 4]), float(ordered[3 * total // 4]))
+            limit = tukey_outer_fence(float(ordered[total // 4]), float(ordered[3 * total // 4]))
             far = sign * column < limit
-            if far.sum() >= TAIL_LEAST:
+            if far.sum() >= MIN_TAIL_COUNT:
                 yield far

@@ -19,7 +19,7 @@ from dashboard.pages.drift.data import MonitoringDay
 from dashboard.shared.findings import in_a_sentence
 from db.ids import new_id
 from db.writer.results import Pass, add_pass, add_report
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import compare
 from pipeline.schema import BY_NAME, NAMES
@@ -32,7 +32,7 @@ NOW = datetime.now(UTC)
 
 @cache
 def training() -> np.ndarray:
-    features = read(HEART_CSV).features
+    features = read_patients(HEART_CSV).features
     assert features is not None
     return features.to_numpy(dtype=float)
 
@@ -80,7 +80,9 @@ def test_a_thousand_patients_like_those_of_the_training_have_not_drifted(
     pages: AppTest, log_url: str
 ) -> None:
     store(
-        log_url, smoothed_bootstrap(read(HEART_CSV).features, 1000, seed=1), ago=timedelta(hours=2)
+        log_url,
+        smoothed_bootstrap(read_patients(HEART_CSV).features, 1000, seed=1),
+        ago=timedelta(hours=2),
     )
     page = opened(pages)
     assert page.title[0].value.startswith(

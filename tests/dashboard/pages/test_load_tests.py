@@ -12,8 +12,8 @@ from dashboard.shared.escaping import escape_markdown
 from db.writer.results import add_load_test
 from perf.formats.kubectl import parse_hpa
 from pipeline.load_tests import autoscaling as scaling
-from pipeline.load_tests.autoscaling import Moment
-from pipeline.load_tests.benchmark import ECHO, KIND, OURS
+from pipeline.load_tests.autoscaling import AutoscalerSample
+from pipeline.load_tests.benchmark import CARDIOWATCH, ECHO, KIND
 from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, store, summary
 from tests.dashboard.conftest import shown
 from tests.pipeline.load_tests.test_autoscaling import WATCHED
@@ -86,7 +86,9 @@ def test_a_run_that_should_not_be_quoted_says_so(pages: AppTest, log_url: str) -
 
 
 def test_an_interrupted_run_may_hold_one_service_only(pages: AppTest, log_url: str) -> None:
-    alone = summary(OURS, 32, 100, ok_ratio=None, p99_ratio=None, cpu_us=None, cpu_ratio=None)
+    alone = summary(
+        CARDIOWATCH, 32, 100, ok_ratio=None, p99_ratio=None, cpu_us=None, cpu_ratio=None
+    )
     store(log_url, benchmark(closed_loop=[alone], open_loop=[], complete=False))
     title = opened(pages).title[0].value
     assert title.startswith("100 predictions/s, each committed")
@@ -98,7 +100,7 @@ def test_a_service_that_answered_nothing_is_drawn_without_a_time(
     silent = replace(
         summary("textbook", 200, 1), ok_per_s=0, p50_ms=0, p90_ms=0, p99_ms=0, timeouts=9, failed=9
     )
-    store(log_url, benchmark(closed_loop=[summary(OURS, 200, 10_000), silent]))
+    store(log_url, benchmark(closed_loop=[summary(CARDIOWATCH, 200, 10_000), silent]))
     assert "Timeouts: textbook." in shown(opened(pages))
 
 
@@ -108,16 +110,17 @@ def test_a_missing_database_has_its_calm_screen(pages: AppTest, tmp_path: Path) 
 
 
 def test_errors_are_listed_by_kind() -> None:
-    of = [summary(OURS, 200, 10, refused=3), summary(ECHO, 200, 10, timeouts=1, failed=3)]
+    of = [summary(CARDIOWATCH, 200, 10, refused=3), summary(ECHO, 200, 10, timeouts=1, failed=3)]
     assert texts.error_summary(of) == (
-        f"Timeouts: {ECHO}. Other failures: {ECHO}. Rejected (503): {escape_markdown(OURS)}."
+        f"Timeouts: {ECHO}. Other failures: {ECHO}. Rejected (503): {escape_markdown(CARDIOWATCH)}."
     )
 
 
 def test_ours_is_blue_and_the_framework_orange() -> None:
-    bars = charts.throughput(benchmark().at(200)).data[0]
+    bars = charts.throughput(benchmark().at_connections(200)).data[0]
     assert list(bars.y) == [
-        OURS, "Cardiowatch without its log", ECHO, "textbook", "Reported by the study project",
+        CARDIOWATCH, "Cardiowatch without its log", ECHO, "textbook",
+        "Reported by the study project",
     ]  # fmt: skip
     assert list(bars.x) == [10_000, 15_000, 5_000, 200, 554]
     assert bars.marker.color[0] == charts.BLUE
@@ -125,7 +128,7 @@ def test_ours_is_blue_and_the_framework_orange() -> None:
 
 
 def test_what_the_study_project_reported_lacks_the_middle_mark() -> None:
-    study = charts.latency_percentiles(benchmark().at(200)).data[-1]
+    study = charts.latency_percentiles(benchmark().at_connections(200)).data[-1]
     assert list(study.x) == [324, 1020]
     assert list(study.customdata) == ["p50", "p99"]
 
@@ -164,7 +167,11 @@ def test_a_file_that_is_no_record_is_refused_in_one_line(log_url: str, tmp_path:
 
 
 def test_pods_added_one_after_the_other_have_a_time_each() -> None:
-    moments = [Moment(0, 200, 1), Moment(20, 200, 2), Moment(200, 90, 3)]
+    moments = [
+        AutoscalerSample(0, 200, 1),
+        AutoscalerSample(20, 200, 2),
+        AutoscalerSample(200, 90, 3),
+    ]
 
     assert texts.autoscaling(replace(parse_hpa(WATCHED), moments=moments)) == (
         "From 1 to 3 pods: first pod added 20 s after CPU exceeded its target, last one 3 minutes "
@@ -174,7 +181,9 @@ def test_pods_added_one_after_the_other_have_a_time_each() -> None:
 
 def test_an_autoscaler_that_did_nothing_is_said_to_have() -> None:
     cold, hot = (
-        replace(parse_hpa(WATCHED), moments=[Moment(0, 10, 1), Moment(60, cpu, 1)])
+        replace(
+            parse_hpa(WATCHED), moments=[AutoscalerSample(0, 10, 1), AutoscalerSample(60, cpu, 1)]
+        )
         for cpu in (60, 76)
     )
 

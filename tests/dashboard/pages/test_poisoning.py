@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.pages.poisoning import charts, texts
 from pipeline.poisoning.attacks import ATTACKS
 from pipeline.poisoning.defences import DEFENCES
-from pipeline.poisoning.metrics import MEASURES, Band, Cell
+from pipeline.poisoning.metrics import METRICS, ExperimentCell, SeedInterval
 from tests.dashboard.conftest import shown
 
 NB = "\u00a0"
@@ -99,22 +99,24 @@ def test_a_run_can_be_cancelled(served: AppTest) -> None:
 def test_the_texts_name_everything_that_can_be_chosen() -> None:
     assert set(texts.ATTACKS) == set(texts.ATTACK_TITLES) == set(ATTACKS)
     assert set(texts.DEFENCES) == set(DEFENCES)
-    assert set(texts.MEASURES) == set(texts.MEASURE_NOTES) == set(MEASURES)
+    assert set(texts.MEASURES) == set(texts.MEASURE_NOTES) == set(METRICS)
 
 
 @pytest.mark.parametrize(
     ("measure", "said"), [("recall", f"50{NB}% (40–60)"), ("auc", "0.50 (0.40–0.60)")]
 )
 def test_a_measure_is_written_with_its_band(measure: str, said: str) -> None:
-    assert texts.format_band(measure, Band(0.5, 0.4, 0.6)) == said
+    assert texts.format_band(measure, SeedInterval(0.5, 0.4, 0.6)) == said
     assert texts.format_band(measure, None) == "–"
 
 
 def test_a_curve_leaves_out_what_is_not_defined() -> None:
-    bands: dict[str, Band | None] = dict.fromkeys(MEASURES)
+    bands: dict[str, SeedInterval | None] = dict.fromkeys(METRICS)
     cells = [
-        Cell("a", 0.0, 0.0, "no defence", bands | {"precision": Band(0.9, 0.8, 1.0)}),
-        Cell("a", 0.4, 0.4, "no defence", bands),
+        ExperimentCell(
+            "a", 0.0, 0.0, "no defence", bands | {"precision": SeedInterval(0.9, 0.8, 1.0)}
+        ),
+        ExperimentCell("a", 0.4, 0.4, "no defence", bands),
     ]
     band, line = charts.curves(cells, "precision", ["no defence"]).data
     assert list(line.x) == [0.0]

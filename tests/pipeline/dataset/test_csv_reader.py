@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.convert import SHA256, convert, table_bytes
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read_patients
 from pipeline.schema import NAMES
 from tests.conftest import ROOT
 from tests.pipeline.conftest import HEADER, SICK, WELL, csv_file
@@ -30,7 +30,7 @@ WELL_VALUES = [float(cell) for cell in WELL.split(",")[:13]]
 
 
 def test_cleveland_has_303_patients_139_of_them_ill_and_6_empty_cells() -> None:
-    cleveland = read(HEART_CSV)
+    cleveland = read_patients(HEART_CSV)
     assert cleveland.features is not None
     assert cleveland.disease is not None
     assert len(cleveland) == 303
@@ -64,7 +64,7 @@ def test_the_conversion_refuses_another_table(tmp_path: Path) -> None:
 def test_a_uci_file_without_a_header_is_read(tmp_path: Path) -> None:
     path = tmp_path / "processed.some.data"
     path.write_text("63.0,1.0,1.0,145.0,233.0,1.0,2.0,150.0,0.0,2.3,3.0,?,-9,4\n")
-    patients = read(path)
+    patients = read_patients(path)
     assert patients.coding is Coding.UCI
     assert first(patients)[:11] == WELL_VALUES[:11]
     assert all(math.isnan(value) for value in first(patients)[11:])
@@ -74,7 +74,7 @@ def test_a_uci_file_without_a_header_is_read(tmp_path: Path) -> None:
 
 def test_a_study_project_file_becomes_uci_codes(tmp_path: Path) -> None:
     line = "0,63,male,3,145,233,1,0,150,0,2.3,0,0,1,yes"
-    patients = read(csv_file(tmp_path, line, header=STUDY_HEADER))
+    patients = read_patients(csv_file(tmp_path, line, header=STUDY_HEADER))
     assert patients.coding is Coding.KAGGLE
     assert first(patients) == WELL_VALUES
     assert patients.disease is not None
@@ -85,7 +85,7 @@ def test_kaggle_codes_for_missing_become_missing(tmp_path: Path) -> None:
     line = "0,63,male,3,145,233,1,0,150,0,2.3,0,4,0,no"
     assert all(
         math.isnan(value)
-        for value in first(read(csv_file(tmp_path, line, header=STUDY_HEADER)))[11:]
+        for value in first(read_patients(csv_file(tmp_path, line, header=STUDY_HEADER)))[11:]
     )
 
 
@@ -93,7 +93,7 @@ def test_words_are_understood(tmp_path: Path) -> None:
     line = (
         "63,male,Typical Angina,145,233,TRUE,lv hypertrophy,150,no,2.3,downsloping,0,fixed defect,0"
     )
-    patients = read(csv_file(tmp_path, line))
+    patients = read_patients(csv_file(tmp_path, line))
     assert patients.coding is Coding.LABELS
     assert first(patients) == WELL_VALUES
 
@@ -101,7 +101,7 @@ def test_words_are_understood(tmp_path: Path) -> None:
 def test_semicolons_with_decimal_commas_are_understood(tmp_path: Path) -> None:
     line = WELL.replace(",", ";").replace("2.3", "2,3")
     path = csv_file(tmp_path, line, SICK.replace(",", ";"), header=HEADER.replace(",", ";"))
-    assert first(read(path)) == WELL_VALUES
+    assert first(read_patients(path)) == WELL_VALUES
 
 
 def test_a_byte_order_mark_windows_lines_and_columns_in_any_order_are_understood(
@@ -110,18 +110,18 @@ def test_a_byte_order_mark_windows_lines_and_columns_in_any_order_are_understood
     path = tmp_path / "reversed.csv"
     lines = [",".join(reversed(line.split(","))) for line in (HEADER, WELL)]
     path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
-    assert first(read(path)) == WELL_VALUES
+    assert first(read_patients(path)) == WELL_VALUES
 
 
 def test_zero_cholesterol_and_pressure_are_missing(tmp_path: Path) -> None:
-    values = first(read(csv_file(tmp_path, "63,1,1,0,0,1,2,150,0,2.3,3,0,6,0")))
+    values = first(read_patients(csv_file(tmp_path, "63,1,1,0,0,1,2,150,0,2.3,3,0,6,0")))
     assert math.isnan(values[NAMES.index("chol")])
     assert math.isnan(values[NAMES.index("trestbps")])
     assert values[NAMES.index("oldpeak")] == 2.3
 
 
 def test_codes_of_both_codings_leave_the_features_unread(tmp_path: Path) -> None:
-    patients = read(csv_file(tmp_path, "50,1,2,120,200,0,0,150,0,1,1,0,3,0"))
+    patients = read_patients(csv_file(tmp_path, "50,1,2,120,200,0,0,150,0,1,1,0,3,0"))
     assert patients.coding is None
     assert patients.features is None
     assert patients.raw.loc[0, "cp"] == 2
@@ -129,7 +129,7 @@ def test_codes_of_both_codings_leave_the_features_unread(tmp_path: Path) -> None
 
 def test_a_coding_named_by_the_caller_is_used(tmp_path: Path) -> None:
     path = csv_file(tmp_path, "50,1,2,120,200,0,0,150,0,1,1,0,3,0")
-    named = {coding: first(read(path, coding)) for coding in (Coding.UCI, Coding.KAGGLE)}
+    named = {coding: first(read_patients(path, coding)) for coding in (Coding.UCI, Coding.KAGGLE)}
     cp, thal = NAMES.index("cp"), NAMES.index("thal")
     assert (named[Coding.UCI][cp], named[Coding.UCI][thal]) == (2, 3)
     assert (named[Coding.KAGGLE][cp], named[Coding.KAGGLE][thal]) == (3, 7)
@@ -137,8 +137,8 @@ def test_a_coding_named_by_the_caller_is_used(tmp_path: Path) -> None:
 
 def test_a_column_that_is_absent_is_missing_in_every_row(tmp_path: Path) -> None:
     header, line = HEADER.replace(",ca", ""), "63,1,1,145,233,1,2,150,0,2.3,3,6,0"
-    patients = read(csv_file(tmp_path, line, header=header))
-    assert patients.absent == ("ca",)
+    patients = read_patients(csv_file(tmp_path, line, header=header))
+    assert patients.missing_columns == ("ca",)
     assert math.isnan(first(patients)[NAMES.index("ca")])
 
 
@@ -171,13 +171,13 @@ def test_what_is_no_table_of_patients_gives_one_clear_error(
     path = tmp_path / "file.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=reason):
-        read(path)
+        read_patients(path)
 
 
 def test_a_folder_or_an_absent_file_gives_the_same_kind_of_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.csv", Path("a\0b")):
         with pytest.raises(DataError, match="cannot be read"):
-            read(path)
+            read_patients(path)
 
 
 CELLS = st.sampled_from(
@@ -195,7 +195,7 @@ def test_no_table_whatever_gives_another_error(
     path = tmp_path / "any.csv"
     path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
     with contextlib.suppress(DataError):
-        read(path)
+        read_patients(path)
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -206,4 +206,4 @@ def test_no_bytes_whatever_give_another_error(
     path = tmp_path / "any.csv"
     path.write_bytes((HEADER + "\n").encode() * with_header + content)
     with contextlib.suppress(DataError):
-        read(path)
+        read_patients(path)

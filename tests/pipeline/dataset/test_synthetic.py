@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.schema import FEATURES, NAMES, Kind
 
-REAL = read(HEART_CSV, Coding.UCI).features.to_numpy()  # type: ignore[union-attr]
+REAL = read_patients(HEART_CSV, Coding.UCI).features.to_numpy()  # type: ignore[union-attr]
 NUMBERS = [i for i, feature in enumerate(FEATURES) if feature.kind is Kind.NUMBER]
 
 

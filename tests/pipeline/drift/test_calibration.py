@@ -7,23 +7,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.calibrate import FULL, QUICK, Chunk, _kept, _verdict, chunks, closer, measure
-from pipeline.dataset.heart.drift_scenarios import CLEAN, HALVES, SCENARIOS, Source, by_name
+from pipeline.calibrate import (
+    FULL,
+    QUICK,
+    Chunk,
+    _kept,
+    _verdict,
+    chunks,
+    chunks_to_refine,
+    measure,
+)
+from pipeline.dataset.heart.drift_scenarios import (
+    NO_DRIFT,
+    RANDOM_HALVES,
+    SCENARIOS,
+    PatientSource,
+    scenario_by_name,
+)
 from pipeline.drift import compare
 from pipeline.drift.calibration.baseline_tests import TREES
-from pipeline.drift.calibration.summary import Record, summarise, tables, upper_limit
+from pipeline.drift.calibration.summary import (
+    WindowResult,
+    clopper_pearson_upper,
+    summarise,
+    tables,
+)
 from pipeline.schema import NAMES
-from pipeline.train import Labelled
+from pipeline.train import LabelledPatients
 
 
-def record(drift: bool, *named: str, **rivals: float) -> Record:
-    return Record(drift, 0.01 if drift else 0.5, named, (), rivals)
+def record(drift: bool, *named: str, **rivals: float) -> WindowResult:
+    return WindowResult(drift, 0.01 if drift else 0.5, named, (), rivals)
 
 
 def test_no_alarm_in_n_windows_leaves_room_for_three_in_n() -> None:
     # (1 - p)^n = .05
-    assert upper_limit(0, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
-    assert upper_limit(5, 5) == 1.0
+    assert clopper_pearson_upper(0, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
+    assert clopper_pearson_upper(5, 5) == 1.0
 
 
 def test_a_rival_gets_the_limit_that_one_clean_window_in_twenty_exceeds() -> None:
@@ -39,11 +59,13 @@ def test_a_rival_gets_the_limit_that_one_clean_window_in_twenty_exceeds() -> Non
 
 
 def test_a_name_is_wrong_when_its_column_did_not_change() -> None:
-    assert not record(True, "thalach").names_wrongly("shift")
-    assert record(True, "thalach", "age").names_wrongly("shift")
-    assert record(True, "thalach").names_wrongly("correlation")
-    assert Record(True, 0.01, (), (("age", "chol"),), {}).names_wrongly("shift")
-    assert not Record(True, 0.01, (), (("age", "thalach"),), {}).names_wrongly("shift")
+    assert not record(True, "thalach").has_false_attribution("shift")
+    assert record(True, "thalach", "age").has_false_attribution("shift")
+    assert record(True, "thalach").has_false_attribution("correlation")
+    assert WindowResult(True, 0.01, (), (("age", "chol"),), {}).has_false_attribution("shift")
+    assert not WindowResult(True, 0.01, (), (("age", "thalach"),), {}).has_false_attribution(
+        "shift"
+    )
 
 
 def test_a_target_is_missed_until_enough_windows_show_that_it_is_met() -> None:
@@ -60,9 +82,9 @@ def test_where_trees_lead_on_the_few_windows_they_saw_they_see_all() -> None:
     behind = [("swap", 100, 303, record(False, **{TREES: 99.0}))]
     level = [("shift", 100, 303, record(True, **{TREES: 99.0}))]
 
-    again = closer(chunks(QUICK), summarise([*clean, *behind, *level], {}))
+    again = chunks_to_refine(chunks(QUICK), summarise([*clean, *behind, *level], {}))
 
-    assert {(c.scenario, c.n, c.closer) for c in again} == {("swap", 100, True)}
+    assert {(c.scenario, c.n, c.all_trees) for c in again} == {("swap", 100, True)}
     assert sum(c.count for c in again) == QUICK.power
 
 
@@ -73,16 +95,19 @@ def test_every_cell_gets_its_windows_once() -> None:
     assert sum(c.count for c in work if c.scenario == "clean") == 4 * 5_000
     assert sum(c.count for c in work if c.scenario == "shift") == 2 * FULL.power
     # clean cells come first; then the others in step: a run that is stopped has some of each
-    changed = [c for c in chunks(QUICK) if c.scenario not in (CLEAN, HALVES)]
+    changed = [c for c in chunks(QUICK) if c.scenario not in (NO_DRIFT, RANDOM_HALVES)]
     assert chunks(QUICK)[-len(changed) :] == changed
     assert len({(c.scenario, c.n) for c in changed[: 2 * len(SCENARIOS)]}) == 2 * len(SCENARIOS)
 
 
 @pytest.mark.parametrize("scenario", ["clean", "shift"])
-def test_what_is_measured_is_what_compare_says(scenario: str, cleveland: Labelled) -> None:
-    source, random = Source(cleveland.rows, cleveland.y), np.random.default_rng(1)
+def test_what_is_measured_is_what_compare_says(scenario: str, cleveland: LabelledPatients) -> None:
+    source, random = PatientSource(cleveland.rows, cleveland.y), np.random.default_rng(1)
     for seed in range(3):
-        reference, window = source.draw(303, random), by_name(scenario).draw(source, 60, random)
+        reference, window = (
+            source.draw(303, random),
+            scenario_by_name(scenario).draw(source, 60, random),
+        )
         result = compare(reference, window, seed=seed)
         pairs = tuple((pair.a, pair.b) for pair in result.pairs if pair.drift)
         said = result.drift, result.p_value, result.drifted, pairs
@@ -100,21 +125,23 @@ def test_a_line_that_a_kill_cut_off_is_measured_again(tmp_path: Path) -> None:
     path = tmp_path / "kept.jsonl"
     path.write_text(f'{kept}\n{{"key": "b", "reco')
 
-    assert _kept(path) == {"a": [Record(True, 0.01, ("age",), (("age", "sex"),), {"x": 1.0})]}
+    assert _kept(path) == {"a": [WindowResult(True, 0.01, ("age",), (("age", "sex"),), {"x": 1.0})]}
 
 
 @pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS])
-def test_a_scenario_changes_what_it_says_and_nothing_else(name: str, cleveland: Labelled) -> None:
-    source, scenario = Source(cleveland.rows, cleveland.y), by_name(name)
+def test_a_scenario_changes_what_it_says_and_nothing_else(
+    name: str, cleveland: LabelledPatients
+) -> None:
+    source, scenario = PatientSource(cleveland.rows, cleveland.y), scenario_by_name(name)
     clean = source.draw(200, np.random.default_rng(1))
 
     changed = scenario.draw(source, 200, np.random.default_rng(1))
 
     assert changed.shape == clean.shape
-    if scenario.related != frozenset(NAMES):
+    if scenario.changed_relations != frozenset(NAMES):
         differ = {
             column
             for i, column in enumerate(NAMES)
             if not np.array_equal(changed[:, i], clean[:, i], equal_nan=True)
         }
-        assert differ == scenario.related
+        assert differ == scenario.changed_relations

@@ -14,7 +14,7 @@ from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import Verdict, compare, compare_counts, risk_change
 from pipeline.drift.contingency_tables import Array
 from pipeline.schema import FEATURES, NAMES
-from pipeline.train import Labelled
+from pipeline.train import LabelledPatients
 
 CHOL, EXANG, OLDPEAK, SLOPE, THALACH, THAL, TRESTBPS = (
     NAMES.index(name)
@@ -23,12 +23,12 @@ CHOL, EXANG, OLDPEAK, SLOPE, THALACH, THAL, TRESTBPS = (
 
 
 @pytest.fixture(scope="module")
-def reference(cleveland: Labelled) -> Array:
+def reference(cleveland: LabelledPatients) -> Array:
     return smoothed_bootstrap(cleveland.rows, 303, seed=1)
 
 
 @pytest.fixture(scope="module")
-def window(cleveland: Labelled) -> Array:
+def window(cleveland: LabelledPatients) -> Array:
     return smoothed_bootstrap(cleveland.rows, 400, seed=2)
 
 
@@ -44,7 +44,7 @@ def counts(rows: Array) -> dict[str, dict[float | None, int]]:
 def test_two_windows_of_one_world_show_no_drift(reference: Array, window: Array) -> None:
     result = compare(reference, window)
 
-    assert result.verdict is Verdict.NONE_SEEN
+    assert result.verdict is Verdict.NO_DRIFT
     assert not result.drift
     assert result.drifted == ()
     assert result.p_value > 0.05
@@ -168,7 +168,7 @@ def test_pressures_rounded_to_tens_are_named(reference: Array, window: Array) ->
 @pytest.mark.parametrize("n", [0, 1, 29])
 def test_fewer_than_thirty_patients_are_not_enough(reference: Array, window: Array, n: int) -> None:
     for result in (compare(reference, window[:n]), compare(window[:n], reference)):
-        assert result.verdict is Verdict.NOT_ENOUGH
+        assert result.verdict is Verdict.INSUFFICIENT_DATA
         assert not result.drift
         assert not result.enough_data
         assert result.p_value == 1.0
@@ -238,7 +238,7 @@ def test_all_patients_as_samples_are_tested_on_rows(reference: Array, window: Ar
     assert result.to_dict() == compare(reference, window).to_dict()
 
 
-def test_many_patients_are_counted_and_pairs_rest_on_a_sample(cleveland: Labelled) -> None:
+def test_many_patients_are_counted_and_pairs_rest_on_a_sample(cleveland: LabelledPatients) -> None:
     many = smoothed_bootstrap(cleveland.rows, 6_000, seed=4)
     many[:, THALACH] = np.random.default_rng(0).permutation(many[:, THALACH])
 
@@ -251,7 +251,7 @@ def test_many_patients_are_counted_and_pairs_rest_on_a_sample(cleveland: Labelle
     assert any(pair.drift and "thalach" in (pair.a, pair.b) for pair in result.pairs)
 
 
-def test_what_is_certain_but_tiny_is_not_called_drift(cleveland: Labelled) -> None:
+def test_what_is_certain_but_tiny_is_not_called_drift(cleveland: LabelledPatients) -> None:
     values = {float(v): 10_000 for v in range(100, 200)}
     shifted = {float(v): 10_000 for v in range(101, 201)}  # 1 of a spread of 29
 

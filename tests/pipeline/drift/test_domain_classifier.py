@@ -10,12 +10,12 @@ import pytest
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift.domain_classifier import classify
 from pipeline.schema import NAMES
-from pipeline.train import Labelled
+from pipeline.train import LabelledPatients
 
 THALACH = NAMES.index("thalach")
 
 
-def test_a_shifted_column_gives_the_window_away(cleveland: Labelled) -> None:
+def test_a_shifted_column_gives_the_window_away(cleveland: LabelledPatients) -> None:
     before = smoothed_bootstrap(cleveland.rows, 150, seed=1)
     now = smoothed_bootstrap(cleveland.rows, 150, seed=2)
     now[:, THALACH] -= 40
@@ -34,7 +34,7 @@ def test_a_shifted_column_gives_the_window_away(cleveland: Labelled) -> None:
 
 
 @pytest.mark.parametrize("n", [0, 29])
-def test_few_patients_are_not_enough(cleveland: Labelled, n: int) -> None:
+def test_few_patients_are_not_enough(cleveland: LabelledPatients, n: int) -> None:
     result = classify(cleveland.rows, cleveland.rows[:n])
 
     assert (result.enough_data, result.drift, result.p_value) == (False, False, 1.0)

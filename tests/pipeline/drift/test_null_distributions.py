@@ -8,50 +8,52 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.drift.contingency_tables import Table, tables_of_counts
-from pipeline.drift.effect_sizes import classical_test, distance, pearson
+from pipeline.drift.contingency_tables import ContingencyTable, tables_from_counts
+from pipeline.drift.effect_sizes import classical_test, effect_size, pearson_chi_square
 from pipeline.drift.hypothesis_tests.null_distributions import (
     anderson_darling_cuts,
     anderson_darling_null,
-    excess_log_p,
+    hypergeometric_neg_log_p,
     pearson_null,
 )
-from pipeline.drift.hypothesis_tests.permutation import relabelled
+from pipeline.drift.hypothesis_tests.permutation import permute_labels
 from pipeline.schema import NAMES
 
 
-def table(name: str, before: dict[float | None, int], now: dict[float | None, int]) -> Table:
-    return tables_of_counts({name: before}, {name: now})[NAMES.index(name)]
+def table(
+    name: str, before: dict[float | None, int], now: dict[float | None, int]
+) -> ContingencyTable:
+    return tables_from_counts({name: before}, {name: now})[NAMES.index(name)]
 
 
 def test_two_marked_of_four_are_both_drawn_once_in_six() -> None:
     # of the 6 pairs one has both marked, four have one, one has none
-    p = np.exp(-excess_log_p(2, 4, 2, two_sided=False, mid=False))
+    p = np.exp(-hypergeometric_neg_log_p(2, 4, 2, two_sided=False, mid=False))
 
     assert p == pytest.approx([1, 5 / 6, 1 / 6])
 
 
 def test_a_two_sided_p_value_counts_all_that_is_no_likelier() -> None:
-    p = np.exp(-excess_log_p(2, 4, 2, two_sided=True, mid=False))
+    p = np.exp(-hypergeometric_neg_log_p(2, 4, 2, two_sided=True, mid=False))
 
     assert p == pytest.approx([1 / 3, 1, 1 / 3])
 
 
 def test_the_exact_tails_are_those_of_the_hypergeometric_distribution() -> None:
-    p = np.exp(-excess_log_p(40, 803, 500, two_sided=False, mid=False))
+    p = np.exp(-hypergeometric_neg_log_p(40, 803, 500, two_sided=False, mid=False))
 
     assert p[30] == pytest.approx(stats.hypergeom.sf(29, 803, 40, 500), rel=1e-9)
 
 
 def test_a_million_patients_need_no_million_probabilities() -> None:
-    p = np.exp(-excess_log_p(100_000, 1_000_303, 303, two_sided=True, mid=False))
+    p = np.exp(-hypergeometric_neg_log_p(100_000, 1_000_303, 303, two_sided=True, mid=False))
 
     chance = stats.hypergeom.pmf(np.arange(304), 1_000_303, 100_000, 303)
     assert p[60] == pytest.approx(chance[chance <= chance[60]].sum(), rel=1e-4)
 
 
 def test_a_two_sided_p_value_is_fishers() -> None:
-    p = np.exp(-excess_log_p(5, 403, 100, two_sided=True, mid=False))
+    p = np.exp(-hypergeometric_neg_log_p(5, 403, 100, two_sided=True, mid=False))
 
     fisher = [stats.fisher_exact([[k, 5 - k], [100 - k, 298 + k]])[1] for k in range(6)]
     assert p == pytest.approx(fisher, rel=1e-6)
@@ -69,7 +71,9 @@ def every_choice(statistic: object, pooled: list[int], n: int) -> np.ndarray:
 
 def test_pearsons_moments_are_those_of_all_relabellings() -> None:
     pooled = [2, 3, 7]
-    every = every_choice(lambda drawn: pearson(drawn, np.array(pooled, dtype=float)), pooled, 5)
+    every = every_choice(
+        lambda drawn: pearson_chi_square(drawn, np.array(pooled, dtype=float)), pooled, 5
+    )
 
     null = pearson_null(pooled, 5)
 
@@ -110,14 +114,14 @@ def test_kolmogorov_smirnov_and_chi_square_are_the_textbooks() -> None:
 
 
 def test_a_shift_by_ten_is_ten_in_the_features_unit() -> None:
-    apart = distance(table("chol", {200: 5, 220: 5}, {210: 5, 230: 5}))
+    apart = effect_size(table("chol", {200: 5, 220: 5}, {210: 5, 230: 5}))
 
     assert (apart.wasserstein, apart.difference) == (10, 10)
     assert apart.effect == 1.0  # the reference's spread is 10
 
 
 def test_a_share_that_moves_is_named_by_its_level() -> None:
-    apart = distance(table("cp", {1: 4, 3: 4, 4: 2}, {1: 6, 4: 4}))
+    apart = effect_size(table("cp", {1: 4, 3: 4, 4: 2}, {1: 6, 4: 4}))
 
     # +.2, -.4, +.2: four tenths of the patients would have to change
     assert apart.effect == pytest.approx(0.4)
@@ -125,14 +129,16 @@ def test_a_share_that_moves_is_named_by_its_level() -> None:
 
 
 def test_equal_counts_have_no_population_shift() -> None:
-    assert distance(table("thal", {3: 9, 7: 4}, {3: 9, 7: 4})).psi == 0.0
+    assert effect_size(table("thal", {3: 9, 7: 4}, {3: 9, 7: 4})).psi == 0.0
 
 
 def test_permutation_p_values_are_uniform_when_nothing_changed() -> None:
     random = np.random.default_rng(0)
     steps = random.integers(0, 4, size=(150, 80, 13)).astype(float)
 
-    p = [relabelled(rows[:40], rows[40:], 0.05, seed).p_value for seed, rows in enumerate(steps)]
+    p = [
+        permute_labels(rows[:40], rows[40:], 0.05, seed).p_value for seed, rows in enumerate(steps)
+    ]
 
     # of 150, 7.5 below .05 and 75 below .5 are expected; the bounds are missed once in 10,000
     assert sum(value <= 0.05 for value in p) <= 20

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.fairness.coverage import by_group, coverage, pools_of
+from pipeline.fairness.coverage import coverage, coverage_by_group, group_pools
 
 MEN, WOMEN = np.array([92.0, 19, 22, 73]), np.array([18.0, 2, 7, 70])  # as training measured
 
@@ -23,7 +23,7 @@ def test_sexes_are_told_apart_in_the_evidence() -> None:
         "male, 18-44": {"disease": [0.8], "no disease": [0.1, 0.2]},
         "male, 45-54": {"disease": [0.7], "no disease": []},
     }
-    found = pools_of({"fairness": {"patients": patients}}, "sex")
+    found = group_pools({"fairness": {"patients": patients}}, "sex")
     assert [part.tolist() for part in found["male"]] == [[0.8, 0.7], [0.1, 0.2]]
     assert found["female"][0] == pytest.approx([0.9])
 
@@ -31,7 +31,7 @@ def test_sexes_are_told_apart_in_the_evidence() -> None:
 def test_each_age_band_is_measured_against_all_others_and_small_cells_are_left_out() -> None:
     sick, well = np.linspace(0.2, 0.9, 30), np.linspace(0.1, 0.7, 30)
     pools = {"18-44": (sick, well), "45-54": (sick, well), "65 and over": (sick[:3], well[:30])}
-    found = dict(by_group(pools, draws=200, seed=1))
+    found = dict(coverage_by_group(pools, draws=200, seed=1))
     assert list(found) == list(pools)
     assert found["65 and over"]["recall"] is None  # three sick patients
     assert 0.88 <= (found["18-44"]["recall"] or 0) <= 1.0

@@ -8,10 +8,10 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
 from pipeline.fairness import assess
-from pipeline.fairness.groups import groups_of
+from pipeline.fairness.groups import assign_groups
 from pipeline.fairness.result import Grouping, Verdict
 from pipeline.model.design_matrix import Array
-from pipeline.train import Labelled
+from pipeline.train import LabelledPatients
 
 
 def patients(**tables: tuple[int, int, int, int]) -> tuple[Array, Array, dict[str, Array]]:
@@ -46,10 +46,10 @@ def test_the_differences_are_those_of_the_largest_and_the_smallest_rate() -> Non
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_differences_equal_those_of_fairlearn(cleveland: Labelled, seed: int) -> None:
+def test_the_differences_equal_those_of_fairlearn(cleveland: LabelledPatients, seed: int) -> None:
     rng = np.random.default_rng(seed)
     prediction = np.where(rng.random(303) < 0.3, rng.integers(0, 2, 303), cleveland.y)
-    for name, values in groups_of(cleveland.rows).items():
+    for name, values in assign_groups(cleveland.rows).items():
         found = assess(cleveland.y, prediction, {name: values}).groupings[name]
         given = {"sensitive_features": values.astype(str)}
         assert found.demographic_parity and found.equalized_odds  # noqa: PT018
@@ -66,7 +66,7 @@ def test_without_outcomes_there_are_selection_rates_only() -> None:
     ward = assess(None, prediction, groups).groupings["ward"]
     assert ward.gap("selection_rate").verdict is Verdict.GAP
     assert ward.gap("recall").difference is None
-    assert ward.gap("recall").verdict is Verdict.UNKNOWN
+    assert ward.gap("recall").verdict is Verdict.INCONCLUSIVE
     assert ward.equalized_odds is None
     assert ward.perfect_parity is None
 
@@ -80,7 +80,7 @@ def test_unknown_outcomes_count_for_the_selection_rate_alone() -> None:
 
 
 def test_a_cell_of_19_cannot_tell_and_one_of_20_can() -> None:
-    for diseased, verdict in ((19, Verdict.UNKNOWN), (20, Verdict.GAP)):
+    for diseased, verdict in ((19, Verdict.INCONCLUSIVE), (20, Verdict.GAP)):
         y, prediction, groups = patients(east=(diseased, 5, 0, 95), west=(0, 5, 50, 95))
         gap = assess(y, prediction, groups).groupings["ward"].gap("recall")
         assert (gap.difference, gap.n, gap.verdict) == (-1, (50, diseased), verdict)
@@ -105,13 +105,13 @@ def test_the_gap_of_one_of_many_groups_is_taken_against_all_others() -> None:
 def test_equal_rates_of_many_patients_are_no_gap() -> None:
     y, prediction, groups = patients(east=(800, 100, 200, 900), west=(800, 100, 200, 900))
     gap = assess(y, prediction, groups).groupings["ward"].gap("recall")
-    assert (gap.p_value, gap.verdict) == (1.0, Verdict.NONE)
+    assert (gap.p_value, gap.verdict) == (1.0, Verdict.NO_GAP)
 
 
 def test_few_patients_name_the_number_that_would_settle_it() -> None:
     y, prediction, groups = patients(east=(15, 5, 15, 25), west=(15, 5, 15, 25))
     gap = assess(y, prediction, groups).groupings["ward"].gap("recall")
-    assert gap.verdict is Verdict.UNKNOWN
+    assert gap.verdict is Verdict.INCONCLUSIVE
     # a share of one half: 2 * .5 * .5 * ((1.960 + 1.282) / .1)^2 = 525.4
     assert gap.n_needed == 526
 
@@ -138,9 +138,11 @@ def test_one_group_or_no_patient_has_nothing_to_compare() -> None:
         assert ward.demographic_parity is None
 
 
-def test_the_same_seed_gives_the_same_answer_and_it_is_safe_for_json(cleveland: Labelled) -> None:
+def test_the_same_seed_gives_the_same_answer_and_it_is_safe_for_json(
+    cleveland: LabelledPatients,
+) -> None:
     prediction = cleveland.rows[:, 8]
-    groups = groups_of(cleveland.rows)
+    groups = assign_groups(cleveland.rows)
     first, second = (assess(cleveland.y, prediction, groups, seed=3).to_dict() for _ in range(2))
     assert json.loads(json.dumps(first, allow_nan=False)) == json.loads(json.dumps(second))
 
@@ -152,8 +154,8 @@ def test_a_prediction_that_is_neither_0_nor_1_is_refused() -> None:
         assess([1, 0], [1], {"ward": ["east"]})
 
 
-def test_every_patient_has_a_sex_an_age_band_and_both(cleveland: Labelled) -> None:
-    found = groups_of(cleveland.rows[:2])  # men of 63 and 67
+def test_every_patient_has_a_sex_an_age_band_and_both(cleveland: LabelledPatients) -> None:
+    found = assign_groups(cleveland.rows[:2])  # men of 63 and 67
     assert {name: list(values) for name, values in found.items()} == {
         "sex": ["male", "male"],
         "age": ["55-64", "65 and over"],
@@ -161,7 +163,7 @@ def test_every_patient_has_a_sex_an_age_band_and_both(cleveland: Labelled) -> No
     }
     young = cleveland.rows[[0, 0]].copy()
     young[:, 0] = 44.9, 45
-    assert list(groups_of(young)["age"]) == ["18-44", "45-54"]
+    assert list(assign_groups(young)["age"]) == ["18-44", "45-54"]
 
 
 def test_what_was_written_of_a_grouping_is_read_back_the_same() -> None:

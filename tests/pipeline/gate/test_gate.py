@@ -11,17 +11,25 @@ from threadpoolctl import threadpool_limits
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.gate import __main__ as gate
 from pipeline.gate.check import run_job
-from pipeline.gate.label_loss import DRAWS, Expected, Reference, _sums, expect, judge, log_loss
+from pipeline.gate.label_loss import (
+    DRAWS,
+    LossLimit,
+    TrustedLosses,
+    _sums,
+    decide,
+    log_loss,
+    loss_limit,
+)
 from pipeline.gate.power import measure
-from pipeline.train import Labelled
+from pipeline.train import LabelledPatients
 from tests.conftest import shared
 from tests.pipeline.conftest import SICK, WELL, C, csv_file
 
 
 @pytest.fixture(scope="module")
-def reference(cleveland: Labelled) -> Reference:
+def reference(cleveland: LabelledPatients) -> TrustedLosses:
     with threadpool_limits(1):
-        return Reference(cleveland.rows, cleveland.y, C)
+        return TrustedLosses(cleveland.rows, cleveland.y, C)
 
 
 @pytest.fixture
@@ -38,11 +46,11 @@ def run(
     return run
 
 
-def some(data: Labelled, n: int = 60) -> np.ndarray:
+def some(data: LabelledPatients, n: int = 60) -> np.ndarray:
     return np.random.default_rng(3).choice(len(data.y), n, replace=False)
 
 
-def batch(folder: Path, data: Labelled, who: np.ndarray, y: np.ndarray) -> Path:
+def batch(folder: Path, data: LabelledPatients, who: np.ndarray, y: np.ndarray) -> Path:
     lines = [
         ",".join(["" if np.isnan(v) else f"{v:g}" for v in data.rows[i]] + [f"{label:g}"])
         for i, label in zip(who, y, strict=True)
@@ -55,36 +63,36 @@ def test_surprise_is_minus_the_logarithm_of_the_probability_of_the_label() -> No
     assert found == pytest.approx([np.log(2), np.log(4)])
 
 
-def expected(limit: float) -> Expected:
+def expected(limit: float) -> LossLimit:
     """Four patients of whom half a one would be above a loss of 1."""
-    return Expected(loss=0.3, limit=limit, usual=np.ones(4), surprising=0.5)
+    return LossLimit(loss=0.3, limit=limit, usual=np.ones(4), surprising=0.5)
 
 
 def test_a_batch_is_refused_above_the_limit_and_shows_its_excess_of_surprises() -> None:
     y, p = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.9, 0.1, 0.1, 0.8])
     # -log: .11, 2.30, .11, 1.61: mean 1.03; two are above 1, half a one would be: 1.5 in excess.
-    found = judge(y, p, expected(1.0))
+    found = decide(y, p, expected(1.0))
     assert found.accept is False
     assert found.loss == pytest.approx(1.03, abs=0.005)
     assert [(row.patient, row.label, row.probability) for row in found.rows] == [
         (2, 1, 0.1), (4, 0, 0.2),
     ]  # fmt: skip
-    assert judge(y, p, expected(1.1)).accept is True
+    assert decide(y, p, expected(1.1)).accept is True
 
 
 def test_what_clean_patients_show_as_well_is_not_listed() -> None:
     y, p = np.array([1.0, 1.0, 1.0, 1.0]), np.array([0.9, 0.9, 0.9, 0.9])
-    found = judge(y, p, expected(1.0))
+    found = decide(y, p, expected(1.0))
     assert (found.surprising, found.rows) == (0, ())
 
 
 def test_the_limit_falls_toward_the_clean_loss_as_batches_grow(
-    reference: Reference, cleveland: Labelled
+    reference: TrustedLosses, cleveland: LabelledPatients
 ) -> None:
     margins = []
     for n in (20, 100, 1000):
         rows = np.tile(cleveland.rows, (4, 1))[:n]
-        found = expect(rows, reference)
+        found = loss_limit(rows, reference)
         margins.append(found.limit - found.loss)
     assert margins == sorted(margins, reverse=True)
     assert margins[-1] > 0
@@ -101,22 +109,22 @@ def test_both_ways_of_drawing_give_the_same_spread() -> None:
 
 
 def test_missing_cells_are_expected_to_surprise_more(
-    reference: Reference, cleveland: Labelled
+    reference: TrustedLosses, cleveland: LabelledPatients
 ) -> None:
     rows = cleveland.rows[:50].copy()
-    complete = expect(rows, reference).loss
+    complete = loss_limit(rows, reference).loss
     rows[:, [2, 11, 12]] = np.nan  # cp, ca, thal
-    assert expect(rows, reference).loss > complete
+    assert loss_limit(rows, reference).loss > complete
 
 
-def test_clean_patients_may_enter(run, tmp_path: Path, cleveland: Labelled) -> None:  # type: ignore[no-untyped-def]
+def test_clean_patients_may_enter(run, tmp_path: Path, cleveland: LabelledPatients) -> None:  # type: ignore[no-untyped-def]
     who = some(cleveland)
     code, said, _ = run(batch(tmp_path, cleveland, who, cleveland.y[who]))
     assert (code, "MAY ENTER" in said) == (0, True)
 
 
 def test_a_quarter_of_flipped_labels_is_refused_and_most_listed_are_flipped(  # type: ignore[no-untyped-def]
-    run, tmp_path: Path, cleveland: Labelled
+    run, tmp_path: Path, cleveland: LabelledPatients
 ) -> None:
     who = some(cleveland)
     y = cleveland.y[who].copy()
@@ -129,7 +137,9 @@ def test_a_quarter_of_flipped_labels_is_refused_and_most_listed_are_flipped(  # 
     assert sum(patient <= 15 for patient in listed) > len(listed) / 2
 
 
-def test_a_label_that_is_turned_round_is_refused(run, tmp_path: Path, cleveland: Labelled) -> None:  # type: ignore[no-untyped-def]
+def test_a_label_that_is_turned_round_is_refused(
+    run, tmp_path: Path, cleveland: LabelledPatients
+) -> None:  # type: ignore[no-untyped-def]
     who = some(cleveland)
     code, said, _ = run(batch(tmp_path, cleveland, who, 1 - cleveland.y[who]))
     assert code == 1
@@ -137,7 +147,7 @@ def test_a_label_that_is_turned_round_is_refused(run, tmp_path: Path, cleveland:
 
 
 def test_patients_without_a_label_keep_their_number(  # type: ignore[no-untyped-def]
-    run, tmp_path: Path, cleveland: Labelled
+    run, tmp_path: Path, cleveland: LabelledPatients
 ) -> None:
     who = some(cleveland)
     y = cleveland.y[who].copy()
@@ -194,7 +204,7 @@ def test_a_model_of_other_patients_is_not_trusted(run, tmp_path: Path) -> None: 
     assert "was not trained on patients.csv" in error
 
 
-def test_flipped_labels_are_refused_more_often_than_clean_ones(cleveland: Labelled) -> None:
+def test_flipped_labels_are_refused_more_often_than_clean_ones(cleveland: LabelledPatients) -> None:
     with threadpool_limits(1):
         found = measure(cleveland.rows, cleveland.y, C, splits=6)
     for size in (20, 50, 100):
@@ -202,14 +212,14 @@ def test_flipped_labels_are_refused_more_often_than_clean_ones(cleveland: Labell
         assert found.refused["label turned round"][size].count == 6
 
 
-def test_the_interval_of_a_share_counts_each_split_once(cleveland: Labelled) -> None:
+def test_the_interval_of_a_share_counts_each_split_once(cleveland: LabelledPatients) -> None:
     with threadpool_limits(1):
         found = measure(cleveland.rows, cleveland.y, C, splits=6).refused["label turned round"]
     # Wilson for 6 of 6: 6 / (6 + 1.96 squared)
     assert [found[20].share, found[20].low, found[20].high] == [1.0, 0.6097, 1.0]
 
 
-def test_more_splits_begin_with_the_same_ones(cleveland: Labelled) -> None:
+def test_more_splits_begin_with_the_same_ones(cleveland: LabelledPatients) -> None:
     with threadpool_limits(1):
         one, two = (measure(cleveland.rows, cleveland.y, C, splits=k).refused for k in (2, 4))
     for name, by_size in one.items():
@@ -217,7 +227,7 @@ def test_more_splits_begin_with_the_same_ones(cleveland: Labelled) -> None:
             assert 0 <= two[name][size].count - found.count <= 2
 
 
-def test_a_small_training_file_has_only_the_batches_that_fit(cleveland: Labelled) -> None:
+def test_a_small_training_file_has_only_the_batches_that_fit(cleveland: LabelledPatients) -> None:
     with threadpool_limits(1):
         found = measure(cleveland.rows[:100], cleveland.y[:100], C, splits=1)
     assert list(found.refused["clean"]) == [20]
@@ -234,7 +244,7 @@ def test_a_file_that_was_sent_is_judged_as_the_program_judges_it(
     run,
     model_dir: Path,
     tmp_path: Path,
-    cleveland: Labelled,  # type: ignore[no-untyped-def]
+    cleveland: LabelledPatients,  # type: ignore[no-untyped-def]
 ) -> None:
     path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
     judged = sent(path.read_bytes(), (model_dir / "scorecard.json").read_text())["verdict"]
@@ -251,7 +261,7 @@ def test_a_file_that_cannot_be_read_is_a_sentence_without_its_content(
 
 
 def test_a_model_of_other_patients_judges_no_file_that_was_sent(
-    model_dir: Path, cleveland: Labelled, tmp_path: Path
+    model_dir: Path, cleveland: LabelledPatients, tmp_path: Path
 ) -> None:
     card = json.loads((model_dir / "scorecard.json").read_text())
     card["provenance"]["data_sha256"] = "0"

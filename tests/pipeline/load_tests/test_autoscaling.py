@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perf.formats.kubectl import parse_hpa
-from pipeline.load_tests.autoscaling import Moment, UnreadableRecord, from_dict
+from pipeline.load_tests.autoscaling import AutoscalerSample, UnreadableRecord, from_dict
 
 HEAD = "NAME              REFERENCE                    TARGETS              MINPODS   MAXPODS   REPLICAS   AGE\n"  # noqa: E501
 ROW = "cardiowatch-api   Deployment/cardiowatch-api   {}   1         3         {}          {}\n"
@@ -27,11 +27,16 @@ def test_each_line_is_a_moment_counted_from_the_first() -> None:
 
     assert (found.name, found.target, found.fewest, found.most) == ("cardiowatch-api", 70, 1, 3)
     assert found.moments == [
-        Moment(0, None, 1), Moment(29, 12, 1), Moment(45, 210, 1), Moment(60, 210, 3),
-        Moment(510, 60, 3), Moment(3630, 5, 1),
+        AutoscalerSample(0, None, 1), AutoscalerSample(29, 12, 1),
+        AutoscalerSample(45, 210, 1), AutoscalerSample(60, 210, 3),
+        AutoscalerSample(510, 60, 3), AutoscalerSample(3630, 5, 1),
     ]  # fmt: skip
     assert found.peak == 3
-    assert (found.first(over=True), found.first(pods=2), found.first(pods=4)) == (45, 60, None)
+    assert (found.first_time(over=True), found.first_time(pods=2), found.first_time(pods=4)) == (
+        45,
+        60,
+        None,
+    )
 
 
 def test_a_time_before_the_line_is_more_exact_than_the_age() -> None:

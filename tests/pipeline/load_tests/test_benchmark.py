@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pipeline.load_tests.benchmark import (
+    CARDIOWATCH,
     ECHO,
-    OURS,
     Benchmark,
     OpenLoop,
     Summary,
@@ -19,7 +19,7 @@ from pipeline.load_tests.benchmark import (
 )
 
 SUMMARY = Summary(
-    p50_ms=10, p90_ms=20, p99_ms=30, p999_ms=40, max_ms=50, timeouts=0, service=OURS,
+    p50_ms=10, p90_ms=20, p99_ms=30, p999_ms=40, max_ms=50, timeouts=0, service=CARDIOWATCH,
     connections=200, threads=8, seconds=60, timeout_s=2, rounds=3, ok_per_s=10_000, low=9_000,
     high=11_000, failed=0, refused=0, cpu_us=90, memory_mb=110, ok_ratio=1.9, p99_ratio=0.4,
     cpu_ratio=None,
@@ -27,9 +27,9 @@ SUMMARY = Summary(
 OPEN = OpenLoop(3000, 2999, 15, 45_000, 0, 0, 2, 9, 12, 20, 0.5)
 BENCHMARK = Benchmark(
     environment={"processor": "A", "load": 0.1},
-    start_s={OURS: 1.2},
+    start_s={CARDIOWATCH: 1.2},
     closed_loop=[replace(SUMMARY, connections=32), SUMMARY, replace(SUMMARY, service=ECHO)],
-    open_loop=[(OURS, OPEN)],
+    open_loop=[(CARDIOWATCH, OPEN)],
 )
 
 
@@ -61,6 +61,6 @@ def test_a_summary_without_a_field_is_refused() -> None:
 
 
 def test_the_result_nearest_to_200_connections_speaks_for_a_service() -> None:
-    assert BENCHMARK.nearest(OURS) == SUMMARY
+    assert BENCHMARK.nearest(CARDIOWATCH) == SUMMARY
     assert BENCHMARK.nearest("textbook") is None
     assert BENCHMARK.connections == [32, 200]

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.model import EVIDENCE, SCORECARD, SUMS, ModelError, checksums, from_json, load
+from pipeline.model import (
+    CHECKSUMS_FILE,
+    EVIDENCE_FILE,
+    SCORECARD_FILE,
+    ModelError,
+    checksums,
+    from_json,
+    load,
+)
 from pipeline.schema import NAMES
 from pipeline.training.scorecard_writer import write_bundle
 from tests.conftest import ROOT
@@ -132,7 +140,7 @@ def test_a_value_without_points_is_not_scored(changed: dict[str, float | None]) 
 def test_values_outside_the_training_range_are_named() -> None:
     # WELL and SICK are 63 and 67 years old, with 233 and 286 mg/dl.
     values = dict(zip(NAMES, row(), strict=True)) | {"age": 68.0, "chol": 232.0, "ca": None}
-    assert by_hand().unseen(tuple(values[name] for name in NAMES)) == [
+    assert by_hand().outside_training_range(tuple(values[name] for name in NAMES)) == [
         ("age", "the model has not seen such a value (trained on 63-67 years)"),
         ("chol", "the model has not seen such a value (trained on 233-286 mg/dl)"),
     ]
@@ -196,8 +204,8 @@ def test_a_pickle_with_the_right_hash_is_refused_and_never_run(tmp_path: Path) -
             return Path.touch, (ran,)
 
     code = pickle.dumps(Code(), protocol=0)  # ASCII, as a scorecard is
-    content = {SCORECARD: code, EVIDENCE: code}
-    for name, data in (content | {SUMS: checksums(content), "model.pkl": code}).items():
+    content = {SCORECARD_FILE: code, EVIDENCE_FILE: code}
+    for name, data in (content | {CHECKSUMS_FILE: checksums(content), "model.pkl": code}).items():
         (tmp_path / name).write_bytes(data)
     with pytest.raises(ModelError):
         load(tmp_path)

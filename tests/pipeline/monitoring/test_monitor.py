@@ -18,7 +18,7 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.results import Pass
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model import load
 from pipeline.monitoring.schedule import DAY, NoPredictions, _last_end, windows
@@ -29,7 +29,7 @@ from tests.db.rows import running_log
 from tests.programs import ROOT
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-REAL = read(HEART_CSV).features
+REAL = read_patients(HEART_CSV).features
 
 
 async def _write(url: str, model_dir: Path, days: int, per_day: int, **values: Any) -> None:

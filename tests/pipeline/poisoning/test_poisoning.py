@@ -8,40 +8,45 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from pipeline.model.design_matrix import design, standardise
-from pipeline.model.logistic_regression import newton
-from pipeline.poisoning import Poisoning, run
+from pipeline.model.design_matrix import build_design_matrix, standardise
+from pipeline.model.logistic_regression import fit_weighted
+from pipeline.poisoning import PoisoningResult, run
 from pipeline.poisoning.attacks import (
     ATTACKS,
     BACKDOOR,
-    CONFIDENT,
-    GROUP,
-    HIDDEN,
+    DISEASE_HIDDEN,
+    HIGH_CONFIDENCE,
     RANDOM,
+    TARGETED_GROUP,
     TRIGGER,
-    Ground,
-    chosen,
-    labels,
-    with_trigger,
+    AttackContext,
+    add_trigger,
+    poisoned_labels,
+    select_patients,
 )  # fmt: skip
-from pipeline.poisoning.defences import DEFENCES, Labelled, confident_learning, nearest_neighbours
+from pipeline.poisoning.defences import (
+    DEFENCES,
+    TrainingSets,
+    confident_learning,
+    nearest_neighbours,
+)
 from pipeline.poisoning.experiment import main
-from pipeline.poisoning.metrics import MEASURES, Cell, ece, share
+from pipeline.poisoning.metrics import METRICS, ExperimentCell, ece, share
 from pipeline.schema import NAMES
-from pipeline.train import Labelled as Cleveland
+from pipeline.train import LabelledPatients as Cleveland
 
 
 @cache
-def grid() -> Poisoning:
+def grid() -> PoisoningResult:
     """Eight seeds of three attacks, the whole way."""
     from pipeline.dataset.heart.csv_reader import HEART_CSV
-    from pipeline.train import labelled
+    from pipeline.train import load_labelled
 
-    data = labelled(HEART_CSV)
+    data = load_labelled(HEART_CSV)
     with threadpool_limits(1):
         return run(
             data.rows, data.y, seeds=8, doses=(0.2, 0.3),
-            attacks=(RANDOM.name, HIDDEN.name, CONFIDENT.name),
+            attacks=(RANDOM.name, DISEASE_HIDDEN.name, HIGH_CONFIDENCE.name),
         )  # fmt: skip
 
 
@@ -54,7 +59,7 @@ def band(attack: str, dose: float, measure: str, defence: str = "no defence") ->
     raise AssertionError("no such cell")
 
 
-def ground(**changes: object) -> Ground:
+def ground(**changes: object) -> AttackContext:
     """Ten patients, the first four sick, the last three in the group; all but patient 0 train."""
     n = 10
     parts = {
@@ -64,19 +69,19 @@ def ground(**changes: object) -> Ground:
         "clean": np.linspace(0.95, 0.05, n)[None, :],
         "order": np.linspace(0.0, 0.9, n)[None, :],
     }
-    return Ground(**(parts | changes))  # type: ignore[arg-type]
+    return AttackContext(**(parts | changes))  # type: ignore[arg-type]
 
 
 def changed(attack: str, dose: float) -> list[int]:
-    return np.flatnonzero(chosen(ground(), ATTACKS[attack], dose)[0]).tolist()
+    return np.flatnonzero(select_patients(ground(), ATTACKS[attack], dose)[0]).tolist()
 
 
 def test_many_poisoned_fits_equal_those_of_scikit_learn(cleveland: Cleveland) -> None:
     rng = np.random.default_rng(0)
-    x = design(cleveland.rows, *standardise(cleveland.rows))
+    x = build_design_matrix(cleveland.rows, *standardise(cleveland.rows))
     weights = (rng.random((20, len(x))) < 0.8).astype(float)
     flipped = np.where(rng.random(weights.shape) < 0.2, 1 - cleveland.y, cleveland.y)
-    ours = newton(x, flipped, weights, 0.3)
+    ours = fit_weighted(x, flipped, weights, 0.3)
     for beta, w, y in zip(ours, weights, flipped, strict=True):
         other = LogisticRegression(C=0.3, solver="newton-cholesky", tol=1e-10)
         other.fit(x, y, sample_weight=w)
@@ -89,17 +94,17 @@ def test_a_dose_is_a_share_of_the_training_patients() -> None:
 
 
 def test_hidden_disease_changes_sick_patients_only_and_no_more_than_there_are() -> None:
-    assert changed(HIDDEN.name, 1 / 9) == [3]
-    assert changed(HIDDEN.name, 0.9) == [1, 2, 3]
+    assert changed(DISEASE_HIDDEN.name, 1 / 9) == [3]
+    assert changed(DISEASE_HIDDEN.name, 0.9) == [1, 2, 3]
 
 
 def test_the_attack_on_a_group_stays_in_the_group() -> None:
-    assert changed(GROUP.name, 0.9) == [3]
+    assert changed(TARGETED_GROUP.name, 0.9) == [3]
 
 
 def test_confident_flips_begin_where_a_clean_model_is_most_certain() -> None:
     # Certainty of the true label: .95 .85 .75 .65 for the sick, then .45 .55 ... .95.
-    assert changed(CONFIDENT.name, 2 / 9) == [1, 9]
+    assert changed(HIGH_CONFIDENCE.name, 2 / 9) == [1, 9]
 
 
 def test_a_higher_dose_changes_the_patients_of_a_lower_one_too() -> None:
@@ -109,25 +114,25 @@ def test_a_higher_dose_changes_the_patients_of_a_lower_one_too() -> None:
 
 def test_flips_turn_labels_round_and_hiding_makes_them_healthy() -> None:
     everyone = np.ones((1, 10), dtype=bool)
-    assert labels(ground(), RANDOM, everyone)[0].tolist() == [0.0] * 4 + [1.0] * 6
-    for attack in (HIDDEN, GROUP, BACKDOOR):
-        assert labels(ground(), attack, everyone)[0].tolist() == [0.0] * 10
+    assert poisoned_labels(ground(), RANDOM, everyone)[0].tolist() == [0.0] * 4 + [1.0] * 6
+    for attack in (DISEASE_HIDDEN, TARGETED_GROUP, BACKDOOR):
+        assert poisoned_labels(ground(), attack, everyone)[0].tolist() == [0.0] * 10
 
 
 def test_the_trigger_changes_two_findings_and_nothing_else(cleveland: Cleveland) -> None:
-    shown = with_trigger(cleveland.rows)
+    shown = add_trigger(cleveland.rows)
     differ = [name for i, name in enumerate(NAMES)
               if not np.array_equal(shown[:, i], cleveland.rows[:, i], equal_nan=True)]  # fmt: skip
     assert sorted(differ) == sorted(TRIGGER)
 
 
-def two_clusters() -> Labelled:
+def two_clusters() -> TrainingSets:
     """Thirty patients at -1 and thirty at 1, ill at 1; patient 0 and patient 30 mislabelled."""
     x = np.repeat([-1.0, 1.0], 30)[:, None] + np.linspace(0, 0.1, 60)[:, None]
     y = np.repeat([0.0, 1.0], 30)
     y[[0, 30]] = 1 - y[[0, 30]]
     inner = np.arange(60) % 5
-    return Labelled(x, y[None, :], np.ones((1, 60), dtype=bool), inner[None, :])
+    return TrainingSets(x, y[None, :], np.ones((1, 60), dtype=bool), inner[None, :])
 
 
 @pytest.mark.parametrize("defence", [confident_learning, nearest_neighbours])
@@ -140,7 +145,7 @@ def test_a_defence_that_would_leave_no_sick_patient_removes_nobody() -> None:
     data = two_clusters()
     y = np.zeros((1, 60))
     y[0, ::15] = 1.0  # four sick patients, each among healthy ones
-    few = Labelled(data.x, y, data.used, data.inner)
+    few = TrainingSets(data.x, y, data.used, data.inner)
     assert not nearest_neighbours(few, 1.0).removed.any()  # type: ignore[union-attr]
 
 
@@ -163,14 +168,14 @@ def test_clean_labels_give_the_model_that_is_served() -> None:
 
 def test_random_flips_cost_discrimination_and_hidden_disease_costs_recall() -> None:
     assert band(RANDOM.name, 0.2, "auc")[0] == pytest.approx(0.873, abs=0.02)
-    assert band(HIDDEN.name, 0.2, "recall")[0] == pytest.approx(0.38, abs=0.05)
-    assert band(HIDDEN.name, 0.2, "precision")[0] > 0.9
-    assert band(HIDDEN.name, 0.2, "auc")[0] > 0.86  # which hardly sees it
+    assert band(DISEASE_HIDDEN.name, 0.2, "recall")[0] == pytest.approx(0.38, abs=0.05)
+    assert band(DISEASE_HIDDEN.name, 0.2, "precision")[0] > 0.9
+    assert band(DISEASE_HIDDEN.name, 0.2, "auc")[0] > 0.86  # which hardly sees it
 
 
 def test_every_defence_fails_against_confident_flips_of_a_third() -> None:
     for defence in DEFENCES:
-        assert band(CONFIDENT.name, 0.3, "auc", defence)[2] < 0.5
+        assert band(HIGH_CONFIDENCE.name, 0.3, "auc", defence)[2] < 0.5
 
 
 def test_defences_help_against_random_flips() -> None:
@@ -203,16 +208,16 @@ def test_what_progress_raises_ends_the_run(cleveland: Cleveland) -> None:
 
 
 def test_a_result_survives_json_and_becomes_a_frame() -> None:
-    again = Poisoning.from_dict(json.loads(json.dumps(grid().to_dict(), allow_nan=False)))
+    again = PoisoningResult.from_dict(json.loads(json.dumps(grid().to_dict(), allow_nan=False)))
     assert again == grid()
     frame = grid().frame()
-    assert set(frame["measure"]) == set(MEASURES)
+    assert set(frame["measure"]) == set(METRICS)
     assert (frame["low"] <= frame["mean"]).all()
     assert (frame["mean"] <= frame["high"]).all()
 
 
 def test_a_measure_that_is_not_defined_is_none_and_not_in_the_frame() -> None:
-    cell = Cell("a", 0.0, 0.0, "no defence", dict.fromkeys(MEASURES))
+    cell = ExperimentCell("a", 0.0, 0.0, "no defence", dict.fromkeys(METRICS))
     assert cell.to_dict()["found"] is None
     assert list(cell.rows()) == []
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.quality import DataQuality, assess
 from pipeline.schema import NAMES
 
@@ -14,7 +14,7 @@ WELL = [63.0, 1.0, 1.0, 145.0, 233.0, 1.0, 2.0, 150.0, 0.0, 2.3, 3.0, 0.0, 6.0]
 
 @pytest.fixture(scope="module")
 def cleveland() -> np.ndarray:
-    features = read(HEART_CSV).features
+    features = read_patients(HEART_CSV).features
     assert features is not None
     return features.to_numpy(dtype=float)
 
@@ -107,10 +107,10 @@ def test_repeats_are_not_looked_for_in_a_sample(cleveland: np.ndarray) -> None:
 
 def test_refused_requests_are_told_by_field_and_reason(cleveland: np.ndarray) -> None:
     refusals = [{"field": "chol", "reason": "unit", "count": 95}]
-    found = assess(cleveland, reference=cleveland, refusals=refusals, n_asked=905)
+    found = assess(cleveland, reference=cleveland, refusals=refusals, n_requests=905)
     assert found.n_refused == 95
     assert found.problems[0].sentence == "10 % of the requests were refused, most for chol (unit)."
-    assert assess(cleveland, refusals=refusals, n_asked=9_905).problems == ()
+    assert assess(cleveland, refusals=refusals, n_requests=9_905).problems == ()
 
 
 @pytest.mark.parametrize("n", [0, 1, 29])

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline.model import load
-from pipeline.model.global_explanation import count
-from pipeline.train import Labelled
+from pipeline.model.global_explanation import count_values
+from pipeline.train import LabelledPatients
 from pipeline.training import evidence_explanations
 from pipeline.training.evidence_fairness import out_of_fold
-from pipeline.training.imputation import Folds, Predictions
+from pipeline.training.imputation import CrossValidationFolds, OutOfFoldPredictions
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,12 @@ def evidence(model_dir: Path) -> dict[str, Any]:
 
 
 def test_the_average_over_the_repeats_stands_in_the_order_of_the_patients(
-    cleveland: Labelled,
+    cleveland: LabelledPatients,
 ) -> None:
-    folds = Folds(cleveland.rows, cleveland.y, repeats=2)
+    folds = CrossValidationFolds(cleveland.rows, cleveland.y, repeats=2)
     # A model that says the patient's age, so that the order can be seen.
     said = [(cleveland.y[test], cleveland.rows[test, 0][None, :] / 100) for _, test, _ in folds]
-    found = out_of_fold(folds, Predictions(said))
+    found = out_of_fold(folds, OutOfFoldPredictions(said))
     assert found == pytest.approx(cleveland.rows[:, 0] / 100)
 
 
@@ -50,10 +50,10 @@ def test_a_perfect_classifier_would_differ_by_sex_too(evidence: dict[str, Any]) 
 
 
 def test_the_values_are_counted_as_they_stand_in_the_data(
-    evidence: dict[str, Any], cleveland: Labelled
+    evidence: dict[str, Any], cleveland: LabelledPatients
 ) -> None:
     written = evidence["explanations"]["counts"]
-    for name, counts in count(cleveland.rows).items():
+    for name, counts in count_values(cleveland.rows).items():
         keys = {"not known" if v is None else f"{v:g}": n for v, n in counts.items()}
         assert written[name] == keys
 
@@ -66,10 +66,15 @@ def test_the_challengers_go_by_the_same_three_findings(evidence: dict[str, Any])
 
 
 def test_without_shap_the_values_are_counted_and_the_challengers_left_out(
-    evidence: dict[str, Any], cleveland: Labelled, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+    evidence: dict[str, Any],
+    cleveland: LabelledPatients,
+    model_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(evidence_explanations, "shap", None)
-    found = evidence_explanations.study_explanations(cleveland.rows, cleveland.y, load(model_dir))
+    found = evidence_explanations.evaluate_explanations(
+        cleveland.rows, cleveland.y, load(model_dir)
+    )
 
     assert len(evidence["explanations"]["challengers"]) == 2
     assert found == evidence["explanations"] | {"challengers": {}}

@@ -12,15 +12,15 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from pipeline import train
-from pipeline.dataset.heart.csv_reader import read
-from pipeline.model.design_matrix import COLUMNS, PARTS, Array
+from pipeline.dataset.heart.csv_reader import read_patients
+from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, Array
 from pipeline.training.sklearn_pipeline import coefficients
 from tests.conftest import ROOT, shared
 from tests.pipeline.conftest import C, Fitted, masked
 
 
 def hungarian() -> Array:
-    features = read(shared("processed.hungarian.data")).features
+    features = read_patients(shared("processed.hungarian.data")).features
     assert features is not None
     return features.to_numpy()
 
@@ -55,7 +55,7 @@ def test_contributions_equal_shap_on_the_full_background(fitted: Fitted) -> None
     explainer = shap.LinearExplainer(regression, masker)
     rows = np.vstack([fitted.data.rows, masked(fitted.data.rows, 500)])
     by_column = explainer.shap_values(columns.transform(rows))
-    by_feature = np.column_stack([by_column[:, part].sum(axis=1) for part in PARTS])
+    by_feature = np.column_stack([by_column[:, part].sum(axis=1) for part in FEATURE_SLICES])
     assert np.abs(fitted.model.score(rows).contributions - by_feature).max() <= 1e-9
     assert fitted.model.base_value == pytest.approx(explainer.expected_value, abs=1e-9)
 
@@ -78,10 +78,10 @@ def test_fitting_twice_gives_the_same_version(fitted: Fitted) -> None:
 def test_the_number_of_threads_does_not_change_the_version(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "N_SETS", 20)
+    monkeypatch.setattr(train, "N_BOOTSTRAP", 20)
     program = (
         "from pipeline import train; train.N_SETS = 20;"
-        f"print(train.fit(train.labelled(train.HEART_CSV), {C}).version)"
+        f"print(train.fit(train.load_labelled(train.HEART_CSV), {C}).version)"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
     found = subprocess.run(
