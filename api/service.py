@@ -13,6 +13,7 @@ from api.auth.api_keys import ApiKeys, KeysFileError
 from api.monitoring_gauges import MonitoringGauges
 from api.server.load_shedding import LoadShedder
 from api.wire.problems import FieldError, Problem, unavailable
+from db.audit.catalogue import check_catalogue
 from db.audit.chain_heads import heads_file
 from db.audit.seal_key import SealError, key_for
 from db.engine import DatabaseUnavailable, check_file, connect
@@ -100,6 +101,7 @@ class Service:
     async def _start(self) -> None:
         """Start the writer, and store the scorecard that explains its rows."""
         await asyncio.to_thread(check_file, self._integrity_engine)
+        await asyncio.to_thread(check_catalogue, self._integrity_engine)
         await self.writer.start()
         await self.writer.register_model(self.model.version, self.model.scorecard)
         self.rollup_worker.start()

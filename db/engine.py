@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.schema import REVISION
+from db.table_scans import HintingCompiler
 
 ANSWER_S = 10.0
 """Longest wait for one answer of a reader's query; the writer has a shorter one of its own."""
@@ -91,13 +92,15 @@ def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
 
     # No pool: opening takes a fraction of a millisecond, and a reader that kept its connection
     # would go on reading a database file that has been replaced.
-    return create_engine(
+    engine = create_engine(
         url,
         creator=open_file,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,  # patients' values stay out of error messages
     )
+    engine.dialect.statement_compiler = HintingCompiler
+    return engine
 
 
 def _keep_journal_ahead(connection: sqlite3.Connection, deadline: float) -> None:
@@ -215,7 +218,7 @@ def _damaged(engine: Engine, reason: str) -> str:
 
 
 def check_file(engine: Engine) -> None:
-    """Look through a SQLite file for damage; PostgreSQL keeps its own checksums.
+    """Look through a SQLite file and its indexes for damage; PostgreSQL keeps its own checksums.
 
     Raises
     ------
@@ -225,7 +228,7 @@ def check_file(engine: Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
     with session(engine) as connection:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
     if found != "ok":
         raise DatabaseUnavailable(_damaged(engine, str(found).strip().split("\n")[-1]))
 
@@ -237,12 +240,15 @@ def _name(engine: Engine) -> str:
     return f"The database {engine.url.database} at {engine.url.host or 'the local socket'}"
 
 
-def check_revision(engine: Engine) -> None:
+def check_revision(engine: Engine, *, or_newer: bool = True) -> None:
     """Raise DatabaseUnavailable unless the database has this program's tables.
 
     A newer database is accepted: during an upgrade, old processes run on the migrated tables.
+    Who must know each of its tables refuses it.
     """
     with session(engine) as connection:
         found = connection.scalar(text("SELECT version_num FROM alembic_version"))
     if not isinstance(found, str) or found < REVISION:
         raise DatabaseUnavailable(f"{_name(engine)} is not migrated: run python -m db.migrate.")
+    if found > REVISION and not or_newer:
+        raise DatabaseUnavailable(f"{_name(engine)} was made by a newer program: use that one.")

@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from db.arguments import reference
 from db.audit.chain import check_key
+from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
 from db.audit.seal_key import SealError, SealKey, patients_key
 from db.audit.sealed_entries import count_unsealed, entries
 from db.audit.tombstones import leave_erased, leave_unsealed, require_key
@@ -46,17 +47,28 @@ _ANSWERS_AT_ONCE = 5_000
 _BUSY_MS = 100  # longest wait for SQLite's readers: nobody can write meanwhile
 
 
-def erase(engine: Engine, key: SealKey, patient: str) -> int:
+def erase(engine: Engine, key: SealKey, patient: str, known: PatientRows | None = None) -> int:
     """Erase a patient's rows, all or none; return how many predictions that were.
 
     `clear` then has what was deleted leave the files.
+
+    Parameters
+    ----------
+    engine, key, patient
+        The log's, and the reference.
+    known
+        Rows of the patient that were found before, in the tables themselves: they go too.
 
     Raises
     ------
     DatabaseUnavailable
         Nothing was erased.
     """
-    of_patient = select(predictions.c.id).where(predictions.c.patient == key.patient(patient))
+    known = known or PatientRows([], set(), set())
+    of_them = predictions.c.patient == key.patient(patient)
+    if missed := known.ids - known.index_ids:
+        of_them |= predictions.c.id.in_(missed)
+    of_patient = select(predictions.c.id).where(of_them)
     seen: set[str] = set()
     answers: list[dict[str, str]] = []
     if engine.dialect.name == "sqlite":  # looks before it keeps others from writing
@@ -70,8 +82,11 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
             raise DatabaseUnavailable("Old days are being deleted: try again in a few minutes.")
         require_key(connection, key)
         ids = connection.scalars(of_patient.with_for_update()).all()  # no outcome comes now
+        erased: set[str] = set()
         for at in range(0, len(ids), _AT_ONCE):
-            _erase_some(connection, key, ids[at : at + _AT_ONCE])
+            erased |= _erase_some(connection, key, ids[at : at + _AT_ONCE])
+        if left := (known.ids | known.outcome_ids) - erased:
+            raise DatabaseUnavailable(_UNREACHED.format(len(left)))
         named = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
         buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
         if buckets:
@@ -79,17 +94,28 @@ def erase(engine: Engine, key: SealKey, patient: str) -> int:
         answers += _answers_about(connection, set(ids) - seen)
         if answers:
             connection.execute(_FORGET, answers)
-    return len(ids)
+    return len(erased.intersection(ids))
 
 
-def _erase_some(connection: Connection, key: SealKey, ids: Sequence[str]) -> None:
+_UNREACHED = (
+    "Nothing was erased: {:,} rows of this patient stand in the tables and are not found by their "
+    "keys. Run this again; if it says so again, see python -m db.verify and docs/record.md."
+)
+
+
+def _erase_some(connection: Connection, key: SealKey, ids: Sequence[str]) -> set[str]:
+    """Erase predictions and their outcomes; return the ids of what there was."""
+
     def of(id_: ColumnElement[Any]) -> ColumnElement[bool]:
         return id_.in_(ids)
 
     leave_erased(connection, key, entries(connection, of))
     leave_unsealed(connection, key, count_unsealed(connection, of))
-    connection.execute(delete(outcomes).where(of(outcomes.c.prediction_id)))
-    connection.execute(delete(predictions).where(of(predictions.c.id)))
+    gone = (
+        delete(outcomes).where(of(outcomes.c.prediction_id)).returning(outcomes.c.id),
+        delete(predictions).where(of(predictions.c.id)).returning(predictions.c.id),
+    )
+    return {id_ for each in gone for id_ in connection.scalars(each)}
 
 
 _KEY = (idempotency.c.scope, idempotency.c.key)
@@ -154,7 +180,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine = connect(settings.database_url)
         check_revision(engine)
         check_key(engine, key)
-        erased = erase(engine, key, reference(named))
+        patient = reference(named)
+        known = rows_of(connect(settings.database_url, answer_s=LONGEST_S), key.patient(patient))
+        if difference := known.difference():
+            print(difference, file=sys.stderr)
+        erased = erase(engine, key, patient, known)
     except (DatabaseUnavailable, SettingsError, SealError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -18,12 +18,13 @@ import msgspec
 
 from db.arguments import reference
 from db.audit.chain import check_key
+from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
 from db.audit.seal_key import SealError, patients_key
 from db.engine import DatabaseUnavailable, connect
 from db.reader.queries import Reader
 from db.schema import SHOWN_COLUMNS, SOURCES, outcomes
 from pipeline.dataset.heart.codings import Coding, encode_row
-from settings import SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings
 
 COLUMNS = (*(c.name for c in SHOWN_COLUMNS), outcomes.c.outcome.name, outcomes.c.observed_at.name)
 
@@ -129,21 +130,29 @@ def _write(blocks: Iterable[str], output: Path | None) -> None:
     part.replace(output)
 
 
+def _of_patient(settings: Settings, named: str) -> PatientRows:
+    key = patients_key(settings.database_url, settings.log_hmac_key_file)
+    engine = connect(settings.database_url, read_only=True, answer_s=LONGEST_S)
+    try:
+        check_key(engine, key)
+        return rows_of(engine, key.patient(reference(named)))
+    finally:
+        engine.dispose()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Export what the arguments ask for; return the exit code."""
     wanted = _arguments(argv)
     try:
         settings = load_settings()
-        patient = None
-        if wanted.patient is not None:
-            key = patients_key(settings.database_url, settings.log_hmac_key_file)
-            check_key(connect(settings.database_url, read_only=True), key)
-            patient = key.patient(reference(wanted.patient))
+        window = {"since": wanted.since, "until": wanted.until, "source": wanted.source}
+        difference = None
         reader = Reader(settings.database_url)
         reader.ping()  # before the header is out
-        rows = reader.stream(
-            since=wanted.since, until=wanted.until, source=wanted.source, patient=patient
-        )
+        rows: Iterable[Row] = reader.stream(**window)
+        if wanted.patient is not None:
+            found = _of_patient(settings, wanted.patient)
+            rows, difference = found.between(**window), found.difference()
         _write(FORMATS[wanted.format](_counted(rows), wanted.coding), wanted.output)
         reader.close()
     except BrokenPipeError:  # the reader of a pipe has gone; Python must not complain at exit too
@@ -152,6 +161,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DatabaseUnavailable, SettingsError, SealError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    if difference:
+        print(difference, file=sys.stderr)
     return 0
 
 

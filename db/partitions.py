@@ -92,15 +92,10 @@ def days_before(connection: Connection, end: date) -> list[date]:
             " WHERE inhparent = 'predictions'::regclass"
         )
     )
-    return sorted(day for name in names if (day := _day_of(name)) and day < end)
+    return sorted(day for name in names if (day := day_of(name)) and day < end)
 
 
-def is_day(name: str, whole: str) -> bool:
-    """Say whether a partition of a table bears the name of a day."""
-    return _day_of(name, whole) is not None
-
-
-def _day_of(name: str, whole: str = "predictions") -> date | None:
+def day_of(name: str, whole: str = "predictions") -> date | None:
     """Return the day of a partition; None = it is not ours, which db.verify says."""
     with suppress(ValueError):
         day = date.fromisoformat(name.removeprefix(f"{whole}_"))

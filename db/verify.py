@@ -11,14 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError
 
-from db.audit.chain import vouches
+from db.audit.catalogue import differences
+from db.audit.chain import Head, vouches
 from db.audit.chain_heads import read_heads
+from db.audit.index_consistency import inconsistencies
 from db.audit.seal_key import SealError, SealKey, key_for
 from db.audit.verify_chain import Verdict, walk
 from db.engine import DatabaseUnavailable, check_revision, connect, session
 from db.schema import writers
+from db.table_scans import read_tables
 from settings import SettingsError, load_settings
 
 LONGEST_S = 86_400.0
@@ -55,31 +59,51 @@ def verify(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verdict:
             "the log (docs/record.md)."
         )
     engine = connect(url, read_only=True, answer_s=LONGEST_S)
-    check_revision(engine)
-    with session(engine) as connection:
-        if engine.dialect.name == "sqlite":  # any bytes may stand where text is expected
-            file: Any = connection.connection.driver_connection
-            file.text_factory = _text
-        began = connection.execute(select(writers)).all()
-        if not began and not known:
-            raise SealError(
-                "This log is not sealed, so nothing can be verified: it was never written with a "
-                "key (CARDIOWATCH_LOG_HMAC_KEY_FILE, docs/record.md)."
-            )
-        if began and not any(vouches(key, writer) for writer in began):
-            raise SealError(
-                f"None of this log's writers was sealed with {key.path}: use the log's own key. If "
-                "this is its own, all of them were altered."
-            )
-        on_sqlite = engine.dialect.name == "sqlite"
-        connection.exec_driver_sql(
-            "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+    try:
+        check_revision(engine, or_newer=False)
+        with session(engine) as connection:
+            return _verify(connection, key, known)
+    finally:
+        engine.dispose()
+
+
+def _verify(connection: Connection, key: SealKey, heads: Sequence[Head] | None) -> Verdict:
+    on_sqlite = connection.dialect.name == "sqlite"
+    if on_sqlite:  # any bytes may stand where text is expected
+        file: Any = connection.connection.driver_connection
+        file.text_factory = _text
+    began = connection.execute(select(writers)).all()
+    if not began and not heads:
+        raise SealError(
+            "This log is not sealed, so nothing can be verified: it was never written with a "
+            "key (CARDIOWATCH_LOG_HMAC_KEY_FILE, docs/record.md)."
         )
-        if not on_sqlite:  # else a day could be dropped before it is read, and after the snapshot
-            connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
-        verdict = walk(connection, key, known)
-        connection.exec_driver_sql("ROLLBACK")
-    engine.dispose()
+    if began and not any(vouches(key, writer) for writer in began):
+        raise SealError(
+            f"None of this log's writers was sealed with {key.path}: use the log's own key. If "
+            "this is its own, all of them were altered."
+        )
+    connection.exec_driver_sql("BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
+    if not on_sqlite:  # else a day could be dropped before it is read, and after the snapshot
+        connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
+    read_tables(connection)
+    between = [*differences(connection), *inconsistencies(connection)]
+    verdict = _walk(connection, key, heads, between)
+    connection.exec_driver_sql("ROLLBACK")
+    return verdict
+
+
+def _walk(
+    connection: Connection, key: SealKey, heads: Sequence[Head] | None, between: list[str]
+) -> Verdict:
+    """Walk along the chains; `between` is what stands between the tables and their readers."""
+    try:
+        verdict = walk(connection, key, heads)
+    except DBAPIError as error:
+        if not between:
+            raise
+        verdict = Verdict(findings=[f"the rows cannot be read: {error.orig}"])
+    verdict.findings += between
     return verdict
 
 

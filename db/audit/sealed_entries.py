@@ -31,6 +31,7 @@ from sqlalchemy import (
 from db.audit.seals import NOTHING, OUTCOME_COLUMNS, digest, outcome_content, prediction_content
 from db.ids import received_at_text, time_of
 from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, UtcDateTime, outcomes, predictions
+from db.table_scans import of_table
 
 _ROWS = 1_000  # fetched at once
 
@@ -77,7 +78,7 @@ def count_unsealed(connection: Connection, of: Of | None = None, *, after: str =
     found = 0
     for table, prediction_id in _ID_OF:
         wanted = select(func.count(literal_column("1"))).select_from(table)
-        wanted = wanted.where(table.c.writer.is_(None))
+        wanted = of_table(wanted.where(table.c.writer.is_(None)), table)
         if of is not None:
             wanted = wanted.where(of(prediction_id))
         if after:
@@ -135,7 +136,7 @@ def _in_order(
     wanted = select(*columns, writer.label("of"), number.label("at")).where(c.writer.is_not(None))
     if of is not None:
         wanted = wanted.where(of)
-    wanted = wanted.order_by(writer, number)
+    wanted = of_table(wanted.order_by(writer, number), table)
     yield from connection.execute(wanted, execution_options={"yield_per": _ROWS})
 
 

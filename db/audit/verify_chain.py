@@ -21,7 +21,6 @@ from db.audit.chain import Head, first_seal, vouches
 from db.audit.seal_key import SealKey
 from db.audit.sealed_entries import count_unsealed, entries, same
 from db.audit.seals import FORMAT
-from db.audit.tamper_checks import strange_tables
 from db.audit.tombstones import named, records
 from db.schema import models, writers
 
@@ -91,7 +90,6 @@ def walk(connection: Connection, key: SealKey, heads: Sequence[Head] | None) -> 
     _check_writers(known, farthest, verdict)
     _check_unsealed(connection, known, verdict)
     _check_models(connection, verdict)
-    verdict.findings += strange_tables(connection)
     verdict.without_head = [number for number in known if heads and number not in expected]
     verdict.writers = len(known)
     return verdict

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 from api import metrics
 from api.app import create_app
 from api.wire.openapi_schemas import patient_schema
-from db.engine import connect
+from db.engine import connect, session
 from db.migrate import migrate
 from db.writer.file_lock import only_writer
 from pipeline.dataset.heart.codings import Coding
@@ -113,6 +113,24 @@ def test_a_waiting_service_whose_log_another_process_writes_to_waits_for_that_to
         with closing(lock):
             migrate(url, lambda _: None)
             wait_until(lambda: "Another process writes to" in caplog.text)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_a_database_with_a_catalogue_that_no_migration_made_is_not_served_until_it_is_put_right(
+    database_url: str, model_dir: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("api.service._RETRY_S", 0.05)
+    migrate(database_url, lambda _: None)
+    with session(connect(database_url)) as connection:
+        connection.exec_driver_sql("CREATE INDEX mine ON predictions (age)")
+    app = create_app(Settings(database_url=database_url, model_dir=model_dir))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        assert client.post("/predict", json=PATIENT).status_code == 503
+        assert "mine" in caplog.text
+        assert "run python -m db.verify" in caplog.text
+        with session(connect(database_url)) as connection:
+            connection.exec_driver_sql("DROP INDEX mine")
         wait_until(lambda: client.get("/readyz").status_code == 200)
 
 
@@ -247,8 +265,8 @@ def test_a_link_from_another_programs_page_leads_to_the_documentation(
 @pytest.mark.parametrize(
     ("mistake", "method", "path"),
     [
-        ("api.routes.predict.predict_row", "POST", "/predict"),
-        ("api.routes.predictions.model_metadata", "GET", "/model"),
+        ("api.routes.predictions.predict.predict_row", "POST", "/predict"),
+        ("api.routes.predictions.predictions.model_metadata", "GET", "/model"),
     ],
 )
 def test_a_mistake_of_ours_is_a_500_that_repeats_nothing_and_is_counted(

@@ -89,46 +89,6 @@ def test_anything_in_any_cell_of_a_sqlite_file_is_found(
     assert tried == CELLS
 
 
-def view(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE outcomes RENAME TO kept")
-    connection.exec_driver_sql("CREATE VIEW outcomes AS SELECT * FROM kept")
-
-
-def trigger(connection: Connection) -> None:
-    connection.exec_driver_sql("CREATE TABLE aside (n integer)")
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(
-            "CREATE TRIGGER t AFTER INSERT ON predictions BEGIN INSERT INTO aside VALUES (1); END"
-        )
-        return
-    connection.exec_driver_sql(
-        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
-    )
-    connection.exec_driver_sql(
-        "CREATE TRIGGER t AFTER INSERT ON predictions FOR EACH ROW EXECUTE FUNCTION f()"
-    )
-
-
-def rule(connection: Connection) -> None:
-    connection.exec_driver_sql("CREATE RULE r AS ON INSERT TO models DO INSTEAD NOTHING")
-
-
-def policy(connection: Connection) -> None:
-    connection.exec_driver_sql("CREATE POLICY p ON outcomes USING (outcome = 0)")
-    connection.exec_driver_sql("ALTER TABLE outcomes ENABLE ROW LEVEL SECURITY")
-
-
-def strange_part(connection: Connection) -> None:
-    connection.exec_driver_sql("CREATE TABLE rest PARTITION OF predictions DEFAULT")
-
-
-BETWEEN = [(view, "table outcomes: is "), (trigger, "table predictions: has a trigger")]
-ON_POSTGRESQL = [
-    (rule, "table models: has a rule"), (policy, "table outcomes: has row-level security"),
-    (strange_part, "table rest: a part of predictions that this program did not make"),
-]  # fmt: skip
-
-
 def found_behind(url: str, key: SealKey, heads: Path, put: Callable[[Connection], None]) -> Verdict:
     lived_in(url, key, heads)
     with transaction(connect(url)) as connection:
@@ -136,21 +96,6 @@ def found_behind(url: str, key: SealKey, heads: Path, put: Callable[[Connection]
     with session(connect(url)) as connection:
         connection.exec_driver_sql("BEGIN")
         return walk(connection, key, None)
-
-
-@pytest.mark.parametrize(("put", "said"), BETWEEN)
-def test_what_stands_between_the_tables_and_their_reader_is_found(
-    database_url: str, key: SealKey, heads: Path, put: Callable[[Connection], None], said: str
-) -> None:
-    findings = found_behind(database_url, key, heads, put).findings
-    assert any(finding.startswith(said) for finding in findings)
-
-
-@pytest.mark.parametrize(("put", "said"), ON_POSTGRESQL)
-def test_what_only_postgresql_can_put_between_is_found(
-    postgres_url: str, key: SealKey, heads: Path, put: Callable[[Connection], None], said: str
-) -> None:
-    assert said in found_behind(postgres_url, key, heads, put).findings
 
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "4713-01-01 BC", "294276-12-31"])

@@ -1,0 +1,172 @@
+"""Compare the database's catalogue with what the migrations make.
+
+The verifier and the readers ask different questions, so whoever may write the database can have
+them answered from different places: by a view, an index over other rows, a key in another order, a
+policy or an operator. `catalogue.json` describes what the migrations make; any difference is a
+finding. On PostgreSQL the schemas of the search path belong to the log alone, but for extensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, Engine, text
+
+from db.engine import DatabaseUnavailable, session
+from db.partitions import day_of, ids_of, table_of
+from db.schema import REVISION
+
+EXPECTED = Path(__file__).with_suffix(".json")
+"""What the migrations make on each database, without the days; tests write it anew."""
+
+Description = dict[str, dict[str, str]]
+"""Each object's parts with their definitions."""
+
+
+def check_catalogue(engine: Engine) -> None:
+    """Refuse a database whose catalogue is not what this program's migrations make.
+
+    One of a newer program is let through: during an upgrade old processes run on its tables.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        There is a difference, or the database cannot be read.
+    """
+    with session(engine) as connection:
+        revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        found = next(differences(connection), None) if revision == REVISION else None
+    if found:
+        raise DatabaseUnavailable(
+            f"The database's catalogue is not what the migrations make ({found}): run "
+            "python -m db.verify (docs/record.md)."
+        )
+
+
+def differences(connection: Connection) -> Iterator[str]:
+    """Yield a sentence for each difference from what the migrations make."""
+    found = describe(connection)
+    made = msgspec.json.decode(EXPECTED.read_bytes(), type=dict[str, Description])
+    expected = made[connection.dialect.name]
+    expected |= _days(found, expected)
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            yield f"{name}: is gone"
+        elif name not in expected:
+            yield f"{name}: no migration made it"
+        else:
+            yield from _parts(name, found[name], expected[name])
+
+
+def _parts(name: str, found: Mapping[str, str], expected: Mapping[str, str]) -> Iterator[str]:
+    if found.get("kind") != expected.get("kind"):
+        yield f"{name}: is not the table that a migration made"
+        return
+    for part in sorted(found.keys() | expected.keys()):
+        if part not in found:
+            yield f"{name}: its {part} is gone"
+        elif part not in expected:
+            yield f"{name}: no migration made its {part}"
+        elif found[part] != expected[part]:
+            yield f"{name}: its {part} was altered"
+
+
+def _days(found: Description, expected: Description) -> Description:
+    """Describe the partitions that db.partitions made, by the tables that they are parts of."""
+    days: Description = {}
+    for name, parts in found.items():
+        whole = parts.get("partition", "").removeprefix("of ").partition(" ")[0]
+        day = day_of(name.removeprefix("table "), whole) if whole else None
+        if day is None or f"table {whole}" not in expected:
+            continue
+        first, end = ids_of(day)
+        days[name] = expected[f"table {whole}"] | {
+            "kind": "r p",
+            "partition": f"of {whole} FOR VALUES FROM ('{first}') TO ('{end}')",
+        }
+        if whole == "outcomes":
+            days[name][f"constraint fk_{table_of(day, whole)}_predictions"] = (
+                "FOREIGN KEY (prediction_id, received_at)"
+                f" REFERENCES {table_of(day)}(id, received_at)"
+            )
+    return days
+
+
+def describe(connection: Connection) -> Description:
+    """Return what the catalogue holds; of two objects with one name, both definitions."""
+    found: Description = {}
+    question = _ON_SQLITE if connection.dialect.name == "sqlite" else _ON_POSTGRESQL
+    for name, part, definition in connection.execute(text(question)):
+        parts, said = found.setdefault(str(name), {}), " ".join(str(definition).split())
+        parts[str(part)] = f"{parts[part]}; {said}" if part in parts else said
+    return found
+
+
+# What ANALYZE leaves steers the choice of an index, and says nothing of any row.
+_ON_SQLITE = """
+SELECT type || ' ' || name, 'definition', 'on ' || tbl_name || ': ' || coalesce(sql, '')
+FROM sqlite_master WHERE name NOT IN ('sqlite_stat1', 'sqlite_stat4') OR type <> 'table'
+"""
+
+# Whatever has an oid from 16384 on was made after the database.
+_ON_POSTGRESQL = """
+WITH path AS (
+    SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(true))
+), member AS (
+    SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
+), made AS (
+    SELECT c.*, 'table ' || c.oid::regclass AS name FROM pg_class c
+    WHERE c.oid >= 16384 AND relnamespace IN (TABLE path) AND relkind NOT IN ('i', 'I', 'c')
+    AND ('pg_class'::regclass, c.oid) NOT IN (TABLE member)
+)
+SELECT name, 'kind', concat_ws(' ', relkind, relpersistence, pg_get_partkeydef(oid)) FROM made
+UNION ALL
+SELECT name, 'row-level security', '' FROM made WHERE relrowsecurity OR relforcerowsecurity
+UNION ALL
+SELECT name, 'partition', concat_ws(' ', 'of', inhparent::regclass,
+    pg_get_expr(relpartbound, made.oid))
+FROM made JOIN pg_inherits ON inhrelid = made.oid
+UNION ALL
+SELECT name, 'column ' || attname, concat_ws(' ', format_type(atttypid, atttypmod),
+    CASE WHEN attnotnull THEN 'not null' END,
+    CASE WHEN attcollation <> typcollation THEN 'collate ' || attcollation::regcollation END,
+    CASE WHEN attgenerated <> '' THEN 'generated' END,
+    CASE WHEN attidentity <> '' THEN 'identity' END, pg_get_expr(adbin, adrelid))
+FROM made JOIN pg_attribute ON attrelid = made.oid JOIN pg_type ON pg_type.oid = atttypid
+LEFT JOIN pg_attrdef ON adrelid = made.oid AND adnum = attnum
+WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT name, 'constraint ' || coalesce(whole.conname, c.conname), concat_ws(' ',
+    pg_get_constraintdef(c.oid), CASE WHEN NOT c.convalidated THEN 'not validated' END)
+FROM made JOIN pg_constraint c ON c.conrelid = made.oid
+LEFT JOIN pg_constraint whole ON whole.oid = c.conparentid
+WHERE c.contype IN ('c', 'f', 'p', 'u', 'x')
+UNION ALL
+SELECT name, 'index ' || coalesce(whole.relname, c.relname), concat_ws(' ',
+    substring(pg_get_indexdef(indexrelid) FROM 'USING .*'), CASE WHEN indisunique THEN 'unique' END,
+    CASE WHEN NOT (indisvalid AND indisready AND indislive) THEN 'not valid' END)
+FROM made JOIN pg_index ON indrelid = made.oid JOIN pg_class c ON c.oid = indexrelid
+LEFT JOIN pg_inherits ON inhrelid = indexrelid LEFT JOIN pg_class whole ON whole.oid = inhparent
+UNION ALL
+SELECT name, 'trigger ' || tgname, concat(tgenabled, pg_get_triggerdef(pg_trigger.oid))
+FROM made JOIN pg_trigger ON tgrelid = made.oid WHERE NOT tgisinternal OR tgenabled <> 'O'
+UNION ALL
+SELECT name, 'rule ' || rulename, concat(ev_enabled, pg_get_ruledef(pg_rewrite.oid))
+FROM made JOIN pg_rewrite ON ev_class = made.oid
+UNION ALL
+SELECT name, 'policy ' || polname, '' FROM made JOIN pg_policy ON polrelid = made.oid
+UNION ALL
+SELECT pg_describe_object(kind, oid, 0), 'definition', '' FROM (
+    SELECT 'pg_proc'::regclass AS kind, oid, pronamespace AS home FROM pg_proc
+    UNION ALL SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator
+    UNION ALL SELECT 'pg_opclass'::regclass, oid, opcnamespace FROM pg_opclass
+    UNION ALL SELECT 'pg_collation'::regclass, oid, collnamespace FROM pg_collation
+    UNION ALL SELECT 'pg_conversion'::regclass, oid, connamespace FROM pg_conversion
+    UNION ALL SELECT 'pg_type'::regclass, t.oid, typnamespace FROM pg_type t
+    LEFT JOIN pg_class c ON c.oid = typrelid
+    WHERE coalesce(relkind = 'c', typcategory <> 'A')
+) other
+WHERE oid >= 16384 AND home IN (TABLE path) AND (kind, oid) NOT IN (TABLE member)
+"""

@@ -1,0 +1,94 @@
+"""The rows of one patient, found by the index of patients and in the tables themselves.
+
+Who asks what is stored of a patient, or has it erased, must not miss what an index leaves out.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Row, String, cast, select
+
+from db.engine import session
+from db.schema import SHOWN_COLUMNS, outcomes, predictions
+from db.table_scans import of_table, read_tables
+
+LONGEST_S = 3_600.0
+"""Longest wait for the database: it reads all of the log."""
+
+
+class PatientRows(NamedTuple):
+    """What is stored of a patient."""
+
+    predictions: list[dict[str, Any]]
+    """With their newest outcomes, newest first; as the table holds them."""
+    outcome_ids: set[str]
+    index_ids: set[str]
+    """The predictions that the index of patients names."""
+
+    @property
+    def ids(self) -> set[str]:
+        """Return the ids of the predictions."""
+        return {row["id"] for row in self.predictions}
+
+    def difference(self) -> str | None:
+        """Say how the index differs from the table; None = it does not."""
+        missed, made_up = len(self.ids - self.index_ids), len(self.index_ids - self.ids)
+        if not missed and not made_up:
+            return None
+        return (
+            f"The index of patients is not what the table holds: it lacks {missed:,} predictions "
+            f"and names {made_up:,} that are not there. Run python -m db.verify (docs/record.md)."
+        )
+
+    def between(
+        self, since: datetime | None, until: datetime | None, source: str | None
+    ) -> list[dict[str, Any]]:
+        """Return the predictions of a window (from, before) and of a source."""
+        return [
+            row
+            for row in self.predictions
+            if (since is None or row["received_at"] >= since)
+            and (until is None or row["received_at"] < until)
+            and source in (None, row["source"])
+        ]
+
+
+def rows_of(engine: Engine, patient: bytes) -> PatientRows:
+    """Look through the log for a patient, by the HMAC of its reference.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The log cannot be read.
+    """
+    on_sqlite = engine.dialect.name == "sqlite"
+    with session(engine) as connection:
+        connection.exec_driver_sql(
+            "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        )
+        by_index = select(predictions.c.id).where(predictions.c.patient == patient)
+        read_tables(connection, indexes=True)
+        index_ids = set(connection.scalars(by_index))
+        read_tables(connection)
+        wanted = select(*SHOWN_COLUMNS).where(predictions.c.patient == patient)
+        wanted = of_table(wanted, predictions).order_by(predictions.c.id.desc())
+        rows = [dict(row) for row in connection.execute(wanted).mappings()]
+        found = _outcomes(connection, patient)
+        connection.exec_driver_sql("ROLLBACK")
+    newest = {one.prediction_id: one for one in found}
+    for row in rows:
+        outcome = newest.get(row["id"])
+        row["outcome"] = outcome and outcome.outcome
+        row["observed_at"] = outcome and outcome.observed_at
+    return PatientRows(rows, {one.id for one in found}, index_ids)
+
+
+def _outcomes(connection: Connection, patient: bytes) -> list[Row[Any]]:
+    """Find all outcomes of the predictions, oldest first, without their key: hence the cast."""
+    c, text = outcomes.c, String(36)
+    of_patient = select(cast(predictions.c.id, text)).where(predictions.c.patient == patient)
+    wanted = select(c.prediction_id, c.id, c.outcome, c.observed_at)
+    wanted = wanted.where(cast(c.prediction_id, text).in_(of_table(of_patient, predictions)))
+    return list(connection.execute(of_table(wanted, outcomes).order_by(c.id)))

@@ -1,0 +1,163 @@
+"""Tampering with a PostgreSQL database so that readers see other rows than its tables hold.
+
+`POSTGRESQL` holds all of it, each with how the finding of `db.verify` begins. Some takes a
+superuser, who may edit the catalogue itself.
+"""
+
+# ruff: noqa: S608 - the statements are ours
+
+from __future__ import annotations
+
+from functools import partial
+
+from sqlalchemy import text
+
+from db.engine import connect, transaction
+from tests.db.audit.tampering_sqlite import INDEX, PATIENTS, SOURCES, Tampering
+
+
+def on_server(url: str, *statements: str) -> None:
+    """Execute statements as the owner of the server, who may edit the catalogue too."""
+    with transaction(connect(url)) as connection:
+        for statement in statements:
+            connection.execute(text(statement.replace(":", r"\:")))
+
+
+def edited_predicate(url: str, columns: str, index: str, like: str | None) -> None:
+    """Leave rows out of an index, and put the condition of another, or none, in its place."""
+    known = "patient IS NOT NULL AND " if like else ""
+    of_days = f"SELECT inhrelid FROM pg_inherits WHERE inhparent = '{index}'::regclass"
+    pred = f"(SELECT indpred FROM pg_index WHERE indexrelid = '{like}'::regclass)"
+    honest = "CREATE INDEX ix_honest ON predictions (patient) WHERE patient IS NOT NULL"
+    on_server(
+        url,
+        *([honest] if like else []),
+        f"DROP INDEX {index}",
+        f"CREATE INDEX {index} ON predictions ({columns}) WHERE {known}age < 60",
+        f"UPDATE pg_index SET indpred = {pred if like else 'NULL'}"
+        f" WHERE indexrelid = '{index}'::regclass OR indexrelid IN ({of_days})",
+        *(["DROP INDEX ix_honest"] if like else []),
+    )
+
+
+def _day(table: str) -> str:
+    """Return a query for the oid of the day that has rows."""
+    return f"(SELECT tableoid FROM {table} LIMIT 1)"
+
+
+def altered_bounds(url: str) -> None:
+    """Have look-ups of a day's ids go elsewhere, and scans of the whole find its rows."""
+    on_server(
+        url,
+        "CREATE TABLE far PARTITION OF predictions FOR VALUES FROM"
+        " ('00000000-0000-0000-0000-000000000000') TO ('00000000-0000-0000-0000-000000000001')",
+        "UPDATE pg_class SET relpartbound = (SELECT relpartbound FROM pg_class"
+        f" WHERE relname = 'far') WHERE oid = {_day('predictions')}",
+        "ALTER TABLE predictions DETACH PARTITION far",
+        "DROP TABLE far",
+    )
+
+
+def domain(url: str) -> None:
+    on_server(url, "CREATE DOMAIN other AS text", "ALTER TABLE models ALTER scorecard TYPE other")
+
+
+def operator(url: str) -> None:
+    """Take the comparison of sources away from PostgreSQL's own."""
+    on_server(
+        url,
+        "CREATE FUNCTION equal(varchar, varchar) RETURNS bool LANGUAGE sql IMMUTABLE"
+        " AS 'SELECT false'",
+        "CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = equal)",
+    )
+
+
+def trigger_on_server(url: str) -> None:
+    on_server(
+        url,
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER t AFTER INSERT ON predictions FOR EACH ROW EXECUTE FUNCTION f()",
+    )
+
+
+def _on_server(*statements: str) -> Tampering:
+    return lambda url: on_server(url, *statements)
+
+
+POSTGRESQL: dict[str, tuple[Tampering, str]] = {
+    "a partial index whose condition is edited away": (
+        partial(edited_predicate, columns="source, id", index=SOURCES, like=None),
+        INDEX.format(SOURCES, "predictions")),
+    "a partial index with the condition of another": (
+        partial(edited_predicate, columns="patient", index=PATIENTS, like="ix_honest"),
+        INDEX.format(PATIENTS, "predictions")),
+    "the bounds of a day": (altered_bounds, "table predictions_20"),
+    "a view in a table's place": (
+        _on_server("ALTER TABLE outcomes RENAME TO kept",
+            "CREATE VIEW outcomes AS SELECT * FROM kept"),
+        "table outcomes: is not the table that a migration made"),
+    "a materialised view in a table's place": (
+        _on_server("ALTER TABLE models RENAME TO kept",
+            "CREATE MATERIALIZED VIEW models AS SELECT * FROM kept"),
+        "table models: is not the table that a migration made"),
+    "a table of the same name earlier on the path": (
+        _on_server('CREATE SCHEMA "test"', "CREATE TABLE test.models (LIKE models INCLUDING ALL)",
+            "INSERT INTO test.models TABLE public.models"),
+        "table public.models: no migration made it"),
+    "a table that inherits": (
+        _on_server("CREATE TABLE more () INHERITS (models)"),
+        "table more: no migration made it"),
+    "a table made without keys and checks": (
+        _on_server("ALTER TABLE removals RENAME TO aside", "CREATE TABLE removals AS TABLE aside",
+            "DROP TABLE aside"),
+        "table removals: its constraint pk_removals is gone"),
+    "a part that is no day": (
+        _on_server("CREATE TABLE rest PARTITION OF predictions DEFAULT"),
+        "table rest: no migration made it"),
+    "a rule": (
+        _on_server("CREATE RULE r AS ON INSERT TO models DO INSTEAD NOTHING"),
+        "table models: no migration made its rule r"),
+    "a policy": (
+        _on_server("CREATE POLICY p ON outcomes USING (outcome = 0)",
+            "ALTER TABLE outcomes ENABLE ROW LEVEL SECURITY"),
+        "table outcomes: no migration made its row-level security"),
+    "a trigger": (trigger_on_server, "table predictions: no migration made its trigger t"),
+    "a trigger of PostgreSQL's own that is off": (
+        _on_server("DO $$ BEGIN EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL',"
+            f" {_day('outcomes')}::regclass); END $$"),
+        "table outcomes_20"),
+    "a domain": (domain, "table models: its column scorecard was altered"),
+    "a type": (
+        _on_server("CREATE TYPE mood AS ENUM ('sad')"), "type mood: no migration made it"),
+    "a collation": (
+        _on_server('CREATE COLLATION nobodys FROM "C"',
+            "ALTER TABLE models ALTER scorecard TYPE text COLLATE nobodys"),
+        "table models: its column scorecard was altered"),
+    "a generated column": (
+        _on_server("ALTER TABLE outcomes ADD COLUMN flipped smallint"
+            " GENERATED ALWAYS AS (1 - outcome) STORED"),
+        "table outcomes: no migration made its column flipped"),
+    "an operator": (operator, "operator =(character varying,character varying): no migration"),
+    "a column that is said to be filled": (
+        _on_server("UPDATE pg_attribute SET attnotnull = true WHERE attname = 'writer'"
+            " AND attrelid = 'predictions'::regclass"),
+        "table predictions: its column writer was altered"),
+    "a check that nobody has made": (
+        _on_server("ALTER TABLE predictions ADD CONSTRAINT young CHECK (age < 40) NOT VALID",
+            "UPDATE pg_constraint SET convalidated = true WHERE conname = 'young'"),
+        "table predictions: no migration made its constraint young"),
+    "an index that is not used": (
+        _on_server("UPDATE pg_index SET indisvalid = false"
+            f" WHERE indrelid = {_day('predictions')}"
+            " AND NOT indisunique"),
+        "table predictions_20"),
+    "an index that is gone": (
+        _on_server(f"DROP INDEX {PATIENTS}"), f"table predictions: its index {PATIENTS} is gone"),
+    "a table that a crash empties": (
+        _on_server("ALTER TABLE models SET UNLOGGED"),
+        "table models: is not the table that a migration made"),
+    "a day that was taken out": (
+        _on_server("DO $$ BEGIN EXECUTE format('ALTER TABLE outcomes DETACH PARTITION %s',"
+            f" {_day('outcomes')}::regclass); END $$"),
+        "table outcomes_20"),
+}  # fmt: skip
