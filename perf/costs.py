@@ -120,9 +120,7 @@ def databases(stack: ExitStack, folder: Path, *, on_postgresql: bool) -> list[st
     """Return the URLs of two empty databases."""
     if not on_postgresql:
         return [f"sqlite:///{folder}/{name}.db" for name in ("log", "sealed")]
-    cluster = Cluster()
-    stack.callback(cluster.remove)
-    cluster.start()
+    cluster = stack.enter_context(Cluster())
     return [cluster.url(cluster.new_database()) for _ in range(2)]
 
 

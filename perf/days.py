@@ -188,18 +188,11 @@ def main() -> int:
     parser.add_argument("--more", type=int, default=335, help="empty partitions before these")
     options = parser.parse_args()
     try:
-        cluster = Cluster()
-    except PostgresNotFound as error:
+        with Cluster() as cluster:
+            lines = measure(cluster, options.rows, options.more, SealKey(secrets.token_bytes(32)))
+    except (PostgresNotFound, DatabaseUnavailable, LogUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
-    try:
-        cluster.start()
-        lines = measure(cluster, options.rows, options.more, SealKey(secrets.token_bytes(32)))
-    except (DatabaseUnavailable, LogUnavailable) as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        cluster.remove()
     print("\n".join(lines))
     return 0 if lines[-1].endswith(" 0 findings of db.verify") else 1
 

@@ -92,9 +92,7 @@ def measure(
 def run(number: int) -> str:
     """Start a database and the service, measure, and return the table."""
     with ExitStack() as stack:
-        cluster = Cluster()
-        stack.callback(cluster.remove)
-        cluster.start()
+        cluster = stack.enter_context(Cluster())
         database = cluster.new_database()
         migrate(cluster.url(database), lambda _: None)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

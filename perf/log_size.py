@@ -47,7 +47,7 @@ async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
     log = Log(url)
     await log.start()
     await append_latencies(log, 2)
-    p99: dict[str, list[float]] = {"alone": [], "the dashboard": [], "the roller": []}
+    p99: dict[str, list[float]] = {"alone": [], "the dashboard": [], "the rollup worker": []}
     for _ in range(rounds):
         p99["alone"].append(_p99(await append_latencies(log, seconds)))
         asking = subprocess.Popen([sys.executable, "-m", "perf.log_size", "--ask", url])  # noqa: S603
@@ -58,7 +58,7 @@ async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
         await log.execute(_mark_backlog)
         roller = Roller(log.execute, url, every_s=0.01)
         roller.start()
-        p99["the roller"].append(_p99(await append_latencies(log, seconds)))
+        p99["the rollup worker"].append(_p99(await append_latencies(log, seconds)))
         await roller.stop()
     await log.stop()
     return [

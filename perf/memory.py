@@ -107,12 +107,8 @@ def database(workers: int) -> Iterator[str]:
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
             yield f"sqlite:///{folder}/log.db"
         return
-    cluster = Cluster()
-    try:
-        cluster.start()
+    with Cluster() as cluster:
         yield cluster.url(cluster.new_database())
-    finally:
-        cluster.remove()
 
 
 def _parse() -> argparse.Namespace:

@@ -211,9 +211,7 @@ class Deployment:
 def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> RolloutResult:
     """Roll out an update `number` times under load, on a new database."""
     with ExitStack() as stack:
-        cluster = Cluster(folder / "pg")
-        stack.callback(cluster.remove)
-        cluster.start()
+        cluster = stack.enter_context(Cluster(folder / "pg"))
         database = cluster.url(cluster.new_database())
         migrate(database, lambda _: None)
         balancer = LoadBalancer(folder)

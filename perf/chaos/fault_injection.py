@@ -82,18 +82,9 @@ def full_sqlite() -> Iterator[FaultTarget]:
 
 
 @contextmanager
-def _cluster(cluster: Cluster) -> Iterator[Cluster]:
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.remove()
-
-
-@contextmanager
 def stopped() -> Iterator[FaultTarget]:
     """PostgreSQL, stopped immediately and started again."""
-    with _cluster(Cluster()) as cluster:
+    with Cluster() as cluster:
         url = cluster.url(cluster.new_database())
         yield FaultTarget(
             url, lambda _: cluster.stop(), cluster.start, "`pg_ctl -m immediate stop`"
@@ -103,7 +94,7 @@ def stopped() -> Iterator[FaultTarget]:
 @contextmanager
 def paused() -> Iterator[FaultTarget]:
     """PostgreSQL with all its processes suspended."""
-    with _cluster(Cluster()) as cluster:
+    with Cluster() as cluster:
         url = cluster.url(cluster.new_database())
         try:
             yield FaultTarget(
@@ -117,7 +108,7 @@ def paused() -> Iterator[FaultTarget]:
 def partitioned() -> Iterator[FaultTarget]:
     """PostgreSQL behind a router that drops every packet; without root, behind a stalling proxy."""
     if os.getuid() != 0:
-        with _cluster(Cluster()) as cluster, ExitStack() as stack:
+        with Cluster() as cluster, ExitStack() as stack:
             proxy = StallingProxy(cluster.folder / ".s.PGSQL.5432")
             stack.callback(proxy.remove)
             url = f"postgresql+psycopg://test@127.0.0.1:{proxy.port}/{cluster.new_database()}"
@@ -133,7 +124,7 @@ def partitioned() -> Iterator[FaultTarget]:
         stack.callback(net.remove)
         new = Cluster(settings=[f"listen_addresses={net.address}"], wrapper=net.wrapper)
         new.allow(net.callers)
-        cluster = stack.enter_context(_cluster(new))
+        cluster = stack.enter_context(new)
         url = f"postgresql+psycopg://test@{net.address}/{cluster.new_database()}"
         yield FaultTarget(
             url, lambda _: net.partition(), net.heal, "a router drops every packet, both ways"
@@ -152,7 +143,7 @@ def full_postgresql() -> Iterator[FaultTarget]:
         disk.mkdir()
         stack.enter_context(_small_disk(disk, "160m"))
         sizes = ("max_wal_size=48MB", "min_wal_size=32MB")
-        cluster = stack.enter_context(_cluster(Cluster(disk, sizes)))
+        cluster = stack.enter_context(Cluster(disk, sizes))
         filler = DiskFiller(disk)
 
         def recover() -> None:

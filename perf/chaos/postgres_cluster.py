@@ -54,6 +54,17 @@ class Cluster:
             "initdb", "-D", self._data, "-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync"
         )
 
+    def __enter__(self) -> Cluster:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
     @property
     def _data(self) -> str:
         return str(self.folder / "data")
