@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, MutableMapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -81,7 +81,7 @@ class RequestCycle(RequestResponseCycle):
         finally:
             self._tasks.discard(self._task)  # a callback would cost another step of the loop
             self._task = None
-            self.on_response = _do_nothing_now  # or connection and cycle would reference each other
+            self.on_response = lambda: None  # or connection and cycle would reference each other
             self.body.clear()  # the connection keeps the cycle until the next request
 
     async def receive(self) -> Any:
@@ -115,11 +115,10 @@ class RequestCycle(RequestResponseCycle):
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.transport.write(
-            b"%s%s%scontent-length: %d\r\n%s\r\n%s"
+            b"%s%scontent-length: %d\r\n%s\r\n%s"
             % (
                 STATUS_LINE[status],
-                _default_lines(self.default_headers),
-                _lines(headers),
+                _lines(*self.default_headers, *headers),
                 len(body),
                 b"" if self.keep_alive else b"connection: close\r\n",
                 body,
@@ -138,26 +137,10 @@ def _raising(error: BaseException) -> Any:
     return app
 
 
-def _do_nothing_now() -> None:
-    pass
-
-
 async def _do_nothing(*_: object) -> None:
     pass
 
 
-def _lines(headers: Iterable[Header]) -> bytes:
+@lru_cache(maxsize=64)  # few differ, apart from the date once a second
+def _lines(*headers: Header) -> bytes:
     return b"".join([b"%s: %s\r\n" % header for header in headers])
-
-
-_rendered: tuple[list[Header], bytes] = ([], b"")
-
-
-def _default_lines(default_headers: list[Header]) -> bytes:
-    """Return the lines of the headers that all responses share; uvicorn renews them each second."""
-    global _rendered
-    known, lines = _rendered
-    if known is not default_headers:
-        lines = _lines(default_headers)
-        _rendered = default_headers, lines
-    return lines

@@ -20,9 +20,7 @@ MAX_PROBLEM_BYTES = 4096
 
 _seldom = Seldom()
 
-_TITLES: Mapping[int, str] = MappingProxyType(
-    {413: "Body too large", 415: "Not JSON", 422: "Invalid request", 503: "Service unavailable"}
-)
+_TITLES = {413: "Body too large", 415: "Not JSON", 422: "Invalid request"}
 
 
 @dataclass(frozen=True, slots=True)

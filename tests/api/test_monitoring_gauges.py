@@ -61,7 +61,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_newest_pass_is_shown_as_gauges(
+def test_the_latest_monitoring_run_is_shown_as_gauges(
     client: TestClient, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(monitoring_gauges, "CACHE_S", 0.0)
@@ -146,7 +146,7 @@ def test_a_silent_database_is_asked_once_and_costs_a_scrape_little(
     shown.close()
 
 
-def test_a_fresh_look_is_shown_again_without_asking(tmp_path: Path) -> None:
+def test_a_fresh_read_is_shown_again_without_a_query(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
     reader = Reader(url)

@@ -65,7 +65,7 @@ def test_ready_names_the_model(sqlite_client: TestClient) -> None:
     assert ready["model_version"] == sqlite_client.get("/model").json()["version"]
 
 
-def test_who_asks_at_once_whether_all_is_ready_shares_one_check(
+def test_concurrent_readiness_calls_share_one_check(
     sqlite_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = sqlite_client.app.service  # type: ignore[attr-defined]
@@ -269,7 +269,7 @@ def test_a_link_from_another_programs_page_leads_to_the_documentation(
         ("api.routes.predictions.predictions.model_metadata", "GET", "/model"),
     ],
 )
-def test_a_mistake_of_ours_is_a_500_that_repeats_nothing_and_is_counted(
+def test_an_unexpected_error_is_a_500_that_repeats_nothing_and_is_counted(
     tmp_path: Path,
     model_dir: Path,
     monkeypatch: pytest.MonkeyPatch,

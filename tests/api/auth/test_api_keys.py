@@ -51,7 +51,7 @@ def test_a_key_that_is_revoked_through_a_link_is_revoked_in_the_file(
     assert link.is_symlink()
 
 
-def test_a_file_that_breaks_lets_nobody_in_until_it_is_mended(
+def test_a_file_that_breaks_rejects_all_requests_until_it_is_repaired(
     guarded: Callable[[], TestClient], keys_file: Path
 ) -> None:
     key = add_key(keys_file, "read")
@@ -112,7 +112,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("kind", STRANGE)
-def test_a_file_that_becomes_strange_lets_nobody_in(keys_file: Path, kind: str) -> None:
+def test_a_file_that_becomes_invalid_rejects_all_requests(keys_file: Path, kind: str) -> None:
     text = add_key(keys_file, "read")["Authorization"].removeprefix("Bearer ").encode()
     keyring = ApiKeys(keys_file)
 
@@ -128,7 +128,7 @@ def test_a_file_that_becomes_strange_lets_nobody_in(keys_file: Path, kind: str) 
     ["", "[]", "{}", '{"keys": [{}]}', '{"keys": 1}',
      '{"keys": [{"id": "a", "name": "", "roles": ["root"], "sha256": "00", "created_at": ""}]}'],
 )  # fmt: skip
-def test_a_file_that_is_none_of_keys_is_refused_at_the_start(
+def test_a_file_that_is_not_a_keys_file_is_rejected_at_the_start(
     keys_file: Path, model_dir: Path, content: str
 ) -> None:
     keys_file.write_text(content)

@@ -38,7 +38,7 @@ def taken(pace: RateLimiter, key: str, times: int) -> int:
     return allowed
 
 
-def test_a_key_may_make_its_rate_for_long_and_two_seconds_of_it_at_once(clock: list[float]) -> None:
+def test_a_key_may_sustain_its_rate_and_burst_for_two_seconds_of_it(clock: list[float]) -> None:
     pace = RateLimiter(10)
 
     assert taken(pace, "a", 100) == 10 * BURST_S
@@ -70,7 +70,7 @@ def paced(tmp_path: Path, model_dir: Path, keys_file: Path) -> Iterator[TestClie
         yield client
 
 
-def test_who_asks_too_often_is_told_to_come_back_and_others_are_not(
+def test_a_key_above_its_rate_limit_is_told_when_to_retry_and_others_are_not(
     paced: TestClient, keys_file: Path
 ) -> None:
     busy, quiet = add_key(keys_file, "predict"), add_key(keys_file, "predict")
@@ -87,7 +87,9 @@ def test_who_asks_too_often_is_told_to_come_back_and_others_are_not(
     assert paced.get("/healthz").status_code == 200
 
 
-def test_what_a_key_may_not_do_counts_too(paced: TestClient, keys_file: Path) -> None:
+def test_requests_without_the_role_count_towards_the_rate_limit(
+    paced: TestClient, keys_file: Path
+) -> None:
     reader = add_key(keys_file, "read")
     paced.app.service.keys._next_check = 0  # type: ignore[attr-defined]
 
@@ -97,7 +99,7 @@ def test_what_a_key_may_not_do_counts_too(paced: TestClient, keys_file: Path) ->
     assert 429 in [reply.status_code for reply in replies]
 
 
-def test_each_read_is_written_down_with_the_id_of_the_key_and_nothing_of_its_text(
+def test_each_read_is_logged_with_the_id_of_the_key_and_nothing_of_its_text(
     paced: TestClient,
     keys_file: Path,
     caplog: pytest.LogCaptureFixture,

@@ -30,7 +30,7 @@ program.main()
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_an_export_that_cannot_go_on_is_cut_off_and_the_reason_is_one_line(
+def test_an_export_that_cannot_continue_is_truncated_and_the_reason_is_one_line(
     tmp_path: Path, model_dir: Path, form: str
 ) -> None:
     url, port = f"sqlite:///{tmp_path}/log.db", free_port()

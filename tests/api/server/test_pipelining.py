@@ -41,7 +41,7 @@ class Wire:
         return connection
 
 
-def test_requests_sent_in_a_row_are_answered_in_a_row_before_a_broken_one_ends_it(
+def test_pipelined_requests_are_answered_in_order_before_a_broken_one_ends_the_connection(
     port: int,
 ) -> None:
     with contextlib.closing(connect(port)) as caller:
@@ -54,7 +54,7 @@ def test_requests_sent_in_a_row_are_answered_in_a_row_before_a_broken_one_ends_i
     assert b"HTTP/1.1 400" not in received
 
 
-def test_many_requests_in_a_row_are_no_head_that_is_too_large(port: int) -> None:
+def test_many_pipelined_requests_are_not_taken_for_a_head_that_is_too_large(port: int) -> None:
     with contextlib.closing(connect(port)) as caller:
         caller.sendall(READ * 600 + READ[:20])  # 25 KB, and the start of one more
         caller.sendall(READ[20:])
@@ -65,7 +65,7 @@ def test_many_requests_in_a_row_are_no_head_that_is_too_large(port: int) -> None
             received += piece
 
 
-def test_of_requests_sent_in_a_row_only_one_is_parsed_ahead() -> None:
+def test_of_pipelined_requests_only_one_is_parsed_ahead() -> None:
     ahead = []
 
     async def app(_scope: object, _receive: object, send: Send) -> None:
@@ -141,7 +141,7 @@ def test_all_connections_together_keep_few_bytes_that_wait() -> None:
     assert left == 0
 
 
-def test_small_requests_in_a_row_are_all_answered_and_few_are_parsed_ahead() -> None:
+def test_small_pipelined_requests_are_all_answered_and_few_are_parsed_ahead() -> None:
     wire = Wire()
 
     async def flood() -> int:

@@ -17,7 +17,7 @@ from tests.api.server.client import connect
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
 
-def test_slow_bodies_take_no_place_from_those_who_wait(port: int) -> None:
+def test_slow_bodies_do_not_count_as_requests_under_way(port: int) -> None:
     begun = HEAD + b"Content-Length: 999\r\n\r\n"
     with contextlib.ExitStack() as opened:
         for _ in range(300):
@@ -31,7 +31,7 @@ def test_slow_bodies_take_no_place_from_those_who_wait(port: int) -> None:
     assert reply.status_code == 200
 
 
-def test_only_so_many_large_bodies_come_in_at_once(port: int) -> None:
+def test_only_a_limited_number_of_large_bodies_is_read_at_once(port: int) -> None:
     begun = HEAD.replace(b"/predict", b"/predict/batch") + b"Content-Length: 900000\r\n\r\n"
     body = json.dumps([PATIENT]).encode() + b" " * 900_000
     with contextlib.ExitStack() as opened:
@@ -50,7 +50,7 @@ def test_only_so_many_large_bodies_come_in_at_once(port: int) -> None:
     assert (small.status_code, let_in.status_code) == (200, 200)
 
 
-def test_once_half_of_the_places_for_large_bodies_are_taken_a_key_has_a_quarter_at_most() -> None:
+def test_once_half_of_the_large_bodies_are_in_use_a_key_has_a_quarter_at_most() -> None:
     begun = {"type": "http.request", "body": b" " * (wire_body.LARGE_BODY + 1), "more_body": True}
 
     async def refused(*key_ids: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.wire.query_params import parse_predict_params
 from api.wire.validation_errors import patient_errors
 from pipeline.dataset.heart.codings import Coding
 from tests.api.conftest import PATIENT
@@ -106,7 +107,7 @@ def test_a_hostile_body_is_refused_in_a_small_reply(
     assert sqlite_client.get("/predictions").json()["items"] == []
 
 
-def test_no_refusal_repeats_what_was_sent(sqlite_client: TestClient) -> None:
+def test_no_rejection_repeats_what_was_sent(sqlite_client: TestClient) -> None:
     secret = "Smith-1957"
     body = dict.fromkeys(PATIENT, secret) | {secret: secret}
 
@@ -127,7 +128,7 @@ def test_no_refusal_repeats_what_was_sent(sqlite_client: TestClient) -> None:
         ("received_at=2020-01-01", "query"),
     ],
 )
-def test_an_unknown_or_doubled_query_value_is_refused(
+def test_an_unknown_or_repeated_query_value_is_rejected(
     sqlite_client: TestClient, query: str, field: str
 ) -> None:
     reply = sqlite_client.post(f"/predict?{query}", json=PATIENT)
@@ -161,7 +162,7 @@ def test_what_is_not_plain_json_is_415(sqlite_client: TestClient, headers: dict[
     assert sqlite_client.post("/predict", content=patient(), headers=headers).status_code == 415
 
 
-def test_refusals_are_counted_without_values(sqlite_client: TestClient) -> None:
+def test_rejections_are_counted_without_values(sqlite_client: TestClient) -> None:
     service = sqlite_client.app.service  # type: ignore[attr-defined]
     for _ in range(3):
         sqlite_client.post("/predict", json=PATIENT | {"chol": 5.2})
@@ -194,3 +195,9 @@ def test_an_integer_that_no_float_can_hold_is_a_value_that_is_not_known(digits: 
     assert [(e.field, e.reason) for e in patient_errors(body, Coding.UCI)] == [
         ("cp", "unknown_value")
     ]
+
+
+def test_a_rejected_query_still_says_under_which_source_it_counts() -> None:
+    params = parse_predict_params(b"source=synthetic&coding=x")
+
+    assert ([error.field for error in params.errors], params.source) == (["coding"], "synthetic")
