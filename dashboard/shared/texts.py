@@ -41,6 +41,7 @@ EMPTY = (
     "Every prediction the service makes appears here. Enter a patient to make the first one, or "
     "send 100 synthetic patients with `make run`."
 )
+POSITIVE_HELP = "Positive: at or above the threshold."
 SOURCES: Mapping[str, str] = {
     "live": "Live",
     "what-if": "What-if",

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from db.ids import new_id
 from db.migrate import migrate
 from db.writer.results import add_load_test
-from demo import prepare
+from demo import build_history
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
@@ -129,7 +129,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
         expect(page.get_by_test_id("stDataFrame")).to_be_visible()
         take(page, "predictions", height=1060)
         for name, card, height in (
-            ("explanations", "Each finding in words", 1500),
+            ("explanations", "Feature importance table", 1500),
             ("fairness", "Demographic parity and equalized odds", 1700),
             ("poisoning", "Dose-response curves", 1500),
             ("model", "Comparison with challenger models", 1750),
@@ -147,7 +147,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
 def history(folder: Path, model_dir: Path) -> str:
     """Copy the history of `make demo`, made if need be, and add the newest load test to it."""
     made = ROOT / "var" / "demo.db"
-    prepare(Settings(model_dir=model_dir), made, print)
+    build_history(Settings(model_dir=model_dir), made, print)
     url = f"sqlite:///{shutil.copy(made, folder / 'history.db')}"
     for kept in sorted((ROOT / "perf" / "results").glob("*.json"))[-1:]:
         add_load_test(url, KIND, json.loads(kept.read_text("utf-8")))

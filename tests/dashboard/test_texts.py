@@ -124,14 +124,14 @@ def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> N
     )  # fmt: skip
     assert said == (
         f"The service is up: 1,200 live predictions in the last hour, 25{NB}% positive; 1 "
-        "rejection reason."
+        "rejection."
     )
 
 
 def test_reasons_are_not_called_requests() -> None:
-    assert overview_texts.rejection_count(3) == "3 rejection reasons"
+    assert overview_texts.rejection_count(3) == "3 rejections"
     said = overview_texts.rejections_note(3, "in the last hour", 1)
-    assert said.startswith("3 rejection reasons in the last hour; most recent first, at most 1.")
+    assert said.startswith("3 rejections in the last hour; most recent first, at most 1.")
 
 
 def test_a_pass_over_replayed_patients_names_them_as_the_verdict_does() -> None:

@@ -98,7 +98,7 @@ def summary_metrics(seen: OverviewData) -> None:
             "Positive",
             numbers.format_share(summary.n_positive, summary.n),
             f"{summary.n_positive:,} of {summary.n:,}",
-            texts.POSITIVE_HELP,
+            shared_texts.POSITIVE_HELP,
         )
         _metric(
             "Scoring latency (p95)",

@@ -122,8 +122,8 @@ def no_rejections(window: str) -> str:
 
 
 def rejection_count(reasons: int) -> str:
-    """Return the number of rejection reasons; a request may have several."""
-    return count_noun(reasons, "rejection reason")
+    """Return the number of rejections; a request may count several times."""
+    return count_noun(reasons, "rejection")
 
 
 def rejections_note(n: int, window: str, shown: int) -> str:
@@ -138,7 +138,6 @@ SHARE_NOTE = "Points based on few predictions are unreliable."
 LATENCY_NOTE = (
     "From receiving the request to the computed probability, before the write to the database."
 )
-POSITIVE_HELP = "At or above the threshold."
 LEAD = "Service health and recent predictions."
 API_DOWN = "Predictions are unavailable at the moment. The log is readable and complete."
 

@@ -49,6 +49,7 @@ def filters() -> Filters:
             key="result",
             bind="query-params",
             on_change=_first_page,
+            help=shared_texts.POSITIVE_HELP,
         )
         source = st.selectbox(
             "Source",
@@ -155,7 +156,7 @@ def _columns() -> dict[str, Any]:
         "probability": column.ProgressColumn(
             "Probability", format="%.1f %%", min_value=0, max_value=100
         ),
-        "result": column.TextColumn("Prediction"),
+        "result": column.TextColumn("Prediction", help=shared_texts.POSITIVE_HELP),
         "outcome": column.TextColumn("Outcome"),
         "model": column.TextColumn("Model"),
     }

@@ -86,6 +86,10 @@ def waterfall(explanation: Mapping[str, Any]) -> Spec:
             _contribution_bars("increases the estimated risk", ORANGE, "right"),
             _end_points(low, high),
         ],
+        "media": [{
+            "query": {"maxWidth": 500},  # a phone: the bars need most of the width
+            "option": {"yAxis": {"axisLabel": {"width": 120, "fontSize": 11, "lineHeight": 12}}},
+        }],
     }  # fmt: skip
 
 
@@ -193,8 +197,8 @@ def icon_array(probability: float) -> Spec:
         "xAxis": {"type": "value", "min": -0.5, "max": 19.5, "show": False},
         "yAxis": {"type": "value", "min": -0.5, "max": 4.5, "inverse": True, "show": False},
         "series": [
-            people("Expected to have disease", places[:count], ORANGE, 1),
-            people("Expected to have no disease", places[count:], BLUE, 0.55),
+            people("Disease", places[:count], ORANGE, 1),
+            people("No disease", places[count:], BLUE, 0.55),
         ],
     }
 

@@ -126,7 +126,7 @@ def test_refusals_are_counted_by_reason(pages: AppTest, write: Write, tmp_path: 
         )
     log.close()
     pages.run()
-    assert "3 rejection reasons" in verdict(pages)
+    assert "3 rejections" in verdict(pages)
     table = pages.table[0].value
     assert table["Reason"].tolist() == ["Serum cholesterol: looks like another unit"]
     assert table["Count"].tolist() == ["3"]

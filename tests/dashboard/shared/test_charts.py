@@ -43,7 +43,7 @@ def test_a_waterfall_translates_its_scale_to_probabilities() -> None:
 def test_of_a_hundred_people_as_many_are_marked_as_had_disease() -> None:
     had, had_not = charts.icon_array(0.64)["series"]
     assert (len(had["data"]), len(had_not["data"])) == (64, 36)
-    assert (had["name"], had["itemStyle"]["color"]) == ("Expected to have disease", ORANGE)
+    assert (had["name"], had["itemStyle"]["color"]) == ("Disease", ORANGE)
 
 
 def test_an_estimate_stands_in_its_range_and_shows_its_side_of_the_threshold() -> None:
