@@ -21,7 +21,7 @@ import run
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.file_lock import LogTaken
+from db.writer.file_lock import LogLocked
 from db.writer.writer import LogUnavailable
 from perf.load.synthetic_history import DAYS, SOURCE, write_history
 from pipeline.dataset.heart.csv_reader import DataError
@@ -104,7 +104,7 @@ def main() -> int:
         return 0
     except (
         StartupError, SettingsError, DatabaseUnavailable, ModelError, DataError, NoPredictions,
-        LogTaken, LogUnavailable,
+        LogLocked, LogUnavailable,
     ) as error:  # fmt: skip
         print(error, file=sys.stderr)
         return 1

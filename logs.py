@@ -28,10 +28,10 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 FIELDS = ("request_id", "route", "status", "reason", "count")
 """What a record may carry in `extra`, beside its message."""
 
-uses = logging.getLogger("cardiowatch.uses")
+access = logging.getLogger("cardiowatch.uses")
 """Who read what with which API key; always written, to standard output."""
 
-heads = logging.getLogger("cardiowatch.heads")
+chain_heads = logging.getLogger("cardiowatch.heads")
 """How far the log's chains have come, where that is kept in no file; always written, to stdout."""
 
 program = logging.getLogger("cardiowatch.program")
@@ -41,7 +41,7 @@ _PLACES = 5
 """Innermost frames of an exception that are written."""
 
 
-class Lines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """Text: level, logger, message, then the fields; an exception as its type and places."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -52,7 +52,7 @@ class Lines(logging.Formatter):
         return f"{text} ({fields})" if fields else text
 
 
-class Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object; `severity` is where Google's log looks for the level."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -70,7 +70,7 @@ class Json(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class Streams(logging.StreamHandler[Any]):
+class SplitStreamHandler(logging.StreamHandler[Any]):
     """Answers go to standard output, complaints to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -80,7 +80,7 @@ class Streams(logging.StreamHandler[Any]):
         super().emit(record)
 
 
-class Seldom:
+class LogThrottle:
     """Lets one event of a kind through in a while, and says for how many it stands.
 
     A database that is away makes thousands of equal lines a second, and none of them helps.
@@ -91,7 +91,7 @@ class Seldom:
         self._next: dict[Hashable, float] = {}
         self._held: dict[Hashable, int] = {}
 
-    def count(self, kind: Hashable) -> int:
+    def admit(self, kind: Hashable) -> int:
         """Return how many events to log one line for: those held back and this; 0 = hold back."""
         now = monotonic()
         held = self._held.get(kind, 0) + 1
@@ -102,7 +102,7 @@ class Seldom:
         return held
 
 
-def config(form: str) -> dict[str, Any]:
+def logging_config(form: str) -> dict[str, Any]:
     """Return what `logging.config.dictConfig` takes; uvicorn hands it to each of its workers.
 
     Parameters
@@ -110,7 +110,7 @@ def config(form: str) -> dict[str, Any]:
     form
         "json", or "text" for lines that people read.
     """
-    lines = {"()": "logs.Json" if form == "json" else "logs.Lines"}
+    lines = {"()": "logs.JsonFormatter" if form == "json" else "logs.TextFormatter"}
     sentence: dict[str, Any] = lines if form == "json" else {"format": "%(message)s"}
     dated: dict[str, Any] = lines if form == "json" else {"format": "%(asctime)s %(message)s"}
     return {
@@ -119,21 +119,21 @@ def config(form: str) -> dict[str, Any]:
         "formatters": {"lines": lines, "sentence": sentence, "dated": dated},
         "handlers": {
             "log": {"class": "logging.StreamHandler", "formatter": "lines"},
-            "program": {"class": "logs.Streams", "formatter": "sentence"},
-            "uses": {"class": "logs.Streams", "formatter": "dated"},
+            "program": {"class": "logs.SplitStreamHandler", "formatter": "sentence"},
+            "uses": {"class": "logs.SplitStreamHandler", "formatter": "dated"},
         },
         "loggers": {
             program.name: {"handlers": ["program"], "level": "INFO", "propagate": False},
-            uses.name: {"handlers": ["uses"], "level": "INFO", "propagate": False},
-            heads.name: {"handlers": ["uses"], "level": "INFO", "propagate": False},
+            access.name: {"handlers": ["uses"], "level": "INFO", "propagate": False},
+            chain_heads.name: {"handlers": ["uses"], "level": "INFO", "propagate": False},
         },
         "root": {"handlers": ["log"], "level": "WARNING"},
     }
 
 
-def start(form: str) -> None:
+def configure(form: str) -> None:
     """Log in this form from now on; as JSON, warnings and what nobody caught are lines too."""
-    logging.config.dictConfig(config(form))
+    logging.config.dictConfig(logging_config(form))
     if form == "json":
         logging.captureWarnings(True)
         sys.excepthook = _uncaught
@@ -153,10 +153,10 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 def _type_and_places(record: logging.LogRecord) -> str:
     kind, _, trace = record.exc_info or (None, None, None)
-    return f"{kind.__name__ if kind else 'error'} in {places(trace)}"
+    return f"{kind.__name__ if kind else 'error'} in {stack_locations(trace)}"
 
 
-def places(trace: TracebackType | None) -> str:
+def stack_locations(trace: TracebackType | None) -> str:
     """Return where an exception came from, innermost first; no message and no source line."""
     frames: Sequence[traceback.FrameSummary] = traceback.extract_tb(trace)[-_PLACES:]
     return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames))

@@ -18,11 +18,11 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 
-from db.audit.chain import make_key_beside
+from db.audit.chain import create_default_key
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from settings import Settings, SettingsError, load_settings, url_here
+from settings import Settings, SettingsError, load_settings, local_url
 
 _START_S = 90.0
 """Longest wait for a server: the first start of the dashboard compiles its libraries."""
@@ -138,11 +138,11 @@ def run(settings: Settings, supervisor: Supervisor, report: Callable[[str], None
     train_if_missing(settings)
     migrate(settings.database_url, report)
     if settings.log_hmac_key_file is None:
-        make_key_beside(settings.database_url)
+        create_default_key(settings.database_url)
     supervisor.start("api", f"{settings.api_url}/readyz")
     if _log_is_empty(settings):
         _call("-m", "perf.replay", "--patients", str(_SYNTHETIC))
-    page = url_here(settings.dashboard_host, settings.dashboard_port)
+    page = local_url(settings.dashboard_host, settings.dashboard_port)
     supervisor.start("dashboard", f"{page}/_stcore/health")
     report(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")
     while True:

@@ -87,11 +87,11 @@ class Settings(BaseSettings):
     @classmethod
     def _api_url_follows_host_and_port(cls, values: dict[str, object]) -> dict[str, object]:
         host, port = values.get("api_host", "127.0.0.1"), values.get("api_port", 8000)
-        values.setdefault("api_url", url_here(str(host), port))
+        values.setdefault("api_url", local_url(str(host), port))
         return values
 
 
-def url_here(host: str, port: object) -> str:
+def local_url(host: str, port: object) -> str:
     """Return the URL under which this machine reaches its own server that listens on `host`."""
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_unspecified:  # it listens on all addresses

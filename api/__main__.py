@@ -13,7 +13,7 @@ import uvicorn
 import logs
 from api.auth.api_keys import KeysFileError, read_keys
 from api.server import connection_limits
-from db.audit.seal_key import SealError, key_for
+from db.audit.seal_key import SealError, load_key
 from db.engine import DatabaseUnavailable
 from pipeline.model import ModelError, load
 from settings import Settings, SettingsError, in_kubernetes, is_loopback, load_settings
@@ -55,7 +55,7 @@ def main() -> int:
     options = _parse()
     try:
         settings = load_settings()
-        logs.start(settings.log_format)
+        logs.configure(settings.log_format)
         reason = _reason_not_to_start(settings)
         if reason is not None:
             return _fail(reason)
@@ -70,7 +70,7 @@ def main() -> int:
         load(settings.model_dir)
         if settings.keys_file is not None:
             read_keys(settings.keys_file)
-        key_for(settings.database_url, settings.log_hmac_key_file)
+        load_key(settings.database_url, settings.log_hmac_key_file)
     except (SettingsError, ModelError, KeysFileError, SealError, DatabaseUnavailable) as error:
         return _fail(str(error))
     return _serve(settings)
@@ -95,7 +95,7 @@ def _serve(settings: Settings) -> int:
         host=settings.api_host,
         port=settings.api_port,
         workers=settings.api_workers,
-        log_config=logs.config(settings.log_format),
+        log_config=logs.logging_config(settings.log_format),
         log_level="warning",
         access_log=False,  # every prediction is in the log table
         server_header=False,

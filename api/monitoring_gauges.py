@@ -98,7 +98,7 @@ class MonitoringGauges(Collector):
 
 
 def _newest(reader: Reader) -> Newest | None:
-    passes = reader.passes(limit=1)
+    passes = reader.monitoring_runs(limit=1)
     if not passes:
         return None
     report = reader.report(passes[0]["id"]) or {}

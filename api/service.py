@@ -14,14 +14,14 @@ from api.monitoring_gauges import MonitoringGauges
 from api.server.load_shedding import LoadShedder
 from api.wire.problems import FieldError, Problem, unavailable
 from db.audit.catalogue import check_catalogue
-from db.audit.chain_heads import heads_file
-from db.audit.seal_key import SealError, key_for
-from db.engine import DatabaseUnavailable, check_file, connect
+from db.audit.chain_heads import heads_path
+from db.audit.seal_key import SealError, load_key
+from db.engine import DatabaseUnavailable, check_integrity, open_engine
 from db.reader.queries import Reader
-from db.retention.delete_expired import Expiry
-from db.rollups.rollup_worker import Roller
-from db.writer.file_lock import LogTaken
-from db.writer.writer import Log, LogUnavailable
+from db.retention.delete_expired import RetentionTask
+from db.rollups.rollup_worker import RollupWorker
+from db.writer.file_lock import LogLocked
+from db.writer.writer import LogUnavailable, LogWriter
 from pipeline.model import Model, ModelError, load
 from settings import Settings
 
@@ -48,24 +48,26 @@ class Service:
         )
         self.threshold = settings.threshold
         self.keys = ApiKeys(settings.keys_file) if settings.keys_file else None
-        self.seal_key = key_for(settings.database_url, settings.log_hmac_key_file)
+        self.seal_key = load_key(settings.database_url, settings.log_hmac_key_file)
         self.rate_per_key = settings.key_rate
-        self.writer = Log(
+        self.writer = LogWriter(
             settings.database_url,
             queue_max=settings.log_queue_max,
             timeout_s=settings.log_timeout_s,
             key=self.seal_key,
-            heads=heads_file(self.seal_key, settings.log_heads_file),
+            heads_path=heads_path(self.seal_key, settings.log_heads_file),
         )
         self.load_shedder = LoadShedder(max_age_s=settings.log_timeout_s / 4)
         self.reader = Reader(settings.database_url)
         self.monitoring_gauges = MonitoringGauges(self.reader)
         days = settings.retention_days
-        expiry = None if days is None else Expiry(days, self.seal_key)
-        self.rollup_worker = Roller(self.writer.execute, settings.database_url, also=expiry)
-        self._integrity_engine = connect(settings.database_url, read_only=True, answer_s=_CHECK_S)
+        expiry = None if days is None else RetentionTask(days, self.seal_key)
+        self.rollup_worker = RollupWorker(self.writer.execute, settings.database_url, then=expiry)
+        self._integrity_engine = open_engine(
+            settings.database_url, read_only=True, timeout_s=_CHECK_S
+        )
         # A silent database is given up soon, or it would seem silent long after it is back.
-        self._probe = Reader(settings.database_url, answer_s=_READY_S)
+        self._probe = Reader(settings.database_url, timeout_s=_READY_S)
         self._ping_task: asyncio.Task[None] | None = None
         self._check_task: asyncio.Task[dict[str, str]] | None = None
         self.started = False
@@ -100,7 +102,7 @@ class Service:
 
     async def _start(self) -> None:
         """Start the writer, and store the scorecard that explains its rows."""
-        await asyncio.to_thread(check_file, self._integrity_engine)
+        await asyncio.to_thread(check_integrity, self._integrity_engine)
         await asyncio.to_thread(check_catalogue, self._integrity_engine)
         await self.writer.start()
         await self.writer.register_model(self.model.version, self.model.scorecard)
@@ -113,7 +115,7 @@ class Service:
             try:
                 await self._start()
                 return
-            except (DatabaseUnavailable, LogTaken, LogUnavailable, SealError) as cause:
+            except (DatabaseUnavailable, LogLocked, LogUnavailable, SealError) as cause:
                 logger.warning("not ready: %s", cause)
 
     async def check_ready(self) -> dict[str, str]:
@@ -165,7 +167,7 @@ class Service:
         metrics.rejection_counter(route, problem.status).inc()
         for error in problem.errors or [FieldError("", "", problem.slug)]:
             where = {"route": route, "field": error.field, "source": source}
-            self.writer.reject(**where, status=problem.status, reason=error.reason)
+            self.writer.count_rejection(**where, status=problem.status, reason=error.reason)
 
 
 def _retrieve_exception(task: asyncio.Task[Any]) -> None:
@@ -188,10 +190,10 @@ async def _succeeds(name: str, check: Awaitable[object]) -> bool:
 
 def log_problem(cause: LogUnavailable) -> Problem:
     """Return the 503 for a log that is unavailable; it says whether the row may be logged."""
-    if cause.is_full:
+    if cause.queue_full:
         detail = "The write queue is full. Nothing was logged; try again."
         return unavailable("busy", detail, cause.retry_after_s)
-    if cause.fate_unknown:
+    if cause.commit_unknown:
         detail = (
             "The database did not confirm the commit in time; the row may or may not be logged. "
             "Retry with an Idempotency-Key to get exactly one row."

@@ -80,7 +80,7 @@ def main() -> int:
         settings = load_settings()
     except SettingsError as error:
         return _fail(str(error))
-    logs.start(settings.log_format)
+    logs.configure(settings.log_format)
     _use_our_log_handlers()
     error_message = _startup_error(settings)
     if error_message is not None:
@@ -98,7 +98,7 @@ def main() -> int:
         port=chosen or settings.dashboard_port,
         access_log=False,
         server_header=False,
-        log_config=logs.config(settings.log_format),
+        log_config=logs.logging_config(settings.log_format),
         log_level="warning",
         ws="websockets-sansio",
         ws_max_size=_MAX_MESSAGE_BYTES,

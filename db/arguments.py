@@ -10,7 +10,7 @@ from db.audit.seal_key import SealError
 _REFERENCE = re.compile(r"[ -~]{1,64}")
 
 
-def reference(named: str) -> str:
+def patient_reference(named: str) -> str:
     """Return a Patient-Reference as the command line names it: - = one line of standard input.
 
     Raises

@@ -19,10 +19,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.schema import REVISION
 from db.table_scans import HintingCompiler
 
-ANSWER_S = 10.0
+QUERY_TIMEOUT_S = 10.0
 """Longest wait for one answer of a reader's query; the writer has a shorter one of its own."""
 
-CONNECT_S = 2
+CONNECT_TIMEOUT_S = 2
 """Longest wait for a connection to PostgreSQL; libpq knows no shorter one."""
 
 
@@ -30,8 +30,8 @@ class DatabaseUnavailable(Exception):
     """The database cannot be used; the message is one sentence that says what to do."""
 
 
-def connect(
-    url: str, *, read_only: bool = False, create: bool = False, answer_s: float = ANSWER_S
+def open_engine(
+    url: str, *, read_only: bool = False, create: bool = False, timeout_s: float = QUERY_TIMEOUT_S
 ) -> Engine:
     """Return an engine in autocommit mode; no connection is made yet.
 
@@ -43,7 +43,7 @@ def connect(
         Open so that nothing can be written (SQLite `mode=ro`).
     create
         Make the SQLite file when it is missing; otherwise that is an error.
-    answer_s
+    timeout_s
         Seconds after which a silent PostgreSQL server, or a locked SQLite file, is an error.
 
     Raises
@@ -56,9 +56,9 @@ def connect(
     except ArgumentError:
         raise DatabaseUnavailable(f"{_WHICH}.") from None
     if parsed.drivername in ("sqlite", "sqlite+pysqlite") and parsed.database:
-        return _sqlite(parsed, read_only, create, answer_s)
+        return _sqlite(parsed, read_only, create, timeout_s)
     if parsed.drivername == "postgresql+psycopg":
-        return _postgresql(parsed, read_only, answer_s)
+        return _postgresql(parsed, read_only, timeout_s)
     raise DatabaseUnavailable(f"{_WHICH}, not {parsed.drivername}.")
 
 
@@ -71,13 +71,13 @@ _DURABLE = (
 )
 
 
-def _sqlite(url: URL, read_only: bool, create: bool, answer_s: float) -> Engine:
+def _sqlite(url: URL, read_only: bool, create: bool, timeout_s: float) -> Engine:
     mode = "ro" if read_only else "rwc" if create else "rw"
     file = f"file:{quote(url.database or '')}?mode={mode}"
 
     def open_file() -> sqlite3.Connection:
-        deadline = monotonic() + answer_s
-        connection = sqlite3.connect(file, uri=True, timeout=answer_s, check_same_thread=False)
+        deadline = monotonic() + timeout_s
+        connection = sqlite3.connect(file, uri=True, timeout=timeout_s, check_same_thread=False)
         try:
             if not read_only:
                 _keep_journal_ahead(connection, deadline)
@@ -119,16 +119,16 @@ def _keep_journal_ahead(connection: sqlite3.Connection, deadline: float) -> None
             sleep(0.01)
 
 
-_POOL = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "pool_timeout": ANSWER_S}
+_POOL = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "pool_timeout": QUERY_TIMEOUT_S}
 
 
-def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
+def _postgresql(url: URL, read_only: bool, timeout_s: float) -> Engine:
     from db.postgresql import open_connection  # psycopg: 10 MB that SQLite does not need
 
-    options = f"-c statement_timeout={int(answer_s * 1000)} -c timezone=UTC"
+    options = f"-c statement_timeout={int(timeout_s * 1000)} -c timezone=UTC"
     if read_only:
         options += " -c default_transaction_read_only=on"
-    defaults = {"connect_timeout": str(CONNECT_S), "application_name": "cardiowatch"}
+    defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "cardiowatch"}
     engine = create_engine(
         url.update_query_dict({**defaults, **url.query, "options": options}),
         isolation_level="AUTOCOMMIT",
@@ -139,7 +139,7 @@ def _postgresql(url: URL, read_only: bool, answer_s: float) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def connect_in_time(_dialect: Any, _record: Any, _args: Any, params: Any) -> Any:
-        return open_connection(answer_s, **params)
+        return open_connection(timeout_s, **params)
 
     return engine
 
@@ -148,7 +148,7 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _NO_TABLE = ("42P01", "42703")  # PostgreSQL's codes for an unknown table and an unknown column
 
 
-def driver(engine: Engine) -> Any:
+def dbapi_of(engine: Engine) -> Any:
     """Return the driver's module; its own errors arrive where SQLAlchemy does not stand between."""
     return engine.dialect.dbapi
 
@@ -165,8 +165,8 @@ def session(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except (DBAPIError, PoolTimeout, driver(engine).Error) as error:
-        raise DatabaseUnavailable(explain(engine, error)) from error
+    except (DBAPIError, PoolTimeout, dbapi_of(engine).Error) as error:
+        raise DatabaseUnavailable(error_message(engine, error)) from error
 
 
 @contextmanager
@@ -192,7 +192,7 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
     return sqlite.insert(table) if on_sqlite else postgresql.insert(table)
 
 
-def explain(engine: Engine, error: BaseException) -> str:
+def error_message(engine: Engine, error: BaseException) -> str:
     """Say in one sentence what is wrong with the database and what to do."""
     cause = getattr(error, "orig", None) or error
     reason = str(cause).strip().split("\n")[0] or type(cause).__name__
@@ -217,7 +217,7 @@ def _damaged(engine: Engine, reason: str) -> str:
     )
 
 
-def check_file(engine: Engine) -> None:
+def check_integrity(engine: Engine) -> None:
     """Look through a SQLite file and its indexes for damage; PostgreSQL keeps its own checksums.
 
     Raises
@@ -240,7 +240,7 @@ def _name(engine: Engine) -> str:
     return f"The database {engine.url.database} at {engine.url.host or 'the local socket'}"
 
 
-def check_revision(engine: Engine, *, or_newer: bool = True) -> None:
+def check_migrated(engine: Engine, *, or_newer: bool = True) -> None:
     """Raise DatabaseUnavailable unless the database has this program's tables.
 
     A newer database is accepted: during an upgrade, old processes run on the migrated tables.

@@ -26,16 +26,16 @@ from sqlalchemy import (
     tuple_,
 )
 
-from db.arguments import reference
+from db.arguments import patient_reference
 from db.audit.chain import check_key
 from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
-from db.audit.seal_key import SealError, SealKey, patients_key
-from db.audit.sealed_entries import count_unsealed, entries
-from db.audit.tombstones import leave_erased, leave_unsealed, require_key
-from db.engine import DatabaseUnavailable, check_revision, connect, session, transaction
-from db.ids import is_id, milliseconds
-from db.partitions import all_stay
-from db.rollups.dirty_buckets import FIVE_MINUTES, mark
+from db.audit.seal_key import SealError, SealKey, require_patient_key
+from db.audit.sealed_entries import count_unsealed, read_entries
+from db.audit.tombstones import add_erased, add_unsealed, require_key
+from db.engine import DatabaseUnavailable, check_migrated, open_engine, session, transaction
+from db.ids import is_id, timestamp_ms
+from db.partitions import share_lock_all
+from db.rollups.dirty_buckets import FIVE_MINUTES, mark_dirty
 from db.schema import idempotency, outcomes, predictions
 from settings import SettingsError, load_settings
 
@@ -47,7 +47,9 @@ _ANSWERS_AT_ONCE = 5_000
 _BUSY_MS = 100  # longest wait for SQLite's readers: nobody can write meanwhile
 
 
-def erase(engine: Engine, key: SealKey, patient: str, known: PatientRows | None = None) -> int:
+def erase_patient(
+    engine: Engine, key: SealKey, patient: str, known: PatientRows | None = None
+) -> int:
     """Erase a patient's rows, all or none; return how many predictions that were.
 
     `clear` then has what was deleted leave the files.
@@ -65,7 +67,7 @@ def erase(engine: Engine, key: SealKey, patient: str, known: PatientRows | None 
         Nothing was erased.
     """
     known = known or PatientRows([], set(), set())
-    of_them = predictions.c.patient == key.patient(patient)
+    of_them = predictions.c.patient == key.hash_patient_reference(patient)
     if missed := known.ids - known.index_ids:
         of_them |= predictions.c.id.in_(missed)
     of_patient = select(predictions.c.id).where(of_them)
@@ -78,7 +80,7 @@ def erase(engine: Engine, key: SealKey, patient: str, known: PatientRows | None 
     with transaction(engine) as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, do not just forget
-        if not all_stay(connection):
+        if not share_lock_all(connection):
             raise DatabaseUnavailable("Old days are being deleted: try again in a few minutes.")
         require_key(connection, key)
         ids = connection.scalars(of_patient.with_for_update()).all()  # no outcome comes now
@@ -88,9 +90,9 @@ def erase(engine: Engine, key: SealKey, patient: str, known: PatientRows | None 
         if left := (known.ids | known.outcome_ids) - erased:
             raise DatabaseUnavailable(_UNREACHED.format(len(left)))
         named = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
-        buckets = {milliseconds(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
+        buckets = {timestamp_ms(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
         if buckets:
-            mark(connection, FIVE_MINUTES, buckets)
+            mark_dirty(connection, FIVE_MINUTES, buckets)
         answers += _answers_about(connection, set(ids) - seen)
         if answers:
             connection.execute(_FORGET, answers)
@@ -109,8 +111,8 @@ def _erase_some(connection: Connection, key: SealKey, ids: Sequence[str]) -> set
     def of(id_: ColumnElement[Any]) -> ColumnElement[bool]:
         return id_.in_(ids)
 
-    leave_erased(connection, key, entries(connection, of))
-    leave_unsealed(connection, key, count_unsealed(connection, of))
+    add_erased(connection, key, read_entries(connection, of))
+    add_unsealed(connection, key, count_unsealed(connection, of))
     gone = (
         delete(outcomes).where(of(outcomes.c.prediction_id)).returning(outcomes.c.id),
         delete(predictions).where(of(predictions.c.id)).returning(predictions.c.id),
@@ -144,7 +146,7 @@ def _answers_about(connection: Connection, ids: Set[str]) -> list[dict[str, str]
     return found
 
 
-def clear(engine: Engine) -> None:
+def purge_deleted_pages(engine: Engine) -> None:
     """Have what was deleted leave the files too.
 
     Raises
@@ -176,21 +178,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = parser.parse_args(argv).patient
     try:
         settings = load_settings()
-        key = patients_key(settings.database_url, settings.log_hmac_key_file)
-        engine = connect(settings.database_url)
-        check_revision(engine)
+        key = require_patient_key(settings.database_url, settings.log_hmac_key_file)
+        engine = open_engine(settings.database_url)
+        check_migrated(engine)
         check_key(engine, key)
-        patient = reference(named)
-        known = rows_of(connect(settings.database_url, answer_s=LONGEST_S), key.patient(patient))
+        patient = patient_reference(named)
+        known = rows_of(
+            open_engine(settings.database_url, timeout_s=LONGEST_S),
+            key.hash_patient_reference(patient),
+        )
         if difference := known.difference():
             print(difference, file=sys.stderr)
-        erased = erase(engine, key, patient, known)
+        erased = erase_patient(engine, key, patient, known)
     except (DatabaseUnavailable, SettingsError, SealError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{erased:,} predictions are erased, with their outcomes")
     try:
-        clear(connect(settings.database_url, answer_s=_CLEAR_S))
+        purge_deleted_pages(open_engine(settings.database_url, timeout_s=_CLEAR_S))
     except DatabaseUnavailable as left:
         print(f"Remains are in the database's files ({left}): run this again.", file=sys.stderr)
         return 1

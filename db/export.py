@@ -16,17 +16,21 @@ from typing import Any
 
 import msgspec
 
-from db.arguments import reference
+from db.arguments import patient_reference
 from db.audit.chain import check_key
 from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
-from db.audit.seal_key import SealError, patients_key
-from db.engine import DatabaseUnavailable, connect
+from db.audit.seal_key import SealError, require_patient_key
+from db.engine import DatabaseUnavailable, open_engine
 from db.reader.queries import Reader
-from db.schema import SHOWN_COLUMNS, SOURCES, outcomes
+from db.schema import EXPORTED_COLUMNS, SOURCES, outcomes
 from pipeline.dataset.heart.codings import Coding, encode_row
 from settings import Settings, SettingsError, load_settings
 
-COLUMNS = (*(c.name for c in SHOWN_COLUMNS), outcomes.c.outcome.name, outcomes.c.observed_at.name)
+EXPORT_COLUMNS = (
+    *(c.name for c in EXPORTED_COLUMNS),
+    outcomes.c.outcome.name,
+    outcomes.c.observed_at.name,
+)
 
 _BLOCK = 500  # rows written at once; one by one, a stream spends its time on hand-overs
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -40,13 +44,13 @@ Row = dict[str, Any]
 
 def csv_lines(rows: Iterable[Row], coding: Coding) -> Iterator[str]:
     """Yield a header and the rows as CSV, in blocks of lines; what is not known is empty."""
-    yield ",".join(COLUMNS) + "\r\n"
+    yield ",".join(EXPORT_COLUMNS) + "\r\n"
     for block in _blocks(rows):
         text = io.StringIO()
         write = csv.writer(text).writerow
         for row in block:
             coded = encode_row(row, coding)
-            write([_cell(coded[name]) for name in COLUMNS])
+            write([_cell(coded[name]) for name in EXPORT_COLUMNS])
         yield text.getvalue()
 
 
@@ -69,7 +73,7 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield block
 
 
-def no_formula(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Return text as a cell that no spreadsheet runs."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
@@ -82,7 +86,7 @@ def _cell(value: object) -> object:
 _CELLS: dict[type, Callable[[Any], str]] = {
     datetime: lambda time: time.isoformat().replace("+00:00", "Z"),
     bool: lambda yes: "true" if yes else "false",
-    str: no_formula,
+    str: escape_formula,
 }
 
 
@@ -131,11 +135,11 @@ def _write(blocks: Iterable[str], output: Path | None) -> None:
 
 
 def _of_patient(settings: Settings, named: str) -> PatientRows:
-    key = patients_key(settings.database_url, settings.log_hmac_key_file)
-    engine = connect(settings.database_url, read_only=True, answer_s=LONGEST_S)
+    key = require_patient_key(settings.database_url, settings.log_hmac_key_file)
+    engine = open_engine(settings.database_url, read_only=True, timeout_s=LONGEST_S)
     try:
         check_key(engine, key)
-        return rows_of(engine, key.patient(reference(named)))
+        return rows_of(engine, key.hash_patient_reference(patient_reference(named)))
     finally:
         engine.dispose()
 

@@ -57,10 +57,10 @@ def _refill() -> str:
 
 def is_id(text: str) -> bool:
     """Tell whether the text is an id as `new_id` writes it."""
-    return _UUID7.fullmatch(text) is not None and milliseconds(text) < YEAR_10000_MS
+    return _UUID7.fullmatch(text) is not None and timestamp_ms(text) < YEAR_10000_MS
 
 
-def time_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
+def timestamp_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
     """Return the time of an id, UTC, to the millisecond.
 
     Raises
@@ -70,35 +70,35 @@ def time_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhere
     """
     if not is_id(id):
         raise ValueError("not an id: a lower-case UUIDv7 is expected")
-    return _EPOCH + _MILLISECOND * milliseconds(id)
+    return _EPOCH + _MILLISECOND * timestamp_ms(id)
 
 
 @lru_cache(maxsize=1024)
 def received_at_text(time_part: str) -> str:
     """Write the time of an id as both databases read it, UTC; many rows share a millisecond."""
-    received_at = time_of(f"{time_part}-7000-8000-000000000000")
+    received_at = timestamp_of(f"{time_part}-7000-8000-000000000000")
     return f"{received_at:%Y-%m-%d %H:%M:%S.%f}"
 
 
-def first_id_at(t: datetime) -> str:
+def lowest_id_at(t: datetime) -> str:
     """Return the lowest id at or after a time.
 
-    Ids in `[first_id_at(a), first_id_at(b))` are the rows with `a <= received_at < b`.
+    Ids in `[lowest_id_at(a), lowest_id_at(b))` are the rows with `a <= received_at < b`.
 
     Raises
     ------
     ValueError
         When the time has no zone.
     """
-    return first_id_of(millisecond_from(t))
+    return lowest_id_of_ms(ceil_to_ms(t))
 
 
-def first_id_of(ms: int) -> str:
+def lowest_id_of_ms(ms: int) -> str:
     """Return the lowest id of a millisecond since 1970 UTC."""
     return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7000-8000-000000000000"
 
 
-def millisecond_from(t: datetime) -> int:
+def ceil_to_ms(t: datetime) -> int:
     """Return the first millisecond at or after a time: ids have whole ones.
 
     Raises
@@ -111,6 +111,6 @@ def millisecond_from(t: datetime) -> int:
     return max(0, -((_EPOCH - t) // _MILLISECOND))
 
 
-def milliseconds(id: str) -> int:  # noqa: A002
+def timestamp_ms(id: str) -> int:  # noqa: A002
     """Return the time of an id in milliseconds since 1970 UTC; the id is not checked."""
     return int(id[:8] + id[9:13], 16)

@@ -13,25 +13,25 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from db.engine import DatabaseUnavailable, connect, session
+from db.engine import DatabaseUnavailable, open_engine, session
 from settings import SettingsError, load_settings
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
-LONGEST_S = 3600.0
+MIGRATION_TIMEOUT_S = 3600.0
 """A migration may rewrite a large table, and a second one waits for the first."""
 
 _ADVISORY_LOCK = 0x63617264696F  # "cardio"; any number that no other program takes
 
 
-def migrate(url: str, say: Callable[[str], None] = print, *, to: str = "head") -> None:
+def migrate(url: str, report: Callable[[str], None] = print, *, to: str = "head") -> None:
     """Apply the missing migrations in one transaction: all of them or none.
 
     Parameters
     ----------
     url
         Of the database; the folder and file of a SQLite database are made when missing.
-    say
+    report
         Receives one line per migration.
     to
         The migration to stop at; tests begin with a database of an older program.
@@ -41,13 +41,13 @@ def migrate(url: str, say: Callable[[str], None] = print, *, to: str = "head") -
     DatabaseUnavailable
         When the database cannot be reached or written.
     """
-    engine = connect(url, create=True, answer_s=LONGEST_S)
+    engine = open_engine(url, create=True, timeout_s=MIGRATION_TIMEOUT_S)
     if engine.dialect.name == "sqlite":
         _make_file(Path(engine.url.database or ""))
     with session(engine) as connection:
-        begin(connection)
+        begin_locked(connection)
         try:
-            command.upgrade(_config(connection, say), to)
+            command.upgrade(_config(connection, report), to)
         except CommandError as error:
             raise DatabaseUnavailable(
                 f"The database was made by a newer program: {error}"
@@ -56,7 +56,7 @@ def migrate(url: str, say: Callable[[str], None] = print, *, to: str = "head") -
     engine.dispose()
 
 
-def begin(connection: Connection) -> None:
+def begin_locked(connection: Connection) -> None:
     """Begin a transaction that a second migration waits for."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -65,9 +65,9 @@ def begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 
 
-def _config(connection: Connection, say: Callable[[str], None]) -> Config:
+def _config(connection: Connection, report: Callable[[str], None]) -> Config:
     def on_version_apply(step: Any, **_: Any) -> None:
-        say(f"{step.up_revision_id}  {step.up_revision.doc}")
+        report(f"{step.up_revision_id}  {step.up_revision.doc}")
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from db.ids import first_id_of, milliseconds
+from db.ids import lowest_id_of_ms, timestamp_ms
 
 _FIRST = date(1970, 1, 1)
 _DAY_MS = 86_400_000
@@ -29,37 +29,37 @@ _QUEUE_MS = 5_000
 """An erasure waits for three minutes, each time for less than a connection waits for an answer."""
 
 
-class Days:
+class PartitionCache:
     """Makes the days of a writer's rows; forget() when a transaction was rolled back."""
 
     def __init__(self) -> None:
         self._made: set[int] = set()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Take no day for granted."""
         self._made.clear()
 
-    def make(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    def ensure(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Have a place for each row (id first) that this transaction is about to insert."""
         if connection.dialect.name != "postgresql":
             return
-        days = {milliseconds(row[0]) // _DAY_MS for row in rows} - self._made
+        days = {timestamp_ms(row[0]) // _DAY_MS for row in rows} - self._made
         if days:
-            make_days(connection, [_FIRST + timedelta(days=day) for day in days])
+            create_partitions(connection, [_FIRST + timedelta(days=day) for day in days])
             self._made |= days
 
 
-def make_days(connection: Connection, days: Iterable[date]) -> None:
+def create_partitions(connection: Connection, days: Iterable[date]) -> None:
     """Make the partitions of days that have none; nobody who reads or writes waits for it."""
     _wait_for(connection, _MAKING)
     for day in sorted(days):
-        if not connection.scalar(text("SELECT to_regclass(:name)"), {"name": table_of(day)}):
+        if not connection.scalar(text("SELECT to_regclass(:name)"), {"name": partition_name(day)}):
             _make(connection, day)
 
 
 def _make(connection: Connection, day: date) -> None:
-    first, end = ids_of(day)
-    rows, found = table_of(day), table_of(day, "outcomes")
+    first, end = id_range(day)
+    rows, found = partition_name(day), partition_name(day, "outcomes")
     for whole, part in (("predictions", rows), ("outcomes", found)):
         # Made apart and then attached: PARTITION OF would wait for everybody who reads.
         copied = "INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
@@ -73,18 +73,18 @@ def _make(connection: Connection, day: date) -> None:
     )
 
 
-def table_of(day: date, whole: str = "predictions") -> str:
+def partition_name(day: date, whole: str = "predictions") -> str:
     """Return the name of a day's partition."""
     return f"{whole}_{day:%Y%m%d}"
 
 
-def ids_of(day: date) -> tuple[str, str]:
+def id_range(day: date) -> tuple[str, str]:
     """Return the first id of a day and the first of the next."""
     first_ms = (day - _FIRST).days * _DAY_MS
-    return first_id_of(first_ms), first_id_of(first_ms + _DAY_MS)
+    return lowest_id_of_ms(first_ms), lowest_id_of_ms(first_ms + _DAY_MS)
 
 
-def days_before(connection: Connection, end: date) -> list[date]:
+def partitions_before(connection: Connection, end: date) -> list[date]:
     """Return the days before a day that have a partition, the oldest first."""
     names = connection.scalars(
         text(
@@ -99,11 +99,11 @@ def day_of(name: str, whole: str = "predictions") -> date | None:
     """Return the day of a partition; None = it is not ours, which db.verify says."""
     with suppress(ValueError):
         day = date.fromisoformat(name.removeprefix(f"{whole}_"))
-        return day if table_of(day, whole) == name else None
+        return day if partition_name(day, whole) == name else None
     return None
 
 
-def stays(connection: Connection, day: date) -> bool:
+def try_share_lock(connection: Connection, day: date) -> bool:
     """Say whether a day is sure to stay until this transaction ends."""
     if connection.dialect.name != "postgresql":
         return True
@@ -111,7 +111,7 @@ def stays(connection: Connection, day: date) -> bool:
     return bool(connection.scalar(asked, {"locks": _LOCKS, "number": (day - _FIRST).days}))
 
 
-def all_stay(connection: Connection) -> bool:
+def share_lock_all(connection: Connection) -> bool:
     """Have every day stay until this transaction ends; False = old ones go on leaving.
 
     It waits in the queue, because nobody who only tries meets the moment between two that leave.
@@ -119,12 +119,12 @@ def all_stay(connection: Connection) -> bool:
     if connection.dialect.name != "postgresql":
         return True
     asked = f"SELECT pg_advisory_xact_lock_shared({_LOCKS}, {_LEAVING})"
-    stay = any(granted(connection, asked, _QUEUE_MS) for _ in range(_QUEUES))
+    stay = any(try_lock(connection, asked, _QUEUE_MS) for _ in range(_QUEUES))
     connection.exec_driver_sql("SET LOCAL lock_timeout TO DEFAULT")
     return stay
 
 
-def granted(connection: Connection, lock: str, wait_ms: int) -> bool:
+def try_lock(connection: Connection, lock: str, wait_ms: int) -> bool:
     """Say whether a lock came in time; the transaction, with this timeout, goes on either way."""
     connection.exec_driver_sql("SAVEPOINT waiting")
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
@@ -135,7 +135,7 @@ def granted(connection: Connection, lock: str, wait_ms: int) -> bool:
     return False
 
 
-def leave(connection: Connection, day: date) -> None:
+def lock_for_drop(connection: Connection, day: date) -> None:
     """Have a day stay for nobody any more: this transaction drops it."""
     for number in (_LEAVING, (day - _FIRST).days):
         _wait_for(connection, number)

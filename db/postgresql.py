@@ -10,14 +10,14 @@ import psycopg
 class TimedConnection(psycopg.Connection[Any]):
     """A connection that waits so long and no longer: a frozen server keeps no timeout of its own.
 
-    `answer_s` is the longest wait for one answer, in seconds; libpq watches over connecting.
+    `timeout_s` is the longest wait for one answer, in seconds; libpq watches over connecting.
     """
 
-    answer_s: float | None = None
+    timeout_s: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for an answer; close the connection when there is none in time."""
-        limit = timeout or self.answer_s
+        limit = timeout or self.timeout_s
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout:
@@ -26,8 +26,8 @@ class TimedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(message) from None
 
 
-def open_connection(answer_s: float, **parameters: Any) -> TimedConnection:
+def open_connection(timeout_s: float, **parameters: Any) -> TimedConnection:
     """Connect; see TimedConnection."""
     connection = TimedConnection.connect(**parameters)
-    connection.answer_s = answer_s
+    connection.timeout_s = timeout_s
     return connection

@@ -21,10 +21,10 @@ from uuid import UUID
 from sqlalchemy import Table
 from sqlalchemy.engine import make_url
 
-from db.engine import DatabaseUnavailable, check_file, connect
+from db.engine import DatabaseUnavailable, check_integrity, open_engine
 from db.migrate import migrate
-from db.schema import PREDICTIONS_AND_OUTCOMES, REVISION, metadata
-from db.writer.file_lock import LogTaken, only_writer
+from db.schema import PARTITIONED_TABLES, REVISION, metadata
+from db.writer.file_lock import LogLocked, lock_file
 from settings import SettingsError, load_settings
 
 _PROBES = 2_000
@@ -33,18 +33,18 @@ _PROBES = 2_000
 Values = tuple[Any, ...]
 
 
-class Saved(NamedTuple):
+class RepairedTable(NamedTuple):
     """What became of a table."""
 
     name: str
     rows: int
-    refused: int
+    invalid_rows: int
     """Rows that were read and are not valid any more."""
-    whole: bool
+    complete: bool
     """True when no part of it was unreadable."""
 
 
-def repair(path: Path) -> list[Saved]:
+def repair(path: Path) -> list[RepairedTable]:
     """Replace a damaged file by a new one with every row that can be read.
 
     Raises
@@ -86,10 +86,10 @@ def _revision(old: sqlite3.Connection) -> str:
     return str(found[0]) if found else REVISION
 
 
-def _copy(old: sqlite3.Connection, into: sqlite3.Connection, table: Table) -> Saved:
+def _copy(old: sqlite3.Connection, into: sqlite3.Connection, table: Table) -> RepairedTable:
     columns = [row[1] for row in into.execute(f"PRAGMA table_info({table.name})")]
     if not columns:
-        return Saved(table.name, 0, 0, whole=True)  # a table of a later migration
+        return RepairedTable(table.name, 0, 0, complete=True)  # a table of a later migration
     values = ", ".join("?" * len(columns))
     names = ", ".join(columns)
     # A row that was read twice is left out; one that is not valid any more is an error.
@@ -102,7 +102,7 @@ def _copy(old: sqlite3.Connection, into: sqlite3.Connection, table: Table) -> Sa
             into.execute(insert, row)
         except sqlite3.Error:
             refused += 1
-    return Saved(table.name, into.total_changes - before, refused, whole=reading.whole)
+    return RepairedTable(table.name, into.total_changes - before, refused, complete=reading.whole)
 
 
 class _Reading:
@@ -113,7 +113,7 @@ class _Reading:
         self._table = table.name
         self._names = names
         self._key = next(iter(table.primary_key)).name
-        self._by_id = table in PREDICTIONS_AND_OUTCOMES
+        self._by_id = table in PARTITIONED_TABLES
         self._at = names.split(", ").index(self._key)
         self.whole = True
 
@@ -200,13 +200,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.parse_args(argv)
     try:
         url = load_settings().database_url
-        engine = connect(url)
+        engine = open_engine(url)
         if engine.dialect.name != "sqlite":
             raise SettingsError("Only SQLite files are mended; restore PostgreSQL from a backup.")
         path = Path(make_url(url).database or "")
         with ExitStack() as held:
             try:
-                check_file(engine)
+                check_integrity(engine)
             except DatabaseUnavailable as damage:
                 if not path.exists():
                     raise
@@ -214,16 +214,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             else:
                 print(f"{path} is not damaged; nothing was done")
                 return 0
-            if lock := only_writer(engine):
+            if lock := lock_file(engine):
                 held.enter_context(closing(lock))
             saved = repair(path)
-        check_file(connect(url))
-    except (DatabaseUnavailable, LogTaken, SettingsError, OSError) as error:
+        check_integrity(open_engine(url))
+    except (DatabaseUnavailable, LogLocked, SettingsError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     for table in saved:
-        if table.rows or table.refused or not table.whole:
-            lost = "" if table.whole and not table.refused else "; NOT ALL OF IT COULD BE READ"
+        if table.rows or table.invalid_rows or not table.complete:
+            lost = (
+                "" if table.complete and not table.invalid_rows else "; NOT ALL OF IT COULD BE READ"
+            )
             print(f"{table.name}: {table.rows:,} rows saved{lost}")
     print(f"The damaged file is kept beside {path}. Now run python -m db.verify")
     return 0

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
-from db.engine import DatabaseUnavailable, check_revision, connect, session
-from db.rollups.rollup_worker import COUNT_S, in_own_transactions, roll
-from db.schema import unrolled
+from db.engine import DatabaseUnavailable, check_migrated, open_engine, session
+from db.rollups.rollup_worker import COUNT_TIMEOUT_S, transaction_runner, update_rollups
+from db.schema import dirty_buckets
 from settings import SettingsError, load_settings
 
 
@@ -20,12 +20,12 @@ def main() -> int:
     parser.parse_args()
     try:
         url = load_settings().database_url
-        engine = connect(url)
-        check_revision(engine)
-        read = connect(url, read_only=True, answer_s=COUNT_S)
-        rolled = roll(read, in_own_transactions(engine), datetime.now(UTC))
+        engine = open_engine(url)
+        check_migrated(engine)
+        read = open_engine(url, read_only=True, timeout_s=COUNT_TIMEOUT_S)
+        rolled = update_rollups(read, transaction_runner(engine), datetime.now(UTC))
         with session(read) as connection:
-            waiting = connection.scalar(select(func.count()).select_from(unrolled))
+            waiting = connection.scalar(select(func.count()).select_from(dirty_buckets))
     except (DatabaseUnavailable, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -40,7 +40,7 @@ REVISION = "0005"
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
 """Who asked. Pages and the monitor read `live` unless another one is chosen."""
 
-READ_FIRST = ("live", "synthetic", "replay")
+DEFAULT_SOURCES = ("live", "synthetic", "replay")
 """What is read unless a source is chosen: the first that has rows."""
 
 
@@ -151,7 +151,7 @@ PREDICTION_COLUMNS = tuple(
 )
 """The order of a row's values in `Log.append`; `received_at` is not among them: the id says it."""
 
-SHOWN_COLUMNS = tuple(c for c in predictions.columns if c.name not in ("patient", *SEAL_COLUMNS))
+EXPORTED_COLUMNS = tuple(c for c in predictions.columns if c.name not in ("patient", *SEAL_COLUMNS))
 """What is read back and exported of a prediction."""
 
 outcomes = Table(
@@ -173,7 +173,7 @@ outcomes = Table(
     postgresql_partition_by="RANGE (prediction_id)",
 )
 
-PREDICTIONS_AND_OUTCOMES = (predictions, outcomes)
+PARTITIONED_TABLES = (predictions, outcomes)
 
 writers = Table(
     "writers",
@@ -186,7 +186,7 @@ writers = Table(
     Column("seal", LargeBinary, nullable=False),
 )
 
-removals = Table(
+tombstones = Table(
     "removals",
     metadata,
     # Entries that were removed on purpose, signed (db.audit.tombstones). Writer 0: rows without a
@@ -248,7 +248,7 @@ rollups = Table(
     sqlite_with_rowid=False,
 )
 
-unrolled = Table(
+dirty_buckets = Table(
     "unrolled",
     metadata,
     # Buckets with rows that their rollup does not count yet; a new mark says that more have come.

@@ -15,24 +15,24 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from db.audit.catalogue import differences
-from db.audit.chain import Head, vouches
+from db.audit.chain import ChainHead, is_authentic
 from db.audit.chain_heads import read_heads
 from db.audit.index_consistency import inconsistencies
-from db.audit.seal_key import SealError, SealKey, key_for
-from db.audit.verify_chain import Verdict, walk
-from db.engine import DatabaseUnavailable, check_revision, connect, session
+from db.audit.seal_key import SealError, SealKey, load_key
+from db.audit.verify_chain import Verification, verify_chains
+from db.engine import DatabaseUnavailable, check_migrated, open_engine, session
 from db.schema import writers
 from db.table_scans import read_tables
 from settings import SettingsError, load_settings
 
-LONGEST_S = 86_400.0
+QUERY_TIMEOUT_S = 86_400.0
 """Longest wait for the database: it sorts the whole log."""
 
-FINDINGS_MAX = 20
+MAX_FINDINGS = 20
 """So many findings are named unless all are asked for; their number is always said."""
 
 
-def verify(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verdict:
+def verify_log(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verification:
     """Walk along all chains of a log.
 
     Parameters
@@ -58,16 +58,18 @@ def verify(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verdict:
             "The heads name no writer: give the file that the service keeps, or all its lines of "
             "the log (docs/record.md)."
         )
-    engine = connect(url, read_only=True, answer_s=LONGEST_S)
+    engine = open_engine(url, read_only=True, timeout_s=QUERY_TIMEOUT_S)
     try:
-        check_revision(engine, or_newer=False)
+        check_migrated(engine, or_newer=False)
         with session(engine) as connection:
             return _verify(connection, key, known)
     finally:
         engine.dispose()
 
 
-def _verify(connection: Connection, key: SealKey, heads: Sequence[Head] | None) -> Verdict:
+def _verify(
+    connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None
+) -> Verification:
     on_sqlite = connection.dialect.name == "sqlite"
     if on_sqlite:  # any bytes may stand where text is expected
         file: Any = connection.connection.driver_connection
@@ -78,7 +80,7 @@ def _verify(connection: Connection, key: SealKey, heads: Sequence[Head] | None) 
             "This log is not sealed, so nothing can be verified: it was never written with a "
             "key (CARDIOWATCH_LOG_HMAC_KEY_FILE, docs/record.md)."
         )
-    if began and not any(vouches(key, writer) for writer in began):
+    if began and not any(is_authentic(key, writer) for writer in began):
         raise SealError(
             f"None of this log's writers was sealed with {key.path}: use the log's own key. If "
             "this is its own, all of them were altered."
@@ -94,15 +96,15 @@ def _verify(connection: Connection, key: SealKey, heads: Sequence[Head] | None) 
 
 
 def _walk(
-    connection: Connection, key: SealKey, heads: Sequence[Head] | None, between: list[str]
-) -> Verdict:
+    connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None, between: list[str]
+) -> Verification:
     """Walk along the chains; `between` is what stands between the tables and their readers."""
     try:
-        verdict = walk(connection, key, heads)
+        verdict = verify_chains(connection, key, heads)
     except DBAPIError as error:
         if not between:
             raise
-        verdict = Verdict(findings=[f"the rows cannot be read: {error.orig}"])
+        verdict = Verification(findings=[f"the rows cannot be read: {error.orig}"])
     verdict.findings += between
     return verdict
 
@@ -111,7 +113,9 @@ def _text(kept: bytes) -> str:
     return kept.decode("utf-8", "surrogateescape")
 
 
-def report(verdict: Verdict, *, with_heads: bool, most: int = FINDINGS_MAX) -> list[str]:
+def format_result(
+    verdict: Verification, *, with_heads: bool, limit: int = MAX_FINDINGS
+) -> list[str]:
     """Say in sentences what was found, naming at most so many findings.
 
     What was put into the log to be shown here stays within its line and within its letters.
@@ -123,9 +127,9 @@ def report(verdict: Verdict, *, with_heads: bool, most: int = FINDINGS_MAX) -> l
     )
     if verdict.findings:
         number = len(verdict.findings)
-        lines = [_visible(finding) for finding in verdict.findings[:most]]
-        if number > most:
-            lines.append(f"... and {number - most:,} more; --all names them")
+        lines = [_visible(finding) for finding in verdict.findings[:limit]]
+        if number > limit:
+            lines.append(f"... and {number - limit:,} more; --all names them")
         lines.append(f"THE LOG WAS ALTERED: {number:,} findings in {read}.")
     else:
         lines = [f"{read}: all are as they were written."]
@@ -143,9 +147,9 @@ def report(verdict: Verdict, *, with_heads: bool, most: int = FINDINGS_MAX) -> l
             "Not checked: whether the newest rows of a writer, or the newest writers whole, "
             "were removed; that takes --heads FILE."
         )
-    elif verdict.without_head:
-        named = ", ".join(map(str, verdict.without_head[:FINDINGS_MAX]))
-        more = len(verdict.without_head) - FINDINGS_MAX
+    elif verdict.writers_without_head:
+        named = ", ".join(map(str, verdict.writers_without_head[:MAX_FINDINGS]))
+        more = len(verdict.writers_without_head) - MAX_FINDINGS
         named += f" and {more} more" if more > 0 else ""
         lines.append(
             f"Not checked: whether the newest rows of writer {named} were removed; these heads do "
@@ -175,18 +179,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = parser.parse_args(argv)
     try:
         settings = load_settings()
-        key = key_for(settings.database_url, settings.log_hmac_key_file)
+        key = load_key(settings.database_url, settings.log_hmac_key_file)
         if key is None:
             raise SealError(
                 "The log's key is needed: set CARDIOWATCH_LOG_HMAC_KEY_FILE (docs/record.md). "
                 "Without a key nothing is sealed, and nothing can be verified."
             )
-        verdict = verify(settings.database_url, key, wanted.heads)
+        verdict = verify_log(settings.database_url, key, wanted.heads)
     except (DatabaseUnavailable, SettingsError, SealError) as error:
         print(error, file=sys.stderr)
         return 1
-    most = len(verdict.findings) if wanted.all else FINDINGS_MAX
-    print("\n".join(report(verdict, with_heads=bool(wanted.heads), most=most)))
+    most = len(verdict.findings) if wanted.all else MAX_FINDINGS
+    print("\n".join(format_result(verdict, with_heads=bool(wanted.heads), limit=most)))
     return 1 if verdict.findings else 0
 
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from db.audit.seal_key import make_key
+from db.audit.seal_key import create_seal_key
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
@@ -122,7 +122,7 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
         ours[ON_POSTGRESQL] = ("api", options.database, options.workers)
     ours[NO_LOG] = ("perf.baselines.no_log", f"sqlite:///{folder}/no-log.db", 1)
     on, model_dir = split_cores()[0], load_settings().model_dir
-    make_key(folder / "log.db.key")  # seals rows on SQLite, as `make run` does
+    create_seal_key(folder / "log.db.key")  # seals rows on SQLite, as `make run` does
     servers = {}
     for name, (module, database, workers) in ours.items():
         migrate(database, lambda _: None)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import uvloop
 
-from db.audit.seal_key import make_key
+from db.audit.seal_key import create_seal_key
 from db.migrate import migrate
 from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
 from perf.load.closed_loop_client import ClosedLoopClient
@@ -131,7 +131,7 @@ def run(rounds: int, number: int, connections: int, *, on_postgresql: bool = Fal
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
         on, model_dir = split_cores()[0], load_settings().model_dir
         key = folder / "key"
-        make_key(key)
+        create_seal_key(key)
         services = []
         urls = databases(stack, folder, on_postgresql=on_postgresql)
         for url, sealing in zip(

@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from db.audit.seal_key import key_for, make_key
+from db.audit.seal_key import create_seal_key, load_key
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.verify import report, verify
+from db.verify import format_result, verify_log
 from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import encode_requests, prediction_id
 from perf.load.request_bodies import write_bodies
@@ -143,10 +143,10 @@ def failed(counts: CrashCounts, signal: str) -> bool:
 
 def _chain_is_whole(database: str) -> bool:
     """Verify the seals of everything stored and print the result."""
-    key = key_for(database, None)
+    key = load_key(database, None)
     assert key is not None  # noqa: S101 - made beside the scratch file
-    verdict = verify(database, key, ())
-    print("\n".join(report(verdict, with_heads=False)[:1]), flush=True)
+    verdict = verify_log(database, key, ())
+    print("\n".join(format_result(verdict, with_heads=False)[:1]), flush=True)
     return not verdict.findings
 
 
@@ -171,7 +171,7 @@ def main() -> int:
         (ROOT / "var").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
             database = options.database or f"sqlite:///{folder}/log.db"
-            make_key(Path(folder) / "log.db.key")
+            create_seal_key(Path(folder) / "log.db.key")
             migrate(database, lambda _: None)
             require_scratch_database(database)
             requests = encode_requests(write_bodies(Path(folder) / "bodies.jsonl"))

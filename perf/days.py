@@ -20,15 +20,15 @@ from typing import NamedTuple
 import numpy as np
 
 from db.audit.seal_key import SealKey
-from db.engine import DatabaseUnavailable, connect, session, transaction
+from db.engine import DatabaseUnavailable, open_engine, session, transaction
 from db.migrate import migrate
-from db.partitions import days_before, make_days
+from db.partitions import create_partitions, partitions_before
 from db.reader.queries import Reader
-from db.retention.delete_expired import delete_days
-from db.retention.drop_partitions import drop_days
-from db.rollups.rollup_worker import COUNT_S, in_own_transactions
-from db.verify import verify
-from db.writer.writer import Log, LogUnavailable
+from db.retention.delete_expired import delete_rows
+from db.retention.drop_partitions import drop_partitions
+from db.rollups.rollup_worker import COUNT_TIMEOUT_S, transaction_runner
+from db.verify import verify_log
+from db.writer.writer import LogUnavailable, LogWriter
 from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
 from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
 
@@ -56,23 +56,23 @@ class Retention:
         self.url = cluster.url(database)
         self._cluster, self._database = cluster, database
         self._key = key
-        self._engine = connect(self.url, answer_s=COUNT_S)
+        self._engine = open_engine(self.url, timeout_s=COUNT_TIMEOUT_S)
 
     def drop(self, days: int) -> Callable[[], int]:
         """Return a function that drops the oldest days."""
         end = self._first_kept(days)
-        return lambda: drop_days(self._engine, end, self._key, lambda: False)
+        return lambda: drop_partitions(self._engine, end, self._key, lambda: False)
 
     def delete(self, days: int) -> Callable[[], int]:
         """Return a function that deletes the oldest days row by row."""
         end = self._first_kept(days)
         midnight = datetime(end.year, end.month, end.day, tzinfo=UTC)
-        write = in_own_transactions(self._engine)
-        return lambda: delete_days(write, midnight, self._key, lambda: False)
+        write = transaction_runner(self._engine)
+        return lambda: delete_rows(write, midnight, self._key, lambda: False)
 
     def _first_kept(self, days: int) -> date:
         with session(self._engine) as connection:
-            return days_before(connection, date.max)[days]
+            return partitions_before(connection, date.max)[days]
 
     def measure_deletion(self, name: str, work: Callable[[int], Work], days: int) -> DeletionCost:
         """Run it alone for time and bytes, and again during appends."""
@@ -87,10 +87,10 @@ class Retention:
     def _drop_empty(self) -> None:
         """Drop the partitions that deletion left empty, before the next measurement."""
         with session(self._engine) as connection:
-            days = days_before(connection, date.max)
+            days = partitions_before(connection, date.max)
             oldest = connection.exec_driver_sql("SELECT min(received_at) FROM predictions").scalar()
         if oldest is not None and days[0] < oldest.date():
-            drop_days(self._engine, oldest.date(), self._key, lambda: False)
+            drop_partitions(self._engine, oldest.date(), self._key, lambda: False)
 
     def _wal(self) -> int:
         query = "SELECT pg_current_wal_lsn() - '0/0'"
@@ -106,7 +106,7 @@ class Retention:
         return max(asyncio.run(self._append_beside(nothing)))
 
     async def _append_beside(self, work: Work) -> list[float]:
-        log = Log(self.url, key=self._key)
+        log = LogWriter(self.url, key=self._key)
         await log.start()
         working, latencies = asyncio.create_task(asyncio.to_thread(work)), []
         while not working.done():
@@ -118,7 +118,7 @@ class Retention:
 
 def query_times(url: str) -> dict[str, float]:
     """Run the dashboard's queries; return the median ms of each."""
-    reader = Reader(url, answer_s=COUNT_S)
+    reader = Reader(url, timeout_s=COUNT_TIMEOUT_S)
     newest = reader.page(limit=1)[0][0]["id"]
     queries = dashboard_queries(reader) | {
         "one prediction": lambda: reader.get(newest),
@@ -147,18 +147,18 @@ def measure(cluster: Cluster, rows: int, more: int, key: SealKey) -> list[str]:
     roll_up(log.url)
     size = cluster.query(database, "SELECT pg_size_pretty(pg_database_size(current_database()))")
     month = query_times(log.url)
-    with transaction(connect(log.url)) as connection:
-        oldest, began = days_before(connection, date.max)[0], time.perf_counter()
-        make_days(connection, [oldest - timedelta(days=n) for n in range(1, more + 1)])
+    with transaction(open_engine(log.url)) as connection:
+        oldest, began = partitions_before(connection, date.max)[0], time.perf_counter()
+        create_partitions(connection, [oldest - timedelta(days=n) for n in range(1, more + 1)])
     made_ms = 1000 * (time.perf_counter() - began) / more
     year = query_times(log.url)
-    drop_days(connect(log.url, answer_s=COUNT_S), oldest, key, lambda: False)
+    drop_partitions(open_engine(log.url, timeout_s=COUNT_TIMEOUT_S), oldest, key, lambda: False)
     costs = [
         log.measure_deletion("dropped", log.drop, _DAYS_DROPPED),
         log.measure_deletion("deleted", log.delete, 1),
     ]
     alone_ms = log.baseline_longest_ms()
-    left = verify(log.url, key)
+    left = verify_log(log.url, key)
     return [
         f"{rows:,} rows written, sealed, {rate:,.0f} per second, {size}; "
         f"a partition is created in {made_ms:.1f} ms",

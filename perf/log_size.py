@@ -24,10 +24,10 @@ import numpy as np
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.rollups.dirty_buckets import FIVE_MINUTES, mark
-from db.rollups.rollup_worker import Roller
-from db.writer.file_lock import LogTaken
-from db.writer.writer import Log, LogUnavailable
+from db.rollups.dirty_buckets import FIVE_MINUTES, mark_dirty
+from db.rollups.rollup_worker import RollupWorker
+from db.writer.file_lock import LogLocked
+from db.writer.writer import LogUnavailable, LogWriter
 from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
 
 BACKLOG = 2_000
@@ -44,7 +44,7 @@ def query_forever(url: str) -> None:
 
 async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
     """Time appends alone, beside the queries and beside the rollup worker; return lines."""
-    log = Log(url)
+    log = LogWriter(url)
     await log.start()
     await append_latencies(log, 2)
     p99: dict[str, list[float]] = {"alone": [], "the dashboard": [], "the rollup worker": []}
@@ -56,7 +56,7 @@ async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
         asking.kill()
         asking.wait()
         await log.execute(_mark_backlog)
-        roller = Roller(log.execute, url, every_s=0.01)
+        roller = RollupWorker(log.execute, url, every_s=0.01)
         roller.start()
         p99["the rollup worker"].append(_p99(await append_latencies(log, seconds)))
         await roller.stop()
@@ -70,7 +70,7 @@ async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
 
 def _mark_backlog(connection: Any) -> None:
     newest = int(time.time() - 86_400) // FIVE_MINUTES * FIVE_MINUTES
-    mark(connection, FIVE_MINUTES, [newest - FIVE_MINUTES * i for i in range(BACKLOG)])
+    mark_dirty(connection, FIVE_MINUTES, [newest - FIVE_MINUTES * i for i in range(BACKLOG)])
 
 
 def _size(url: str) -> str:
@@ -123,7 +123,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             measure(options.database or f"sqlite:///{folder}/log.db", options)
-    except (DatabaseUnavailable, LogTaken, LogUnavailable) as error:
+    except (DatabaseUnavailable, LogLocked, LogUnavailable) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -23,10 +23,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from db.engine import DatabaseUnavailable, connect, session
+from db.engine import DatabaseUnavailable, open_engine, session
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.file_lock import LogTaken
+from db.writer.file_lock import LogLocked
 from db.writer.writer import LogUnavailable
 from perf.load.fixed_rate_client import run_fixed_rate
 from perf.load.log_history import VERSION, dashboard_queries, roll_up, write_history
@@ -66,7 +66,7 @@ def readers(url: str) -> Iterator[subprocess.Popen[bytes]]:
 def fill(url: str, rows: int) -> None:
     """Write and roll up a history, unless the file already has one of this size."""
     migrate(url, lambda _: None)
-    with session(connect(url)) as connection:  # all of them: a reader stops counting
+    with session(open_engine(url)) as connection:  # all of them: a reader stops counting
         held = connection.exec_driver_sql("SELECT count(*) FROM predictions").scalar() or 0
     reader = Reader(url)
     newest, _ = reader.page(limit=1, source="live")
@@ -140,7 +140,7 @@ def main() -> int:
             url = f"sqlite:///{file}"
             fill(url, options.rows)
             measure(url, options, folder)
-    except (ServerFailed, DatabaseUnavailable, LogTaken, LogUnavailable) as error:
+    except (ServerFailed, DatabaseUnavailable, LogLocked, LogUnavailable) as error:
         print(f"Nothing can be measured: {error}", file=sys.stderr)
         return 1
     return 0

@@ -25,7 +25,7 @@ import numpy as np
 
 from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
-from db.writer.file_lock import LogTaken
+from db.writer.file_lock import LogLocked
 from db.writer.writer import LogUnavailable
 from perf.load import synthetic_history
 from perf.load.request_bodies import synthetic_patients
@@ -108,7 +108,7 @@ def _write_history(seed: int) -> int:
             synthetic_history.write_history(settings.database_url, model, now, seed)
         )
     except (
-        DatabaseUnavailable, LogTaken, LogUnavailable, ModelError, SettingsError, DataError
+        DatabaseUnavailable, LogLocked, LogUnavailable, ModelError, SettingsError, DataError
     ) as error:  # fmt: skip
         print(f"The history could not be written: {error}", file=sys.stderr)
         return 1

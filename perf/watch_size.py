@@ -21,12 +21,12 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from db.audit.seals import UNSEALED
-from db.engine import DatabaseUnavailable, connect, transaction
+from db.audit.seals import NO_SEAL
+from db.engine import DatabaseUnavailable, open_engine, transaction
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.rollups.dirty_buckets import Marks
-from db.writer.inserts import inserter
+from db.rollups.dirty_buckets import DirtyBuckets
+from db.writer.inserts import prediction_inserter
 from pipeline import drift
 from pipeline.model import ModelError, load
 from pipeline.monitoring.monitoring_run import Window, run
@@ -48,12 +48,12 @@ def fill(url: str, number: int) -> None:
     # Imported here, because it brings the writer, which must not be in the memory measured.
     from perf.load.log_history import history_rows
 
-    engine = connect(url)
-    insert, marks, history = inserter(engine), Marks(), history_rows(number)
+    engine = open_engine(url)
+    insert, marks, history = prediction_inserter(engine), DirtyBuckets(), history_rows(number)
     while part := list(islice(history, PER_TRANSACTION)):
         with transaction(engine) as connection:
-            insert(connection, part, [UNSEALED] * len(part))
-            marks.add(connection, part)
+            insert(connection, part, [NO_SEAL] * len(part))
+            marks.mark_rows(connection, part)
     engine.dispose()
 
 

@@ -17,7 +17,7 @@ import logs
 from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
 from db.schema import SOURCES
-from db.writer.results import Pass
+from db.writer.results import MonitoringRun
 from pipeline.dataset.heart.csv_reader import DataError
 from pipeline.model import ModelError
 from pipeline.monitoring.schedule import DAY, MAX_CATCH_UP, NoPredictions, monitor
@@ -71,10 +71,10 @@ def main() -> int:
     An empty log is a result too: a new cluster's first jobs find nothing to look at.
     """
     options = _parser().parse_args()
-    last: Pass | None = None
+    last: MonitoringRun | None = None
     try:
         settings = load_settings()
-        logs.start(settings.log_format)
+        logs.configure(settings.log_format)
         for last in monitor(
             settings.database_url,
             settings.model_dir,
@@ -86,7 +86,7 @@ def main() -> int:
             text = f"{last.since:%Y-%m-%d %H:%M}  {last.status:5}  {last.verdict}"
             logs.program.info(text, extra={"status": last.status})
         with closing(Reader(settings.database_url)) as reader:
-            newest = reader.passes(source=options.source, limit=1)
+            newest = reader.monitoring_runs(source=options.source, limit=1)
     except NoPredictions as empty:
         logs.program.warning(f"monitor: nothing logged yet. {empty}")
         return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from db.audit.seal_key import SealKey, make_key
+from db.audit.seal_key import SealKey, create_seal_key
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -62,7 +62,7 @@ def model_dir() -> Path:
 def key(tmp_path: Path) -> SealKey:
     """A new key for a log: beside the file of `sqlite_url`, where programs look for it."""
     path = tmp_path / "log.db.key"
-    make_key(path)
+    create_seal_key(path)
     return SealKey(bytes.fromhex(path.read_text().strip()), path)
 
 

@@ -32,7 +32,7 @@ def test_the_history_is_made_once_and_looked_over_day_by_day(
     ]  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir() if "-" not in path.name) == ["demo.db"]
     reader = Reader(f"sqlite:///{file}")
-    runs = reader.passes()
+    runs = reader.monitoring_runs()
     reader.close()
     assert [found["status"] for found in runs] == ["red", "red"]  # the new hospital
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

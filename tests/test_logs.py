@@ -79,7 +79,7 @@ def test_a_request_that_failed_can_be_found_by_the_id_its_caller_got(model_dir: 
         assert "193" not in str(said).replace(str(port), "")
 
 
-@pytest.mark.parametrize("form", [logs.Json(), logs.Lines()])
+@pytest.mark.parametrize("form", [logs.JsonFormatter(), logs.TextFormatter()])
 def test_an_exceptions_message_and_unknown_fields_stay_out(form: logging.Formatter) -> None:
     line = form.format(record("it broke\n", raised(), chol=417, route="/predict"))
 
@@ -92,10 +92,13 @@ def test_an_exceptions_message_and_unknown_fields_stay_out(form: logging.Formatt
 def test_lines_written_during_a_request_carry_its_id() -> None:
     token = logs.REQUEST_ID.set("of-this-request")
     try:
-        assert json.loads(logs.Json().format(record("slow")))["request_id"] == "of-this-request"
+        assert (
+            json.loads(logs.JsonFormatter().format(record("slow")))["request_id"]
+            == "of-this-request"
+        )
     finally:
         logs.REQUEST_ID.reset(token)
-    assert "request_id" not in json.loads(logs.Json().format(record("slow")))
+    assert "request_id" not in json.loads(logs.JsonFormatter().format(record("slow")))
 
 
 def test_of_equal_events_one_is_written_in_a_while_and_stands_for_all(
@@ -103,12 +106,12 @@ def test_of_equal_events_one_is_written_in_a_while_and_stands_for_all(
 ) -> None:
     now = 10.0
     monkeypatch.setattr(logs, "monotonic", lambda: now)
-    seldom = logs.Seldom(every_s=1.0)
+    seldom = logs.LogThrottle(every_s=1.0)
 
-    assert [seldom.count("busy") for _ in range(4)] == [1, 0, 0, 0]
-    assert seldom.count("other") == 1
+    assert [seldom.admit("busy") for _ in range(4)] == [1, 0, 0, 0]
+    assert seldom.admit("other") == 1
     now = 11.0
-    assert seldom.count("busy") == 4
+    assert seldom.admit("busy") == 4
 
 
 def test_the_monitor_speaks_json_where_that_is_asked_for(tmp_path: Path, model_dir: Path) -> None:
@@ -132,7 +135,7 @@ def test_what_nobody_caught_and_warnings_are_lines_too() -> None:
     warned, ended = lines(
         python(
             "import logs, warnings",
-            "logs.start('json')",
+            "logs.configure('json')",
             "warnings.warn('old')",
             "raise ValueError('chol is 417')",
         )
@@ -149,7 +152,7 @@ def test_streamlits_own_lines_are_ours_in_form() -> None:
             "from dashboard.__main__ import _use_our_log_handlers",
             "from streamlit.logger import get_logger",
             "early = get_logger('streamlit.early')",
-            "logs.start('json')",
+            "logs.configure('json')",
             "_use_our_log_handlers()",
             "early.warning('one')",
             "get_logger('streamlit.late').warning('two')",
@@ -163,8 +166,9 @@ def test_streamlits_own_lines_are_ours_in_form() -> None:
 
 @pytest.mark.parametrize(("form", "begins"), [("text", "2"), ("json", "{")])
 def test_who_read_what_is_written_to_standard_output_in_either_form(form: str, begins: str) -> None:
+    program = f"import logs; logs.configure('{form}'); logs.access.info('key 1a2b')"
     written = subprocess.run(
-        [sys.executable, "-c", f"import logs; logs.start('{form}'); logs.uses.info('key 1a2b')"],
+        [sys.executable, "-c", program],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
 

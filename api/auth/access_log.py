@@ -13,4 +13,4 @@ import logs
 def log_access(key_id: str, scope: Scope) -> None:
     """Write one line: the key's id, and the request line as sent, with its percent-encoding."""
     path, query = (scope[part].decode("ascii", "replace") for part in ("raw_path", "query_string"))
-    logs.uses.info("key %s: %s %s%s", key_id, scope["method"], path, query and f"?{query}")
+    logs.access.info("key %s: %s %s%s", key_id, scope["method"], path, query and f"?{query}")

@@ -25,4 +25,4 @@ def hash_reference(sent: bytes, key: SealKey | None) -> bytes:
         raise validation_problem([FieldError("body", _MALFORMED, "patient_reference")])
     if key is None:
         raise validation_problem([FieldError("body", _NO_KEY, "patient_reference")])
-    return key.patient(sent.decode("ascii"))
+    return key.hash_patient_reference(sent.decode("ascii"))

@@ -34,8 +34,8 @@ from api.wire.problems import (
 from api.wire.query_params import PredictParams, parse_predict_params
 from api.wire.replies import send_problem, send_reply
 from db.ids import new_id
-from db.writer.idempotency import Answer as StoredResponse
-from db.writer.idempotency import Claim
+from db.writer.idempotency import IdempotencyClaim
+from db.writer.idempotency import StoredResponse as StoredResponse
 from db.writer.writer import LogUnavailable
 from pipeline.schema import NAMES
 
@@ -173,7 +173,7 @@ class Endpoint:
         writer = service.writer
         try:
             if retryable:
-                stored = await writer.find_idempotent(retryable.scope, retryable.key)
+                stored = await writer.find_response(retryable.scope, retryable.key)
                 if stored:
                     return retryable.reply_from(stored)
             scored = self._score(service, params, body, started)
@@ -215,9 +215,9 @@ class IdempotentRequest(NamedTuple):
             raise validation_problem([FieldError("body", message, "idempotency_key")])
         return cls(scope, key.decode("ascii"), hashlib.sha256(request).digest())
 
-    def claim(self, reply: bytes) -> Claim:
+    def claim(self, reply: bytes) -> IdempotencyClaim:
         """Return what the log stores together with the rows."""
-        return Claim(self.scope, self.key, self.fingerprint, reply)
+        return IdempotencyClaim(self.scope, self.key, self.fingerprint, reply)
 
     def reply_from(self, stored: StoredResponse) -> bytes:
         """Return the stored reply; raise a 409 if the key was used with another request."""

@@ -27,7 +27,7 @@ from api.wire.strict_json import parse_object
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.writer.writer import LogUnavailable
-from db.writer.writes import CHANGES_MAX, FULL, OUTCOMES_MAX
+from db.writer.writes import MAX_OUTCOME_CHANGES, MAX_OUTCOMES_PER_KEY, TOO_MANY_OUTCOMES
 from pipeline.dataset.heart.codings import encode_row
 from pipeline.model import Model, from_json
 from pipeline.schema import NAMES
@@ -162,9 +162,9 @@ def _outcome(body: bytes) -> tuple[int, datetime | None]:
 
 
 _OUTCOMES_FULL = (
-    f"This API key has recorded the maximum of {OUTCOMES_MAX} outcomes for this prediction. It can "
-    f"still change the latest one, up to {CHANGES_MAX:,} outcomes in total; another key can also "
-    "record one."
+    f"This API key has recorded the maximum of {MAX_OUTCOMES_PER_KEY} outcomes for this "
+    f"prediction. It can still change the latest one, up to {MAX_OUTCOME_CHANGES:,} outcomes in "
+    "total; another key can also record one."
 )
 
 
@@ -185,7 +185,7 @@ async def outcome(
         raise log_problem(cause) from None
     if recorded is None:
         raise _not_found()
-    if recorded == FULL:
+    if recorded == TOO_MANY_OUTCOMES:
         raise Problem(409, "outcomes-full", _OUTCOMES_FULL)
     return json_response(recorded)
 

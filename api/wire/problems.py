@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from logs import Seldom, places
+from logs import LogThrottle, stack_locations
 
 logger = logging.getLogger("cardiowatch.api")
 
@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 MAX_PROBLEM_BYTES = 4096
 """A problem is never larger than this, however many errors there are."""
 
-_seldom = Seldom()
+_seldom = LogThrottle()
 
 _TITLES = {413: "Body too large", 415: "Not JSON", 422: "Invalid request"}
 
@@ -103,7 +103,7 @@ def log_server_error(problem: Problem, route: str, request_id: str | None) -> No
     """
     if problem.status < 500:
         return  # the caller's; counted in `rejections`
-    count = _seldom.count((problem.slug, route))
+    count = _seldom.admit((problem.slug, route))
     if count:
         told = {"request_id": request_id, "route": route, "status": problem.status,
                 "reason": problem.slug, "count": count}  # fmt: skip
@@ -115,7 +115,7 @@ def internal_error(error: Exception, request_id: str | None) -> Problem:
 
     Its message is not logged: it may quote what was sent.
     """
-    what = type(error).__name__, places(error.__traceback__)
+    what = type(error).__name__, stack_locations(error.__traceback__)
     logger.error("unexpected %s at %s", *what, extra={"request_id": request_id})
     return Problem(
         500, "bug", "Internal error; the service log has the details under the id in `instance`."

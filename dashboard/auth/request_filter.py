@@ -52,7 +52,7 @@ _MAX_QUOTED = 80
 """Characters of a header that a log line quotes."""
 
 logger = logging.getLogger("cardiowatch.dashboard")
-_log_throttle = logs.Seldom()
+_log_throttle = logs.LogThrottle()
 
 
 class RequestFilter:
@@ -127,7 +127,7 @@ def _claims(scope: Scope) -> Mapping[str, Any]:
 
 async def _reject_session(scope: Scope, receive: Receive, send: Send) -> None:
     """Reject a session and log it: a host missing from the settings only shows an empty page."""
-    count = _log_throttle.count("session") if scope["path"] == _SESSION else 0
+    count = _log_throttle.admit("session") if scope["path"] == _SESSION else 0
     if count:
         headers = Headers(scope=scope)
         origin, host = (ascii(headers.get(name, ""))[:_MAX_QUOTED] for name in ("origin", "host"))

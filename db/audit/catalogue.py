@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, text
 
 from db.engine import DatabaseUnavailable, session
-from db.partitions import day_of, ids_of, table_of
+from db.partitions import day_of, id_range, partition_name
 from db.schema import REVISION
 
 EXPECTED = Path(__file__).with_suffix(".json")
@@ -81,15 +81,15 @@ def _days(found: Description, expected: Description) -> Description:
         day = day_of(name.removeprefix("table "), whole) if whole else None
         if day is None or f"table {whole}" not in expected:
             continue
-        first, end = ids_of(day)
+        first, end = id_range(day)
         days[name] = expected[f"table {whole}"] | {
             "kind": "r p",
             "partition": f"of {whole} FOR VALUES FROM ('{first}') TO ('{end}')",
         }
         if whole == "outcomes":
-            days[name][f"constraint fk_{table_of(day, whole)}_predictions"] = (
+            days[name][f"constraint fk_{partition_name(day, whole)}_predictions"] = (
                 "FOREIGN KEY (prediction_id, received_at)"
-                f" REFERENCES {table_of(day)}(id, received_at)"
+                f" REFERENCES {partition_name(day)}(id, received_at)"
             )
     return days
 

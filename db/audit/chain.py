@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, func, insert, select
 from sqlalchemy.engine import make_url
 
-from db.audit.seal_key import SealError, SealKey, key_beside, make_key
-from db.audit.sealed_entries import count_unsealed, same
-from db.audit.seals import FORMAT, SALT_BYTES, UNSEALED, Seal
-from db.engine import ANSWER_S, connect, session, transaction
+from db.audit.seal_key import SealError, SealKey, create_seal_key, default_key_path
+from db.audit.sealed_entries import constant_time_equal, count_unsealed
+from db.audit.seals import FORMAT, NO_SEAL, SALT_BYTES, Seal
+from db.engine import QUERY_TIMEOUT_S, open_engine, session, transaction
 from db.ids import new_id
 from db.schema import writers
 
@@ -29,7 +29,7 @@ _COUNT_S = 3_600.0  # longest wait for PostgreSQL to count the rows from before 
 _ADVISORY_LOCK = 0x7365616C  # "seal"; any number that no other program takes
 
 
-class Head(NamedTuple):
+class ChainHead(NamedTuple):
     """How far a writer has come: its number and name, how many entries, the seal of the last."""
 
     writer: int
@@ -47,11 +47,11 @@ class Chain:
 
     def __init__(self, key: SealKey | None) -> None:
         self._key = key
-        self.place: Head | None = None
-        self.head: Head | None = None
+        self.position: ChainHead | None = None
+        self.committed_head: ChainHead | None = None
         self._salts: list[bytes] = []
 
-    def begin(self, url: str) -> None:
+    def start(self, url: str) -> None:
         """Enter the first writer of a log that is not sealed yet, before anything is written.
 
         It counts the rows from before the chain, in a large log for longer than a row may take.
@@ -64,13 +64,13 @@ class Chain:
         if self._key is None:
             return
         on_postgresql = make_url(url).get_backend_name() == "postgresql"
-        engine = connect(url, answer_s=_COUNT_S if on_postgresql else ANSWER_S)
+        engine = open_engine(url, timeout_s=_COUNT_S if on_postgresql else QUERY_TIMEOUT_S)
         try:
             if _first_writer(engine) is None:
                 with transaction(engine) as connection:
-                    keep_from_joining(connection)
+                    lock_registration(connection)
                     if connection.scalar(select(func.max(writers.c.id))) is None:
-                        self.place = self.head = join(connection, self._key)
+                        self.position = self.committed_head = register_writer(connection, self._key)
         finally:
             engine.dispose()
 
@@ -80,15 +80,15 @@ class Chain:
         """Return the seals of rows that this transaction is about to insert, in this order."""
         key = self._key
         if key is None:
-            return [UNSEALED] * len(rows)
-        writer, name, number, last = self.place or join(connection, key)
+            return [NO_SEAL] * len(rows)
+        writer, name, number, last = self.position or register_writer(connection, key)
         sealed, seal_of, salts = [], key.seal, self._salts
         for row in rows:
             salt = salts.pop() if salts else self._draw()
             last = seal_of(last, sha256(salt + content(row)).digest())
             number += 1
             sealed.append((writer, number, salt, last))
-        self.place = Head(writer, name, number, last)
+        self.position = ChainHead(writer, name, number, last)
         return sealed
 
     def _draw(self) -> bytes:
@@ -97,42 +97,42 @@ class Chain:
         self._salts += [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
         return self._salts.pop()
 
-    def committed(self) -> None:
+    def mark_committed(self) -> None:
         """Take note that the transaction is in the database."""
-        self.head = self.place
+        self.committed_head = self.position
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Join as a new writer next time."""
-        self.place = None
+        self.position = None
 
 
-def join(connection: Connection, key: SealKey) -> Head:
+def register_writer(connection: Connection, key: SealKey) -> ChainHead:
     """Enter a new writer; its number is the next one, so that a missing writer is noticed."""
-    keep_from_joining(connection)
+    lock_registration(connection)
     number = 1 + (connection.scalar(select(func.max(writers.c.id))) or 0)
     unsealed = count_unsealed(connection) if number == 1 else 0
     name = new_id()
-    seal = first_seal(key, number, name, FORMAT, unsealed)
+    seal = initial_seal(key, number, name, FORMAT, unsealed)
     row = {"id": number, "name": name, "format": FORMAT, "unsealed": unsealed, "seal": seal}
     connection.execute(insert(writers), row)
-    return Head(number, name, 0, seal)
+    return ChainHead(number, name, 0, seal)
 
 
-def keep_from_joining(connection: Connection) -> None:
+def lock_registration(connection: Connection) -> None:
     """Have new writers wait until this transaction ends."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 
 
-def first_seal(key: SealKey, number: int, name: str, form: int, unsealed: int) -> bytes:
+def initial_seal(key: SealKey, number: int, name: str, form: int, unsealed: int) -> bytes:
     """Return what a writer's first entry is sealed upon; it vouches for the writer's own row."""
     return key.sign("writer", number, name, form, unsealed)
 
 
-def vouches(key: SealKey, writer: Row[Any]) -> bool:
+def is_authentic(key: SealKey, writer: Row[Any]) -> bool:
     """Say whether a writer's row is as it was written with this key."""
-    seal = first_seal(key, writer.id, writer.name, writer.format, writer.unsealed)
-    return same(writer.seal, seal)
+    seal = initial_seal(key, writer.id, writer.name, writer.format, writer.unsealed)
+    return constant_time_equal(writer.seal, seal)
 
 
 def check_key(engine: Engine, key: SealKey | None) -> None:
@@ -154,18 +154,18 @@ def check_key(engine: Engine, key: SealKey | None) -> None:
             "This log is sealed, so its key is needed: set CARDIOWATCH_LOG_HMAC_KEY_FILE "
             "(docs/record.md)."
         )
-    if not vouches(key, found):
+    if not is_authentic(key, found):
         raise SealError(
             f"This log was sealed with another key than {key.path}, or its first writer was "
             "altered: set CARDIOWATCH_LOG_HMAC_KEY_FILE to the key it was begun with."
         )
 
 
-def make_key_beside(url: str) -> None:
+def create_default_key(url: str) -> None:
     """Make the key of a SQLite log that has none and is not sealed, beside its file."""
-    path = key_beside(url)
-    if path is not None and not path.exists() and _first_writer(connect(url)) is None:
-        make_key(path)
+    path = default_key_path(url)
+    if path is not None and not path.exists() and _first_writer(open_engine(url)) is None:
+        create_seal_key(path)
 
 
 def _first_writer(engine: Engine) -> Row[Any] | None:

@@ -16,61 +16,61 @@ import os
 from pathlib import Path
 from time import monotonic
 
-from db.audit.chain import Head
+from db.audit.chain import ChainHead
 from db.audit.seal_key import SealError, SealKey
-from logs import heads as lines
+from logs import chain_heads as lines
 
 logger = logging.getLogger("cardiowatch.log")
 
-LINES = Path("-")
+STDOUT = Path("-")
 """In place of a file: the heads are lines of the service's log."""
 
 _LINE_EVERY_S = 60.0
 
 
-def heads_file(key: SealKey | None, file: Path | None) -> Path | None:
+def heads_path(key: SealKey | None, file: Path | None) -> Path | None:
     """Return where the heads are kept: in the file that was set, else beside the key."""
     return file or (Path(f"{key.path}.heads") if key else None)
 
 
-def kept_at(path: Path, key: SealKey) -> HeadsFile | HeadLines:
+def open_heads(path: Path, key: SealKey) -> ChainHeadFile | ChainHeadLog:
     """Return what writes the heads there."""
-    return HeadLines(key) if path == LINES else HeadsFile(path, key)
+    return ChainHeadLog(key) if path == STDOUT else ChainHeadFile(path, key)
 
 
-class HeadLines:
+class ChainHeadLog:
     """Heads as lines on standard output, for pods, which have no file that outlives them."""
 
     def __init__(self, key: SealKey) -> None:
         self._key = key
-        self._seen: Head | None = None
-        self._written: Head | None = None
+        self._seen: ChainHead | None = None
+        self._written: ChainHead | None = None
         self._due = 0.0
 
-    def write(self, head: Head, *, last: bool = False) -> None:
+    def write(self, head: ChainHead, *, final: bool = False) -> None:
         """Write a writer's head, at most once a minute, at last, and where its chain has ended."""
         before, self._seen = self._seen, head
         if before and before.name != head.name:  # a lost connection: the process is a new writer
             self._say(before)
-            last = True
-        if last or monotonic() >= self._due:
+            final = True
+        if final or monotonic() >= self._due:
             self._say(head)
 
-    def _say(self, head: Head) -> None:
+    def _say(self, head: ChainHead) -> None:
         if head != self._written:
             lines.info(_line(self._key, head))
             self._written, self._due = head, monotonic() + _LINE_EVERY_S
 
 
-class HeadsFile:
+class ChainHeadFile:
     """A file of heads that several processes keep up to date."""
 
     def __init__(self, path: Path, key: SealKey) -> None:
         self._path = path
         self._key = key
-        self._written: Head | None = None
+        self._written: ChainHead | None = None
 
-    def write(self, head: Head, *, last: bool = False) -> None:
+    def write(self, head: ChainHead, *, final: bool = False) -> None:
         """Put a writer's head in place of its earlier one; a reader sees the old file or the new.
 
         At last or not is all the same to a file, which is written each time. Best effort: a head
@@ -96,13 +96,13 @@ class HeadsFile:
         os.replace(part, self._path)  # noqa: PTH105
 
 
-def _line(key: SealKey, head: Head) -> str:
+def _line(key: SealKey, head: ChainHead) -> str:
     return json.dumps(
         head._asdict() | {"seal": head.seal.hex(), "signature": key.sign("head", *head).hex()}
     )
 
 
-def read_heads(path: Path, key: SealKey) -> list[Head]:
+def read_heads(path: Path, key: SealKey) -> list[ChainHead]:
     """Return the heads of a file, as it was kept or as lines taken from the service's log.
 
     Raises
@@ -118,11 +118,11 @@ def read_heads(path: Path, key: SealKey) -> list[Head]:
         raise SealError(f"The heads in {path} were altered, or signed with another key.") from None
 
 
-def _head(line: str, key: SealKey) -> Head:
+def _head(line: str, key: SealKey) -> ChainHead:
     found = json.loads(line[line.index("{") :])  # in a log of text the time comes first
     if "message" in found:  # in a log of JSON
         found = json.loads(found["message"])
-    head = Head(found["writer"], found["name"], found["entries"], bytes.fromhex(found["seal"]))
+    head = ChainHead(found["writer"], found["name"], found["entries"], bytes.fromhex(found["seal"]))
     if not hmac.compare_digest(bytes.fromhex(found["signature"]), key.sign("head", *head)):
         raise ValueError("signature")
     return head

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Row, String, cast, select
 
 from db.engine import session
-from db.schema import SHOWN_COLUMNS, outcomes, predictions
+from db.schema import EXPORTED_COLUMNS, outcomes, predictions
 from db.table_scans import of_table, read_tables
 
 LONGEST_S = 3_600.0
@@ -72,7 +72,7 @@ def rows_of(engine: Engine, patient: bytes) -> PatientRows:
         read_tables(connection, indexes=True)
         index_ids = set(connection.scalars(by_index))
         read_tables(connection)
-        wanted = select(*SHOWN_COLUMNS).where(predictions.c.patient == patient)
+        wanted = select(*EXPORTED_COLUMNS).where(predictions.c.patient == patient)
         wanted = of_table(wanted, predictions).order_by(predictions.c.id.desc())
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
         found = _outcomes(connection, patient)

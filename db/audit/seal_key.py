@@ -53,7 +53,7 @@ class SealKey:
         """Sign a statement about entries; its parts are written down unambiguously."""
         return hmac.digest(self._signing, repr([_plain(part) for part in parts]).encode(), "sha256")
 
-    def patient(self, reference: str) -> bytes:
+    def hash_patient_reference(self, reference: str) -> bytes:
         """Turn a patient's reference into what is stored of it, the same every time."""
         return hmac.digest(self._patient, reference.encode(), "sha256")
 
@@ -65,7 +65,7 @@ def _plain(part: object) -> object:
     return part.astimezone(UTC).isoformat() if isinstance(part, datetime) else part
 
 
-def key_beside(url: str) -> Path | None:
+def default_key_path(url: str) -> Path | None:
     """Return where the key of a SQLite log is looked for when no file is set; else None."""
     try:
         parsed = make_url(url)
@@ -76,7 +76,7 @@ def key_beside(url: str) -> Path | None:
     return Path(f"{parsed.database}.key")
 
 
-def key_for(url: str, file: Path | None) -> SealKey | None:
+def load_key(url: str, file: Path | None) -> SealKey | None:
     """Read the key of a log; None = this log is not sealed.
 
     Parameters
@@ -92,7 +92,7 @@ def key_for(url: str, file: Path | None) -> SealKey | None:
     SealError
         The file that was set is missing, or does not hold a key.
     """
-    path = file or key_beside(url)
+    path = file or default_key_path(url)
     if path is None or (file is None and not os.path.lexists(path)):  # a link to nothing is a fault
         return None
     try:
@@ -108,9 +108,9 @@ def key_for(url: str, file: Path | None) -> SealKey | None:
     return SealKey(bytes.fromhex(text), path)
 
 
-def patients_key(url: str, file: Path | None) -> SealKey:
-    """Read the key of a log, without which nobody can find a patient in it; see `key_for`."""
-    key = key_for(url, file)
+def require_patient_key(url: str, file: Path | None) -> SealKey:
+    """Read the key of a log, without which nobody can find a patient in it; see `load_key`."""
+    key = load_key(url, file)
     if key is None:
         raise SealError(
             "Patients are found by the log's key, and there is none: set "
@@ -119,7 +119,7 @@ def patients_key(url: str, file: Path | None) -> SealKey:
     return key
 
 
-def make_key(path: Path) -> None:
+def create_seal_key(path: Path) -> None:
     """Write a new key, for its owner's eyes; one that is there already is left alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -28,14 +28,20 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from db.audit.seals import NOTHING, OUTCOME_COLUMNS, digest, outcome_content, prediction_content
-from db.ids import received_at_text, time_of
+from db.audit.seals import (
+    MISSING_NUMBER,
+    OUTCOME_COLUMNS,
+    entry_digest,
+    serialize_outcome,
+    serialize_prediction,
+)
+from db.ids import received_at_text, timestamp_of
 from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, UtcDateTime, outcomes, predictions
 from db.table_scans import of_table
 
 _ROWS = 1_000  # fetched at once
 
-Of = Callable[[ColumnElement[Any]], ColumnElement[bool]]
+PredictionFilter = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 """Turns the column that holds a prediction's id into a condition."""
 
 _ID_OF = ((predictions, predictions.c.id), (outcomes, outcomes.c.prediction_id))
@@ -44,7 +50,7 @@ _ID_OF = ((predictions, predictions.c.id), (outcomes, outcomes.c.prediction_id))
 _NO_TIME = "timestamptz '0001-01-01 00:00Z'"
 
 
-class Entry(NamedTuple):
+class SealedEntry(NamedTuple):
     """One prediction or outcome and its place in a chain."""
 
     writer: int
@@ -53,13 +59,15 @@ class Entry(NamedTuple):
     digest: bytes | None
     """Of its content as it stands; None = it cannot have been written so."""
     seal: bytes | None
-    wrong: str
+    fault: str
     """What is wrong with the entry by itself; "" = nothing."""
     version: str | None = None
     """A prediction's `model_version`; None = this is an outcome."""
 
 
-def entries(connection: Connection, of: Of | None = None) -> Iterator[Entry]:
+def read_entries(
+    connection: Connection, of: PredictionFilter | None = None
+) -> Iterator[SealedEntry]:
     """Yield the sealed entries of all predictions, or of some, with their outcomes.
 
     Parameters
@@ -73,7 +81,9 @@ def entries(connection: Connection, of: Of | None = None) -> Iterator[Entry]:
     return merge(*found, key=attrgetter("writer", "number"))
 
 
-def count_unsealed(connection: Connection, of: Of | None = None, *, after: str = "") -> int:
+def count_unsealed(
+    connection: Connection, of: PredictionFilter | None = None, *, after: str = ""
+) -> int:
     """Count the predictions and outcomes without a seal; `after` = only with ids from there on."""
     found = 0
     for table, prediction_id in _ID_OF:
@@ -87,12 +97,12 @@ def count_unsealed(connection: Connection, of: Of | None = None, *, after: str =
     return found
 
 
-def same(kept: object, expected: bytes) -> bool:
+def constant_time_equal(kept: object, expected: bytes) -> bool:
     """Compare what is stored with what it should be, in constant time."""
     return isinstance(kept, bytes) and hmac.compare_digest(kept, expected)
 
 
-def as_kept(column: ColumnElement[Any], connection: Connection) -> ColumnElement[Any]:
+def stored_value(column: ColumnElement[Any], connection: Connection) -> ColumnElement[Any]:
     """Select a column so that whatever stands there can be fetched.
 
     SQLite gives its times as text. PostgreSQL's go beyond Python's: those come as one that the log
@@ -109,7 +119,7 @@ def as_kept(column: ColumnElement[Any], connection: Connection) -> ColumnElement
     return case((column.is_(None), None), (within, column), else_=literal_column(_NO_TIME))
 
 
-def time_as_kept(kept: Any) -> datetime | None:
+def parse_stored_time(kept: Any) -> datetime | None:
     """Read a time that SQLite keeps as text.
 
     Raises
@@ -132,7 +142,7 @@ def _in_order(
     """Stream the sealed rows of a table in the order of the chains."""
     c = table.c
     writer, number = cast(c.writer, Integer), cast(c.number, c.number.type)
-    columns = [as_kept(c[name], connection) for name in (*names, "received_at", *SEAL_COLUMNS)]
+    columns = [stored_value(c[name], connection) for name in (*names, "received_at", *SEAL_COLUMNS)]
     wanted = select(*columns, writer.label("of"), number.label("at")).where(c.writer.is_not(None))
     if of is not None:
         wanted = wanted.where(of)
@@ -140,16 +150,16 @@ def _in_order(
     yield from connection.execute(wanted, execution_options={"yield_per": _ROWS})
 
 
-def _predictions(connection: Connection, of: Of | None) -> Iterator[Entry]:
+def _predictions(connection: Connection, of: PredictionFilter | None) -> Iterator[SealedEntry]:
     width = len(PREDICTION_COLUMNS)
     model = PREDICTION_COLUMNS.index("model_version")
     which = of and of(predictions.c.id)
     for row in _in_order(connection, predictions, PREDICTION_COLUMNS, which):
-        found = _entry(row, f"prediction {row[0]}", prediction_content, row[:width], row[0])
+        found = _entry(row, f"prediction {row[0]}", serialize_prediction, row[:width], row[0])
         yield found._replace(version=str(row[model]))
 
 
-def _outcomes(connection: Connection, of: Of | None) -> Iterator[Entry]:
+def _outcomes(connection: Connection, of: PredictionFilter | None) -> Iterator[SealedEntry]:
     which = of and of(outcomes.c.prediction_id)
     for row in _in_order(connection, outcomes, OUTCOME_COLUMNS, which):
         name = f"outcome {row[1]} of prediction {row[0]}"
@@ -158,28 +168,30 @@ def _outcomes(connection: Connection, of: Of | None) -> Iterator[Entry]:
 
 def _kept_outcome(row: Sequence[Any]) -> bytes:
     prediction_id, id_, outcome, observed_at, key_id = row
-    return outcome_content((prediction_id, id_, outcome, time_as_kept(observed_at), key_id))
+    return serialize_outcome((prediction_id, id_, outcome, parse_stored_time(observed_at), key_id))
 
 
 def _entry(
     row: Any, name: str, content: Callable[[Any], bytes], values: Sequence[Any], id_: str
-) -> Entry:
+) -> SealedEntry:
     writer, number, salt, seal = row[-6:-2]  # as they stand; `of` and `at` are the whole numbers
     found, wrong = None, "altered"
     with suppress(ValueError, TypeError, ArithmeticError, AttributeError):
         wrong = "" if _received(row[len(values)], id_) else "its received_at was altered"
-        if NOTHING in values:
+        if MISSING_NUMBER in values:
             wrong = "a value was put where none was known"
         else:
-            found = digest(salt, content(values))
+            found = entry_digest(salt, content(values))
     if (writer, number) != (row.of, row.at) or not isinstance(seal, bytes):
         wrong = "its place in the chain was altered"
         found = seal = None
     if found is None:
         wrong = wrong or "altered"
-    return Entry(row.of, row.at or 0, name, found, seal, wrong)
+    return SealedEntry(row.of, row.at or 0, name, found, seal, wrong)
 
 
 def _received(kept: Any, id_: str) -> bool:
     """Say whether a row's time is the one in its id."""
-    return bool(kept == (received_at_text(id_[:13]) if isinstance(kept, str) else time_of(id_)))
+    return bool(
+        kept == (received_at_text(id_[:13]) if isinstance(kept, str) else timestamp_of(id_))
+    )

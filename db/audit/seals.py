@@ -31,7 +31,7 @@ SALT_BYTES = 16
 Seal = tuple[int | None, int | None, bytes | None, bytes | None]
 """An entry's writer, number, salt and seal; None in a log without a key."""
 
-UNSEALED: Seal = (None, None, None, None)
+NO_SEAL: Seal = (None, None, None, None)
 
 
 _AT = {name: at for at, name in enumerate(PREDICTION_COLUMNS)}
@@ -43,11 +43,11 @@ _MAY_BE_ZERO = [_AT[f.name] for f in FEATURES if f.kind is Kind.NUMBER and f.low
 _pack = struct.Struct(f"<{len(_NUMBERS)}d").pack
 _write = msgspec.msgpack.Encoder().encode
 
-NOTHING = -sys.float_info.max
+MISSING_NUMBER = -sys.float_info.max
 """Stands for a number that is not known: no limits admit it, and verify_chain refuses it."""
 
 
-def prediction_content(row: Sequence[Any]) -> bytes:
+def serialize_prediction(row: Sequence[Any]) -> bytes:
     """Write a prediction, in the order of `PREDICTION_COLUMNS`, the same before and after storage.
 
     Its texts and bytes as MessagePack, then its numbers as little-endian doubles, because an API
@@ -71,7 +71,7 @@ def prediction_content(row: Sequence[Any]) -> bytes:
 
 def _pack_anew(numbers: Iterable[float | None]) -> bytes:
     try:
-        return _pack(*[NOTHING if value is None else value + 0.0 for value in numbers])
+        return _pack(*[MISSING_NUMBER if value is None else value + 0.0 for value in numbers])
     except (struct.error, TypeError) as error:
         raise ValueError("a number is expected") from error
 
@@ -79,13 +79,13 @@ def _pack_anew(numbers: Iterable[float | None]) -> bytes:
 OUTCOME_COLUMNS = ("prediction_id", "id", "outcome", "observed_at", "key_id")
 
 
-def outcome_content(row: Sequence[Any]) -> bytes:
+def serialize_outcome(row: Sequence[Any]) -> bytes:
     """Write an outcome, in the order of `OUTCOME_COLUMNS`, times in UTC."""
     prediction_id, id_, outcome, observed_at, key_id = row
     observed = observed_at and observed_at.astimezone(UTC).isoformat(timespec="microseconds")
     return _write(("outcome", prediction_id, id_, outcome, observed, key_id))
 
 
-def digest(salt: bytes, content: bytes) -> bytes:
+def entry_digest(salt: bytes, content: bytes) -> bytes:
     """Return what of an entry is sealed."""
     return hashlib.sha256(salt + content).digest()

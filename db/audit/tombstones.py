@@ -14,18 +14,23 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, select
 
-from db.audit.chain import keep_from_joining
+from db.audit.chain import lock_registration
 from db.audit.seal_key import SealError, SealKey
-from db.audit.sealed_entries import Entry, as_kept, same, time_as_kept
+from db.audit.sealed_entries import (
+    SealedEntry,
+    constant_time_equal,
+    parse_stored_time,
+    stored_value,
+)
 from db.engine import upsert
-from db.schema import removals, writers
+from db.schema import tombstones, writers
 
 ERASED, EXPIRED = "erased", "expired"
 _UNSEALED = 0
 _NAMED = 2_000  # so many stretches are looked for by their places, more by their writers
 
 
-class Removal(NamedTuple):
+class Tombstone(NamedTuple):
     """A row of `removals`, but for its signature."""
 
     writer: int
@@ -37,12 +42,12 @@ class Removal(NamedTuple):
     seal: bytes | None
 
 
-def signature_of(removal: Removal, key: SealKey) -> bytes:
+def sign(removal: Tombstone, key: SealKey) -> bytes:
     """Sign that the entries were removed on purpose."""
     return key.sign("removal", *removal)
 
 
-def named(removal: Removal) -> str:
+def describe(removal: Tombstone) -> str:
     """Name the entries of a record, as a sentence begins."""
     if removal.first == removal.last:
         return f"the {removal.reason} entry {removal.first} of writer {removal.writer}"
@@ -69,7 +74,7 @@ def _is_sealed(connection: Connection) -> bool:
     return connection.scalar(select(writers.c.id).limit(1)) is not None
 
 
-def leave_erased(connection: Connection, key: SealKey, erased: Iterable[Entry]) -> None:
+def add_erased(connection: Connection, key: SealKey, erased: Iterable[SealedEntry]) -> None:
     """Write what remains of entries that this transaction erases: the digest of each.
 
     It is the digest of what stood there: one that was altered before stays a finding.
@@ -77,7 +82,9 @@ def leave_erased(connection: Connection, key: SealKey, erased: Iterable[Entry]) 
     _replace(connection, key, [], _singly(erased, ERASED))
 
 
-def leave_expired(connection: Connection, key: SealKey | None, expired: Iterable[Entry]) -> None:
+def add_expired(
+    connection: Connection, key: SealKey | None, expired: Iterable[SealedEntry]
+) -> None:
     """Write what remains of entries that this transaction removes, given in their chains' order.
 
     An entry becomes part of the stretch before it, also of one that expired earlier, only where its
@@ -96,7 +103,7 @@ def leave_expired(connection: Connection, key: SealKey | None, expired: Iterable
     _replace(connection, key, old, _joined(sorted([*old, *new], key=_place), key))
 
 
-def leave_unsealed(connection: Connection, key: SealKey | None, number: int) -> None:
+def add_unsealed(connection: Connection, key: SealKey | None, number: int) -> None:
     """Write that this transaction removes so many entries without a seal, for whatever reason.
 
     Raises
@@ -106,60 +113,60 @@ def leave_unsealed(connection: Connection, key: SealKey | None, number: int) -> 
     """
     if key is None or not number:
         return
-    keep_from_joining(connection)
+    lock_registration(connection)
     if not _is_sealed(connection):
         return  # the first writer counts what is left
-    old = _signed(connection, key, removals.c.writer == _UNSEALED)
+    old = _signed(connection, key, tombstones.c.writer == _UNSEALED)
     count = number + (old[0].last if old else 0)
     now = datetime.now(UTC)
-    _replace(connection, key, old, [Removal(_UNSEALED, 1, count, EXPIRED, now, None, None)])
+    _replace(connection, key, old, [Tombstone(_UNSEALED, 1, count, EXPIRED, now, None, None)])
 
 
-def records(
+def read_tombstones(
     connection: Connection, key: SealKey, which: ColumnElement[bool] | None = None
-) -> Iterator[tuple[Removal, bool]]:
+) -> Iterator[tuple[Tombstone, bool]]:
     """Yield each record in its chain's order, and whether it is as it was signed."""
-    c = removals.c
-    columns = [as_kept(c[name], connection) for name in (*Removal._fields, "signature")]
+    c = tombstones.c
+    columns = [stored_value(c[name], connection) for name in (*Tombstone._fields, "signature")]
     wanted = select(*columns).order_by(c.writer, c.first)
     if which is not None:
         wanted = wanted.where(which)
     for row in connection.execute(wanted).all():
-        removal, right = Removal(*row[:-1]), False
+        removal, right = Tombstone(*row[:-1]), False
         with suppress(ValueError, TypeError):
-            time = time_as_kept(removal.removed_at)
+            time = parse_stored_time(removal.removed_at)
             removal = removal._replace(removed_at=time or removal.removed_at)
-            right = same(row.signature, signature_of(removal, key))
+            right = constant_time_equal(row.signature, sign(removal, key))
         if right and removal.first < removal.last:
             # A version before kept the digest of a single record that became the end of a stretch.
             removal = removal._replace(digest=None)
         yield removal, right
 
 
-def _signed(connection: Connection, key: SealKey, which: ColumnElement[bool]) -> list[Removal]:
+def _signed(connection: Connection, key: SealKey, which: ColumnElement[bool]) -> list[Tombstone]:
     found = []
-    for removal, right in records(connection, key, which):
+    for removal, right in read_tombstones(connection, key, which):
         if not right:
             raise SealError(
-                f"The record of {named(removal)} was altered, so nothing more is removed: see "
+                f"The record of {describe(removal)} was altered, so nothing more is removed: see "
                 "python -m db.verify, and docs/record.md for what to do."
             )
         found.append(removal)
     return found
 
 
-def _singly(gone: Iterable[Entry], reason: str) -> Iterator[Removal]:
+def _singly(gone: Iterable[SealedEntry], reason: str) -> Iterator[Tombstone]:
     """Give each entry a record of its own; one that nobody can have sealed gets none."""
     now = datetime.now(UTC)
     for entry in gone:
         if entry.writer > 0 and entry.number > 0 and entry.digest and entry.seal:
             n = entry.number
-            yield Removal(entry.writer, n, n, reason, now, entry.digest, entry.seal)
+            yield Tombstone(entry.writer, n, n, reason, now, entry.digest, entry.seal)
 
 
-def _joined(parts: Iterable[Removal], key: SealKey) -> list[Removal]:
+def _joined(parts: Iterable[Tombstone], key: SealKey) -> list[Tombstone]:
     """Make one of what follows from one another; the parts are in their chains' order."""
-    joined: list[Removal] = []
+    joined: list[Tombstone] = []
     for part in parts:
         before = joined[-1] if joined else None
         if before is None or not _follows(before, part, key):
@@ -171,22 +178,24 @@ def _joined(parts: Iterable[Removal], key: SealKey) -> list[Removal]:
     return joined
 
 
-def _follows(before: Removal, part: Removal, key: SealKey) -> bool:
+def _follows(before: Tombstone, part: Tombstone, key: SealKey) -> bool:
     """Say whether a part comes next; without a digest it was held against that one before."""
     if (before.writer, before.last + 1) != _place(part):
         return False
     if part.digest is None:
         return True
-    return before.seal is not None and same(part.seal, key.seal(before.seal, part.digest))
+    return before.seal is not None and constant_time_equal(
+        part.seal, key.seal(before.seal, part.digest)
+    )
 
 
-def _place(removal: Removal) -> tuple[int, int]:
+def _place(removal: Tombstone) -> tuple[int, int]:
     return removal.writer, removal.first
 
 
-def _near(parts: Sequence[Removal]) -> ColumnElement[bool]:
+def _near(parts: Sequence[Tombstone]) -> ColumnElement[bool]:
     """Select the stretches of before that parts could become one with."""
-    c = removals.c
+    c = tombstones.c
     near = (c.reason == EXPIRED) & c.writer.in_({part.writer for part in parts})
     if len(parts) <= _NAMED:
         befores = {part.first - 1 for part in parts}
@@ -196,16 +205,16 @@ def _near(parts: Sequence[Removal]) -> ColumnElement[bool]:
 
 
 def _replace(
-    connection: Connection, key: SealKey, old: Sequence[Removal], new: Iterable[Removal]
+    connection: Connection, key: SealKey, old: Sequence[Tombstone], new: Iterable[Tombstone]
 ) -> None:
     wanted = set(new)
     kept = set(old) & wanted
     gone = [{"of": r.writer, "at": r.first} for r in old if r not in kept]
     if gone:  # each by itself: there may be more than the values that one statement takes
-        c = removals.c
+        c = tombstones.c
         place = (c.writer == bindparam("of"), c.first == bindparam("at"))
-        connection.execute(delete(removals).where(*place), gone)
-    rows = [r._asdict() | {"signature": signature_of(r, key)} for r in wanted - kept]
+        connection.execute(delete(tombstones).where(*place), gone)
+    rows = [r._asdict() | {"signature": sign(r, key)} for r in wanted - kept]
     if rows:
         # A place that was removed before stays as it is: who put an entry there again is not heard.
-        connection.execute(upsert(connection, removals).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection, tombstones).on_conflict_do_nothing(), rows)

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from db.audit.chain import Head, first_seal, vouches
+from db.audit.chain import ChainHead, initial_seal, is_authentic
 from db.audit.seal_key import SealKey
-from db.audit.sealed_entries import count_unsealed, entries, same
+from db.audit.sealed_entries import constant_time_equal, count_unsealed, read_entries
 from db.audit.seals import FORMAT
-from db.audit.tombstones import named, records
+from db.audit.tombstones import describe, read_tombstones
 from db.schema import models, writers
 
 _VERSION_LENGTH = 12
@@ -29,7 +29,7 @@ _VERSION_LENGTH = 12
 
 
 @dataclass
-class Verdict:
+class Verification:
     """What a walk found."""
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -37,13 +37,13 @@ class Verdict:
     writers: int = 0
     versions: set[str] = field(default_factory=set)
     """Of the models that made the predictions."""
-    without_head: list[int] = field(default_factory=list)
+    writers_without_head: list[int] = field(default_factory=list)
     """Writers that the heads do not name: whether their newest entries are there is not known."""
     findings: list[str] = field(default_factory=list)
     """A sentence each; empty = every chain holds."""
 
 
-class Link(NamedTuple):
+class ChainLink(NamedTuple):
     """One entry, or one stretch of removed ones, with what it takes to check it."""
 
     first: int
@@ -52,11 +52,13 @@ class Link(NamedTuple):
     digest: bytes | None
     """None = a stretch of removed entries, which only their signature vouches for."""
     seal: bytes | None
-    wrong: str
+    fault: str
     """What is wrong with the entry by itself; "" = nothing."""
 
 
-def walk(connection: Connection, key: SealKey, heads: Sequence[Head] | None) -> Verdict:
+def verify_chains(
+    connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None
+) -> Verification:
     """Check every entry of every writer.
 
     Parameters
@@ -69,7 +71,7 @@ def walk(connection: Connection, key: SealKey, heads: Sequence[Head] | None) -> 
         How far the chains came at least, read before that state was taken; None = not known, and
         then nobody can tell whether a chain's end or a whole writer is gone.
     """
-    verdict = Verdict()
+    verdict = Verification()
     known = {row.id: row for row in connection.execute(select(writers).order_by(writers.c.id))}
     # Lines of a log hold many heads of a writer: the farthest of them is the one to come up to.
     farthest = sorted(heads or (), key=attrgetter("entries"))
@@ -90,19 +92,23 @@ def walk(connection: Connection, key: SealKey, heads: Sequence[Head] | None) -> 
     _check_writers(known, farthest, verdict)
     _check_unsealed(connection, known, verdict)
     _check_models(connection, verdict)
-    verdict.without_head = [number for number in known if heads and number not in expected]
+    verdict.writers_without_head = [number for number in known if heads and number not in expected]
     verdict.writers = len(known)
     return verdict
 
 
-def _beginning(row: Any, key: SealKey, verdict: Verdict) -> bytes:
-    if row.format != FORMAT or not vouches(key, row):
+def _beginning(row: Any, key: SealKey, verdict: Verification) -> bytes:
+    if row.format != FORMAT or not is_authentic(key, row):
         verdict.findings.append(f"writer {row.id}: its own row was altered")
-    return first_seal(key, row.id, row.name, row.format, row.unsealed)
+    return initial_seal(key, row.id, row.name, row.format, row.unsealed)
 
 
 def _chain(
-    writer: int, seal: bytes | None, links: Iterable[Link], key: SealKey, heads: Mapping[int, Head]
+    writer: int,
+    seal: bytes | None,
+    links: Iterable[ChainLink],
+    key: SealKey,
+    heads: Mapping[int, ChainHead],
 ) -> Iterator[str]:
     """Walk along one chain; `seal` is what its first entry is sealed upon."""
     number, before = 0, "its beginning"
@@ -114,14 +120,16 @@ def _chain(
         if link.first > number + 1:
             yield _gone(writer, number + 1, link.first - 1, f"between {before} and {link.name}")
             seal = None  # nobody knows what this one was sealed upon
-        if link.wrong:
-            yield f"{link.name}: {link.wrong}"
-        elif link.digest and seal and not same(link.seal, key.seal(seal, link.digest)):
+        if link.fault:
+            yield f"{link.name}: {link.fault}"
+        elif (
+            link.digest and seal and not constant_time_equal(link.seal, key.seal(seal, link.digest))
+        ):
             yield (
                 f"{link.name} (entry {link.first} of writer {writer}): "
                 f"altered, or not what followed {before}"
             )
-        if head and link.last == head.entries and not same(link.seal, head.seal):
+        if head and link.last == head.entries and not constant_time_equal(link.seal, head.seal):
             yield f"{link.name}: not what the heads say was entry {head.entries} of writer {writer}"
         number, seal, before = link.last, link.seal, link.name
     if head and number < head.entries:
@@ -133,7 +141,9 @@ def _gone(writer: int, first: int, last: int, where: str) -> str:
     return f"{what} of writer {writer}: gone, {where}"
 
 
-def _check_writers(known: Mapping[int, Any], heads: Sequence[Head], verdict: Verdict) -> None:
+def _check_writers(
+    known: Mapping[int, Any], heads: Sequence[ChainHead], verdict: Verification
+) -> None:
     named = {(head.writer, head.name) for head in heads}
     numbers = sorted({*known, *(number for number, _ in named)})
     for before, number in pairwise([0, *numbers]):
@@ -149,7 +159,9 @@ def _check_writers(known: Mapping[int, Any], heads: Sequence[Head], verdict: Ver
             verdict.findings.append(f"writer {number}: not the one that the heads name")
 
 
-def _check_unsealed(connection: Connection, known: Mapping[int, Any], verdict: Verdict) -> None:
+def _check_unsealed(
+    connection: Connection, known: Mapping[int, Any], verdict: Verification
+) -> None:
     """Compare the rows without a seal with how many there were when the chain began."""
     there = verdict.counts["unsealed"] = count_unsealed(connection)
     if 1 not in known or not isinstance(known[1].unsealed, int):
@@ -165,7 +177,7 @@ def _check_unsealed(connection: Connection, known: Mapping[int, Any], verdict: V
         verdict.findings.append(f"{later} rows without a seal are newer than the chain")
 
 
-def _check_models(connection: Connection, verdict: Verdict) -> None:
+def _check_models(connection: Connection, verdict: Verification) -> None:
     """Hold each scorecard against its version, which is the beginning of its hash."""
     kept = set()
     for row in connection.execute(select(models.c.version, models.c.scorecard)):
@@ -183,7 +195,9 @@ def _is_version(version: Any, scorecard: Any) -> bool:
     return len(version) >= _VERSION_LENGTH and hashed.startswith(version)
 
 
-def _links(connection: Connection, key: SealKey, verdict: Verdict) -> Iterator[tuple[int, Link]]:
+def _links(
+    connection: Connection, key: SealKey, verdict: Verification
+) -> Iterator[tuple[int, ChainLink]]:
     """Yield writer and link, in the order of the chains."""
     return merge(
         _entries(connection, verdict),
@@ -192,21 +206,23 @@ def _links(connection: Connection, key: SealKey, verdict: Verdict) -> Iterator[t
     )
 
 
-def _entries(connection: Connection, verdict: Verdict) -> Iterator[tuple[int, Link]]:
-    for entry in entries(connection):
+def _entries(connection: Connection, verdict: Verification) -> Iterator[tuple[int, ChainLink]]:
+    for entry in read_entries(connection):
         if entry.version is None:
             verdict.counts["outcomes"] += 1
         else:
             verdict.counts["predictions"] += 1
             verdict.versions.add(entry.version)
         n = entry.number
-        yield entry.writer, Link(n, n, entry.name, entry.digest, entry.seal, entry.wrong)
+        yield entry.writer, ChainLink(n, n, entry.name, entry.digest, entry.seal, entry.fault)
 
 
-def _removed(connection: Connection, key: SealKey, verdict: Verdict) -> Iterator[tuple[int, Link]]:
-    for removal, right in records(connection, key):
+def _removed(
+    connection: Connection, key: SealKey, verdict: Verification
+) -> Iterator[tuple[int, ChainLink]]:
+    for removal, right in read_tombstones(connection, key):
         if not right:
-            verdict.findings.append(f"the record of {named(removal)} was altered")
+            verdict.findings.append(f"the record of {describe(removal)} was altered")
             continue
         number = removal.last - removal.first + 1
         if not removal.writer:
@@ -214,4 +230,4 @@ def _removed(connection: Connection, key: SealKey, verdict: Verdict) -> Iterator
             continue
         verdict.counts[removal.reason] += number
         place = (removal.first, removal.last)
-        yield removal.writer, Link(*place, named(removal), removal.digest, removal.seal, "")
+        yield removal.writer, ChainLink(*place, describe(removal), removal.digest, removal.seal, "")

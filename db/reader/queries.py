@@ -14,29 +14,35 @@ from sqlalchemy import Column, ColumnElement, Row, func, literal, select
 from db.engine import session
 from db.ids import (
     YEAR_10000_MS,
-    first_id_at,
-    first_id_of,
+    ceil_to_ms,
     is_id,
-    millisecond_from,
-    milliseconds,
+    lowest_id_at,
+    lowest_id_of_ms,
     new_id,
-    time_of,
+    timestamp_ms,
+    timestamp_of,
 )
 from db.reader.results import ResultsReader
-from db.reader.samples import SAMPLE_MAX, SampledRow, rows_with_outcome, sample_rows
-from db.reader.statistics import Bucket, Summary, buckets_of, steps, summary_of
-from db.rollups.counts import Counts, count_window
-from db.schema import SHOWN_COLUMNS, SOURCES, models, outcomes, predictions
+from db.reader.samples import MAX_SAMPLE, SampledRow, rows_with_outcome, sample_rows
+from db.reader.statistics import (
+    TimeBucket,
+    WindowStatistics,
+    bucket_count,
+    summarize,
+    summarize_buckets,
+)
+from db.rollups.counts import ValueCounts, count_window
+from db.schema import EXPORTED_COLUMNS, SOURCES, models, outcomes, predictions
 
-__all__ = ["Bucket", "Counts", "Reader", "Summary"]
+__all__ = ["Reader", "TimeBucket", "ValueCounts", "WindowStatistics"]
 
-ROWS_MAX = 200_000
+MAX_ROWS = 200_000
 """So many of the newest rows a summary reads; beyond, it says that it is truncated."""
 
-PAGE_MAX = 1_000
+MAX_PAGE = 1_000
 """Rows of the largest page, and of each step of a stream."""
 
-COUNT_MAX = 100_000
+MAX_COUNT = 100_000
 """A source's count stops here: an exact count of a large table reads all of it."""
 
 
@@ -50,7 +56,7 @@ class Reader(ResultsReader):
     ----------
     url
         SQLAlchemy URL; nothing is opened before the first question.
-    answer_s
+    timeout_s
         Seconds after which a question that is not answered fails.
     """
 
@@ -62,8 +68,8 @@ class Reader(ResultsReader):
         """Return one prediction with its newest outcome, or None."""
         if not is_id(id):
             return None
-        received_at = predictions.c.received_at == time_of(id)
-        one = select(*SHOWN_COLUMNS).where(predictions.c.id == id, received_at)
+        received_at = predictions.c.received_at == timestamp_of(id)
+        one = select(*EXPORTED_COLUMNS).where(predictions.c.id == id, received_at)
         rows = self._with_outcomes(self._rows(one))
         return rows[0] if rows else None
 
@@ -87,7 +93,7 @@ class Reader(ResultsReader):
         source
             One of `SOURCES`; None = all.
         limit
-            Rows, 1 to `PAGE_MAX`.
+            Rows, 1 to `MAX_PAGE`.
         cursor
             What the page before returned.
         positive
@@ -100,11 +106,11 @@ class Reader(ResultsReader):
         tuple
             Rows in descending order of (received_at, id), and the next cursor or None.
         """
-        if not 1 <= limit <= PAGE_MAX:
-            raise ValueError(f"limit must be from 1 to {PAGE_MAX}")
+        if not 1 <= limit <= MAX_PAGE:
+            raise ValueError(f"limit must be from 1 to {MAX_PAGE}")
         if cursor is not None and not is_id(cursor):
             raise ValueError("cursor must be the one that the page before gave")
-        wanted = select(*SHOWN_COLUMNS).where(*_window(since, until, source))
+        wanted = select(*EXPORTED_COLUMNS).where(*_window(since, until, source))
         if cursor is not None:
             wanted = wanted.where(predictions.c.id < cursor)
         if positive is not None:
@@ -137,7 +143,7 @@ class Reader(ResultsReader):
                 since=since,
                 until=until,
                 source=source,
-                limit=PAGE_MAX,
+                limit=MAX_PAGE,
                 cursor=cursor,
                 patient=patient,
             )
@@ -151,44 +157,44 @@ class Reader(ResultsReader):
         return rows[0]["scorecard"] if rows else None
 
     def sources(self) -> dict[str, int]:
-        """Return how many predictions each source has, none left out, counted up to `COUNT_MAX`."""
+        """Return how many predictions each source has, none left out, counted up to `MAX_COUNT`."""
         counts = {}
         with session(self._engine) as connection:
             for source in SOURCES:
-                some = select(literal(1)).where(predictions.c.source == source).limit(COUNT_MAX)
+                some = select(literal(1)).where(predictions.c.source == source).limit(MAX_COUNT)
                 count = select(func.count()).select_from(some.subquery())
                 counts[source] = connection.execute(count).scalar_one()
         return counts
 
-    def summary(
+    def statistics(
         self,
         *,
         since: datetime | None = None,
         until: datetime | None = None,
         source: str | None = None,
-    ) -> Summary:
-        """Summarise the newest `ROWS_MAX` predictions of a window."""
+    ) -> WindowStatistics:
+        """Summarise the newest `MAX_ROWS` predictions of a window."""
         columns = predictions.c
         rows = self._newest(
             [columns.id, columns.prediction, columns.latency_ms, columns.model_version],
             _window(since, until, source),
         )
-        return summary_of(rows, truncated=len(rows) == ROWS_MAX)
+        return summarize(rows, truncated=len(rows) == MAX_ROWS)
 
     def buckets(
         self, *, since: datetime, until: datetime, width_s: float, source: str | None = None
-    ) -> list[Bucket]:
+    ) -> list[TimeBucket]:
         """Summarise a window in steps of `width_s` seconds, oldest first, empty ones included.
 
-        When the window holds more than `ROWS_MAX` predictions, the list begins with the first
+        When the window holds more than `MAX_ROWS` predictions, the list begins with the first
         bucket that has been read completely.
         """
-        steps(since, until, width_s)  # refuses before it reads
+        bucket_count(since, until, width_s)  # refuses before it reads
         columns = predictions.c
         rows = self._newest(
             [columns.id, columns.prediction, columns.latency_ms], _window(since, until, source)
         )
-        return buckets_of(rows, since, until, width_s, truncated=len(rows) == ROWS_MAX)
+        return summarize_buckets(rows, since, until, width_s, truncated=len(rows) == MAX_ROWS)
 
     def counts(
         self,
@@ -197,14 +203,14 @@ class Reader(ResultsReader):
         until: datetime | None = None,
         source: str | None = None,
         model_version: str | None = None,
-    ) -> Counts:
+    ) -> ValueCounts:
         """Count how often each feature had each value, whatever the number of rows.
 
-        A window that begins and ends with a five-minute bucket reads at most `TAIL_MAX` rows; any
-        other reads those of the two buckets that it cuts.
+        A window that begins and ends with a five-minute bucket reads at most `MAX_PENDING_ROWS`
+        rows; any other also reads those of the two buckets that it cuts.
         """
-        start = millisecond_from(since) if since else 0
-        end = millisecond_from(until) if until else YEAR_10000_MS
+        start = ceil_to_ms(since) if since else 0
+        end = ceil_to_ms(until) if until else YEAR_10000_MS
         owner = {"source": source, "model_version": model_version}
         with session(self._engine) as connection:
             on_sqlite = connection.dialect.name == "sqlite"
@@ -222,7 +228,7 @@ class Reader(ResultsReader):
         until: datetime,
         n: int,
         source: str | None = None,
-        size: int = SAMPLE_MAX,
+        size: int = MAX_SAMPLE,
         seed: int = 0,
     ) -> list[SampledRow]:
         """Draw at most `size` predictions of a window at random; all, when they are no more.
@@ -234,17 +240,17 @@ class Reader(ResultsReader):
         n
             How many predictions that window has, as its `counts` say.
         size
-            Up to `SAMPLE_MAX`.
+            Up to `MAX_SAMPLE`.
         seed
             The same seed draws the same ones.
         """
-        if not 1 <= size <= SAMPLE_MAX:
-            raise ValueError(f"size must be from 1 to {SAMPLE_MAX}")
-        window = millisecond_from(since), millisecond_from(until)
+        if not 1 <= size <= MAX_SAMPLE:
+            raise ValueError(f"size must be from 1 to {MAX_SAMPLE}")
+        window = ceil_to_ms(since), ceil_to_ms(until)
         with session(self._engine) as connection:
             return sample_rows(connection, window, source, n, size=size, seed=seed)
 
-    def with_outcome(
+    def sample_with_outcomes(
         self, *, since: datetime, until: datetime, source: str, known_before: datetime
     ) -> list[SampledRow]:
         """Return the newest predictions of a window whose outcome was known before a time.
@@ -252,17 +258,17 @@ class Reader(ResultsReader):
         Returns
         -------
         list
-            At most `SAMPLE_MAX` rows as of `sample`, each with its outcome (0 or 1) at the end.
+            At most `MAX_SAMPLE` rows as of `sample`, each with its outcome (0 or 1) at the end.
         """
-        ids = first_id_at(since), first_id_at(until)
+        ids = lowest_id_at(since), lowest_id_at(until)
         with session(self._engine) as connection:
-            return rows_with_outcome(connection, ids, source, known_before, limit=SAMPLE_MAX)
+            return rows_with_outcome(connection, ids, source, known_before, limit=MAX_SAMPLE)
 
     def first_received_at(self, source: str) -> datetime | None:
         """Return when the oldest prediction of a source was made; None = there is none."""
         oldest = select(predictions.c.id).where(predictions.c.source == source)
         rows = self._rows(oldest.order_by(predictions.c.id).limit(1))
-        return time_of(rows[0]["id"]) if rows else None
+        return timestamp_of(rows[0]["id"]) if rows else None
 
     def _with_outcomes(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return predictions with their newest outcomes.
@@ -285,7 +291,7 @@ class Reader(ResultsReader):
     def _newest(
         self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
     ) -> Sequence[Row[Any]]:
-        wanted = select(*columns).where(*window).order_by(*_NEWEST_FIRST).limit(ROWS_MAX)
+        wanted = select(*columns).where(*window).order_by(*_NEWEST_FIRST).limit(MAX_ROWS)
         with session(self._engine) as connection:
             return connection.execute(wanted).all()
 
@@ -298,8 +304,8 @@ _NOT_KNOWN = {"outcome": None, "observed_at": None}
 
 def _day_before(until: datetime | None, cursor: str | None) -> str:
     """Return the first id of the 24 hours before the end of a window."""
-    ends = [end for end in (cursor, until and first_id_at(until)) if end]
-    return first_id_of(max(0, milliseconds(min(ends, default=new_id())) - _DAY_MS))
+    ends = [end for end in (cursor, until and lowest_id_at(until)) if end]
+    return lowest_id_of_ms(max(0, timestamp_ms(min(ends, default=new_id())) - _DAY_MS))
 
 
 def _window(
@@ -308,9 +314,9 @@ def _window(
     """Express a window as a range of ids, which the primary key serves."""
     conditions: list[ColumnElement[bool]] = []
     if since is not None:
-        conditions.append(predictions.c.id >= first_id_at(since))
+        conditions.append(predictions.c.id >= lowest_id_at(since))
     if until is not None:
-        conditions.append(predictions.c.id < first_id_at(until))
+        conditions.append(predictions.c.id < lowest_id_at(until))
     if source is not None:
         conditions.append(predictions.c.source == source)
     return conditions

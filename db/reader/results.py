@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, select
 
-from db.engine import ANSWER_S, connect, session
+from db.engine import QUERY_TIMEOUT_S, open_engine, session
 from db.ids import is_id
 from db.schema import MONITORING, load_tests, rejections, reports
 
@@ -16,8 +16,8 @@ from db.schema import MONITORING, load_tests, rejections, reports
 class ResultsReader:
     """The part of `queries.Reader` that does not read predictions; its parameters are there."""
 
-    def __init__(self, url: str, *, answer_s: float = ANSWER_S) -> None:
-        self._engine = connect(url, read_only=True, answer_s=answer_s)
+    def __init__(self, url: str, *, timeout_s: float = QUERY_TIMEOUT_S) -> None:
+        self._engine = open_engine(url, read_only=True, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Close the connections that wait for the next question."""
@@ -52,7 +52,9 @@ class ResultsReader:
             wanted = wanted.where(reports.c.source == source)
         return self._results(wanted.order_by(reports.c.id.desc()).limit(limit), "report")
 
-    def passes(self, *, source: str | None = None, limit: int = 50) -> list[dict[str, Any]]:
+    def monitoring_runs(
+        self, *, source: str | None = None, limit: int = 50
+    ) -> list[dict[str, Any]]:
         """Return the monitoring passes with the newest windows, without their reports.
 
         Returns
@@ -67,8 +69,8 @@ class ResultsReader:
             wanted = wanted.where(c.source == source)
         return self._rows(wanted.order_by(c.until.desc(), c.id.desc()).limit(limit))
 
-    def has_pass(self, key: str) -> bool:
-        """Say whether a monitoring pass was made, by `db.writer.results.pass_key`."""
+    def has_monitoring_run(self, key: str) -> bool:
+        """Say whether a monitoring pass was made, by `db.writer.results.run_key`."""
         wanted = select(reports.c.id).where(reports.c.kind == MONITORING, reports.c.key == key)
         return bool(self._rows(wanted))
 

@@ -29,20 +29,20 @@ from sqlalchemy import (
 )
 from sqlalchemy import column as named
 
-from db.ids import first_id_at, first_id_of
+from db.ids import lowest_id_at, lowest_id_of_ms
 from db.schema import ID, outcomes, predictions
 from pipeline.schema import BY_NAME
 
-SAMPLE_MAX = 5_000
+MAX_SAMPLE = 5_000
 """Rows of the largest sample; its figures are then within about 1 % of the window's."""
 
-SPREAD = 4
+SCAN_FACTOR = 4
 """So many times more rows are looked at by id than are read."""
 
-MORE = 1.25
+OVERSAMPLING = 1.25
 """So many times more rows are read than are wanted: their number is a matter of chance."""
 
-SLICES = 2_000
+TIME_SLICES = 2_000
 """Moments of a window from which rows are taken."""
 
 _OUTCOMES = 10
@@ -98,26 +98,26 @@ def sample_rows(
     chosen = [] if source is None else [predictions.c.source == source]
     chance = random.Random(seed)  # noqa: S311 - drawn for statistics, and to be drawn again
     if n <= size:
-        everything = [(first_id_of(start), first_id_of(end))]
+        everything = [(lowest_id_of_ms(start), lowest_id_of_ms(end))]
         return _read(connection, everything, chosen, size)
-    looked_at = min(1.0, SPREAD * size / n)
-    chosen.append(_by_last_digits(MORE * size / (n * looked_at), chance))
+    looked_at = min(1.0, SCAN_FACTOR * size / n)
+    chosen.append(_by_last_digits(OVERSAMPLING * size / (n * looked_at), chance))
     slices = _slices(start, end, looked_at, chance)
-    rows = _read(connection, slices, chosen, round(2 * MORE * size))
+    rows = _read(connection, slices, chosen, round(2 * OVERSAMPLING * size))
     kept = chance.sample(rows, size) if len(rows) > size else rows
     return sorted(kept, key=itemgetter(0))
 
 
 def _slices(start: int, end: int, share: float, chance: random.Random) -> list[tuple[str, str]]:
-    """Cover a share of the window: one moment at random in each of `SLICES` equal parts."""
+    """Cover a share of the window: one moment at random in each of `TIME_SLICES` equal parts."""
     if share >= 1:
-        return [(first_id_of(start), first_id_of(end))]
-    width = (end - start) / SLICES
+        return [(lowest_id_of_ms(start), lowest_id_of_ms(end))]
+    width = (end - start) / TIME_SLICES
     taken = max(1, round(width * share))
     slices = []
-    for i in range(SLICES):
+    for i in range(TIME_SLICES):
         at = round(start + i * width + chance.random() * (width - taken))
-        slices.append((first_id_of(at), first_id_of(min(at + taken, end))))
+        slices.append((lowest_id_of_ms(at), lowest_id_of_ms(min(at + taken, end))))
     return slices
 
 
@@ -170,7 +170,7 @@ def rows_with_outcome(
     p, o = predictions.c, outcomes.c
     known = or_(
         o.observed_at < known_before,
-        and_(o.observed_at.is_(None), o.id < first_id_at(known_before)),
+        and_(o.observed_at.is_(None), o.id < lowest_id_at(known_before)),
     )
     # An outer join, because SQLite then takes the outcomes first; an inner one it may turn round.
     window = p.id >= ids[0], p.id < ids[1]  # again, because it finds the days of predictions, too

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from db.audit.chain import check_key
-from db.audit.seal_key import SealError, key_for
-from db.engine import DatabaseUnavailable, check_revision, connect
-from db.retention.delete_expired import expire
-from db.rollups.rollup_worker import COUNT_S, in_own_transactions
+from db.audit.seal_key import SealError, load_key
+from db.engine import DatabaseUnavailable, check_migrated, open_engine
+from db.retention.delete_expired import delete_expired
+from db.rollups.rollup_worker import COUNT_TIMEOUT_S, transaction_runner
 from settings import SettingsError, load_settings
 
 
@@ -24,13 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if settings.retention_days is None:
             raise SettingsError("Nothing is deleted: CARDIOWATCH_RETENTION_DAYS is not set.")
         url = settings.database_url
-        key = key_for(url, settings.log_hmac_key_file)
-        engine = connect(url)
-        check_revision(engine)
+        key = load_key(url, settings.log_hmac_key_file)
+        engine = open_engine(url)
+        check_migrated(engine)
         check_key(engine, key)
-        read = connect(url, read_only=True, answer_s=COUNT_S)
-        now, write = datetime.now(UTC), in_own_transactions(engine)
-        deleted = expire(read, write, now, settings.retention_days, key)
+        read = open_engine(url, read_only=True, timeout_s=COUNT_TIMEOUT_S)
+        now, write = datetime.now(UTC), transaction_runner(engine)
+        deleted = delete_expired(read, write, now, settings.retention_days, key)
     except (DatabaseUnavailable, SettingsError, SealError) as error:
         print(error, file=sys.stderr)
         return 1

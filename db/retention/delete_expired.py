@@ -17,13 +17,13 @@ from time import monotonic
 from sqlalchemy import Connection, Engine, delete, select
 
 from db.audit.seal_key import SealKey
-from db.audit.sealed_entries import count_unsealed, entries
-from db.audit.tombstones import leave_expired, leave_unsealed, require_key
+from db.audit.sealed_entries import count_unsealed, read_entries
+from db.audit.tombstones import add_expired, add_unsealed, require_key
 from db.engine import DatabaseUnavailable
-from db.ids import first_id_at
-from db.retention.delete_rollups import forget_counts
-from db.retention.drop_partitions import drop_days
-from db.rollups.rollup_worker import Write, alone
+from db.ids import lowest_id_at
+from db.retention.delete_rollups import delete_rollups
+from db.retention.drop_partitions import drop_partitions
+from db.rollups.rollup_worker import RunInTransaction, maintenance_lock
 from db.schema import outcomes, predictions
 
 _EVERY_S = 3600.0
@@ -32,13 +32,13 @@ _ROWS = 500
 """Predictions deleted in one transaction, for which the log's next rows wait."""
 
 
-class AnotherPass(DatabaseUnavailable):
+class AlreadyRunning(DatabaseUnavailable):
     """Another process counts or expires just now."""
 
 
-def expire(
+def delete_expired(
     read: Engine,
-    write: Write,
+    write: RunInTransaction,
     now: datetime,
     days: int,
     key: SealKey | None,
@@ -50,29 +50,29 @@ def expire(
     ------
     DatabaseUnavailable
         The database is missing, silent or not migrated; what was deleted so far is gone.
-    AnotherPass
+    AlreadyRunning
         Another process counts or expires.
     SealError
         The log is sealed and there is no key, or what was written of earlier removals was altered.
     """
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first_kept = midnight - timedelta(days=days)
-    with alone(read) as allowed:
+    with maintenance_lock(read) as allowed:
         if not allowed:
-            raise AnotherPass(
+            raise AlreadyRunning(
                 "Nothing is deleted: another process counts or deletes old rows just now; run this "
                 "again in some minutes."
             )
         if read.dialect.name == "postgresql":
-            deleted = drop_days(read, first_kept.date(), key, stopped)
+            deleted = drop_partitions(read, first_kept.date(), key, stopped)
         else:
-            deleted = delete_days(write, first_kept, key, stopped)
-        forget_counts(read, write, first_kept, stopped)
+            deleted = delete_rows(write, first_kept, key, stopped)
+        delete_rollups(read, write, first_kept, stopped)
     return deleted
 
 
-def delete_days(
-    write: Write, first_kept: datetime, key: SealKey | None, stopped: Callable[[], bool]
+def delete_rows(
+    write: RunInTransaction, first_kept: datetime, key: SealKey | None, stopped: Callable[[], bool]
 ) -> int:
     """Delete what came before a midnight, row by row; return how many predictions that were."""
     deleted, some = 0, _ROWS
@@ -82,7 +82,7 @@ def delete_days(
     return deleted
 
 
-class Expiry:
+class RetentionTask:
     """Expires once an hour, as a chore of the API's roller."""
 
     def __init__(self, days: int, key: SealKey | None) -> None:
@@ -90,13 +90,13 @@ class Expiry:
         self._key = key
         self._due = 0.0
 
-    def __call__(self, read: Engine, write: Write, stopped: Callable[[], bool]) -> None:
+    def __call__(self, read: Engine, write: RunInTransaction, stopped: Callable[[], bool]) -> None:
         """Delete what is too old, if the last time is long enough ago."""
         if monotonic() < self._due:
             return
         try:
-            with suppress(AnotherPass):
-                expire(read, write, datetime.now(UTC), self._days, self._key, stopped)
+            with suppress(AlreadyRunning):
+                delete_expired(read, write, datetime.now(UTC), self._days, self._key, stopped)
         finally:  # also after an error: a day that is kept for now was looked through all the same
             self._due = monotonic() + _EVERY_S
 
@@ -104,10 +104,10 @@ class Expiry:
 def _expire_some(first_kept: datetime, key: SealKey | None, connection: Connection) -> int:
     require_key(connection, key)
     c = predictions.c
-    oldest = select(c.id).where(c.id < first_id_at(first_kept)).order_by(c.id).limit(_ROWS)
+    oldest = select(c.id).where(c.id < lowest_id_at(first_kept)).order_by(c.id).limit(_ROWS)
     ids = connection.scalars(oldest).all()
-    leave_expired(connection, key, entries(connection, lambda id_: id_.in_(ids)))
-    leave_unsealed(connection, key, count_unsealed(connection, lambda id_: id_.in_(ids)))
+    add_expired(connection, key, read_entries(connection, lambda id_: id_.in_(ids)))
+    add_unsealed(connection, key, count_unsealed(connection, lambda id_: id_.in_(ids)))
     connection.execute(delete(outcomes).where(outcomes.c.prediction_id.in_(ids)))
     connection.execute(delete(predictions).where(c.id.in_(ids)))
     return len(ids)

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, delete,
 
 from db.engine import session
 from db.rollups.dirty_buckets import WIDTHS
-from db.rollups.rollup_worker import Write
-from db.schema import rollups, unrolled
+from db.rollups.rollup_worker import RunInTransaction
+from db.schema import dirty_buckets, rollups
 
 _ROWS = 1_000
 """Deleted in one transaction, besides what else their last bucket has: some milliseconds."""
@@ -29,8 +29,8 @@ class _Series(NamedTuple):
     of: tuple[ColumnElement[bool], ...]
 
 
-def forget_counts(
-    read: Engine, write: Write, first_kept: datetime, stopped: Callable[[], bool]
+def delete_rollups(
+    read: Engine, write: RunInTransaction, first_kept: datetime, stopped: Callable[[], bool]
 ) -> None:
     """Delete the counts of what came before a midnight, the oldest of each kind first.
 
@@ -51,7 +51,7 @@ def forget_counts(
 
 def _all_series(read: Engine) -> Iterator[_Series]:
     for width in WIDTHS:
-        yield _Series(unrolled, (unrolled.c.width_s == width,))
+        yield _Series(dirty_buckets, (dirty_buckets.c.width_s == width,))
         for feature in _features(read, width):
             of = (rollups.c.width_s == width, rollups.c.feature == feature)
             yield _Series(rollups, of)

@@ -1,7 +1,7 @@
 """Drop the days of a PostgreSQL log that are not kept any more; whoever writes waits a moment.
 
 What costs time, to look through a day's entries, is done while others read and write. Nobody
-changes that day meanwhile: `db.partitions.stays` tells them that it leaves.
+changes that day meanwhile: `db.partitions.try_share_lock` tells them that it leaves.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from db.audit.seal_key import SealKey
-from db.audit.sealed_entries import Entry, count_unsealed, entries
-from db.audit.tombstones import leave_expired, leave_unsealed, require_key
+from db.audit.sealed_entries import SealedEntry, count_unsealed, read_entries
+from db.audit.tombstones import add_expired, add_unsealed, require_key
 from db.engine import DatabaseUnavailable, session
-from db.partitions import days_before, granted, ids_of, leave, table_of
+from db.partitions import id_range, lock_for_drop, partition_name, partitions_before, try_lock
 from db.schema import predictions
 
 _WAIT_MS = 100
@@ -28,7 +28,7 @@ _AT_ONCE = 100
 """Entries between two rests: some 4 ms."""
 
 
-def drop_days(
+def drop_partitions(
     engine: Engine, first_kept: date, key: SealKey | None, stopped: Callable[[], bool]
 ) -> int:
     """Drop all days before `first_kept`, each with its outcomes, in a transaction of its own.
@@ -57,7 +57,7 @@ def drop_days(
         The log is sealed and there is no key.
     """
     with session(engine) as connection:
-        days = days_before(connection, first_kept)
+        days = partitions_before(connection, first_kept)
     dropped = 0
     for day in days:
         if stopped():
@@ -70,25 +70,25 @@ def drop_days(
 
 
 def _drop(connection: Connection, day: date, key: SealKey | None) -> int:
-    leave(connection, day)
+    lock_for_drop(connection, day)
     require_key(connection, key)
-    first, end = ids_of(day)
+    first, end = id_range(day)
 
     def of(id_: ColumnElement[Any]) -> ColumnElement[bool]:
         return (id_ >= first) & (id_ < end)
 
-    leave_expired(connection, key, _gently(entries(connection, of)))
+    add_expired(connection, key, _gently(read_entries(connection, of)))
     without_seal = count_unsealed(connection, of)
     of_day = select(func.count()).select_from(predictions).where(of(predictions.c.id))
     n = connection.scalar(of_day) or 0
-    tables = f"{table_of(day, 'outcomes')}, {table_of(day)}"
+    tables = f"{partition_name(day, 'outcomes')}, {partition_name(day)}"
     _stop_everybody(connection, tables)
-    leave_unsealed(connection, key, without_seal)
+    add_unsealed(connection, key, without_seal)
     connection.exec_driver_sql(f"DROP TABLE {tables}")
     return n
 
 
-def _gently(found: Iterator[Entry]) -> Iterator[Entry]:
+def _gently(found: Iterator[SealedEntry]) -> Iterator[SealedEntry]:
     """Leave the processor to the requests for as long as was taken from them, time and again."""
     began = monotonic()
     for n, entry in enumerate(found):
@@ -102,7 +102,7 @@ def _stop_everybody(connection: Connection, tables: str) -> None:
     """Have the log for this transaction alone, which ends at once then."""
     lock = f"LOCK TABLE ONLY predictions, ONLY outcomes, {tables} IN ACCESS EXCLUSIVE MODE"
     for _ in range(_TRIES):
-        if granted(connection, lock, _WAIT_MS):
+        if try_lock(connection, lock, _WAIT_MS):
             return
         sleep(_PAUSE_S)
     raise DatabaseUnavailable("Old days are kept for now: somebody reads the log for too long.")

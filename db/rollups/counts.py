@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
-from db.ids import first_id_of, milliseconds
+from db.ids import lowest_id_of_ms, timestamp_ms
 from db.rollups.dirty_buckets import FIVE_MINUTES, WIDTHS
-from db.schema import predictions, rollups, unrolled
+from db.schema import dirty_buckets, predictions, rollups
 from pipeline.schema import BY_NAME, FEATURES, Kind
 
-TAIL_MAX = 5_000
+MAX_PENDING_ROWS = 5_000
 """So many of the newest rows are read that no rollup counts yet."""
 
-SMALL_MAX = 5_000
+SMALL_WINDOW = 5_000
 """A window of so few rows is counted from them, rolled up or not."""
 
-GAPS_MAX = 20
+MAX_GAPS = 20
 """So many separate stretches of such rows are read; each costs a few milliseconds."""
 
 MISSING = -32_768
@@ -47,7 +47,7 @@ _GROUPS: tuple[Sequence[ColumnElement[Any]], ...] = (
 Condition = ColumnElement[bool]
 
 
-class Key(NamedTuple):
+class CountKey(NamedTuple):
     """What a row of the rollups counts; the value in whole steps."""
 
     feature: str
@@ -57,7 +57,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Counts:
+class ValueCounts:
     """How often each value occurred among `n` predictions."""
 
     n: int
@@ -70,13 +70,13 @@ class Counts:
     """False when more rows wait to be rolled up than are read here; of those, the newest count."""
 
 
-def count_rows(connection: Connection, *conditions: Condition) -> Counter[Key]:
+def count_rows(connection: Connection, *conditions: Condition) -> Counter[CountKey]:
     """Count the values of the predictions that meet the conditions.
 
     The database counts: it does so without Python's lock, which the API's event loop needs. Sorting
     by the value first is three times as fast as by the source, whose strings are mostly equal.
     """
-    counted: Counter[Key] = Counter()
+    counted: Counter[CountKey] = Counter()
     owner = (predictions.c.source, predictions.c.model_version)
     for columns in _GROUPS:
         wanted = select(*columns, *owner, func.count()).where(*conditions)
@@ -85,7 +85,7 @@ def count_rows(connection: Connection, *conditions: Condition) -> Counter[Key]:
         ):
             for column, value in zip(columns, values, strict=True):
                 name = str(column.key)
-                counted[Key(name, source, version, _in_steps(name, value))] += count
+                counted[CountKey(name, source, version, _in_steps(name, value))] += count
     return counted
 
 
@@ -95,30 +95,30 @@ def _in_steps(name: str, value: float | None) -> int:
     return BY_NAME[name].to_steps(value) if name in BY_NAME else int(value)
 
 
-def between(start_ms: int, end_ms: int) -> tuple[Condition, Condition]:
+def in_window(start_ms: int, end_ms: int) -> tuple[Condition, Condition]:
     """Express a window, in milliseconds since 1970, as a range of ids."""
     ids = predictions.c.id
-    return ids >= first_id_of(start_ms), ids < first_id_of(end_ms)
+    return ids >= lowest_id_of_ms(start_ms), ids < lowest_id_of_ms(end_ms)
 
 
-def rollups_of(width_s: int, start_s: int, end_s: int) -> tuple[Condition, ...]:
+def rollups_in(width_s: int, start_s: int, end_s: int) -> tuple[Condition, ...]:
     """Choose the rollups of a window, so that their key serves it."""
     c = rollups.c
     return c.width_s == width_s, c.feature.in_(COUNTED), c.bucket >= start_s, c.bucket < end_s
 
 
-class Plan(NamedTuple):
+class WindowPlan(NamedTuple):
     """How a window is put together; all times in milliseconds since 1970."""
 
-    rolled: list[tuple[int, int, int]]
+    rolled_up: list[tuple[int, int, int]]
     """Width in s, start, end: whole buckets whose rollups count all of their rows."""
-    edges: list[tuple[int, int]]
+    partial: list[tuple[int, int]]
     """Parts of such buckets."""
-    tail: list[tuple[int, int]]
+    pending: list[tuple[int, int]]
     """Where rows are that no rollup counts yet, oldest first; none touches the next."""
 
 
-def plan(start: int, end: int, marked: Collection[tuple[int, int]]) -> Plan:
+def plan_window(start: int, end: int, marked: Collection[tuple[int, int]]) -> WindowPlan:
     """Cover a window with the widest buckets that fit and are not marked, as (width, bucket).
 
     A bucket is as good as marked when a narrower one inside it is.
@@ -134,7 +134,7 @@ def plan(start: int, end: int, marked: Collection[tuple[int, int]]) -> Plan:
             rest += parts
     waiting = {at for width, at in marked if width == FIVE_MINUTES}
     tail = [p for p in rest if p[0] // 1000 // FIVE_MINUTES * FIVE_MINUTES in waiting]
-    return Plan(rolled, [p for p in rest if p not in tail], _joined(tail))
+    return WindowPlan(rolled, [p for p in rest if p not in tail], _joined(tail))
 
 
 def _split(
@@ -164,7 +164,7 @@ def _joined(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def count_window(
     connection: Connection, start: int, end: int, owner: Mapping[str, str | None]
-) -> Counts:
+) -> ValueCounts:
     """Count a window (milliseconds since 1970) of one source and model version, or of all.
 
     The connection must show one state of the database throughout.
@@ -174,16 +174,16 @@ def count_window(
     of_rollups = [rollups.c[name] == value for name, value in wanted.items()]
     counted: Counter[tuple[str, int]] = Counter()
     if _is_small(connection, start, end, wanted.get("source")):
-        _add(counted, count_rows(connection, *between(start, end), *of_rows))
+        _add(counted, count_rows(connection, *in_window(start, end), *of_rows))
         return _counts(counted, exact=True)
-    marked = {(width, at) for width, at, _ in connection.execute(select(unrolled))}
-    rolled, edges, tail = plan(start, end, marked)
+    marked = {(width, at) for width, at, _ in connection.execute(select(dirty_buckets))}
+    rolled, edges, tail = plan_window(start, end, marked)
 
     for piece in edges:
-        _add(counted, count_rows(connection, *between(*piece), *of_rows))
+        _add(counted, count_rows(connection, *in_window(*piece), *of_rows))
     unread = _count_tail(connection, tail, of_rows, counted)
     for width, first, last in [*rolled, *unread]:
-        chosen = (*rollups_of(width, first // 1000, last // 1000), *of_rollups)
+        chosen = (*rollups_in(width, first // 1000, last // 1000), *of_rollups)
         keys = rollups.c.feature, rollups.c.value
         sums = select(*keys, func.sum(rollups.c.count)).where(*chosen).group_by(*keys)
         for feature, value, count in connection.execute(sums):
@@ -192,16 +192,16 @@ def count_window(
 
 
 def _is_small(connection: Connection, start: int, end: int, source: str | None) -> bool:
-    """Say whether a window has so few rows that reading them costs less than their rollups.
+    """Return whether a window has so few rows that reading them costs less than their rollups.
 
-    It walks over at most `SMALL_MAX` entries of an index. Of a thin log the rollups are larger than
-    the rows, and many of its buckets may wait, each apart from the next.
+    Reads at most `SMALL_WINDOW` entries of an index. The rollups of a thin log are larger than its
+    rows, and many of its buckets may be pending, each apart from the next.
     """
-    where = list(between(start, end))
+    where = list(in_window(start, end))
     if source is not None:
         where.append(predictions.c.source == source)
     ids = select(predictions.c.id).where(*where).order_by(predictions.c.id)
-    return connection.scalar(ids.offset(SMALL_MAX).limit(1)) is None
+    return connection.scalar(ids.offset(SMALL_WINDOW).limit(1)) is None
 
 
 def _count_tail(
@@ -211,12 +211,12 @@ def _count_tail(
     counted: Counter[tuple[str, int]],
 ) -> list[tuple[int, int, int]]:
     """Count the newest rows of the tail; return the buckets left out: their old rollups stand."""
-    left, ids = TAIL_MAX, predictions.c.id
+    left, ids = MAX_PENDING_ROWS, predictions.c.id
     for number, (start, end) in enumerate(reversed(tail)):
         older = [(FIVE_MINUTES, *piece) for piece in tail[: len(tail) - number]]
-        if number == GAPS_MAX:
+        if number == MAX_GAPS:
             return older
-        where = [*between(start, end), *of_rows]
+        where = [*in_window(start, end), *of_rows]
         newest_first = select(ids).where(*where).order_by(ids.desc())
         too_old = connection.scalar(newest_first.offset(left).limit(1))
         if too_old is not None:
@@ -225,23 +225,23 @@ def _count_tail(
         _add(counted, found)
         left -= sum(count for key, count in found.items() if key.feature == _PREDICTION)
         if too_old is not None:
-            cut = milliseconds(too_old) // 1000 // FIVE_MINUTES * FIVE_MINUTES * 1000
+            cut = timestamp_ms(too_old) // 1000 // FIVE_MINUTES * FIVE_MINUTES * 1000
             return [*older[:-1], (FIVE_MINUTES, start, cut)]
     return []
 
 
-def _add(counted: Counter[tuple[str, int]], found: Counter[Key]) -> None:
+def _add(counted: Counter[tuple[str, int]], found: Counter[CountKey]) -> None:
     for key, count in found.items():
         counted[key.feature, key.value] += count
 
 
-def _counts(counted: Counter[tuple[str, int]], *, exact: bool) -> Counts:
+def _counts(counted: Counter[tuple[str, int]], *, exact: bool) -> ValueCounts:
     values: dict[str, dict[float | None, int]] = {name: {} for name in BY_NAME}
     for (name, steps), count in sorted(counted.items()):
         if name in BY_NAME:
             values[name][None if steps == MISSING else BY_NAME[name].from_steps(steps)] = count
     positive, negative = counted[_PREDICTION, 1], counted[_PREDICTION, 0]
-    return Counts(
+    return ValueCounts(
         n=positive + negative,
         n_positive=positive,
         values=values,

@@ -20,14 +20,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, select, text
 
-from db.engine import connect, session, transaction
-from db.rollups.counts import Key, between, count_rows, rollups_of
-from db.rollups.dirty_buckets import CLOSED_S, DAY, FIVE_MINUTES, HOUR, WIDTHS, mark
-from db.schema import rollups, unrolled
+from db.engine import open_engine, session, transaction
+from db.rollups.counts import CountKey, count_rows, in_window, rollups_in
+from db.rollups.dirty_buckets import DAY, FIVE_MINUTES, HOUR, ROLLUP_DELAY_S, WIDTHS, mark_dirty
+from db.schema import dirty_buckets, rollups
 
 logger = logging.getLogger("cardiowatch.rollup")
 
-COUNT_S = 300.0
+COUNT_TIMEOUT_S = 300.0
 """Longest wait for the counts of one bucket."""
 
 _WRITERS_S = 5.0
@@ -40,18 +40,21 @@ _ADVISORY_LOCK = 0x726F6C6C  # "roll"; any number that no other program takes
 _NARROWER = {HOUR: FIVE_MINUTES, DAY: HOUR}
 _WIDER = {FIVE_MINUTES: HOUR, HOUR: DAY}
 
-Write = Callable[[Callable[[Connection], Any]], Any]
+RunInTransaction = Callable[[Callable[[Connection], Any]], Any]
 """Runs work in a write transaction, commits it, and returns what the work returned."""
 
 Execute = Callable[[Callable[[Connection], Any]], Coroutine[Any, Any, Any]]
 """`execute` of the log's writer: the same, inside its event loop."""
 
-Chore = Callable[[Engine, Write, Callable[[], bool]], object]
+MaintenanceTask = Callable[[Engine, RunInTransaction, Callable[[], bool]], object]
 """Reads and writes in small steps until it is done or stopped."""
 
 
-def roll(
-    read: Engine, write: Write, now: datetime, stopped: Callable[[], bool] = lambda: False
+def update_rollups(
+    read: Engine,
+    write: RunInTransaction,
+    now: datetime,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> int:
     """Roll up what is closed, the newest first, and return how many buckets that were.
 
@@ -61,7 +64,7 @@ def roll(
         The database is missing, silent or not migrated; what was rolled so far stays.
     """
     rolled = 0
-    with alone(read) as allowed:
+    with maintenance_lock(read) as allowed:
         for width in WIDTHS if allowed else ():
             closed = _closed(read, width, now)
             if not (closed and _writers_are_through(read, write)):
@@ -82,8 +85,8 @@ def roll(
 
 def _closed(read: Engine, width: int, now: datetime) -> list[tuple[int, str]]:
     """Return the marked buckets, with their marks, to which no row comes any more as usual."""
-    c = unrolled.c
-    end = now.timestamp() - CLOSED_S - width
+    c = dirty_buckets.c
+    end = now.timestamp() - ROLLUP_DELAY_S - width
     wanted = select(c.bucket, c.mark).where(c.width_s == width, c.bucket <= end)
     with session(read) as connection:
         return [
@@ -91,29 +94,29 @@ def _closed(read: Engine, width: int, now: datetime) -> list[tuple[int, str]]:
         ]
 
 
-def _count(connection: Connection, width: int, bucket: int) -> Counter[Key]:
+def _count(connection: Connection, width: int, bucket: int) -> Counter[CountKey]:
     if width == FIVE_MINUTES:
-        return count_rows(connection, *between(bucket * 1000, (bucket + width) * 1000))
+        return count_rows(connection, *in_window(bucket * 1000, (bucket + width) * 1000))
     c = rollups.c
     keys = c.feature, c.source, c.model_version, c.value
-    inside = rollups_of(_NARROWER[width], bucket, bucket + width)
+    inside = rollups_in(_NARROWER[width], bucket, bucket + width)
     sums = connection.execute(select(*keys, func.sum(c.count)).where(*inside).group_by(*keys))
-    return Counter({Key(*key): int(count) for *key, count in sums})
+    return Counter({CountKey(*key): int(count) for *key, count in sums})
 
 
 def _replace(
     width: int, bucket: int, seen: str, rows: Sequence[tuple[Any, ...]], connection: Connection
 ) -> bool:
     """Store a bucket's counts, unless more rows have come or another pass was faster."""
-    c = unrolled.c
+    c = dirty_buckets.c
     this_mark = c.width_s == width, c.bucket == bucket, c.mark == seen
-    if not connection.execute(delete(unrolled).where(*this_mark)).rowcount:
+    if not connection.execute(delete(dirty_buckets).where(*this_mark)).rowcount:
         return False
-    connection.execute(delete(rollups).where(*rollups_of(width, bucket, bucket + 1)))
+    connection.execute(delete(rollups).where(*rollups_in(width, bucket, bucket + 1)))
     if rows:
         insert_counts(connection, rows)
     if width in _WIDER:
-        mark(connection, _WIDER[width], [bucket // _WIDER[width] * _WIDER[width]])
+        mark_dirty(connection, _WIDER[width], [bucket // _WIDER[width] * _WIDER[width]])
     return True
 
 
@@ -130,7 +133,7 @@ def insert_counts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
 
 
 @contextmanager
-def alone(read: Engine) -> Iterator[bool]:
+def maintenance_lock(read: Engine) -> Iterator[bool]:
     """Say whether no other pass runs on PostgreSQL: several would count the same buckets."""
     if read.dialect.name == "sqlite":
         yield True  # one process writes, and a second pass does no harm
@@ -146,7 +149,7 @@ def alone(read: Engine) -> Iterator[bool]:
             connection.execute(text("SELECT pg_advisory_unlock(:number)"), lock)
 
 
-def _writers_are_through(read: Engine, write: Write) -> bool:
+def _writers_are_through(read: Engine, write: RunInTransaction) -> bool:
     """Wait for the transactions that may have found a closed bucket open; False = not yet.
 
     SQLite has one writer at a time, so to have written is to have waited. On PostgreSQL every
@@ -169,7 +172,7 @@ def _writers_are_through(read: Engine, write: Write) -> bool:
     return True
 
 
-class Roller:
+class RollupWorker:
     """Rolls up every so often, in a thread of the process that writes the log.
 
     It reads on a connection of its own, and writes as an entry of the log, between two batches:
@@ -183,16 +186,21 @@ class Roller:
         Of the log's database.
     every_s
         Pause between two passes.
-    also
+    then
         Further work of this kind, done after each pass with the same connections.
     """
 
     def __init__(
-        self, execute: Execute, url: str, *, every_s: float = 30.0, also: Chore | None = None
+        self,
+        execute: Execute,
+        url: str,
+        *,
+        every_s: float = 30.0,
+        then: MaintenanceTask | None = None,
     ) -> None:
         self._execute = execute
-        self._also = also
-        self._read = connect(url, read_only=True, answer_s=COUNT_S)
+        self._also = then
+        self._read = open_engine(url, read_only=True, timeout_s=COUNT_TIMEOUT_S)
         self._every_s = every_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="roller", daemon=True)
@@ -212,7 +220,7 @@ class Roller:
     def _run(self) -> None:
         while not self._stopped.wait(self._every_s):
             try:
-                roll(self._read, self._write, datetime.now(UTC), self._stopped.is_set)
+                update_rollups(self._read, self._write, datetime.now(UTC), self._stopped.is_set)
                 if self._also is not None:
                     self._also(self._read, self._write, self._stopped.is_set)
             except Exception as cause:  # the next pass continues where this one ended
@@ -222,10 +230,10 @@ class Roller:
     def _write(self, work: Callable[[Connection], Any]) -> Any:
         self._stopped.wait(_GIVE_WAY_S)
         writing = asyncio.run_coroutine_threadsafe(self._execute(work), self._loop)
-        return writing.result(COUNT_S)
+        return writing.result(COUNT_TIMEOUT_S)
 
 
-def in_own_transactions(engine: Engine) -> Write:
+def transaction_runner(engine: Engine) -> RunInTransaction:
     """Return the function that writes without a `Log`, as a program does."""
 
     def write(work: Callable[[Connection], Any]) -> Any:

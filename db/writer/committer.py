@@ -18,20 +18,20 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from db.audit.chain import Chain
-from db.audit.seals import prediction_content
-from db.engine import driver, explain
-from db.partitions import Days
-from db.rollups.dirty_buckets import Marks
-from db.writer.idempotency import Claim, claim_keys
-from db.writer.inserts import Row, inserter
+from db.audit.seals import serialize_prediction
+from db.engine import dbapi_of, error_message
+from db.partitions import PartitionCache
+from db.rollups.dirty_buckets import DirtyBuckets
+from db.writer.idempotency import IdempotencyClaim, claim_keys
+from db.writer.inserts import Row, prediction_inserter
 
 
 class LogUnavailable(Exception):
-    """The rows were not committed in time; `retry_after_s` says when to come back.
+    """The rows were not committed in time; `retry_after_s` says when to retry.
 
-    With `fate_unknown` false they are not stored and never will be. With `fate_unknown` true the
-    database fell silent during the commit: they may be stored, and a retry under the same
-    idempotency key settles it. With `is_full` as many rows wait as may.
+    With `commit_unknown` false they are not stored and never will be. With `commit_unknown` true
+    the database fell silent during the commit: they may be stored, and a retry under the same
+    idempotency key settles it. With `queue_full` the queue has no room.
     """
 
     def __init__(
@@ -39,20 +39,20 @@ class LogUnavailable(Exception):
         reason: str,
         *,
         retry_after_s: int = 1,
-        fate_unknown: bool = False,
-        is_full: bool = False,
+        commit_unknown: bool = False,
+        queue_full: bool = False,
     ) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
-        self.fate_unknown = fate_unknown
-        self.is_full = is_full
+        self.commit_unknown = commit_unknown
+        self.queue_full = queue_full
 
 
-class RowRefused(Exception):
+class RowRejected(Exception):
     """The rows break a constraint of the tables: the program is wrong, a retry does not help."""
 
 
-class Entry:
+class PendingWrite:
     """What one caller wants written: rows of predictions, or other work inside the transaction."""
 
     __slots__ = ("_taken", "claim", "deadline", "error", "future", "result", "rows", "work")
@@ -62,7 +62,7 @@ class Entry:
         future: Future[Any],
         deadline: float,
         rows: Sequence[Row] = (),
-        claim: Claim | None = None,
+        claim: IdempotencyClaim | None = None,
         work: Callable[[Connection], Any] | None = None,
     ) -> None:
         self.future = future
@@ -74,7 +74,7 @@ class Entry:
         self.error: Exception | None = None
         self._taken = threading.Lock()
 
-    def take(self) -> bool:
+    def try_claim(self) -> bool:
         """Decide this entry's fate; true for the one caller, in whichever thread, that may."""
         return self._taken.acquire(blocking=False)
 
@@ -86,32 +86,34 @@ class Committer:
     ----------
     engine
         In autocommit mode; transactions are begun and ended here.
-    settle
+    on_settled
         Receives the entries of each batch when their `result` or `error` is final; called in the
         writing thread.
     chain
         Seals what is written.
     """
 
-    def __init__(self, engine: Engine, settle: Callable[[list[Entry]], None], chain: Chain) -> None:
-        self.queue: SimpleQueue[Entry | None] = SimpleQueue()
+    def __init__(
+        self, engine: Engine, on_settled: Callable[[list[PendingWrite]], None], chain: Chain
+    ) -> None:
+        self.queue: SimpleQueue[PendingWrite | None] = SimpleQueue()
         self._engine = engine
-        self._settle = settle
+        self._settle = on_settled
         self._connection: Connection | None = None
         self._file: int | None = None
         on_sqlite = engine.dialect.name == "sqlite"
         # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
         self._begin_sql = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
-        self._insert = inserter(engine)
-        self._driver = driver(engine)
-        self._marks = Marks()
-        self._days = Days()
+        self._insert = prediction_inserter(engine)
+        self._driver = dbapi_of(engine)
+        self._marks = DirtyBuckets()
+        self._days = PartitionCache()
         self._chain = chain
 
-    def begin(self, url: str) -> None:
+    def start_chain(self, url: str) -> None:
         """Begin a new log's chain in the database of this URL, before `run`; see Chain.begin."""
         self._file = self._file_now()
-        self._chain.begin(url)
+        self._chain.start(url)
 
     def run(self) -> None:
         """Commit batch after batch until None comes through the queue."""
@@ -119,30 +121,30 @@ class Committer:
             self._settle(self._commit_all_that_waits(first))
         self._discard()
 
-    def _commit_all_that_waits(self, first: Entry) -> list[Entry]:
+    def _commit_all_that_waits(self, first: PendingWrite) -> list[PendingWrite]:
         try:
             connection = self._begin()
         except Exception as error:  # whatever it is, the thread must live and the callers hear it
             self._discard()
             entries = self._drain(first)
-            _fail([e for e in entries if e.take()], explain(self._engine, error))
+            _fail([e for e in entries if e.try_claim()], error_message(self._engine, error))
             return entries
         # Only now: what times out while the database is being waited for is not stored later.
         entries = self._drain(first)
-        taken = [entry for entry in entries if entry.take()]
+        taken = [entry for entry in entries if entry.try_claim()]
         committing = False
         try:
             self._write(connection, taken)
             committing = True
             connection.exec_driver_sql("COMMIT")
-            self._chain.committed()
+            self._chain.mark_committed()
         except Exception as error:
             self._discard()
             unknown = committing and not _surely_rolled_back(error)
-            _fail(taken, explain(self._engine, error), fate_unknown=unknown)
+            _fail(taken, error_message(self._engine, error), commit_unknown=unknown)
         return entries
 
-    def _drain(self, first: Entry) -> list[Entry]:
+    def _drain(self, first: PendingWrite) -> list[PendingWrite]:
         entries = [first]
         while True:
             try:
@@ -180,14 +182,14 @@ class Committer:
 
     def _discard(self) -> None:
         self._forget()
-        self._chain.forget()
+        self._chain.reset()
         if self._connection is not None:
             self._connection.invalidate()
             self._connection.close()
             self._connection = None
 
-    def _write(self, connection: Connection, entries: list[Entry]) -> None:
-        place = self._chain.place
+    def _write(self, connection: Connection, entries: list[PendingWrite]) -> None:
+        place = self._chain.position
         try:
             self._write_together(connection, entries)
         except Exception as error:
@@ -195,31 +197,31 @@ class Committer:
                 raise
             connection.exec_driver_sql("ROLLBACK")
             self._forget()
-            self._chain.place = place
+            self._chain.position = place
             connection.exec_driver_sql(self._begin_sql)
             for entry in entries:
                 self._write_alone(connection, entry)
 
-    def _write_alone(self, connection: Connection, entry: Entry) -> None:
+    def _write_alone(self, connection: Connection, entry: PendingWrite) -> None:
         """Write one entry so that its refusal does not touch the others."""
         entry.result = None  # what it found when all were written together has been rolled back
-        place = self._chain.place
+        place = self._chain.position
         connection.exec_driver_sql("SAVEPOINT entry")
         try:
             self._write_together(connection, [entry])
         except Exception as error:
             if not self._is_refusal(error):
                 raise
-            entry.error = RowRefused(_first_line(error))
+            entry.error = RowRejected(_first_line(error))
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
             self._forget()
-            self._chain.place = place
+            self._chain.position = place
         connection.exec_driver_sql("RELEASE SAVEPOINT entry")
 
     def _forget(self) -> None:
         """Take nothing for granted that a rollback may have undone."""
-        self._marks.forget()
-        self._days.forget()
+        self._marks.reset()
+        self._days.reset()
 
     def _is_refusal(self, error: Exception) -> bool:
         """Tell an entry that the tables do not accept from a database that cannot write."""
@@ -228,7 +230,7 @@ class Committer:
             isinstance(error, StatementError) and not isinstance(error, DBAPIError)
         )
 
-    def _write_together(self, connection: Connection, entries: list[Entry]) -> None:
+    def _write_together(self, connection: Connection, entries: list[PendingWrite]) -> None:
         claimed = [(entry, entry.claim) for entry in entries if entry.claim]
         if claimed:
             answers = claim_keys(connection, [claim for _, claim in claimed])
@@ -236,10 +238,10 @@ class Committer:
                 entry.result = answer
         rows = [row for entry in entries if entry.result is None for row in entry.rows]
         if rows:
-            self._days.make(connection, rows)
-            seals = self._chain.seal(connection, rows, prediction_content)
+            self._days.ensure(connection, rows)
+            seals = self._chain.seal(connection, rows, serialize_prediction)
             self._insert(connection, rows, seals)
-            self._marks.add(connection, rows)
+            self._marks.mark_rows(connection, rows)
         for entry in entries:
             if entry.work:
                 entry.result = entry.work(connection)
@@ -248,9 +250,9 @@ class Committer:
 _REFUSALS = (IntegrityError, DataError, TypeError, ValueError, LookupError, ArithmeticError)
 
 
-def _fail(entries: list[Entry], reason: str, *, fate_unknown: bool = False) -> None:
+def _fail(entries: list[PendingWrite], reason: str, *, commit_unknown: bool = False) -> None:
     for entry in entries:  # each its own: an error that many callers raise collects their frames
-        entry.error = LogUnavailable(reason, fate_unknown=fate_unknown)
+        entry.error = LogUnavailable(reason, commit_unknown=commit_unknown)
 
 
 def _surely_rolled_back(error: Exception) -> bool:

@@ -11,18 +11,18 @@ from sqlalchemy import Engine
 from db.engine import DatabaseUnavailable
 
 
-class LogTaken(Exception):
+class LogLocked(Exception):
     """Another process writes to the same SQLite file; the message says what to do."""
 
 
-def only_writer(engine: Engine) -> IO[str] | None:
+def lock_file(engine: Engine) -> IO[str] | None:
     """Keep a second process from writing the same SQLite file: its batches would collide.
 
     Returns what to close in the end; None on PostgreSQL, which takes several.
 
     Raises
     ------
-    LogTaken
+    LogLocked
         Another process writes to it.
     """
     if engine.dialect.name != "sqlite":
@@ -33,7 +33,7 @@ def only_writer(engine: Engine) -> IO[str] | None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise LogTaken(
+        raise LogLocked(
             f"Another process writes to {engine.url.database}: stop it, or use PostgreSQL, "
             "which takes several."
         ) from None

@@ -11,21 +11,21 @@ from sqlalchemy import Connection, delete, select, tuple_
 from db.engine import upsert
 from db.schema import idempotency
 
-KEYS_KEPT = timedelta(hours=24)
+KEY_LIFETIME = timedelta(hours=24)
 """For so long an idempotency key is remembered."""
 
-KEYS_AT_ONCE = 1_000
+DELETE_BATCH = 1_000
 """Keys deleted in one transaction, for which the log's next rows wait."""
 
 
-class Answer(NamedTuple):
+class StoredResponse(NamedTuple):
     """What was answered the first time under an idempotency key."""
 
     request_hash: bytes
     response: bytes
 
 
-class Claim(NamedTuple):
+class IdempotencyClaim(NamedTuple):
     """An idempotency key with the answer to remember under it."""
 
     scope: str
@@ -34,7 +34,7 @@ class Claim(NamedTuple):
     response: bytes
 
 
-def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
+def find_response(connection: Connection, scope: str, key: str) -> StoredResponse | None:
     """Return what was answered under a key, if anything was."""
     columns = idempotency.c
     found = connection.execute(
@@ -42,10 +42,12 @@ def find_answer(connection: Connection, scope: str, key: str) -> Answer | None:
             columns.scope == scope, columns.key == key
         )
     ).one_or_none()
-    return None if found is None else Answer(bytes(found[0]), bytes(found[1]))
+    return None if found is None else StoredResponse(bytes(found[0]), bytes(found[1]))
 
 
-def claim_keys(connection: Connection, claims: Sequence[Claim]) -> list[Answer | None]:
+def claim_keys(
+    connection: Connection, claims: Sequence[IdempotencyClaim]
+) -> list[StoredResponse | None]:
     """Claim keys; return for each None, or the first answer if it was claimed before, anywhere."""
     first: dict[tuple[str, str], int] = {}
     for number, claim in enumerate(claims):
@@ -58,14 +60,14 @@ def claim_keys(connection: Connection, claims: Sequence[Claim]) -> list[Answer |
     rows = connection.execute(insert.returning(columns.scope, columns.key), values)
     won = {first[scope, key] for scope, key in rows}
     return [
-        None if number in won else find_answer(connection, claim.scope, claim.key)
+        None if number in won else find_response(connection, claim.scope, claim.key)
         for number, claim in enumerate(claims)
     ]
 
 
-def forget_old_keys(connection: Connection) -> int:
-    """Delete some of the idempotency keys that are older than `KEYS_KEPT`; return how many."""
+def delete_expired_keys(connection: Connection) -> int:
+    """Delete some of the idempotency keys that are older than `KEY_LIFETIME`; return how many."""
     c = idempotency.c
-    old = select(c.scope, c.key).where(c.created_at < datetime.now(UTC) - KEYS_KEPT)
-    some = old.order_by(c.created_at).limit(KEYS_AT_ONCE).with_for_update(skip_locked=True)
+    old = select(c.scope, c.key).where(c.created_at < datetime.now(UTC) - KEY_LIFETIME)
+    some = old.order_by(c.created_at).limit(DELETE_BATCH).with_for_update(skip_locked=True)
     return connection.execute(delete(idempotency).where(tuple_(c.scope, c.key).in_(some))).rowcount

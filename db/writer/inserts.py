@@ -38,7 +38,7 @@ _IS_CODE = tuple(
 Insert = Callable[[Connection, Sequence[Row], Sequence[Seal]], None]
 
 
-def inserter(engine: Engine) -> Insert:
+def prediction_inserter(engine: Engine) -> Insert:
     """Return the function that inserts predictions with their seals into this kind of database."""
     return _insert_sqlite if engine.dialect.name == "sqlite" else _copy_postgresql
 

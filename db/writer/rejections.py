@@ -11,42 +11,42 @@ from sqlalchemy import Connection
 from db.engine import upsert
 from db.schema import rejections
 
-DISTINCT_MAX = 1_000
+MAX_DISTINCT = 1_000
 """Different refusals kept between two flushes; what comes on top is counted as "other"."""
 
-Refusal = tuple[int, str, int, str, str, str]
+RejectionKey = tuple[int, str, int, str, str, str]
 """Minute since 1970, route, status, field, reason, source."""
 
 _KEY = ("minute", "route", "status", "field", "reason", "source")
 
 
-class Rejections:
+class RejectionCounter:
     """The refusals since the last flush."""
 
     def __init__(self) -> None:
-        self._counts: Counter[Refusal] = Counter()
+        self._counts: Counter[RejectionKey] = Counter()
 
     def count(self, route: str, status: int, field: str, reason: str, source: str) -> None:
         """Count one refusal now."""
         minute = int(time.time()) // 60
         key = (minute, route[:128], status, field[:64], reason[:64], source[:16])
-        if len(self._counts) >= DISTINCT_MAX and key not in self._counts:
+        if len(self._counts) >= MAX_DISTINCT and key not in self._counts:
             key = (minute, "other", status, "other", "other", "other")
         self._counts[key] += 1
 
-    def take(self) -> Counter[Refusal]:
+    def drain(self) -> Counter[RejectionKey]:
         """Hand over the counts and start again from nothing."""
         counts, self._counts = self._counts, Counter()
         return counts
 
-    def put_back(self, counts: Counter[Refusal]) -> None:
+    def restore(self, counts: Counter[RejectionKey]) -> None:
         """Keep counts that could not be written for the next time, as far as there is room."""
         for key, count in counts.items():
-            if key in self._counts or len(self._counts) < DISTINCT_MAX:
+            if key in self._counts or len(self._counts) < MAX_DISTINCT:
                 self._counts[key] += count
 
 
-def add_rejections(connection: Connection, counts: Counter[Refusal]) -> None:
+def add_rejections(connection: Connection, counts: Counter[RejectionKey]) -> None:
     """Add counts to the table."""
     insert = upsert(connection, rejections)
     insert = insert.on_conflict_do_update(

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table, insert
 
-from db.engine import connect, transaction, upsert
-from db.ids import new_id, time_of
+from db.engine import open_engine, transaction, upsert
+from db.ids import new_id, timestamp_of
 from db.schema import MONITORING, load_tests, reports
 
 
-class Pass(NamedTuple):
+class MonitoringRun(NamedTuple):
     """A monitoring pass in short; what is needed to show a history of them."""
 
     source: str
@@ -33,10 +33,10 @@ class Pass(NamedTuple):
     @property
     def key(self) -> str:
         """What two passes share that look at the same thing."""
-        return pass_key(self.source, self.model_version, self.since, self.until)
+        return run_key(self.source, self.model_version, self.since, self.until)
 
 
-def pass_key(source: str, model_version: str, since: datetime, until: datetime) -> str:
+def run_key(source: str, model_version: str, since: datetime, until: datetime) -> str:
     """Name a pass by what it looks at: the same window, source and model is the same pass."""
     window = f"{since:%Y-%m-%dT%H:%M:%S.%fZ}/{until:%Y-%m-%dT%H:%M:%S.%fZ}"
     return f"{source} {model_version} {window}"
@@ -54,7 +54,9 @@ def add_report(url: str, report: Mapping[str, Any], *, version: int, kind: str =
     return _add(url, reports, values)
 
 
-def add_pass(url: str, report: Mapping[str, Any], done: Pass, *, version: int) -> bool:
+def add_monitoring_run(
+    url: str, report: Mapping[str, Any], done: MonitoringRun, *, version: int
+) -> bool:
     """Keep the report of a monitoring pass, once; False when another process was faster.
 
     Raises
@@ -62,10 +64,10 @@ def add_pass(url: str, report: Mapping[str, Any], done: Pass, *, version: int) -
     DatabaseUnavailable
         When the database cannot be written.
     """
-    engine, made = connect(url), new_id()
+    engine, made = open_engine(url), new_id()
     row = {
         "id": made,
-        "recorded_at": time_of(made),
+        "recorded_at": timestamp_of(made),
         "format": version,
         "report": json.dumps(report, allow_nan=False),
         "kind": MONITORING,
@@ -91,9 +93,9 @@ def add_load_test(url: str, kind: str, summary: Mapping[str, Any]) -> str:
 
 
 def _add(url: str, table: Table, values: dict[str, Any]) -> str:
-    engine = connect(url)
+    engine = open_engine(url)
     row = {"id": new_id(), **values}
     with transaction(engine) as connection:
-        connection.execute(insert(table), row | {"recorded_at": time_of(row["id"])})
+        connection.execute(insert(table), row | {"recorded_at": timestamp_of(row["id"])})
     engine.dispose()
     return str(row["id"])

@@ -19,17 +19,23 @@ from typing import IO, Any, Literal, TypeVar
 from sqlalchemy import Connection
 
 from db.audit.chain import Chain, check_key
-from db.audit.chain_heads import kept_at
+from db.audit.chain_heads import open_heads
 from db.audit.seal_key import SealKey
-from db.engine import CONNECT_S, check_revision, connect
-from db.writer.committer import Committer, Entry, LogUnavailable, RowRefused
-from db.writer.file_lock import only_writer
-from db.writer.idempotency import KEYS_AT_ONCE, Answer, Claim, find_answer, forget_old_keys
+from db.engine import CONNECT_TIMEOUT_S, check_migrated, open_engine
+from db.writer.committer import Committer, LogUnavailable, PendingWrite, RowRejected
+from db.writer.file_lock import lock_file
+from db.writer.idempotency import (
+    DELETE_BATCH,
+    IdempotencyClaim,
+    StoredResponse,
+    delete_expired_keys,
+    find_response,
+)
 from db.writer.inserts import Row
-from db.writer.rejections import Rejections, add_rejections
-from db.writer.writes import insert_outcome, probe, remember_model
+from db.writer.rejections import RejectionCounter, add_rejections
+from db.writer.writes import check_writable, insert_model, insert_outcome
 
-__all__ = ["Log", "LogUnavailable", "RowRefused"]
+__all__ = ["LogUnavailable", "LogWriter", "RowRejected"]
 
 T = TypeVar("T")
 
@@ -38,7 +44,7 @@ _FLUSH_S = 1.0  # refusals reach the table about so often
 _CLEAN_S = 600.0  # old idempotency keys are deleted so often
 
 
-class Log:
+class LogWriter:
     """Appends predictions, outcomes and models; one per process, used from one event loop.
 
     Parameters
@@ -51,7 +57,7 @@ class Log:
         Seconds until a row that is not committed is given up.
     key
         Seals every row (db.audit.chain); without one they carry no seals.
-    heads
+    heads_path
         Where it is written, outside the database, how far the chain has come; needs a key.
     """
 
@@ -62,19 +68,19 @@ class Log:
         queue_max: int = 10_000,
         timeout_s: float = 2.0,
         key: SealKey | None = None,
-        heads: Path | None = None,
+        heads_path: Path | None = None,
     ) -> None:
         self._url = url
-        self._engine = connect(url, answer_s=timeout_s)
+        self._engine = open_engine(url, timeout_s=timeout_s)
         self._key = key
         self._chain = Chain(key)
-        self._heads = kept_at(heads, key) if heads and key else None
+        self._heads = open_heads(heads_path, key) if heads_path and key else None
         self._queue_max = queue_max
         self._timeout_s = timeout_s
         self._committer = Committer(self._engine, self._settle, self._chain)
-        self._pending: deque[Entry] = deque()
+        self._pending: deque[PendingWrite] = deque()
         self._rows_waiting = 0
-        self._rejections = Rejections()
+        self._rejections = RejectionCounter()
         self._running = False
         self._lock: IO[str] | None = None
 
@@ -85,18 +91,18 @@ class Log:
         ------
         DatabaseUnavailable
             When the database is missing, silent or not migrated.
-        LogTaken
+        LogLocked
             When another process writes to the same SQLite file.
         SealError
             When the log is sealed and its key is another one, or missing.
         """
         if self._running:
             return
-        await asyncio.to_thread(check_revision, self._engine)
+        await asyncio.to_thread(check_migrated, self._engine)
         await asyncio.to_thread(check_key, self._engine, self._key)
-        self._lock = only_writer(self._engine)
+        self._lock = lock_file(self._engine)
         try:
-            await asyncio.to_thread(self._committer.begin, self._url)
+            await asyncio.to_thread(self._committer.start_chain, self._url)
         except BaseException:
             self._unlock()
             raise
@@ -116,7 +122,7 @@ class Log:
             await self._flush_rejections()
         self._running = False
         self._committer.queue.put(None)
-        await asyncio.wait([self._ended], timeout=2 * self._timeout_s + CONNECT_S)
+        await asyncio.wait([self._ended], timeout=2 * self._timeout_s + CONNECT_TIMEOUT_S)
         self._watch.cancel()
         await self._write_head(last=True)
         if self._ended.done():
@@ -127,8 +133,8 @@ class Log:
             self._lock.close()
 
     async def append(
-        self, rows: Sequence[Row], *, idempotency: Claim | None = None
-    ) -> Answer | None:
+        self, rows: Sequence[Row], *, idempotency: IdempotencyClaim | None = None
+    ) -> StoredResponse | None:
         """Store predictions, all or none, and return when they are committed.
 
         Parameters
@@ -148,20 +154,22 @@ class Log:
         ------
         LogUnavailable
             When the rows could not be committed in time.
-        RowRefused
+        RowRejected
             When a row breaks a constraint.
         """
-        answer: Answer | None = await self._enqueue(rows, claim=idempotency)
+        answer: StoredResponse | None = await self._enqueue(rows, claim=idempotency)
         return answer
 
-    async def find_idempotent(self, scope: str, key: str) -> Answer | None:
+    async def find_response(self, scope: str, key: str) -> StoredResponse | None:
         """Return what was answered under an idempotency key, if anything was."""
-        found: Answer | None = await self._enqueue(work=lambda c: find_answer(c, scope, key))
+        found: StoredResponse | None = await self._enqueue(
+            work=lambda c: find_response(c, scope, key)
+        )
         return found
 
     async def register_model(self, version: str, scorecard: str) -> None:
         """Keep a model's scorecard (JSON text), so that its predictions can always be explained."""
-        await self._enqueue(work=lambda c: remember_model(c, version, scorecard))
+        await self._enqueue(work=lambda c: insert_model(c, version, scorecard))
 
     async def record_outcome(
         self,
@@ -194,16 +202,18 @@ class Log:
 
     async def ping(self) -> None:
         """Really write to the database; raise LogUnavailable when that fails."""
-        await self._enqueue(work=probe)
+        await self._enqueue(work=check_writable)
 
-    def reject(self, *, route: str, status: int, field: str, reason: str, source: str) -> None:
+    def count_rejection(
+        self, *, route: str, status: int, field: str, reason: str, source: str
+    ) -> None:
         """Count a refused request; written about every second, best effort, never a value."""
         self._rejections.count(route, status, field, reason, source)
 
     def _enqueue(
         self,
         rows: Sequence[Row] = (),
-        claim: Claim | None = None,
+        claim: IdempotencyClaim | None = None,
         work: Callable[[Connection], Any] | None = None,
     ) -> asyncio.Future[Any]:
         if not self._running:
@@ -211,8 +221,10 @@ class Log:
         # A call larger than the whole queue may pass when nothing waits, or it never could.
         if self._rows_waiting and self._rows_waiting + len(rows) > self._queue_max:
             reason = f"{self._rows_waiting} rows wait for their commit already."
-            raise LogUnavailable(reason, is_full=True)
-        entry = Entry(self._loop.create_future(), monotonic() + self._timeout_s, rows, claim, work)
+            raise LogUnavailable(reason, queue_full=True)
+        entry = PendingWrite(
+            self._loop.create_future(), monotonic() + self._timeout_s, rows, claim, work
+        )
         self._rows_waiting += len(rows)
         self._pending.append(entry)
         self._committer.queue.put(entry)
@@ -223,14 +235,14 @@ class Log:
         self._committer.run()
         self._tell_loop(self._ended.set_result, None)
 
-    def _settle(self, entries: list[Entry]) -> None:
+    def _settle(self, entries: list[PendingWrite]) -> None:
         self._tell_loop(self._answer, entries)
 
     def _tell_loop(self, callback: Callable[[Any], None], argument: Any) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(callback, argument)
 
-    def _answer(self, entries: list[Entry]) -> None:
+    def _answer(self, entries: list[PendingWrite]) -> None:
         for entry in entries:
             self._rows_waiting -= len(entry.rows)
             if entry.future.done():  # timed out, or the caller has gone
@@ -251,12 +263,12 @@ class Log:
             ):
                 self._give_up(self._pending.popleft())
 
-    def _give_up(self, entry: Entry) -> None:
+    def _give_up(self, entry: PendingWrite) -> None:
         if entry.future.done():
             return
-        in_flight = not entry.take()
+        in_flight = not entry.try_claim()
         reason = f"The database did not answer within {self._timeout_s:g} s."
-        entry.future.set_exception(LogUnavailable(reason, fate_unknown=in_flight))
+        entry.future.set_exception(LogUnavailable(reason, commit_unknown=in_flight))
 
     async def _keep_up(self) -> None:
         """Write the counted refusals and the chain's head; now and then forget old keys."""
@@ -264,7 +276,7 @@ class Log:
         while True:
             await asyncio.sleep(_FLUSH_S)
             await self._write_head()
-            with suppress(LogUnavailable, RowRefused):
+            with suppress(LogUnavailable, RowRejected):
                 await self._flush_rejections()
                 if monotonic() >= next_cleaning and await self._clean():
                     next_cleaning = monotonic() + _CLEAN_S
@@ -272,22 +284,22 @@ class Log:
     async def _clean(self) -> bool:
         """Forget old keys, for a second at most; say whether all of them are forgotten."""
         end = monotonic() + _FLUSH_S
-        while await self._enqueue(work=forget_old_keys) == KEYS_AT_ONCE:
+        while await self._enqueue(work=delete_expired_keys) == DELETE_BATCH:
             if monotonic() >= end:
                 return False
         return True
 
     async def _write_head(self, *, last: bool = False) -> None:
-        if self._heads is not None and self._chain.head is not None:
-            await asyncio.to_thread(self._heads.write, self._chain.head, last=last)
+        if self._heads is not None and self._chain.committed_head is not None:
+            await asyncio.to_thread(self._heads.write, self._chain.committed_head, final=last)
 
     async def _flush_rejections(self) -> None:
-        counts = self._rejections.take()
+        counts = self._rejections.drain()
         if not counts:
             return
         try:
             await self._enqueue(work=lambda c: add_rejections(c, counts))
         except LogUnavailable as error:
-            if not error.fate_unknown:
-                self._rejections.put_back(counts)
+            if not error.commit_unknown:
+                self._rejections.restore(counts)
             raise

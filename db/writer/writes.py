@@ -8,19 +8,19 @@ from typing import Any, Final, Literal
 from sqlalchemy import Connection, Select, func, insert, select, update
 
 from db.audit.chain import Chain
-from db.audit.seals import OUTCOME_COLUMNS, outcome_content
+from db.audit.seals import OUTCOME_COLUMNS, serialize_outcome
 from db.engine import upsert
-from db.ids import is_id, milliseconds, new_id, time_of
-from db.partitions import stays
+from db.ids import is_id, new_id, timestamp_ms, timestamp_of
+from db.partitions import try_share_lock
 from db.schema import SEAL_COLUMNS, models, outcomes, predictions
 
-OUTCOMES_MAX = 100
+MAX_OUTCOMES_PER_KEY = 100
 """Of one prediction, from one API key: far more than corrections take."""
 
-CHANGES_MAX = 1_000
-"""Beyond `OUTCOMES_MAX` so many in all are taken where they change what the newest says."""
+MAX_OUTCOME_CHANGES = 1_000
+"""Beyond `MAX_OUTCOMES_PER_KEY` so many in all are taken where they change what the newest says."""
 
-FULL: Final = "full"
+TOO_MANY_OUTCOMES: Final = "full"
 """Instead of an outcome: there are too many."""
 
 
@@ -41,18 +41,20 @@ def insert_outcome(
     newest = connection.execute(_newest_first(prediction_id).limit(1)).first()
     if newest is not None:
         by_key = _newest_first(prediction_id).where(outcomes.c.key_id == key_id)
-        before = connection.execute(by_key.limit(OUTCOMES_MAX)).all()
+        before = connection.execute(by_key.limit(MAX_OUTCOMES_PER_KEY)).all()
         changes = outcome != newest.outcome
         if before and not changes and before[0][1:] == (outcome, observed_at):
             return _recorded(prediction_id, *before[0])
-        if len(before) == OUTCOMES_MAX and not (changes and _may_change(connection, by_key)):
-            return FULL
+        if len(before) == MAX_OUTCOMES_PER_KEY and not (
+            changes and _may_change(connection, by_key)
+        ):
+            return TOO_MANY_OUTCOMES
     outcome_id = new_id()
     if newest is not None and outcome_id <= newest.id:  # of the same millisecond: the last counts
-        outcome_id = new_id(milliseconds(newest.id) + 1)
+        outcome_id = new_id(timestamp_ms(newest.id) + 1)
     row = (prediction_id, outcome_id, outcome, observed_at, key_id)
-    (seal,) = chain.seal(connection, [row], outcome_content)
-    received_at = time_of(prediction_id)
+    (seal,) = chain.seal(connection, [row], serialize_outcome)
+    received_at = timestamp_of(prediction_id)
     names = (*OUTCOME_COLUMNS, *SEAL_COLUMNS, "received_at")
     values = dict(zip(names, (*row, *seal, received_at), strict=True))
     connection.execute(insert(outcomes), values)
@@ -66,9 +68,12 @@ def _stands(connection: Connection, prediction_id: str) -> bool:
     """
     if not is_id(prediction_id):
         return False
-    received_at, c = time_of(prediction_id), predictions.c
+    received_at, c = timestamp_of(prediction_id), predictions.c
     one = select(c.id).where(c.id == prediction_id, c.received_at == received_at)
-    return stays(connection, received_at.date()) and connection.execute(one).first() is not None
+    return (
+        try_share_lock(connection, received_at.date())
+        and connection.execute(one).first() is not None
+    )
 
 
 def _newest_first(prediction_id: str) -> Select[Any]:
@@ -78,8 +83,8 @@ def _newest_first(prediction_id: str) -> Select[Any]:
 
 
 def _may_change(connection: Connection, by_key: Select[Any]) -> bool:
-    few = by_key.limit(CHANGES_MAX).subquery()
-    return (connection.scalar(select(func.count()).select_from(few)) or 0) < CHANGES_MAX
+    few = by_key.limit(MAX_OUTCOME_CHANGES).subquery()
+    return (connection.scalar(select(func.count()).select_from(few)) or 0) < MAX_OUTCOME_CHANGES
 
 
 def _recorded(
@@ -89,11 +94,11 @@ def _recorded(
         "id": prediction_id,
         "outcome": outcome,
         "observed_at": observed_at,
-        "recorded_at": time_of(outcome_id),
+        "recorded_at": timestamp_of(outcome_id),
     }
 
 
-def remember_model(connection: Connection, version: str, scorecard: str) -> None:
+def insert_model(connection: Connection, version: str, scorecard: str) -> None:
     """Keep a scorecard under its version, once."""
     connection.execute(
         upsert(connection, models).on_conflict_do_nothing(),
@@ -101,7 +106,7 @@ def remember_model(connection: Connection, version: str, scorecard: str) -> None
     )
 
 
-def probe(connection: Connection) -> None:
+def check_writable(connection: Connection) -> None:
     """Write one row as it is, to see whether the database can be written."""
     some_version = select(func.max(models.c.version)).scalar_subquery()
     connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from api.__main__ import main
-from db.writer.writer import Log
+from db.writer.writer import LogWriter
 
 
 async def _forget(*_: object, **__: object) -> None:
@@ -13,5 +13,5 @@ async def _forget(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    Log.append = _forget  # type: ignore[method-assign]  # deliberately
+    LogWriter.append = _forget  # type: ignore[method-assign]  # deliberately
     sys.exit(main())

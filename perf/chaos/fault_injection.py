@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.engine import connect, transaction
+from db.engine import open_engine, transaction
 from perf.chaos.network_faults import NetworkNamespaces, StallingProxy
 from perf.chaos.postgres_cluster import Cluster
 
@@ -51,7 +51,7 @@ def locked() -> Iterator[FaultTarget]:
         held = ExitStack()
         yield FaultTarget(
             url,
-            lambda _: held.enter_context(transaction(connect(url))),
+            lambda _: held.enter_context(transaction(open_engine(url))),
             held.close,
             "another process holds `BEGIN IMMEDIATE`",
         )

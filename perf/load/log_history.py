@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from db.audit.seal_key import SealKey
-from db.engine import connect
+from db.engine import open_engine
 from db.ids import new_id
 from db.reader.queries import Reader
-from db.rollups.rollup_worker import COUNT_S, in_own_transactions, roll
-from db.writer.writer import Log
+from db.rollups.rollup_worker import COUNT_TIMEOUT_S, transaction_runner, update_rollups
+from db.writer.writer import LogWriter
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
@@ -53,7 +53,7 @@ def history_rows(number: int) -> Iterator[tuple[Any, ...]]:
 
 async def write_history(url: str, number: int, key: SealKey | None = None) -> float:
     """Write a history, sealed if there is a key; return rows per second."""
-    log = Log(url, timeout_s=60, key=key)
+    log = LogWriter(url, timeout_s=60, key=key)
     await log.start()
     await log.register_model(VERSION, SCORECARD)
     began, call = time.perf_counter(), []
@@ -70,9 +70,9 @@ async def write_history(url: str, number: int, key: SealKey | None = None) -> fl
 
 def roll_up(url: str) -> tuple[int, float]:
     """Roll up closed buckets; return their number and the seconds."""
-    reading = connect(url, read_only=True, answer_s=COUNT_S)
+    reading = open_engine(url, read_only=True, timeout_s=COUNT_TIMEOUT_S)
     began = time.perf_counter()
-    buckets = roll(reading, in_own_transactions(connect(url)), datetime.now(UTC))
+    buckets = update_rollups(reading, transaction_runner(open_engine(url)), datetime.now(UTC))
     reading.dispose()
     return buckets, time.perf_counter() - began
 
@@ -83,7 +83,7 @@ def dashboard_queries(reader: Reader) -> dict[str, Callable[[], object]]:
     hour = now.replace(minute=0, second=0, microsecond=0)
     day, month = timedelta(days=1), timedelta(days=DAYS)
     return {
-        "summary of a day": lambda: reader.summary(since=now - day, source="live"),
+        "summary of a day": lambda: reader.statistics(since=now - day, source="live"),
         "48 steps of a day": lambda: reader.buckets(
             since=hour - day, until=hour, width_s=1800, source="live"
         ),
@@ -95,7 +95,7 @@ def dashboard_queries(reader: Reader) -> dict[str, Callable[[], object]]:
     }
 
 
-async def append_latencies(log: Log, seconds: float) -> list[float]:
+async def append_latencies(log: LogWriter, seconds: float) -> list[float]:
     """Append single rows at `RATE`; return the latencies, ms, from when each was due."""
     clock = asyncio.get_running_loop().time
     known, latencies = patients(1_000), []

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from db.ids import new_id
-from db.writer.rejections import Refusal, add_rejections
+from db.writer.rejections import RejectionKey, add_rejections
 from db.writer.results import add_report
-from db.writer.writer import Log
+from db.writer.writer import LogWriter
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
@@ -154,7 +154,7 @@ async def write_history(url: str, model: Model, end: datetime, seed: int = 0) ->
     DatabaseUnavailable, LogTaken, LogUnavailable
         The log cannot be written.
     """
-    log = Log(url, timeout_s=60)
+    log = LogWriter(url, timeout_s=60)
     await log.start()
     try:
         await log.register_model(model.version, model.scorecard)
@@ -185,7 +185,7 @@ def _predictions(day: Day, model: Model, random: np.random.Generator) -> Iterato
 
 
 async def _record_outcomes(
-    log: Log,
+    log: LogWriter,
     ids: list[str],
     disease: Array,
     history: list[Day],
@@ -203,10 +203,10 @@ async def _record_outcomes(
     await asyncio.gather(*calls)
 
 
-def _refusals(end: datetime, random: np.random.Generator) -> Counter[Refusal]:
+def _refusals(end: datetime, random: np.random.Generator) -> Counter[RejectionKey]:
     """Count rejections: an age now and then, and cholesterol in mmol/l during the unit error."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
-    counts: Counter[Refusal] = Counter()
+    counts: Counter[RejectionKey] = Counter()
     for number in range(DAYS):
         noon = midnight - (DAYS - number) * _DAY + _DAY / 2
         minute = int(noon.timestamp()) // 60

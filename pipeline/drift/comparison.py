@@ -88,7 +88,7 @@ def compare_counts(
     Parameters
     ----------
     reference_counts, current_counts
-        Feature -> value -> count, None = not known, as `db.rollups.counts.Counts.values`.
+        Feature -> value -> count, None = not known, as `db.rollups.counts.ValueCounts.values`.
     reference_sample, sample
         Random patients of both sides, for pairs; of each, `MAX_PERMUTATION_ROWS` at most. Without
         them pairs are not tested. When they are all patients, and few, rows are tested.

@@ -107,7 +107,9 @@ def run(
         n_requests=day.n,
     )
     month = _Part(reader, source, until - MONTH, until)
-    known = reader.with_outcome(since=until - MONTH, until=until, source=source, known_before=until)
+    known = reader.sample_with_outcomes(
+        since=until - MONTH, until=until, source=source, known_before=until
+    )
     outcome = np.array([row[-1] for row in known], dtype=float)
     of_known = _values(known)
     rates = assess(None, month.prediction, _groups(month.values))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from db.reader.queries import Reader
-from db.schema import READ_FIRST
-from db.writer.results import Pass, add_pass, pass_key
+from db.schema import DEFAULT_SOURCES
+from db.writer.results import MonitoringRun, add_monitoring_run, run_key
 from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
 from pipeline.model import EVIDENCE_FILE, Model, ModelError, load
 from pipeline.monitoring.monitoring_run import FORMAT, Reference, Window, run
@@ -37,7 +37,7 @@ def select_source(reader: Reader, source: str | None) -> str:
         When it has none.
     """
     counts = reader.sources()
-    found = source or next((name for name in READ_FIRST if counts[name]), None)
+    found = source or next((name for name in DEFAULT_SOURCES if counts[name]), None)
     if found is None or not counts[found]:
         raise NoPredictions(
             f"There are no predictions of the source {found or 'live, synthetic or replay'}: "
@@ -86,7 +86,7 @@ def monitor(
     length: timedelta = DAY,
     until: datetime | None = None,
     limit: int = MAX_CATCH_UP,
-) -> Iterator[Pass]:
+) -> Iterator[MonitoringRun]:
     """Make the monitoring runs that are due, oldest first, and yield each when it is stored.
 
     Parameters
@@ -111,12 +111,12 @@ def monitor(
         chosen = select_source(reader, source)
         end = until or _last_end(reader, chosen)
         for since, before in windows(reader, chosen, length, end, limit):
-            if reader.has_pass(pass_key(chosen, model.version, since, before)):
+            if reader.has_monitoring_run(run_key(chosen, model.version, since, before)):
                 continue
             window = Window(chosen, since, before)
             status, verdict, report = run(reader, window, model, reference)
-            done = Pass(chosen, model.version, since, before, str(status), verdict)
-            if add_pass(database_url, report, done, version=FORMAT):
+            done = MonitoringRun(chosen, model.version, since, before, str(status), verdict)
+            if add_monitoring_run(database_url, report, done, version=FORMAT):
                 yield done
 
 

@@ -15,7 +15,7 @@ from api.monitoring_gauges import MonitoringGauges
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.results import Pass, add_pass
+from db.writer.results import MonitoringRun, add_monitoring_run
 from settings import Settings
 
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
@@ -48,8 +48,8 @@ REPORT: dict[str, Any] = {
 
 
 def add(url: str, report: dict[str, Any], day: datetime = DAY) -> None:
-    done = Pass("live", "v1", day, day + timedelta(days=1), report["status"], "Because.")
-    assert add_pass(url, report, done, version=1)
+    done = MonitoringRun("live", "v1", day, day + timedelta(days=1), report["status"], "Because.")
+    assert add_monitoring_run(url, report, done, version=1)
 
 
 def samples(text: str) -> dict[tuple[str, ...], float]:
@@ -127,7 +127,7 @@ class Silent:
         self.may_answer = threading.Event()
         self.asked = 0
 
-    def passes(self, *, limit: int) -> list[dict[str, Any]]:
+    def monitoring_runs(self, *, limit: int) -> list[dict[str, Any]]:
         self.asked += 1
         self.may_answer.wait(10)
         raise DatabaseUnavailable("No answer.")

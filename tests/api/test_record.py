@@ -11,12 +11,12 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.auth.api_keys import create_key, edit_keys
-from db.audit.chain_heads import heads_file
-from db.audit.seal_key import SealKey, make_key
-from db.engine import connect, session
+from db.audit.chain_heads import heads_path
+from db.audit.seal_key import SealKey, create_seal_key
+from db.engine import open_engine, session
 from db.migrate import migrate
 from db.schema import outcomes, predictions
-from db.verify import verify
+from db.verify import verify_log
 from settings import Settings
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, run
@@ -34,7 +34,7 @@ def sealed(database_url: str, model_dir: Path, key: SealKey) -> Iterator[TestCli
 
 
 def patients(url: str) -> list[bytes | None]:
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         return list(connection.scalars(select(predictions.c.patient).order_by(predictions.c.id)))
 
 
@@ -47,9 +47,9 @@ def test_what_the_service_writes_verifies_with_its_heads(
     sealed.post("/predict", json=PATIENT | {"age": 1})
     sealed.post("/predict/batch", json=[PATIENT] * 20)
     sealed.__exit__(None, None, None)
-    heads = heads_file(key, None)
+    heads = heads_path(key, None)
     assert heads is not None
-    verdict = verify(database_url, key, [heads])
+    verdict = verify_log(database_url, key, [heads])
     assert verdict.findings == []
     assert (verdict.counts["predictions"], verdict.counts["outcomes"]) == (22, 2)
 
@@ -60,7 +60,7 @@ def test_a_patient_s_reference_is_stored_as_an_hmac_alone(
     assert sealed.post("/predict", json=PATIENT, headers=NAMED).status_code == 200
     assert sealed.post("/predict/batch", json=[PATIENT] * 2, headers=NAMED).status_code == 200
     assert sealed.post("/predict", json=PATIENT).status_code == 200
-    assert patients(database_url) == [key.patient("ward 3, bed 7")] * 3 + [None]
+    assert patients(database_url) == [key.hash_patient_reference("ward 3, bed 7")] * 3 + [None]
     text = sealed.get("/predictions").text
     assert "patient" not in text
     assert "bed 7" not in text
@@ -118,7 +118,7 @@ def test_a_row_names_the_api_key_that_asked(
         client.put(f"/predictions/{id_}/outcome", json={"outcome": 1})
         assert client.get(f"/predictions/{id_}").json()["key_id"] == made.id
         assert f",{made.id}," in client.get("/predictions?format=csv").text
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         assert connection.scalars(select(outcomes.c.key_id)).all() == [made.id]
 
 
@@ -149,7 +149,7 @@ def test_a_sealed_log_is_not_served_without_its_key(tmp_path: Path, model_dir: P
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
     beside = tmp_path / "log.db.key"
-    make_key(beside)
+    create_seal_key(beside)
     with TestClient(
         create_app(Settings(database_url=url, model_dir=model_dir)), base_url="http://127.0.0.1"
     ) as client:

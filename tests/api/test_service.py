@@ -19,9 +19,9 @@ from starlette.testclient import TestClient
 from api import metrics
 from api.app import create_app
 from api.wire.openapi_schemas import patient_schema
-from db.engine import connect, session
+from db.engine import open_engine, session
 from db.migrate import migrate
-from db.writer.file_lock import only_writer
+from db.writer.file_lock import lock_file
 from pipeline.dataset.heart.codings import Coding
 from pipeline.schema import NAMES
 from settings import Settings
@@ -108,7 +108,7 @@ def test_a_waiting_service_whose_log_another_process_writes_to_waits_for_that_to
     url = f"sqlite:///{tmp_path}/log.db"
     settings = Settings(database_url=url, model_dir=model_dir)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
-        lock = only_writer(connect(url))
+        lock = lock_file(open_engine(url))
         assert lock is not None
         with closing(lock):
             migrate(url, lambda _: None)
@@ -122,14 +122,14 @@ def test_a_database_with_a_catalogue_that_no_migration_made_is_not_served_until_
 ) -> None:  # fmt: skip
     monkeypatch.setattr("api.service._RETRY_S", 0.05)
     migrate(database_url, lambda _: None)
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("CREATE INDEX mine ON predictions (age)")
     app = create_app(Settings(database_url=database_url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         assert client.post("/predict", json=PATIENT).status_code == 503
         assert "mine" in caplog.text
         assert "run python -m db.verify" in caplog.text
-        with session(connect(database_url)) as connection:
+        with session(open_engine(database_url)) as connection:
             connection.exec_driver_sql("DROP INDEX mine")
         wait_until(lambda: client.get("/readyz").status_code == 200)
 

@@ -9,7 +9,7 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from dashboard.pages.overview import texts as overview_texts
-from db.writer.results import Pass, add_pass
+from db.writer.results import MonitoringRun, add_monitoring_run
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.drift import compare
 from pipeline.schema import NAMES
@@ -33,8 +33,8 @@ def alarm(servers: Servers) -> str:
         "n_week": 303, "verdict": verdict, "risk": {"week": 0.4},
         "drift": {"window": result, "week": result},
     }  # fmt: skip
-    done = Pass("live", "v", since, until, "red", verdict)
-    add_pass(servers.database_url, report, done, version=1)
+    done = MonitoringRun("live", "v", since, until, "red", verdict)
+    add_monitoring_run(servers.database_url, report, done, version=1)
     return verdict
 
 

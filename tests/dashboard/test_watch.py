@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.shared.escaping import escape_markdown
-from db.writer.results import Pass, add_pass
+from db.writer.results import MonitoringRun, add_monitoring_run
 from tests.dashboard.conftest import shown
 
 Write = Callable[..., list[str]]
@@ -16,8 +16,8 @@ MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 def add(url: str, status: str, verdict: str, days_ago: int = 0, source: str = "live") -> None:
     until = MIDNIGHT - timedelta(days=days_ago)
-    done = Pass(source, "v1", until - timedelta(days=1), until, status, verdict)
-    assert add_pass(url, {"format": 1}, done, version=1)
+    done = MonitoringRun(source, "v1", until - timedelta(days=1), until, status, verdict)
+    assert add_monitoring_run(url, {"format": 1}, done, version=1)
 
 
 def test_an_empty_log_asks_for_a_patient_not_for_a_pass(pages: AppTest) -> None:

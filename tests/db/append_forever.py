@@ -7,14 +7,14 @@ import os
 import sys
 from pathlib import Path
 
-from db.audit.chain_heads import heads_file
-from db.audit.seal_key import key_for
+from db.audit.chain_heads import heads_path
+from db.audit.seal_key import load_key
 from tests.db.rows import row, running_log
 
 
 async def main(url: str, key_file: str) -> None:
-    key = key_for(url, Path(key_file))
-    async with running_log(url, key=key, heads=heads_file(key, None)) as log:
+    key = load_key(url, Path(key_file))
+    async with running_log(url, key=key, heads=heads_path(key, None)) as log:
 
         async def call() -> None:
             while True:

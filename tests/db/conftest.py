@@ -16,4 +16,4 @@ def url(database_url: str) -> str:
 @pytest.fixture
 def no_window_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count from the rollups even where a test has few rows."""
-    monkeypatch.setattr(db.rollups.counts, "SMALL_MAX", 0)
+    monkeypatch.setattr(db.rollups.counts, "SMALL_WINDOW", 0)

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from time import monotonic
 
-from db.engine import connect, session
+from db.engine import open_engine, session
 from db.schema import predictions
-from db.writer.writer import Log, LogUnavailable
+from db.writer.writer import LogUnavailable, LogWriter
 from tests.db.rows import row
 
 
@@ -23,7 +23,7 @@ class Told:
     unknown: set[str] = field(default_factory=set)
     longest_s: float = 0.0
 
-    async def append(self, log: Log) -> None:
+    async def append(self, log: LogWriter) -> None:
         """Append one row and remember what came back, and after how long."""
         sent = row()
         began = monotonic()
@@ -34,7 +34,7 @@ class Told:
             self.unknown.add(sent[0])
             raise
         except LogUnavailable as error:
-            (self.unknown if error.fate_unknown else self.not_stored).add(sent[0])
+            (self.unknown if error.commit_unknown else self.not_stored).add(sent[0])
         self.longest_s = max(self.longest_s, monotonic() - began)
 
     async def seconds_until_stored(self) -> float:
@@ -47,7 +47,7 @@ class Told:
 
     def agrees_with(self, url: str) -> None:
         """Check the table: every acknowledged row is there, no refused one is."""
-        with session(connect(url)) as connection:
+        with session(open_engine(url)) as connection:
             there = set(
                 connection.scalars(predictions.select().with_only_columns(predictions.c.id))
             )
@@ -57,7 +57,7 @@ class Told:
 
 
 @contextlib.asynccontextmanager
-async def callers(log: Log, number: int = 20) -> AsyncIterator[Told]:
+async def callers(log: LogWriter, number: int = 20) -> AsyncIterator[Told]:
     """Keep callers appending, each again every 10 ms."""
     told = Told()
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, LargeBinary, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db.ids import new_id, time_of
-from db.schema import SEAL_COLUMNS, outcomes, predictions, removals, writers
+from db.ids import new_id, timestamp_of
+from db.schema import SEAL_COLUMNS, outcomes, predictions, tombstones, writers
 from pipeline.schema import BY_NAME, Kind
 
-_TABLES = (predictions, predictions, outcomes, writers, removals)
+_TABLES = (predictions, predictions, outcomes, writers, tombstones)
 
 
 def mutate(connection: Connection, chance: random.Random) -> str:
@@ -85,7 +85,7 @@ def _another(table: Table, name: str, old: Any, chance: random.Random) -> Any:
     elif isinstance(column.type, LargeBinary):
         new = _flipped(old, chance) if old else chance.randbytes(32)
     elif name in ("received_at", "observed_at", "removed_at"):
-        new = time_of(new_id()) if old is None else old + timedelta(microseconds=1)
+        new = timestamp_of(new_id()) if old is None else old + timedelta(microseconds=1)
     elif isinstance(old, int | float):
         new = old + chance.choice([1, -1, 1000])
     else:
@@ -108,13 +108,13 @@ def _delete(connection: Connection, chance: random.Random) -> str:
 
 
 def _insert(connection: Connection, chance: random.Random) -> str:
-    table = chance.choice([predictions, outcomes, removals, writers])
+    table = chance.choice([predictions, outcomes, tombstones, writers])
     row = _some(connection, table, chance)
     how = "as a copy"
     if table in (predictions, outcomes):
         row["id"] = new_id()
         if table is predictions:
-            row["received_at"] = time_of(row["id"])
+            row["received_at"] = timestamp_of(row["id"])
         how = chance.choice(
             ["with the seal of another", "without a seal", "with a seal of its own"]
         )
@@ -122,7 +122,7 @@ def _insert(connection: Connection, chance: random.Random) -> str:
             row |= dict.fromkeys(SEAL_COLUMNS)
         elif how == "with a seal of its own":
             row |= {"number": 10_000, "seal": chance.randbytes(32)}
-    elif table is removals:
+    elif table is tombstones:
         row |= {"first": row["last"] + 1, "last": row["last"] + 1}
     else:
         row |= {"id": 99, "name": new_id()}

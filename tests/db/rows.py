@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from db.engine import connect, transaction
-from db.ids import new_id, time_of
+from db.engine import open_engine, transaction
+from db.ids import new_id, timestamp_of
 from db.migrate import migrate
 from db.schema import PREDICTION_COLUMNS, predictions
-from db.writer.writer import Log
+from db.writer.writer import LogWriter
 
 FIRST_PATIENT: dict[str, Any] = {
     "age": 63.0, "sex": 1, "cp": 1, "trestbps": 145.0, "chol": 233.0, "fbs": 1, "restecg": 2,
@@ -37,10 +37,10 @@ def row(**changes: Any) -> tuple[Any, ...]:
 
 
 @asynccontextmanager
-async def running_log(url: str, **settings: Any) -> AsyncIterator[Log]:
+async def running_log(url: str, **settings: Any) -> AsyncIterator[LogWriter]:
     """Migrate the database and write to it; a sealed log knows the model of its rows."""
     migrate(url, lambda _: None)
-    log = Log(url, **settings)
+    log = LogWriter(url, **settings)
     await log.start()
     try:
         if settings.get("key"):
@@ -59,6 +59,6 @@ def store_as_before(url: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Store rows as the first programs did, which knew neither keys nor seals."""
     names = PREDICTION_COLUMNS[: PREDICTION_COLUMNS.index("key_id")]
     values = [dict(zip(names, each[: len(names)], strict=True)) for each in rows]
-    timed = [each | {"received_at": time_of(each["id"])} for each in values]
-    with transaction(connect(url)) as connection:
+    timed = [each | {"received_at": timestamp_of(each["id"])} for each in values]
+    with transaction(open_engine(url)) as connection:
         connection.execute(insert(predictions), timed)

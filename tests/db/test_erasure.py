@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from db.audit.seal_key import SealKey, make_key
-from db.engine import connect, session
-from db.erase import _answers_about, erase
+from db.audit.seal_key import SealKey, create_seal_key
+from db.engine import open_engine, session
+from db.erase import _answers_about, erase_patient
 from db.reader.queries import Reader
-from db.schema import idempotency, outcomes, unrolled
-from db.verify import verify
-from db.writer.idempotency import Claim
-from db.writer.writer import Log
+from db.schema import dirty_buckets, idempotency, outcomes
+from db.verify import verify_log
+from db.writer.idempotency import IdempotencyClaim
+from db.writer.writer import LogWriter
 from tests.db.retention.test_retention import (
     NOW,
     count,
@@ -33,15 +33,15 @@ from tests.programs import run
 PATIENT = "ward 3 / bed 7"
 
 
-def about(log: Log, key: SealKey) -> Callable[[], object]:
+def about(log: LogWriter, key: SealKey) -> Callable[[], object]:
     """Return a call that logs two predictions about a patient, one of somebody else between."""
-    patient = key.patient(PATIENT)
+    patient = key.hash_patient_reference(PATIENT)
     rows = [row(patient=patient, age=77.0), row(), row(patient=patient, age=78.0, thal=None)]
     answer = json.dumps([each[0] for each in rows]).encode()
 
     async def call() -> list[str]:
-        await log.append(rows, idempotency=Claim("s", "k", b"hash", answer))
-        await log.append([row()], idempotency=Claim("s", "other", b"hash", b"{}"))
+        await log.append(rows, idempotency=IdempotencyClaim("s", "k", b"hash", answer))
+        await log.append([row()], idempotency=IdempotencyClaim("s", "other", b"hash", b"{}"))
         for each in rows:
             await log.record_outcome(str(each[0]), 1, NOW)
         return [str(each[0]) for each in rows]
@@ -62,17 +62,17 @@ def test_an_erased_patient_is_gone_and_the_log_still_verifies(
     database_url: str, key: SealKey
 ) -> None:
     one, other, two = write_about(database_url, key)
-    assert erase(connect(database_url), key, PATIENT) == 2
+    assert erase_patient(open_engine(database_url), key, PATIENT) == 2
     reader = Reader(database_url)
     assert [reader.get(each) is None for each in (one, other, two)] == [True, False, True]
     assert reader.counts().values["age"] == {63.0: 2}
     reader.close()
     assert count(database_url, outcomes) == 1
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         assert connection.scalars(select(idempotency.c.key)).all() == ["other"]
-    verdict = verify(database_url, key)
+    verdict = verify_log(database_url, key)
     assert (verdict.counts["erased"], verdict.findings) == (4, [])
-    assert erase(connect(database_url), key, PATIENT) == 0
+    assert erase_patient(open_engine(database_url), key, PATIENT) == 0
 
 
 def test_an_erasure_looks_through_the_answers_before_it_keeps_others_from_writing(
@@ -80,14 +80,14 @@ def test_an_erasure_looks_through_the_answers_before_it_keeps_others_from_writin
 ) -> None:
     monkeypatch.setattr("db.erase._ANSWERS_AT_ONCE", 2)
     write_about(sqlite_url, key)
-    engine = connect(sqlite_url)
+    engine = open_engine(sqlite_url)
     asked: list[str] = []
 
     @event.listens_for(engine, "before_cursor_execute")
     def note(*args: object) -> None:
         asked.append(str(args[2]))
 
-    assert erase(engine, key, PATIENT) == 2
+    assert erase_patient(engine, key, PATIENT) == 2
     locked = asked[asked.index("BEGIN IMMEDIATE") :]
     assert [each for each in locked if "response" in each] == []
     assert any("DELETE FROM idempotency" in each for each in locked)
@@ -105,26 +105,26 @@ def test_what_is_answered_while_an_erasure_looks_is_forgotten_too(
 
     write(sqlite_url, key, [row()])
     monkeypatch.setattr("db.erase._answers_about", look)
-    assert erase(connect(sqlite_url), key, PATIENT) == 2
-    with session(connect(sqlite_url)) as connection:
+    assert erase_patient(open_engine(sqlite_url), key, PATIENT) == 2
+    with session(open_engine(sqlite_url)) as connection:
         assert connection.scalars(select(idempotency.c.key)).all() == ["other"]
 
 
 def test_counts_that_were_rolled_up_forget_an_erased_patient(
     database_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.rollups.counts.SMALL_MAX", 0)
-    patient = key.patient(PATIENT)
+    monkeypatch.setattr("db.rollups.counts.SMALL_WINDOW", 0)
+    patient = key.hash_patient_reference(PATIENT)
     write(database_url, key, [days_ago(3, patient=patient, age=77.0), days_ago(3)])
     roll_up(database_url)
-    assert count(database_url, unrolled) == 0
-    erase(connect(database_url), key, PATIENT)
+    assert count(database_url, dirty_buckets) == 0
+    erase_patient(open_engine(database_url), key, PATIENT)
     for _ in ("from the rows", "from the rollups"):
         reader = Reader(database_url)
         assert reader.counts().values["age"] == {63.0: 1}
         reader.close()
         roll_up(database_url)
-    assert count(database_url, unrolled) == 0
+    assert count(database_url, dirty_buckets) == 0
 
 
 def test_an_erased_patient_leaves_the_file_too(sqlite_url: str, key: SealKey) -> None:
@@ -135,10 +135,10 @@ def test_an_erased_patient_leaves_the_file_too(sqlite_url: str, key: SealKey) ->
         return b"".join(file.read_bytes() for file in folder.glob("log.db*"))
 
     assert one.encode() in written()
-    erase(connect(sqlite_url), key, PATIENT)
+    erase_patient(open_engine(sqlite_url), key, PATIENT)
     assert other.encode() in written()
     assert one.encode() not in written()
-    assert key.patient(PATIENT) not in written()
+    assert key.hash_patient_reference(PATIENT) not in written()
 
 
 def test_a_patient_is_exported_and_erased_by_name(
@@ -159,7 +159,7 @@ def test_a_patient_is_exported_and_erased_by_name(
     without = run(*export, database_url=database_url)
     assert (without.returncode, without.stderr.count("\n")) == (1, 1)
     assert "set CARDIOWATCH_LOG_HMAC_KEY_FILE" in without.stderr
-    make_key(tmp_path / "other.key")
+    create_seal_key(tmp_path / "other.key")
     wrong = run(*export, **settings | {"log_hmac_key_file": tmp_path / "other.key"})
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "another key" in wrong.stderr
@@ -168,11 +168,11 @@ def test_a_patient_is_exported_and_erased_by_name(
 def test_a_patient_of_many_predictions_is_erased_some_at_a_time(
     database_url: str, key: SealKey
 ) -> None:
-    patient = key.patient(PATIENT)
+    patient = key.hash_patient_reference(PATIENT)
     write(database_url, key, [days_ago(3, patient=patient) for _ in range(2_500)])
-    engine = connect(database_url)
+    engine = open_engine(database_url)
     largest = values_in_statements(engine)
-    assert erase(engine, key, PATIENT) == 2_500
+    assert erase_patient(engine, key, PATIENT) == 2_500
     assert max(largest) < 1_100
-    verdict = verify(database_url, key)
+    verdict = verify_log(database_url, key)
     assert (verdict.counts["erased"], verdict.findings) == (2_501, [])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from db.export import COLUMNS, csv_lines, jsonl_lines, main
+from db.export import EXPORT_COLUMNS, csv_lines, jsonl_lines, main
 from db.ids import new_id
 from pipeline.dataset.heart.codings import Coding
 from tests.db.rows import ANSWERED, FIRST_PATIENT, row, store
@@ -27,7 +27,7 @@ ROW = {
 def test_csv_has_words_and_empty_cells_for_what_is_not_known() -> None:
     text = "".join(csv_lines([ROW | {"thal": None}], Coding.LABELS))
     (found,) = csv.DictReader(io.StringIO(text))
-    assert list(found) == list(COLUMNS)
+    assert list(found) == list(EXPORT_COLUMNS)
     assert (found["cp"], found["fbs"], found["thal"]) == ("typical angina", "true", "")
     assert found["received_at"] == "2026-01-31T08:00:00Z"
 
@@ -49,7 +49,7 @@ def test_no_cell_of_text_is_a_formula(evil: str) -> None:
 
 
 def test_an_export_without_rows_is_a_header() -> None:
-    assert "".join(csv_lines([], Coding.UCI)) == ",".join(COLUMNS) + "\r\n"
+    assert "".join(csv_lines([], Coding.UCI)) == ",".join(EXPORT_COLUMNS) + "\r\n"
     assert "".join(jsonl_lines([], Coding.UCI)) == ""
 
 

@@ -5,7 +5,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from db.ids import first_id_at, is_id, new_id, time_of
+from db.ids import is_id, lowest_id_at, new_id, timestamp_of
 
 
 def test_an_id_is_a_version_7_uuid_in_lower_case() -> None:
@@ -16,11 +16,13 @@ def test_an_id_is_a_version_7_uuid_in_lower_case() -> None:
 
 
 def test_an_id_carries_its_time_to_the_millisecond() -> None:
-    assert time_of(new_id(1_700_000_000_123)) == datetime(2023, 11, 14, 22, 13, 20, 123000, UTC)
+    assert timestamp_of(new_id(1_700_000_000_123)) == datetime(
+        2023, 11, 14, 22, 13, 20, 123000, UTC
+    )
 
 
 def test_an_id_of_now_carries_the_time_of_now() -> None:
-    assert abs(time_of(new_id()) - datetime.now(UTC)) < timedelta(seconds=1)
+    assert abs(timestamp_of(new_id()) - datetime.now(UTC)) < timedelta(seconds=1)
 
 
 def test_ids_of_one_millisecond_differ() -> None:
@@ -35,25 +37,25 @@ def test_later_ids_sort_after_earlier_ones() -> None:
 def test_a_window_of_time_is_a_range_of_ids() -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     ms = int(noon.timestamp() * 1000)
-    assert first_id_at(noon) <= new_id(ms)
-    assert new_id(ms - 1) < first_id_at(noon)
+    assert lowest_id_at(noon) <= new_id(ms)
+    assert new_id(ms - 1) < lowest_id_at(noon)
 
 
 def test_a_part_of_a_millisecond_begins_with_the_next_one() -> None:
     start = datetime(1970, 1, 1, 0, 0, 0, 1, UTC)  # one microsecond after the epoch
-    assert new_id(0) < first_id_at(start) <= new_id(1)
+    assert new_id(0) < lowest_id_at(start) <= new_id(1)
 
 
 def test_a_time_in_another_zone_is_the_same_time() -> None:
     there = timezone(timedelta(hours=2))
-    assert first_id_at(datetime(2026, 1, 1, 14, tzinfo=there)) == first_id_at(
+    assert lowest_id_at(datetime(2026, 1, 1, 14, tzinfo=there)) == lowest_id_at(
         datetime(2026, 1, 1, 12, tzinfo=UTC)
     )
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="zone"):
-        first_id_at(datetime(2026, 1, 1))
+        lowest_id_at(datetime(2026, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -71,4 +73,4 @@ def test_a_time_without_a_zone_is_refused() -> None:
 def test_what_is_not_an_id_has_no_time(text: str) -> None:
     assert not is_id(text)
     with pytest.raises(ValueError, match="not an id"):
-        time_of(text)
+        timestamp_of(text)

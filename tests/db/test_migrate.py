@@ -13,11 +13,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, select
 
-from db.engine import DatabaseUnavailable, check_revision, connect, session
+from db.engine import DatabaseUnavailable, check_migrated, open_engine, session
 from db.ids import new_id
 from db.migrate import MIGRATIONS, migrate
 from db.reader.queries import Reader
-from db.schema import REVISION, metadata, unrolled
+from db.schema import REVISION, dirty_buckets, metadata
 from perf.chaos.postgres_cluster import Cluster
 from tests.db.rows import row, store_as_before
 
@@ -31,7 +31,7 @@ LINES = [
 
 
 def _constraints(url: str) -> dict[str, Any]:
-    seen = inspect(connect(url))
+    seen = inspect(open_engine(url))
     return {
         table: (
             seen.get_pk_constraint(table)["constrained_columns"],
@@ -53,7 +53,7 @@ def test_the_migrated_database_is_what_the_tables_declare(database_url: str) -> 
             return database_url.startswith("sqlite")
         return kind != "table" or name in metadata.tables
 
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         context = MigrationContext.configure(connection, opts={"include_object": is_of_the_whole})
         assert compare_metadata(context, metadata) == []
 
@@ -67,7 +67,7 @@ def test_keys_and_checks_are_those_of_the_tables_too(
     else:
         server: Cluster = request.getfixturevalue("postgres_server")
         declared = server.url(server.new_database())
-    metadata.create_all(connect(declared, create=True))
+    metadata.create_all(open_engine(declared, create=True))
 
     assert _constraints(database_url) == _constraints(declared)
 
@@ -103,27 +103,27 @@ def test_of_two_migrations_at_once_one_does_the_work(database_url: str) -> None:
 
 def test_a_database_of_a_newer_program_is_left_alone(database_url: str) -> None:
     migrate(database_url, lambda _: None)
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseUnavailable, match="newer program"):
         migrate(database_url, lambda _: None)
-    check_revision(connect(database_url))  # but served: old processes run during an upgrade
+    check_migrated(open_engine(database_url))  # but served: old processes run during an upgrade
 
 
 def test_a_database_of_an_older_program_is_not_served(database_url: str) -> None:
     migrate(database_url, lambda _: None)
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(DatabaseUnavailable, match=r"run python -m db\.migrate"):
-        check_revision(connect(database_url))
+        check_migrated(open_engine(database_url))
 
 
 def test_rows_from_before_the_rollups_wait_to_be_rolled_up(database_url: str) -> None:
     migrate(database_url, lambda _: None, to="0001")
     store_as_before(database_url, [row(id=new_id(ms)) for ms in (0, 1, 299_999, 900_000)])
     migrate(database_url, lambda _: None)
-    with session(connect(database_url)) as connection:
-        marked = connection.execute(select(unrolled.c.width_s, unrolled.c.bucket)).all()
+    with session(open_engine(database_url)) as connection:
+        marked = connection.execute(select(dirty_buckets.c.width_s, dirty_buckets.c.bucket)).all()
     assert sorted(map(tuple, marked)) == [(300, 0), (300, 900)]
 
 

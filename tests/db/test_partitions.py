@@ -13,20 +13,20 @@ from sqlalchemy.exc import IntegrityError
 
 from db.audit.chain import Chain
 from db.audit.seal_key import SealKey
-from db.audit.seals import prediction_content
-from db.engine import DatabaseUnavailable, connect, session, transaction
-from db.erase import erase
-from db.ids import first_id_at, new_id, time_of
+from db.audit.seals import serialize_prediction
+from db.engine import DatabaseUnavailable, open_engine, session, transaction
+from db.erase import erase_patient
+from db.ids import lowest_id_at, new_id, timestamp_of
 from db.migrate import migrate
-from db.partitions import days_before, ids_of, leave, make_days
+from db.partitions import create_partitions, id_range, lock_for_drop, partitions_before
 from db.reader.queries import Reader
-from db.retention.delete_expired import Expiry, expire
-from db.rollups.rollup_worker import in_own_transactions
+from db.retention.delete_expired import RetentionTask, delete_expired
+from db.rollups.rollup_worker import transaction_runner
 from db.schema import outcomes
-from db.verify import verify
-from db.writer.inserts import inserter
-from db.writer.writer import Log, RowRefused
-from db.writer.writes import remember_model
+from db.verify import verify_log
+from db.writer.inserts import prediction_inserter
+from db.writer.writer import LogWriter, RowRejected
+from db.writer.writes import insert_model
 from tests.db.rows import SCORECARD, VERSION, row, running_log, store, store_as_before
 
 NOW = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
@@ -38,7 +38,7 @@ def at(time: datetime, **changes: object) -> tuple[object, ...]:
 
 
 def asked(url: str, question: str) -> list[tuple[object, ...]]:
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         return [tuple(found) for found in connection.execute(text(question))]
 
 
@@ -49,16 +49,16 @@ def placed(url: str) -> list[tuple[object, ...]]:
 
 
 def expire_now(url: str, days: int, key: SealKey | None = None) -> int:
-    read = connect(url, read_only=True)
+    read = open_engine(url, read_only=True)
     try:
-        return expire(read, in_own_transactions(connect(url)), NOW, days, key)
+        return delete_expired(read, transaction_runner(open_engine(url)), NOW, days, key)
     finally:
         read.dispose()
 
 
 def test_an_id_names_its_day() -> None:
-    first, end = ids_of(date(2026, 3, 1))
-    assert (time_of(first), time_of(end)) == (
+    first, end = id_range(date(2026, 3, 1))
+    assert (timestamp_of(first), timestamp_of(end)) == (
         NOW.replace(hour=0, minute=0),
         datetime(2026, 3, 2, tzinfo=UTC),
     )
@@ -101,8 +101,8 @@ def test_a_day_that_a_rollback_took_back_is_made_again(postgres_url: str) -> Non
             for _ in range(2):
                 good, bad = log.append([at(NOW)]), log.append([at(NOW, age=17.0)])
                 found = await asyncio.gather(bad, good, return_exceptions=True)
-                assert (type(found[0]), found[1]) == (RowRefused, None)
-            with pytest.raises(RowRefused):
+                assert (type(found[0]), found[1]) == (RowRejected, None)
+            with pytest.raises(RowRejected):
                 await log.append([at(NOW + DAY, age=17.0)])
             await log.append([at(NOW + DAY)])
 
@@ -112,7 +112,7 @@ def test_a_day_that_a_rollback_took_back_is_made_again(postgres_url: str) -> Non
 
 def test_making_a_day_waits_for_no_reader(postgres_url: str) -> None:
     asyncio.run(store(postgres_url, [at(NOW)]))
-    with session(connect(postgres_url)) as reader:
+    with session(open_engine(postgres_url)) as reader:
         reader.exec_driver_sql("BEGIN")
         reader.exec_driver_sql("SELECT * FROM predictions, outcomes")
         asyncio.run(store(postgres_url, [at(NOW + DAY)]))
@@ -121,10 +121,15 @@ def test_making_a_day_waits_for_no_reader(postgres_url: str) -> None:
 
 def test_no_outcome_stands_without_its_prediction(postgres_url: str) -> None:
     asyncio.run(store(postgres_url, [at(NOW)]))
-    nobody = first_id_at(NOW)
-    found = {"prediction_id": nobody, "id": new_id(), "received_at": time_of(nobody), "outcome": 1}
+    nobody = lowest_id_at(NOW)
+    found = {
+        "prediction_id": nobody,
+        "id": new_id(),
+        "received_at": timestamp_of(nobody),
+        "outcome": 1,
+    }
     with (
-        connect(postgres_url).connect() as connection,
+        open_engine(postgres_url).connect() as connection,
         pytest.raises(IntegrityError, match="foreign key"),
     ):
         connection.execute(insert(outcomes), found)
@@ -143,10 +148,10 @@ def test_whole_days_are_dropped_while_the_log_is_written(postgres_url: str, key:
             return await expiring
 
     assert asyncio.run(run()) == 15
-    with session(connect(postgres_url)) as connection:
-        left = days_before(connection, date(2026, 3, 2))
+    with session(open_engine(postgres_url)) as connection:
+        left = partitions_before(connection, date(2026, 3, 2))
     assert left == [date(2026, 2, 25) + n * DAY for n in range(5)]
-    verdict = verify(postgres_url, key)
+    verdict = verify_log(postgres_url, key)
     assert (verdict.counts["expired"], verdict.findings) == (18, [])
 
 
@@ -156,7 +161,7 @@ def test_who_reads_for_long_keeps_old_days_and_stops_nobody(
     monkeypatch.setattr("db.retention.drop_partitions._TRIES", 2)
     monkeypatch.setattr("db.retention.drop_partitions._PAUSE_S", 0.01)
     asyncio.run(store(postgres_url, [at(NOW - 9 * DAY), at(NOW)]))
-    with session(connect(postgres_url)) as reader:
+    with session(open_engine(postgres_url)) as reader:
         reader.exec_driver_sql("BEGIN")
         reader.exec_driver_sql("SELECT * FROM predictions")
         with pytest.raises(DatabaseUnavailable, match="somebody reads the log for too long"):
@@ -173,9 +178,9 @@ def test_the_api_tries_again_in_an_hour_when_somebody_reads_for_long(
     monkeypatch.setattr("db.retention.drop_partitions._TRIES", 1)
     monkeypatch.setattr("db.retention.drop_partitions._PAUSE_S", 0)
     asyncio.run(store(postgres_url, [at(NOW - 9 * DAY), at(NOW)]))
-    read, expiry = connect(postgres_url, read_only=True), Expiry(4, None)
-    write = in_own_transactions(connect(postgres_url))
-    with session(connect(postgres_url)) as reader:
+    read, expiry = open_engine(postgres_url, read_only=True), RetentionTask(4, None)
+    write = transaction_runner(open_engine(postgres_url))
+    with session(open_engine(postgres_url)) as reader:
         reader.exec_driver_sql("BEGIN")
         reader.exec_driver_sql("SELECT * FROM predictions")
         with pytest.raises(DatabaseUnavailable, match="somebody reads the log for too long"):
@@ -189,26 +194,26 @@ def test_nothing_is_recorded_or_erased_of_a_day_that_is_being_dropped(
     postgres_url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.partitions._QUEUE_MS", 10)
-    patient = key.patient("bed 7")
+    patient = key.hash_patient_reference("bed 7")
     old, new = at(NOW - 9 * DAY, patient=patient), at(NOW)
 
-    async def record(log: Log) -> list[object]:
+    async def record(log: LogWriter) -> list[object]:
         return [await log.record_outcome(str(each[0]), 1, None) for each in (old, new)]
 
     async def run() -> None:
         async with running_log(postgres_url, key=key) as log:
             await log.append([old, new])
-            with session(connect(postgres_url)) as dropping:
+            with session(open_engine(postgres_url)) as dropping:
                 dropping.exec_driver_sql("BEGIN")
-                leave(dropping, (NOW - 9 * DAY).date())
+                lock_for_drop(dropping, (NOW - 9 * DAY).date())
                 assert [found is None for found in await record(log)] == [True, False]
                 with pytest.raises(DatabaseUnavailable, match="try again"):
-                    erase(connect(postgres_url), key, "bed 7")
+                    erase_patient(open_engine(postgres_url), key, "bed 7")
                 dropping.exec_driver_sql("ROLLBACK")
             assert None not in await record(log)
 
     asyncio.run(run())
-    assert erase(connect(postgres_url), key, "bed 7") == 1
+    assert erase_patient(open_engine(postgres_url), key, "bed 7") == 1
 
 
 def test_an_erasure_comes_between_two_days_that_are_dropped(
@@ -216,19 +221,19 @@ def test_an_erasure_comes_between_two_days_that_are_dropped(
 ) -> None:
     async def write() -> None:
         async with running_log(postgres_url, key=key) as log:
-            await log.append([at(NOW, patient=key.patient("bed 7"))])
+            await log.append([at(NOW, patient=key.hash_patient_reference("bed 7"))])
 
     asyncio.run(write())
     waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    with ThreadPoolExecutor() as others, session(connect(postgres_url)) as dropping:
+    with ThreadPoolExecutor() as others, session(open_engine(postgres_url)) as dropping:
         dropping.exec_driver_sql("BEGIN")
-        leave(dropping, (NOW - 9 * DAY).date())
-        erasing = others.submit(erase, connect(postgres_url), key, "bed 7")
+        lock_for_drop(dropping, (NOW - 9 * DAY).date())
+        erasing = others.submit(erase_patient, open_engine(postgres_url), key, "bed 7")
         while not (erasing.done() or asked(postgres_url, waiting)):
             sleep(0.01)
         dropping.exec_driver_sql("COMMIT")
         dropping.exec_driver_sql("BEGIN")
-        leave(dropping, (NOW - 8 * DAY).date())
+        lock_for_drop(dropping, (NOW - 8 * DAY).date())
         assert erasing.result() == 1
         dropping.exec_driver_sql("ROLLBACK")
 
@@ -236,16 +241,18 @@ def test_an_erasure_comes_between_two_days_that_are_dropped(
 def test_a_log_from_before_is_put_into_its_days(postgres_url: str, key: SealKey) -> None:
     migrate(postgres_url, lambda _: None, to="0004")
     rows = [at(NOW + number * DAY / 2) for number in range(6)]
-    chain, engine = Chain(key), connect(postgres_url)
+    chain, engine = Chain(key), open_engine(postgres_url)
     with transaction(engine) as connection:
-        inserter(engine)(connection, rows, chain.seal(connection, rows, prediction_content))
-        remember_model(connection, VERSION, SCORECARD)
+        prediction_inserter(engine)(
+            connection, rows, chain.seal(connection, rows, serialize_prediction)
+        )
+        insert_model(connection, VERSION, SCORECARD)
     migrate(postgres_url, lambda _: None)
     assert [n for _, n in placed(postgres_url)] == [2, 2, 2]
     reader = Reader(postgres_url)
     assert [found["id"] for found in reader.stream()] == [each[0] for each in rows[::-1]]
     reader.close()
-    assert verify(postgres_url, key).findings == []
+    assert verify_log(postgres_url, key).findings == []
 
 
 def test_pages_lead_through_days_with_few_rows(postgres_url: str) -> None:
@@ -270,8 +277,8 @@ def test_processes_of_the_version_before_go_on_through_an_upgrade(postgres_url: 
 
 def test_days_have_the_indexes_and_checks_of_the_whole(postgres_url: str) -> None:
     migrate(postgres_url, lambda _: None)
-    with transaction(connect(postgres_url)) as connection:
-        make_days(connection, [NOW.date()])
+    with transaction(open_engine(postgres_url)) as connection:
+        create_partitions(connection, [NOW.date()])
 
     def of(table: str, question: str) -> list[str]:
         found = asked(postgres_url, question.format(table))

@@ -11,28 +11,28 @@ from pathlib import Path
 
 import pytest
 
-from db.audit.chain_heads import heads_file
-from db.audit.seal_key import SealError, SealKey, key_for
-from db.engine import DatabaseUnavailable, connect, session, transaction
-from db.erase import clear, erase, main
+from db.audit.chain_heads import heads_path
+from db.audit.seal_key import SealError, SealKey, load_key
+from db.engine import DatabaseUnavailable, open_engine, session, transaction
+from db.erase import erase_patient, main, purge_deleted_pages
 from db.migrate import migrate
-from db.retention.delete_expired import expire
-from db.rollups.rollup_worker import alone, in_own_transactions
-from db.verify import report, verify
-from db.writer.file_lock import only_writer
-from db.writer.writes import probe
+from db.retention.delete_expired import delete_expired
+from db.rollups.rollup_worker import maintenance_lock, transaction_runner
+from db.verify import format_result, verify_log
+from db.writer.file_lock import lock_file
+from db.writer.writes import check_writable
 from tests.db.rows import row, running_log
 from tests.programs import run
 
 
 def write(url: str, key: SealKey, times: int = 1) -> Path:
     """Write as so many writers, one after the other; return the heads."""
-    heads = heads_file(key, None)
+    heads = heads_path(key, None)
     assert heads is not None
 
     async def write_once() -> None:
         async with running_log(url, key=key, heads=heads) as log:
-            await log.append([row(patient=key.patient("bed 7")), row()])
+            await log.append([row(patient=key.hash_patient_reference("bed 7")), row()])
 
     for _ in range(times):
         asyncio.run(write_once())
@@ -42,7 +42,7 @@ def write(url: str, key: SealKey, times: int = 1) -> Path:
 @contextmanager
 def reading(url: str) -> Iterator[None]:
     """Read the log for as long as that lasts."""
-    with session(connect(url, read_only=True)) as reader:
+    with session(open_engine(url, read_only=True)) as reader:
         reader.exec_driver_sql("BEGIN")
         reader.exec_driver_sql("SELECT * FROM predictions").all()
         yield
@@ -52,15 +52,15 @@ def test_heads_that_name_nobody_are_refused(sqlite_url: str, key: SealKey) -> No
     write(sqlite_url, key).write_text("")
     assert key.path is not None
     with pytest.raises(SealError, match="name no writer"):
-        verify(sqlite_url, key, [heads_file(key, None) or key.path])
+        verify_log(sqlite_url, key, [heads_path(key, None) or key.path])
 
 
 def test_a_writer_that_the_heads_leave_out_is_named(sqlite_url: str, key: SealKey) -> None:
     heads = write(sqlite_url, key, times=2)
     heads.write_text(heads.read_text().splitlines()[0] + "\n")
-    verdict = verify(sqlite_url, key, [heads])
-    assert (verdict.findings, verdict.without_head) == ([], [2])
-    assert "newest rows of writer 2 were removed" in report(verdict, with_heads=True)[-1]
+    verdict = verify_log(sqlite_url, key, [heads])
+    assert (verdict.findings, verdict.writers_without_head) == ([], [2])
+    assert "newest rows of writer 2 were removed" in format_result(verdict, with_heads=True)[-1]
 
 
 def test_what_a_reader_keeps_of_an_erased_patient_is_said(
@@ -68,12 +68,12 @@ def test_what_a_reader_keeps_of_an_erased_patient_is_said(
 ) -> None:
     monkeypatch.setattr("db.erase._CLEAR_TRIES", 2)
     write(sqlite_url, key)
-    engine = connect(sqlite_url)
+    engine = open_engine(sqlite_url)
     with reading(sqlite_url):
-        assert erase(engine, key, "bed 7") == 1
+        assert erase_patient(engine, key, "bed 7") == 1
         with pytest.raises(DatabaseUnavailable):
-            clear(engine)
-    clear(engine)
+            purge_deleted_pages(engine)
+    purge_deleted_pages(engine)
 
 
 def test_an_erasure_that_waits_for_readers_keeps_no_writer_out(
@@ -88,17 +88,17 @@ def test_an_erasure_that_waits_for_readers_keeps_no_writer_out(
     with ThreadPoolExecutor() as pool, reading(sqlite_url):
         ended = pool.submit(main, ["--patient", "bed 7"])
         while not ended.done():
-            with transaction(connect(sqlite_url, answer_s=2)) as connection:
-                probe(connection)
+            with transaction(open_engine(sqlite_url, timeout_s=2)) as connection:
+                check_writable(connection)
         assert ended.result() == 1
     assert "Remains are in the database's files" in capsys.readouterr().err
 
 
 def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path: Path) -> None:
     migrate(sqlite_url, lambda _: None)
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    lock = only_writer(connect(sqlite_url))
+    lock = lock_file(open_engine(sqlite_url))
     assert lock is not None
     with (tmp_path / "log.db").open("r+b") as file:
         file.seek(2 * 4096)
@@ -113,23 +113,23 @@ def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path:
 def test_a_key_that_is_a_link_to_nothing_is_an_error(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "log.db.key").symlink_to(tmp_path / "not mounted")
     with pytest.raises(SealError, match="cannot be read"):
-        key_for(sqlite_url, None)
+        load_key(sqlite_url, None)
 
 
 def test_retention_passes_over_a_partition_that_is_no_day(postgres_url: str, key: SealKey) -> None:
     write(postgres_url, key)
-    with session(connect(postgres_url)) as connection:
+    with session(open_engine(postgres_url)) as connection:
         connection.exec_driver_sql("CREATE TABLE rest PARTITION OF predictions DEFAULT")
-    read = connect(postgres_url, read_only=True)
+    read = open_engine(postgres_url, read_only=True)
     now = datetime(2126, 1, 1, tzinfo=UTC)
-    assert expire(read, in_own_transactions(connect(postgres_url)), now, 30, key) == 2
+    assert delete_expired(read, transaction_runner(open_engine(postgres_url)), now, 30, key) == 2
     read.dispose()
 
 
 def test_a_pass_beside_another_says_that_nothing_was_deleted(postgres_url: str) -> None:
     migrate(postgres_url, lambda _: None)
-    other = connect(postgres_url, read_only=True)
-    with alone(other) as allowed:
+    other = open_engine(postgres_url, read_only=True)
+    with maintenance_lock(other) as allowed:
         assert allowed
         ended = run("-m", "db.retention", database_url=postgres_url, retention_days=30)
     other.dispose()

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from db.audit.chain_heads import heads_file
+from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealKey
-from db.engine import DatabaseUnavailable, check_file, connect, session
+from db.engine import DatabaseUnavailable, check_integrity, open_engine, session
 from db.migrate import migrate
 from db.schema import predictions
 from settings import Settings
@@ -31,12 +31,12 @@ def log(tmp_path: Path, sqlite_url: str, key: SealKey) -> Path:
     """A log of 2,000 rows, written and closed."""
 
     async def write() -> None:
-        async with running_log(sqlite_url, key=key, heads=heads_file(key, None)) as log:
+        async with running_log(sqlite_url, key=key, heads=heads_path(key, None)) as log:
             for _ in range(ROWS // 100):
                 await log.append([row() for _ in range(100)])
 
     asyncio.run(write())
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     return tmp_path / "log.db"
 
@@ -97,13 +97,13 @@ def test_the_documented_repair_saves_what_can_be_read_and_names_what_was_lost(
     on_them = sum(text[at * PAGE : (at + 1) * PAGE].count(b"44136fa355b3") for at in spoiled)
     spoil(log, spoiled)
     with pytest.raises(DatabaseUnavailable, match="is damaged"):
-        check_file(connect(sqlite_url))
+        check_integrity(open_engine(sqlite_url))
 
     repaired, verified = [run(*command, database_url=sqlite_url) for command in described(log)]
 
     assert repaired.returncode == 0, repaired.stderr
     assert "NOT ALL OF IT COULD BE READ" in repaired.stdout
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         left = connection.scalar(select(func.count()).select_from(predictions)) or 0
     assert ROWS - on_them <= left < ROWS, "no row of a sound page is lost"
     assert (verified.returncode, verified.stderr) == (1, "")

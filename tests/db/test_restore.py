@@ -17,10 +17,10 @@ import pytest
 from sqlalchemy import func, select
 
 from db.audit.seal_key import SealKey
-from db.engine import check_file, connect, session
+from db.engine import check_integrity, open_engine, session
 from db.ids import new_id
 from db.schema import predictions
-from db.verify import verify
+from db.verify import verify_log
 from perf.chaos.postgres_cluster import Cluster
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, environment
@@ -96,12 +96,12 @@ def test_the_documented_commands_save_and_restore_the_log(
 
     failed = {command: each.stderr for command, each in ended.items() if each.returncode}
     assert [command.endswith("rows are lost") for command in failed] == [True], failed
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         assert connection.scalar(select(func.count()).select_from(predictions)) == DAYS * 10
     assert "writer 2: gone, with its whole chain" in (tmp_path / "lost.txt").read_text()
     asyncio.run(write(url, key, heads))
-    assert verify(url, key, [heads]).findings == []
-    assert verify(url, key, [tmp_path / "heads.before-restore"]).findings
+    assert verify_log(url, key, [heads]).findings == []
+    assert verify_log(url, key, [tmp_path / "heads.before-restore"]).findings
 
 
 async def write_and_save(url: str, key: SealKey, folder: Path) -> None:
@@ -112,7 +112,7 @@ async def write_and_save(url: str, key: SealKey, folder: Path) -> None:
         with closing(sqlite3.connect(file)) as now, closing(sqlite3.connect(folder / "COPY")) as to:
             now.backup(to)
         await log.append([row() for _ in range(1_000)])
-        with session(connect(url)) as connection:
+        with session(open_engine(url)) as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint")
         await log.append([row() for _ in range(100)])
         (folder / "var").mkdir()
@@ -128,8 +128,8 @@ def test_the_documented_commands_put_a_backup_in_the_place_of_a_sqlite_file(
     for command in section[section.index("mkdir -m 700 before-restore") :]:
         subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
     url = f"sqlite:///{tmp_path}/var/cardiowatch.db"
-    check_file(connect(url))
-    verdict = verify(url, key)
+    check_integrity(open_engine(url))
+    verdict = verify_log(url, key)
     assert (verdict.findings, verdict.counts["predictions"]) == ([], 100)
     assert len(list((tmp_path / "before-restore").iterdir())) == 3
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from db.engine import connect, session
+from db.engine import open_engine, session
 from db.ids import new_id
-from db.reader.queries import Counts, Reader
-from db.rollups.rollup_worker import Write, in_own_transactions, roll
-from db.schema import rollups, unrolled
+from db.reader.queries import Reader, ValueCounts
+from db.rollups.rollup_worker import RunInTransaction, transaction_runner, update_rollups
+from db.schema import dirty_buckets, rollups
 from tests.db.rows import row
 
 NOON = datetime(2026, 1, 30, 12, tzinfo=UTC)
@@ -28,15 +28,15 @@ def at(moment: datetime, **changes: Any) -> tuple[Any, ...]:
     return row(id=new_id(int(moment.timestamp() * 1000)), **changes)
 
 
-def roll_up(url: str, now: datetime = LATER, write: Write | None = None) -> int:
-    read = connect(url, read_only=True)
+def roll_up(url: str, now: datetime = LATER, write: RunInTransaction | None = None) -> int:
+    read = open_engine(url, read_only=True)
     try:
-        return roll(read, write or in_own_transactions(connect(url)), now)
+        return update_rollups(read, write or transaction_runner(open_engine(url)), now)
     finally:
         read.dispose()
 
 
-def counts(url: str, **window: Any) -> Counts:
+def counts(url: str, **window: Any) -> ValueCounts:
     reader = Reader(url)
     found = reader.counts(**window)
     reader.close()
@@ -44,13 +44,13 @@ def counts(url: str, **window: Any) -> Counts:
 
 
 def waiting(url: str) -> int:
-    with session(connect(url)) as connection:
-        return connection.scalar(select(func.count()).select_from(unrolled)) or 0
+    with session(open_engine(url)) as connection:
+        return connection.scalar(select(func.count()).select_from(dirty_buckets)) or 0
 
 
 def widths(url: str) -> dict[int, int]:
     """Return how many buckets of each width are rolled up."""
     c = rollups.c
     buckets = select(c.width_s, func.count(c.bucket.distinct())).group_by(c.width_s)
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         return {row[0]: row[1] for row in connection.execute(buckets)}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from api.auth.api_keys import create_key, edit_keys
-from db.audit.seal_key import make_key
+from db.audit.seal_key import create_seal_key
 from db.migrate import migrate
 from perf.load.server_process import ROOT, Server, ServerFailed
 from pipeline.dataset.heart.codings import Coding
@@ -101,7 +101,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         url, keys_file = f"sqlite:///{folder}/log.db", folder / "keys.json"
-        make_key(Path(f"{folder}/log.db.key"))  # or a Patient-Reference is refused
+        create_seal_key(Path(f"{folder}/log.db.key"))  # or a Patient-Reference is refused
         migrate(url, lambda _: None)
         with edit_keys(keys_file) as keys:
             key, text = create_key("fuzz", ("admin",))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api.wire.decode import DECODERS
 from api.wire.problems import MAX_PROBLEM_BYTES, Problem
-from db.export import COLUMNS, csv_lines
+from db.export import EXPORT_COLUMNS, csv_lines
 from pipeline.audit import audit
 from pipeline.dataset.heart.codings import Coding, encode
 from pipeline.dataset.heart.csv_reader import MAX_BYTES as FILE_MAX
@@ -246,7 +246,7 @@ def test_no_text_becomes_a_formula_or_another_cell_when_it_is_exported(text: str
     found = list(csv.DictReader(io.StringIO(exported, newline="")))
 
     assert len(found) == 1
-    assert list(found[0]) == list(COLUMNS)
+    assert list(found[0]) == list(EXPORT_COLUMNS)
     cell = found[0]["model_version"]
     assert not cell.startswith(tuple(FORMULAS))
     assert cell.removeprefix("'").replace("\r\n", "\n") == text.removeprefix("'").replace(

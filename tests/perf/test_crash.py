@@ -11,7 +11,7 @@ import pytest
 from db.ids import new_id
 from db.migrate import migrate
 from db.schema import PREDICTION_COLUMNS
-from db.writer.writer import Log
+from db.writer.writer import LogWriter
 from perf.crash import CrashCounts, crash, failed
 from perf.load.http_client import encode_requests
 from perf.load.request_bodies import write_bodies
@@ -81,7 +81,7 @@ async def _log_one_live_row(url: str) -> None:
         "id": new_id(), "source": "live", "age": 63, "sex": 1, "probability": 0.5,
         "prediction": 1, "threshold": 0.5, "model_version": "v", "latency_ms": 1.0,
     }  # fmt: skip
-    log = Log(url)
+    log = LogWriter(url)
     await log.start()
     await log.append([tuple(row[name] for name in PREDICTION_COLUMNS)])
     await log.stop()

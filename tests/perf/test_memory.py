@@ -41,7 +41,7 @@ def test_a_short_run_shows_the_memory_at_each_step(model_dir: Path) -> None:
 
 def test_on_sqlite_the_driver_of_postgresql_is_not_in_memory(tmp_path: Path) -> None:
     look = (
-        "import sys, api.app; from db.writer.writer import Log; Log(sys.argv[1]); "
+        "import sys, api.app; from db.writer.writer import LogWriter; LogWriter(sys.argv[1]); "
         "print('psycopg' in sys.modules)"
     )
 

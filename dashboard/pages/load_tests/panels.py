@@ -12,7 +12,7 @@ import streamlit as st
 
 from dashboard.pages.load_tests import charts, texts
 from dashboard.shared import widgets
-from db.export import no_formula
+from db.export import escape_formula
 from pipeline.load_tests.autoscaling import Autoscaling
 from pipeline.load_tests.benchmark import CARDIOWATCH, ECHO, Benchmark, Summary
 
@@ -168,7 +168,7 @@ def table(made: datetime, run: Benchmark) -> None:
     """Draw all results of the run as a table, with a CSV download."""
     with widgets.card("All results of this run"):
         frame = pd.DataFrame([asdict(summary) for summary in run.closed_loop])
-        frame["service"] = frame["service"].map(no_formula)
+        frame["service"] = frame["service"].map(escape_formula)
         frame = frame[["service", "connections", *frame.columns.drop(["service", "connections"])]]
         st.dataframe(
             frame.rename(columns=texts.COLUMNS)[list(texts.COLUMNS.values())],

@@ -14,13 +14,13 @@ import plotly.graph_objects as go
 
 from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
 from dashboard.shared.escaping import escape_plotly
-from db.reader.queries import Bucket
+from db.reader.queries import TimeBucket
 
 STATUS_COLORS = {"green": "#2e9e5b", "amber": ORANGE, "red": "#d64541"}
 """At least 3:1 on the background of either theme."""
 
 
-def prediction_counts(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+def prediction_counts(buckets: Sequence[TimeBucket], zone: tzinfo) -> go.Figure:
     """Draw predictions over time, the positive ones on top of the others."""
     times = _times(buckets, zone)
     below = [bucket.n - bucket.n_positive for bucket in buckets]
@@ -33,7 +33,7 @@ def prediction_counts(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     return figure.update_layout(barmode="stack", bargap=0.15).update_yaxes(rangemode="tozero")
 
 
-def positive_rate(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+def positive_rate(buckets: Sequence[TimeBucket], zone: tzinfo) -> go.Figure:
     """Draw the positive rate over time, 0 to 100 %."""
     times = _times(buckets, zone)
     shares = [bucket.n_positive / bucket.n if bucket.n else None for bucket in buckets]
@@ -41,7 +41,7 @@ def positive_rate(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
     return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
 
 
-def scoring_latency(buckets: Sequence[Bucket], zone: tzinfo) -> go.Figure:
+def scoring_latency(buckets: Sequence[TimeBucket], zone: tzinfo) -> go.Figure:
     """Draw the scoring latency over time: median and p95."""
     times = _times(buckets, zone)
     lines = [
@@ -78,7 +78,7 @@ def _ms(found: Mapping[str, Any]) -> float:
     return float((found["until"] - found["since"]).total_seconds() * 1000)
 
 
-def _times(buckets: Sequence[Bucket], zone: tzinfo) -> list[datetime]:
+def _times(buckets: Sequence[TimeBucket], zone: tzinfo) -> list[datetime]:
     """Return when the steps begin on the viewer's clock; Plotly draws a time without its zone."""
     return [local_time(bucket.start, zone) for bucket in buckets]
 

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.shared import data_access
-from db.reader.queries import Bucket, Summary
+from db.reader.queries import TimeBucket, WindowStatistics
 
 MAX_MONITORING_RUNS = 60
 """Two months of daily runs."""
@@ -20,8 +20,8 @@ class OverviewData:
     """The data of one window and source."""
 
     source: str
-    summary: Summary
-    buckets: list[Bucket]
+    summary: WindowStatistics
+    buckets: list[TimeBucket]
     rejections: list[dict[str, Any]]
     newest: datetime
 
@@ -36,7 +36,7 @@ def overview_data(window: str, chosen: str) -> OverviewData:
     newest, _ = data_access.reader().page(source=chosen, limit=1)
     return OverviewData(
         source=chosen,
-        summary=data_access.reader().summary(since=since, until=until, source=chosen),
+        summary=data_access.reader().statistics(since=since, until=until, source=chosen),
         buckets=data_access.reader().buckets(
             since=since, until=until, source=chosen, width_s=shown.bucket_s
         ),
@@ -52,7 +52,7 @@ def overview_data(window: str, chosen: str) -> OverviewData:
 @st.cache_data(ttl=data_access.CACHE_TTL_S)
 def monitoring_runs(chosen: str) -> list[dict[str, Any]]:
     """Return the monitoring runs of a source, newest window first."""
-    return data_access.reader().passes(source=chosen, limit=MAX_MONITORING_RUNS)
+    return data_access.reader().monitoring_runs(source=chosen, limit=MAX_MONITORING_RUNS)
 
 
 def _step_after(moment: datetime, width_s: int) -> datetime:

@@ -16,7 +16,7 @@ from dashboard.pages.predictions import data, texts
 from dashboard.shared import data_access, findings, widgets
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.prediction import drawer
-from db.export import no_formula
+from db.export import escape_formula
 from pipeline.dataset.heart.codings import Coding, encode_row
 from pipeline.schema import FEATURES
 
@@ -141,7 +141,7 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
             "outcome": texts.outcome(row["outcome"]),
         }
         cells |= {f.title: findings.table_cell(f, row[f.name]) for f in FEATURES}
-        shown.append(cells | {"model": no_formula(row["model_version"])})
+        shown.append(cells | {"model": escape_formula(row["model_version"])})
     return pd.DataFrame(shown)
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.ids import first_id_of, milliseconds, new_id
+from db.ids import lowest_id_of_ms, new_id, timestamp_ms
 
 revision = "0002"
 down_revision = "0001"
@@ -65,9 +65,9 @@ def _mark_what_is_there(unrolled: sa.Table) -> None:
     next_id = sa.select(ids).select_from(sa.table("predictions")).where(ids >= after)
     next_id = next_id.order_by(ids).limit(1)
     connection = op.get_bind()
-    position = first_id_of(0)
+    position = lowest_id_of_ms(0)
     while found := connection.scalar(next_id, {"after": position}):
-        bucket = milliseconds(found) // 1000 // FIVE_MINUTES_S * FIVE_MINUTES_S
+        bucket = timestamp_ms(found) // 1000 // FIVE_MINUTES_S * FIVE_MINUTES_S
         mark = {"width_s": FIVE_MINUTES_S, "bucket": bucket, "mark": new_id()}
         connection.execute(unrolled.insert(), mark)
-        position = first_id_of((bucket + FIVE_MINUTES_S) * 1000)
+        position = lowest_id_of_ms((bucket + FIVE_MINUTES_S) * 1000)

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from db.ids import first_id_of, time_of
-from db.partitions import ids_of, make_days
+from db.ids import lowest_id_of_ms, timestamp_of
+from db.partitions import create_partitions, id_range
 
 revision = "0005"
 down_revision = "0004"
@@ -31,7 +31,7 @@ def upgrade() -> None:
     today = datetime.now(UTC).date()
     # The version before makes no days: it goes on through an upgrade, and a month after a rollback.
     ahead = {today + timedelta(days=days) for days in range(31)}
-    make_days(op.get_bind(), days | ahead)
+    create_partitions(op.get_bind(), days | ahead)
     for table in ("predictions", "outcomes"):
         op.execute(f"INSERT INTO {table} TABLE {table}_before")
     for table in ("outcomes", "predictions"):
@@ -59,7 +59,7 @@ def _days_of_rows() -> Iterator[date]:
     after = sa.bindparam("after", type_=ID)
     next_id = sa.select(ids).select_from(sa.table("predictions")).where(ids >= after)
     next_id = next_id.order_by(ids).limit(1)
-    position = first_id_of(0)
+    position = lowest_id_of_ms(0)
     while found := op.get_bind().scalar(next_id, {"after": position}):
-        yield time_of(found).date()
-        position = ids_of(time_of(found).date())[1]
+        yield timestamp_of(found).date()
+        position = id_range(timestamp_of(found).date())[1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from db.ids import time_of
+from db.ids import timestamp_of
 from tests.api.conftest import IN_UCI, PATIENT
 
 
@@ -40,7 +40,7 @@ def test_pages_go_through_the_whole_log_newest_first(client: TestClient) -> None
 
 def test_a_window_holds_its_start_and_not_its_end(client: TestClient) -> None:
     (only,) = send(client, 1)
-    received = time_of(only)
+    received = timestamp_of(only)
     later = received + timedelta(milliseconds=1)
 
     def found(since: datetime, until: datetime) -> int:

@@ -167,7 +167,7 @@ async def test_refused_sessions_fill_no_log(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(logs, "monotonic", lambda: now)
-    monkeypatch.setattr(request_filter, "_log_throttle", logs.Seldom())
+    monkeypatch.setattr(request_filter, "_log_throttle", logs.LogThrottle())
     for _ in range(3):
         await refuse("/_stcore/stream", origin="http://a\x1b[2J\r\n\xe9", host="h" * 60_000)
     now = 2.0

@@ -18,7 +18,7 @@ from dashboard.pages.drift import history as drift_history
 from dashboard.pages.drift.data import MonitoringDay
 from dashboard.shared.findings import in_a_sentence
 from db.ids import new_id
-from db.writer.results import Pass, add_pass, add_report
+from db.writer.results import MonitoringRun, add_monitoring_run, add_report
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import compare
@@ -147,7 +147,9 @@ def keep_pass(url: str, days_ago: int, patients: np.ndarray, source: str = "repl
         "verdict": "what it said", "risk": {"week": 0.4},
         "drift": {"window": result, "week": result},
     }  # fmt: skip
-    add_pass(url, report, Pass(source, "v", since, until, "red", "what it said"), version=1)
+    add_monitoring_run(
+        url, report, MonitoringRun(source, "v", since, until, "red", "what it said"), version=1
+    )
 
 
 def test_the_history_says_since_when_and_leads_from_an_alarm_to_its_requests(

@@ -8,7 +8,7 @@ import pytest
 from dashboard.pages.overview import charts as overview_charts
 from dashboard.shared.charts import BLUE, ORANGE
 from dashboard.shared.prediction import charts
-from db.reader.queries import Bucket
+from db.reader.queries import TimeBucket
 
 EXPLANATION = {
     "base_value": -0.2,
@@ -19,7 +19,7 @@ EXPLANATION = {
     ],
 }
 START = datetime(2026, 3, 5, tzinfo=UTC)
-BUCKETS = [Bucket(START, 4, 1, 1.0, 2.0), Bucket(START.replace(hour=1), 0, 0, None, None)]
+BUCKETS = [TimeBucket(START, 4, 1, 1.0, 2.0), TimeBucket(START.replace(hour=1), 0, 0, None, None)]
 
 
 def test_a_waterfall_adds_the_findings_up_from_the_average_patient_to_this_one() -> None:

@@ -12,13 +12,13 @@ from functools import partial
 
 from sqlalchemy import text
 
-from db.engine import connect, transaction
+from db.engine import open_engine, transaction
 from tests.db.audit.tampering_sqlite import INDEX, PATIENTS, SOURCES, Tampering
 
 
 def on_server(url: str, *statements: str) -> None:
     """Execute statements as the owner of the server, who may edit the catalogue too."""
-    with transaction(connect(url)) as connection:
+    with transaction(open_engine(url)) as connection:
         for statement in statements:
             connection.execute(text(statement.replace(":", r"\:")))
 

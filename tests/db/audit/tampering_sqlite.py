@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from db.schema import SHOWN_COLUMNS, metadata
+from db.schema import EXPORTED_COLUMNS, metadata
 
 Tampering = Callable[[str], None]
 """Takes the database's URL."""
@@ -55,7 +55,7 @@ def _copied(url: str, change: str) -> None:
 def covering_index_of_a_copy(url: str) -> None:
     """Have the ids' look-up answered by an index of all columns over an altered copy."""
     _copied(url, "age = 99")
-    columns = ", ".join(column.name for column in SHOWN_COLUMNS)
+    columns = ", ".join(column.name for column in EXPORTED_COLUMNS)
     on_file(url, f"CREATE INDEX ix_all ON copy ({columns})")
     rewritten(url, "ix_all", "ON copy", "ON predictions")
     on_file(

@@ -12,13 +12,13 @@ import pytest
 from db.audit.catalogue import EXPECTED, check_catalogue, describe, differences
 from db.audit.index_consistency import inconsistencies
 from db.audit.seal_key import SealKey
-from db.engine import DatabaseUnavailable, check_file, connect, session
+from db.engine import DatabaseUnavailable, check_integrity, open_engine, session
 from db.erase import main as erase
 from db.export import main as export
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.repair import main as repair
-from db.verify import main, verify
+from db.verify import main, verify_log
 from tests.db.audit.tampering_postgresql import POSTGRESQL, on_server
 from tests.db.audit.tampering_sqlite import KEY, SQLITE, Tampering, key_was_descending
 from tests.db.rows import row, running_log, store_as_before
@@ -30,7 +30,7 @@ AGES = (52.0, 53.0, 71.0, 54.0, 55.0)
 
 async def _write(url: str, key: SealKey) -> None:
     async with running_log(url, key=key) as log:
-        rows = [row(patient=key.patient(PATIENT), age=age) for age in AGES]
+        rows = [row(patient=key.hash_patient_reference(PATIENT), age=age) for age in AGES]
         others = [row(age=45.0 + number) for number in range(20)]
         await log.append([*others[:10], *rows, *others[10:]])
         for each in (*rows, *others[:5]):
@@ -66,9 +66,9 @@ on_postgresql = pytest.mark.parametrize("database_url", ["postgres"], indirect=T
 
 def tampered(url: str, key: SealKey, tamper: Tampering, said: str) -> list[str]:
     """Return what verify finds, unless it says what it should."""
-    assert verify(url, key).findings == []
+    assert verify_log(url, key).findings == []
     tamper(url)
-    findings = verify(url, key).findings
+    findings = verify_log(url, key).findings
     return [] if any(finding.startswith(said) for finding in findings) else [said, *findings]
 
 
@@ -114,7 +114,7 @@ def test_a_database_that_came_through_the_migrations_is_what_they_make(
     migrate(database_url, lambda _: None, to=before)
     store_as_before(database_url, [row(), row()])
     migrate(database_url, lambda _: None)
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("BEGIN")
         assert [*differences(connection), *inconsistencies(connection)] == []
 
@@ -122,7 +122,7 @@ def test_a_database_that_came_through_the_migrations_is_what_they_make(
 def test_the_description_of_the_catalogue_is_what_the_migrations_make(database_url: str) -> None:
     """WRITE_CATALOGUE=1 writes it anew, after a migration was added."""
     migrate(database_url, lambda _: None)
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         found, name = describe(connection), connection.dialect.name
     made = {each: parts for each, parts in found.items() if "partition" not in parts}
     expected = json.loads(EXPECTED.read_text())
@@ -134,14 +134,14 @@ def test_the_description_of_the_catalogue_is_what_the_migrations_make(database_u
 
 
 def test_what_analyze_leaves_is_no_finding(url: str, key: SealKey) -> None:
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         connection.exec_driver_sql("ANALYZE")
-    assert verify(url, key).findings == []
+    assert verify_log(url, key).findings == []
 
 
 def check_as_at_start(url: str) -> None:
-    check_file(connect(url))
-    check_catalogue(connect(url))
+    check_integrity(open_engine(url))
+    check_catalogue(open_engine(url))
 
 
 @on_sqlite
@@ -155,12 +155,12 @@ def test_a_service_does_not_start_on_a_sqlite_file_that_was_tampered_with(
 
 
 def test_a_service_of_the_version_before_starts_on_a_newer_database(url: str, key: SealKey) -> None:
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         connection.exec_driver_sql("ALTER TABLE models ADD COLUMN more integer")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    check_catalogue(connect(url))
+    check_catalogue(open_engine(url))
     with pytest.raises(DatabaseUnavailable, match="newer program"):
-        verify(url, key)
+        verify_log(url, key)
 
 
 def hide_one(url: str) -> None:
@@ -188,7 +188,7 @@ def test_an_erasure_goes_past_an_inconsistent_index_and_says_so(
     assert said.out.startswith("5 predictions are erased")
     assert "lacks 1 predictions and names 0 that are not there" in said.err
     assert 71.0 not in ages(url)
-    assert verify(url, key).counts["erased"] == 10
+    assert verify_log(url, key).counts["erased"] == 10
 
 
 @on_sqlite
@@ -235,4 +235,4 @@ def test_an_erasure_that_cannot_reach_a_row_says_so_and_erases_nothing(
     key_was_descending(url, "predictions", KEY)
     assert erase(["--patient", PATIENT]) == 1
     assert "Nothing was erased" in capsys.readouterr().err
-    assert verify(url, key).counts["erased"] == 0
+    assert verify_log(url, key).counts["erased"] == 0

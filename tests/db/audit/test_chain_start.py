@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import Connection
 
 from db.audit.chain import count_unsealed
-from db.audit.chain_heads import heads_file
+from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealKey
 from db.ids import new_id
-from db.verify import report, verify
-from db.writer.file_lock import LogTaken
-from db.writer.writer import Log
+from db.verify import format_result, verify_log
+from db.writer.file_lock import LogLocked
+from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store_as_before
 
 
@@ -34,12 +34,12 @@ def test_rows_from_before_are_counted_for_longer_than_a_row_may_take(
             await log.append([row()])
 
     asyncio.run(seal())
-    verdict = verify(postgres_url, key)
+    verdict = verify_log(postgres_url, key)
     assert (verdict.findings, verdict.counts["unsealed"]) == ([], 2)
 
 
 def test_a_sealed_log_without_rows_is_as_it_was_written(database_url: str, key: SealKey) -> None:
-    heads = heads_file(key, None)
+    heads = heads_path(key, None)
     assert heads is not None
 
     async def start_and_stop() -> None:
@@ -47,8 +47,8 @@ def test_a_sealed_log_without_rows_is_as_it_was_written(database_url: str, key: 
             pass
 
     asyncio.run(start_and_stop())
-    verdict = verify(database_url, key, [heads])
-    assert report(verdict, with_heads=True) == [
+    verdict = verify_log(database_url, key, [heads])
+    assert format_result(verdict, with_heads=True) == [
         "0 predictions and 0 outcomes of 1 writers: all are as they were written."
     ]
 
@@ -56,14 +56,14 @@ def test_a_sealed_log_without_rows_is_as_it_was_written(database_url: str, key: 
 def test_a_process_that_may_not_write_seals_nothing(sqlite_url: str, key: SealKey) -> None:
     async def start_beside() -> None:
         async with running_log(sqlite_url) as log:
-            with pytest.raises(LogTaken):
-                await Log(sqlite_url, key=key).start()
+            with pytest.raises(LogLocked):
+                await LogWriter(sqlite_url, key=key).start()
             await log.append([row()])
         async with running_log(sqlite_url, key=key):
             pass
 
     asyncio.run(start_beside())
-    assert verify(sqlite_url, key).counts["unsealed"] == 1
+    assert verify_log(sqlite_url, key).counts["unsealed"] == 1
 
 
 def test_rows_of_a_clock_that_was_ahead_are_the_only_finding(sqlite_url: str, key: SealKey) -> None:
@@ -74,4 +74,6 @@ def test_rows_of_a_clock_that_was_ahead_are_the_only_finding(sqlite_url: str, ke
             await log.append([row()])
 
     asyncio.run(seal())
-    assert verify(sqlite_url, key).findings == ["1 rows without a seal are newer than the chain"]
+    assert verify_log(sqlite_url, key).findings == [
+        "1 rows without a seal are newer than the chain"
+    ]

@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Connection, select
 
 from db.audit.seal_key import SealKey
-from db.audit.verify_chain import Verdict, walk
-from db.engine import connect, session, transaction
+from db.audit.verify_chain import Verification, verify_chains
+from db.engine import open_engine, session, transaction
 from db.erase import main as erase
 from db.schema import metadata, outcomes, predictions, writers
 from db.verify import main as verify
@@ -69,7 +69,7 @@ def test_anything_in_any_cell_of_a_sqlite_file_is_found(
     lived_in(sqlite_url, key, heads)
     monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
     log = tmp_path / "log.db"
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     whole = log.read_bytes()
     tried, missed = 0, []
@@ -89,13 +89,15 @@ def test_anything_in_any_cell_of_a_sqlite_file_is_found(
     assert tried == CELLS
 
 
-def found_behind(url: str, key: SealKey, heads: Path, put: Callable[[Connection], None]) -> Verdict:
+def found_behind(
+    url: str, key: SealKey, heads: Path, put: Callable[[Connection], None]
+) -> Verification:
     lived_in(url, key, heads)
-    with transaction(connect(url)) as connection:
+    with transaction(open_engine(url)) as connection:
         put(connection)
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         connection.exec_driver_sql("BEGIN")
-        return walk(connection, key, None)
+        return verify_chains(connection, key, None)
 
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "4713-01-01 BC", "294276-12-31"])
@@ -117,7 +119,7 @@ def test_what_is_written_to_be_shown_stays_within_its_line(
 ) -> None:  # fmt: skip
     lived_in(sqlite_url, key, heads)
     monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         connection.exec_driver_sql(
             "UPDATE models SET version = 'x' || char(27) || '[2J' || char(10) || 'all is well'"
         )
@@ -133,18 +135,18 @@ def test_an_altered_row_of_a_patient_can_be_erased(
 ) -> None:  # fmt: skip
     async def write() -> None:
         async with running_log(sqlite_url, key=key, heads=heads) as log:
-            await log.append([row(patient=key.patient("bed 7")), row()])
+            await log.append([row(patient=key.hash_patient_reference("bed 7")), row()])
 
     asyncio.run(write())
     monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         connection.exec_driver_sql(
             "UPDATE predictions SET chol = 'x', salt = NULL WHERE number = 1"
         )
     assert erase(["--patient", "bed 7"]) == 0
     assert "1 predictions are erased" in capsys.readouterr().out
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         assert connection.execute(select(predictions.c.number)).all() == [(2,)]
         assert connection.execute(select(outcomes.c.number)).all() == []
     assert verify(["--heads", str(heads)]) == 1

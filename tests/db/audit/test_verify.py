@@ -14,17 +14,17 @@ import pytest
 from sqlalchemy import Connection, delete, func, select, update
 
 from db.audit.chain_heads import read_heads
-from db.audit.seal_key import SealError, SealKey, key_for, make_key
-from db.audit.verify_chain import walk
-from db.engine import connect, session
-from db.erase import erase
+from db.audit.seal_key import SealError, SealKey, create_seal_key, load_key
+from db.audit.verify_chain import verify_chains
+from db.engine import open_engine, session
+from db.erase import erase_patient
 from db.ids import new_id
 from db.migrate import migrate
-from db.retention.delete_expired import expire
-from db.rollups.rollup_worker import in_own_transactions
-from db.schema import outcomes, predictions, removals, writers
-from db.verify import report, verify
-from db.writer.writer import Log
+from db.retention.delete_expired import delete_expired
+from db.rollups.rollup_worker import transaction_runner
+from db.schema import outcomes, predictions, tombstones, writers
+from db.verify import format_result, verify_log
+from db.writer.writer import LogWriter
 from tests.db.mutations import mutate
 from tests.db.rows import row, running_log, store_as_before
 from tests.programs import run
@@ -76,9 +76,11 @@ def lived_in(url: str, key: SealKey, heads: Path) -> None:
     long_ago = int(LONG_AGO.timestamp() * 1000)
     store_as_before(url, [row(), row(), row(id=new_id(long_ago))])
     asyncio.run(_past(url, key, heads))
-    assert erase(connect(url), key, PATIENT) == 2
-    read = connect(url, read_only=True)
-    assert expire(read, in_own_transactions(connect(url)), datetime.now(UTC), 30, key) == 8
+    assert erase_patient(open_engine(url), key, PATIENT) == 2
+    read = open_engine(url, read_only=True)
+    assert (
+        delete_expired(read, transaction_runner(open_engine(url)), datetime.now(UTC), 30, key) == 8
+    )
     read.dispose()
     asyncio.run(write_some(url, key, heads, 21))
 
@@ -90,7 +92,7 @@ async def _past(url: str, key: SealKey, heads: Path) -> None:
             await log.append([row(id=new_id(long_ago + age), age=age), row(age=age)])
         await log.append([row(id=new_id(long_ago + i), age=50 + i) for i in range(4)])
     async with running_log(url, key=key, heads=heads) as log:
-        patient = key.patient(PATIENT)
+        patient = key.hash_patient_reference(PATIENT)
         about = [row(patient=patient), row(), row(patient=patient, thal=None)]
         await log.append(about)
         await log.record_outcome(str(about[0][0]), 1, None)
@@ -101,7 +103,7 @@ async def _past(url: str, key: SealKey, heads: Path) -> None:
 @contextmanager
 def undone(url: str) -> Iterator[Connection]:
     """Lend a connection whose changes are rolled back."""
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         connection.exec_driver_sql("BEGIN")
         yield connection
         connection.exec_driver_sql("ROLLBACK")
@@ -111,7 +113,7 @@ def test_a_log_that_nobody_touched_holds_after_all_that_happened_to_it(
     database_url: str, key: SealKey, heads: Path
 ) -> None:
     lived_in(database_url, key, heads)
-    verdict = verify(database_url, key, [heads])
+    verdict = verify_log(database_url, key, [heads])
     assert verdict.findings == []
     assert verdict.writers == 4
     assert verdict.counts["unsealed"] == 2
@@ -127,10 +129,10 @@ def test_each_single_change_is_found(database_url: str, key: SealKey, heads: Pat
     for seed in range(MUTATIONS):
         with undone(database_url) as connection:
             made = mutate(connection, random.Random(seed))  # noqa: S311 - to be made again
-            if not walk(connection, key, known).findings:
+            if not verify_chains(connection, key, known).findings:
                 missed.append((seed, made))
     assert missed == []
-    assert verify(database_url, key, [heads]).findings == []
+    assert verify_log(database_url, key, [heads]).findings == []
 
 
 def test_the_row_that_was_edited_is_named_and_no_other(
@@ -140,7 +142,7 @@ def test_the_row_that_was_edited_is_named_and_no_other(
     with undone(database_url) as connection:
         edit = update(predictions).where(predictions.c.id == ids[7]).values(age=64.5)
         connection.execute(edit)
-        (finding,) = walk(connection, key, None).findings
+        (finding,) = verify_chains(connection, key, None).findings
     assert finding.startswith(f"prediction {ids[7]} ")
     assert "altered" in finding
 
@@ -151,7 +153,7 @@ def test_a_row_that_was_deleted_is_named_by_its_neighbours(
     ids = asyncio.run(write_some(database_url, key, heads, 20))
     with undone(database_url) as connection:
         connection.execute(delete(predictions).where(predictions.c.id == ids[7]))
-        (finding,) = walk(connection, key, None).findings
+        (finding,) = verify_chains(connection, key, None).findings
     assert finding == (
         f"entry 8 of writer 1: gone, between prediction {ids[6]} and prediction {ids[8]}"
     )
@@ -161,14 +163,14 @@ def test_a_removed_end_is_found_with_the_heads_and_said_to_be_unknown_without(
     database_url: str, key: SealKey, heads: Path
 ) -> None:
     asyncio.run(write_some(database_url, key, heads, 20))
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         entries = connection.scalar(select(func.max(outcomes.c.number)))
         connection.execute(delete(outcomes).where(outcomes.c.number == entries))
     assert entries == 25
-    without = verify(database_url, key)
+    without = verify_log(database_url, key)
     assert without.findings == []
-    assert "that takes --heads FILE" in report(without, with_heads=False)[-1]
-    (finding,) = verify(database_url, key, [heads]).findings
+    assert "that takes --heads FILE" in format_result(without, with_heads=False)[-1]
+    (finding,) = verify_log(database_url, key, [heads]).findings
     assert finding.startswith("entry 25 of writer 1: gone, at the end")
 
 
@@ -177,12 +179,14 @@ def test_a_writer_that_was_removed_whole_is_found_with_the_heads(
 ) -> None:
     asyncio.run(write_some(database_url, key, heads, 6))
     asyncio.run(write_some(database_url, key, heads, 6))
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         for table in (outcomes, predictions):
             connection.execute(delete(table).where(table.c.writer == 2))
         connection.execute(delete(writers).where(writers.c.id == 2))
-    assert verify(database_url, key).findings == []
-    assert verify(database_url, key, [heads]).findings == ["writer 2: gone, with its whole chain"]
+    assert verify_log(database_url, key).findings == []
+    assert verify_log(database_url, key, [heads]).findings == [
+        "writer 2: gone, with its whole chain"
+    ]
 
 
 def test_every_process_has_a_chain_of_its_own(postgres_url: str, key: SealKey, heads: Path) -> None:
@@ -195,7 +199,7 @@ def test_every_process_has_a_chain_of_its_own(postgres_url: str, key: SealKey, h
             await asyncio.gather(*[log.append([row()]) for log in (one, two, three) * 30])
 
     asyncio.run(run_three())
-    verdict = verify(postgres_url, key, [heads])
+    verdict = verify_log(postgres_url, key, [heads])
     assert (verdict.writers, verdict.counts["predictions"]) == (3, 90)
     assert verdict.findings == []
 
@@ -210,7 +214,7 @@ def test_a_refused_row_leaves_no_hole_in_the_chain(
             await asyncio.gather(*calls, return_exceptions=True)
 
     asyncio.run(run_some())
-    verdict = verify(database_url, key, [heads])
+    verdict = verify_log(database_url, key, [heads])
     assert (verdict.counts["predictions"], verdict.findings) == (8, [])
 
 
@@ -220,7 +224,7 @@ def test_after_a_lost_connection_a_new_chain_begins(
     async def lose_it() -> None:
         async with running_log(postgres_url, key=key, heads=heads) as log:
             await log.append([row()])
-            with session(connect(postgres_url)) as connection:
+            with session(open_engine(postgres_url)) as connection:
                 connection.exec_driver_sql(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -228,7 +232,7 @@ def test_after_a_lost_connection_a_new_chain_begins(
             await log.append([row(), row()])
 
     asyncio.run(lose_it())
-    verdict = verify(postgres_url, key, [heads])
+    verdict = verify_log(postgres_url, key, [heads])
     assert (verdict.writers, verdict.counts["predictions"], verdict.findings) == (2, 3, [])
 
 
@@ -237,11 +241,11 @@ def test_a_sealed_log_takes_no_rows_without_its_key(
 ) -> None:
     asyncio.run(write_some(database_url, key, heads, 3))
     with pytest.raises(SealError, match="set CARDIOWATCH_LOG_HMAC_KEY_FILE"):
-        asyncio.run(Log(database_url).start())
-    make_key(tmp_path / "other.key")
-    other = key_for("", tmp_path / "other.key")
+        asyncio.run(LogWriter(database_url).start())
+    create_seal_key(tmp_path / "other.key")
+    other = load_key("", tmp_path / "other.key")
     with pytest.raises(SealError, match="another key"):
-        asyncio.run(Log(database_url, key=other).start())
+        asyncio.run(LogWriter(database_url, key=other).start())
 
 
 def test_the_program_says_what_it_found(sqlite_url: str, key: SealKey, heads: Path) -> None:
@@ -252,7 +256,7 @@ def test_the_program_says_what_it_found(sqlite_url: str, key: SealKey, heads: Pa
     assert good.stdout == (
         "6 predictions and 6 outcomes of 1 writers: all are as they were written.\n"
     )
-    with session(connect(sqlite_url)) as connection:
+    with session(open_engine(sqlite_url)) as connection:
         connection.execute(update(predictions).where(predictions.c.id == ids[2]).values(sex=0))
     bad = run("-m", "db.verify", **settings)
     assert bad.returncode == 1
@@ -278,17 +282,17 @@ def test_heads_that_were_altered_are_refused(sqlite_url: str, key: SealKey, head
     asyncio.run(write_some(sqlite_url, key, heads, 3))
     heads.write_text(heads.read_text().replace('"entries": 6', '"entries": 5'))
     with pytest.raises(SealError, match="were altered"):
-        verify(sqlite_url, key, [heads])
+        verify_log(sqlite_url, key, [heads])
 
 
 def test_the_removals_of_a_stretch_are_one_record(
     database_url: str, key: SealKey, heads: Path
 ) -> None:
     lived_in(database_url, key, heads)
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         found = connection.execute(
-            select(removals.c.writer, removals.c.first, removals.c.last).where(
-                removals.c.reason == "expired"
+            select(tombstones.c.writer, tombstones.c.first, tombstones.c.last).where(
+                tombstones.c.reason == "expired"
             )
         ).all()
     places = [tuple(each) for each in found]

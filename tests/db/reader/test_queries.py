@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
 import db.reader.queries
-from db.engine import DatabaseUnavailable, connect
+from db.engine import DatabaseUnavailable, open_engine
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
@@ -69,7 +69,7 @@ def test_a_page_holds_one_prediction_or_the_other_when_asked(reader: Reader) -> 
 
 
 def test_a_stream_gives_every_row_once(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db.reader.queries, "PAGE_MAX", 7)
+    monkeypatch.setattr(db.reader.queries, "MAX_PAGE", 7)
     assert seconds(list(reader.stream(source="live"))) == [*range(39, -1, -1)]
 
 
@@ -85,7 +85,7 @@ def test_counts_name_every_source(reader: Reader) -> None:
 
 
 def test_a_summary_counts_and_takes_percentiles(reader: Reader) -> None:
-    found = reader.summary(source="live")
+    found = reader.statistics(source="live")
     assert (found.n, found.n_positive) == (40, 10)
     # Between the 20th and the 21st of 1, 2, ..., 40 ms; and so on.
     assert found.latency_p50_ms == pytest.approx(20.5)
@@ -98,7 +98,7 @@ def test_a_summary_counts_and_takes_percentiles(reader: Reader) -> None:
 
 
 def test_an_empty_window_has_no_latency(reader: Reader) -> None:
-    found = reader.summary(until=NOON)
+    found = reader.statistics(until=NOON)
     assert (found.n, found.latency_p50_ms, found.first_received_at) == (0, None, None)
 
 
@@ -122,8 +122,8 @@ def test_buckets_cover_the_window_the_empty_ones_too(reader: Reader) -> None:
 def test_what_was_not_read_is_said_and_not_shown_as_zero(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db.reader.queries, "ROWS_MAX", 15)  # of the 40: those from 25 s on
-    assert reader.summary(source="live").truncated
+    monkeypatch.setattr(db.reader.queries, "MAX_ROWS", 15)  # of the 40: those from 25 s on
+    assert reader.statistics(source="live").truncated
     found = reader.buckets(
         since=NOON, until=NOON + timedelta(seconds=40), width_s=10, source="live"
     )
@@ -160,7 +160,7 @@ def test_models_are_found_by_their_version(reader: Reader, database_url: str) ->
 
 
 def test_a_reader_cannot_write(reader: Reader, database_url: str) -> None:
-    engine = connect(database_url, read_only=True)
+    engine = open_engine(database_url, read_only=True)
     values = {"version": "v", "scorecard": "{}", "first_used": NOON}
     with engine.connect() as connection, pytest.raises(DBAPIError, match=r"read-?only"):
         connection.execute(insert(models).values(values))
@@ -189,7 +189,7 @@ def test_rows_are_read_while_others_are_written(database_url: str) -> None:
 def test_a_question_that_takes_too_long_is_given_up(sqlite_url: str) -> None:
     asyncio.run(store(sqlite_url, [row() for _ in range(10_000)]))
     with pytest.raises(DatabaseUnavailable, match="choose a smaller window"):
-        Reader(sqlite_url, answer_s=0.0).page(positive=True)
+        Reader(sqlite_url, timeout_s=0.0).page(positive=True)
 
 
 def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -> None:
@@ -203,7 +203,7 @@ def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -
 
 
 def test_a_database_that_is_not_migrated_is_named_with_what_to_do(database_url: str) -> None:
-    connect(database_url, create=True).connect().close()
+    open_engine(database_url, create=True).connect().close()
     reader = Reader(database_url)
     with pytest.raises(DatabaseUnavailable, match=r"not migrated: run python -m db\.migrate"):
         reader.ping()
@@ -220,7 +220,7 @@ def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
 def test_a_frozen_server_does_not_hold_a_reader(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
     migrate(url, lambda _: None)
-    reader = Reader(url, answer_s=0.5)
+    reader = Reader(url, timeout_s=0.5)
     reader.ping()
     mortal_server.pause()
     try:

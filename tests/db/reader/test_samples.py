@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.engine import connect
+from db.engine import open_engine
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.reader.samples import sample_rows
-from db.writer.writer import Log
+from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ def test_a_sample_is_the_same_in_whichever_order_the_rows_are_found(
     asyncio.run(store(postgres_url, [minute(1_439 - i % 1_440) for i in range(3_000)]))
     window = (START_MS, START_MS + 86_400_000)
     found = []
-    with connect(postgres_url).connect() as connection:
+    with open_engine(postgres_url).connect() as connection:
         for avoided in ("seqscan", "indexscan", "bitmapscan"):
             connection.execute(text(f"SET enable_{avoided} = off"))
             found.append(sample_rows(connection, window, "live", 3_000, size=size, seed=0))
@@ -89,7 +89,7 @@ async def _with_outcomes(url: str) -> None:
         await log.record_outcome(rows[2][0], 0, None)  # known when it was recorded: now
 
 
-async def _record(log: Log, prediction: str, outcome: int, days: int) -> None:
+async def _record(log: LogWriter, prediction: str, outcome: int, days: int) -> None:
     await log.record_outcome(prediction, outcome, START + days * DAY)
 
 
@@ -101,7 +101,7 @@ def test_outcomes_are_seen_as_they_were_known_then_the_newest_counts(
 ) -> None:
     asyncio.run(_with_outcomes(database_url))
     reader = Reader(database_url)
-    found = reader.with_outcome(
+    found = reader.sample_with_outcomes(
         since=START, until=START + DAY, source="live", known_before=START + known_before_days * DAY
     )
     reader.close()

@@ -11,17 +11,17 @@ import pytest
 from sqlalchemy import Connection, Engine, event, func, select
 
 from db.audit.seal_key import SealError, SealKey
-from db.audit.sealed_entries import Entry
-from db.audit.tombstones import leave_expired
-from db.engine import connect, session, transaction
+from db.audit.sealed_entries import SealedEntry
+from db.audit.tombstones import add_expired
+from db.engine import open_engine, session, transaction
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.retention.delete_expired import Expiry, expire
-from db.rollups.dirty_buckets import mark
-from db.rollups.rollup_worker import Roller, in_own_transactions, insert_counts, roll
-from db.schema import outcomes, predictions, removals, rollups, unrolled
-from db.verify import verify
+from db.retention.delete_expired import RetentionTask, delete_expired
+from db.rollups.dirty_buckets import mark_dirty
+from db.rollups.rollup_worker import RollupWorker, insert_counts, transaction_runner, update_rollups
+from db.schema import dirty_buckets, outcomes, predictions, rollups, tombstones
+from db.verify import verify_log
 from tests.db.rows import VERSION, row, running_log
 from tests.programs import run
 
@@ -43,21 +43,21 @@ def write(url: str, key: SealKey | None, *calls: list[tuple[object, ...]]) -> No
 
 
 def expire_now(url: str, key: SealKey | None, days: int = 30) -> int:
-    read = connect(url, read_only=True)
+    read = open_engine(url, read_only=True)
     try:
-        return expire(read, in_own_transactions(connect(url)), NOW, days, key)
+        return delete_expired(read, transaction_runner(open_engine(url)), NOW, days, key)
     finally:
         read.dispose()
 
 
 def count(url: str, table: object) -> int:
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         return connection.scalar(select(func.count()).select_from(table)) or 0  # type: ignore[arg-type]
 
 
 def roll_up(url: str) -> None:
-    read = connect(url, read_only=True)
-    roll(read, in_own_transactions(connect(url)), NOW)
+    read = open_engine(url, read_only=True)
+    update_rollups(read, transaction_runner(open_engine(url)), NOW)
     read.dispose()
 
 
@@ -72,10 +72,10 @@ def test_whole_days_expire_with_their_outcomes_and_counts(database_url: str, key
     assert reader.counts().n == 3
     reader.close()
     assert count(database_url, outcomes) == 1
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         oldest = connection.scalar(select(func.min(rollups.c.bucket)))
     assert oldest == int(datetime(2026, 1, 30, tzinfo=UTC).timestamp())
-    assert verify(database_url, key).findings == []
+    assert verify_log(database_url, key).findings == []
     assert expire_now(database_url, key) == 0
 
 
@@ -90,22 +90,25 @@ def test_counts_of_many_days_expire_a_few_at_a_time(database_url: str) -> None:
         for nth in range(8)
         for value in range(4)
     ]
-    with transaction(connect(database_url)) as connection:
+    with transaction(open_engine(database_url)) as connection:
         insert_counts(connection, rows)
-        mark(connection, 3_600, {row_[2] for row_ in rows})
+        mark_dirty(connection, 3_600, {row_[2] for row_ in rows})
     gone = []
 
     def write_and_count(work: Callable[[Connection], object]) -> object:
         before = count(database_url, rollups)
-        done = in_own_transactions(connect(database_url))(work)
+        done = transaction_runner(open_engine(database_url))(work)
         gone.append(before - count(database_url, rollups))
         return done
 
-    read = connect(database_url, read_only=True)
-    expire(read, write_and_count, NOW, 30, None)
+    read = open_engine(database_url, read_only=True)
+    delete_expired(read, write_and_count, NOW, 30, None)
     read.dispose()
     kept = 31 * 8
-    assert (sum(gone), count(database_url, unrolled)) == (len(rows) - len(named) * kept * 4, kept)
+    assert (sum(gone), count(database_url, dirty_buckets)) == (
+        len(rows) - len(named) * kept * 4,
+        kept,
+    )
     assert max(gone) < 1_010
     assert len(gone) < 10  # an hour with nothing to delete writes nothing
 
@@ -114,11 +117,11 @@ def test_what_expires_day_after_day_becomes_one_stretch(database_url: str, key: 
     write(database_url, key, *[[days_ago(40 - i), days_ago(40 - i)] for i in range(10)])
     for days in (39, 37, 34, 30):
         expire_now(database_url, key, days)
-    with session(connect(database_url)) as connection:
-        found = connection.execute(select(removals.c.first, removals.c.last)).all()
+    with session(open_engine(database_url)) as connection:
+        found = connection.execute(select(tombstones.c.first, tombstones.c.last)).all()
     # The first entry leaves its digest: nobody has held it against the writer's beginning yet.
     assert [tuple(each) for each in found] == [(1, 1), (2, 30)]
-    assert verify(database_url, key).findings == []
+    assert verify_log(database_url, key).findings == []
 
 
 def test_many_rows_expire_in_several_transactions(
@@ -127,8 +130,8 @@ def test_many_rows_expire_in_several_transactions(
     monkeypatch.setattr("db.retention.delete_expired._ROWS", 7)
     write(database_url, key, *[[days_ago(50 - i / 10)] for i in range(30)])
     assert expire_now(database_url, key) == 30
-    assert (count(database_url, predictions), count(database_url, removals)) == (0, 2)
-    assert verify(database_url, key).findings == []
+    assert (count(database_url, predictions), count(database_url, tombstones)) == (0, 2)
+    assert verify_log(database_url, key).findings == []
 
 
 def values_in_statements(engine: Engine) -> list[int]:
@@ -150,14 +153,14 @@ def test_a_statement_does_not_grow_with_the_records_that_become_one(
     for number in range(1, 5_001):
         content = b"%032d" % number
         seal = key.seal(seal, content)
-        gone.append(Entry(1, number, "", content, seal, ""))
-    engine = connect(database_url)
+        gone.append(SealedEntry(1, number, "", content, seal, ""))
+    engine = open_engine(database_url)
     largest = values_in_statements(engine)
     for some in (gone[::2], gone[1::2]):  # two days whose entries alternate
         with transaction(engine) as connection:
-            leave_expired(connection, key, some)
+            add_expired(connection, key, some)
     with session(engine) as connection:
-        left = connection.execute(select(removals.c.first, removals.c.last)).all()
+        left = connection.execute(select(tombstones.c.first, tombstones.c.last)).all()
     assert [tuple(each) for each in left] == [(1, 1), (2, 5_000)]
     assert max(largest) < 100
 
@@ -165,7 +168,7 @@ def test_a_statement_does_not_grow_with_the_records_that_become_one(
 def test_a_log_without_seals_expires_too(database_url: str) -> None:
     write(database_url, None, [days_ago(90), days_ago(2)])
     assert expire_now(database_url, None) == 1
-    assert count(database_url, removals) == 0
+    assert count(database_url, tombstones) == 0
 
 
 def test_nothing_of_a_sealed_log_is_removed_without_its_key(
@@ -183,14 +186,16 @@ def test_rows_that_expire_before_the_chain_begins_are_not_missed(
     write(database_url, None, [days_ago(90), days_ago(2)])
     assert expire_now(database_url, key) == 1
     write(database_url, key, [days_ago(1)])
-    assert verify(database_url, key).findings == []
+    assert verify_log(database_url, key).findings == []
 
 
 def test_the_api_s_roller_expires_too(database_url: str, key: SealKey) -> None:
     async def live() -> None:
         async with running_log(database_url, key=key) as log:
             await log.append([row(id=new_id(0)), row()])
-            roller = Roller(log.execute, database_url, every_s=0.01, also=Expiry(30, key))
+            roller = RollupWorker(
+                log.execute, database_url, every_s=0.01, then=RetentionTask(30, key)
+            )
             roller.start()
             for _ in range(500):
                 if count(database_url, predictions) == 1:
@@ -199,7 +204,7 @@ def test_the_api_s_roller_expires_too(database_url: str, key: SealKey) -> None:
             await roller.stop()
 
     asyncio.run(live())
-    verdict = verify(database_url, key)
+    verdict = verify_log(database_url, key)
     assert (verdict.counts["expired"], verdict.findings) == (1, [])
 
 

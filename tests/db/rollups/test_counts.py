@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import db.rollups.counts
 from db.reader.queries import Reader
-from db.rollups.counts import plan
+from db.rollups.counts import plan_window
 from db.rollups.dirty_buckets import DAY, FIVE_MINUTES, HOUR
 from db.schema import PREDICTION_COLUMNS
 from pipeline.schema import FEATURES
@@ -70,7 +70,7 @@ def test_rows_of_the_past_are_counted_at_once_and_rolled_up_again(url: str) -> N
 
 
 def test_a_deep_tail_is_a_sample_of_the_newest(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db.rollups.counts, "TAIL_MAX", 10)
+    monkeypatch.setattr(db.rollups.counts, "MAX_PENDING_ROWS", 10)
     asyncio.run(store(url, [at(NOON + i * MINUTE, age=20.0 + i) for i in range(40)]))
     found = counts(url)
     assert (found.n, found.exact) == (10, False)
@@ -82,20 +82,20 @@ def test_a_deep_tail_is_a_sample_of_the_newest(url: str, monkeypatch: pytest.Mon
 def test_a_window_of_few_rows_is_counted_from_them_however_scattered(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scattered = [at(NOON + i * HOUR_LONG) for i in range(db.rollups.counts.GAPS_MAX + 5)]
+    scattered = [at(NOON + i * HOUR_LONG) for i in range(db.rollups.counts.MAX_GAPS + 5)]
     asyncio.run(store(url, [*scattered, at(NOON, source="what-if")]))
     assert not counts(url, source="live").exact
-    monkeypatch.setattr(db.rollups.counts, "SMALL_MAX", len(scattered))
+    monkeypatch.setattr(db.rollups.counts, "SMALL_WINDOW", len(scattered))
     found = counts(url, source="live")
     assert (found.n, found.exact) == (len(scattered), True)
-    monkeypatch.setattr(db.rollups.counts, "SMALL_MAX", len(scattered) - 1)
+    monkeypatch.setattr(db.rollups.counts, "SMALL_WINDOW", len(scattered) - 1)
     assert not counts(url, source="live").exact
 
 
 def test_the_old_rollup_stands_for_what_is_too_deep_to_read(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db.rollups.counts, "TAIL_MAX", 2)
+    monkeypatch.setattr(db.rollups.counts, "MAX_PENDING_ROWS", 2)
 
     async def run() -> None:
         async with running_log(url) as log:
@@ -122,7 +122,7 @@ def brute_force(rows: Rows, start: datetime, end: datetime, **owner: str) -> dic
 def test_whatever_the_window_the_counts_are_those_of_the_rows(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db.rollups.counts, "GAPS_MAX", 1_000)
+    monkeypatch.setattr(db.rollups.counts, "MAX_GAPS", 1_000)
     chance = random.Random(1)  # noqa: S311 - the same windows every time
 
     def some(number: int) -> Rows:
@@ -176,7 +176,7 @@ MARKED = st.sets(
 def test_a_plan_covers_its_window_once_and_takes_no_marked_bucket(
     start: int, end: int, marked: set[tuple[int, int]]
 ) -> None:
-    rolled, edges, tail = plan(start, end, marked)
+    rolled, edges, tail = plan_window(start, end, marked)
     pieces = sorted([(a, b) for _, a, b in rolled] + edges + tail)
     covered = [start, *(b for _, b in pieces)]
     assert [a for a, _ in pieces] == covered[:-1]

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.audit.seals import UNSEALED
-from db.engine import connect, session
+from db.audit.seals import NO_SEAL
+from db.engine import open_engine, session
 from db.rollups import rollup_worker
 from db.rollups.dirty_buckets import DAY, FIVE_MINUTES, HOUR
-from db.rollups.rollup_worker import Roller, in_own_transactions
-from db.schema import unrolled
-from db.writer.inserts import inserter
-from db.writer.writer import Log
+from db.rollups.rollup_worker import RollupWorker, transaction_runner
+from db.schema import dirty_buckets
+from db.writer.inserts import prediction_inserter
+from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store
 from tests.db.windows import HOUR_LONG, LATER, MINUTE, NOON, at, counts, roll_up, waiting, widths
 
@@ -54,7 +54,7 @@ def test_a_second_pass_has_nothing_to_do(url: str) -> None:
 
 
 def test_a_row_that_comes_while_its_bucket_is_counted_is_not_forgotten(url: str) -> None:
-    own = in_own_transactions(connect(url))
+    own = transaction_runner(open_engine(url))
 
     async def run() -> None:
         async with running_log(url) as log:
@@ -82,9 +82,9 @@ def test_a_bucket_waits_for_a_transaction_that_still_writes_to_it(
 ) -> None:
     monkeypatch.setattr(rollup_worker, "_WRITERS_S", 0.1)
     asyncio.run(store(postgres_url, [at(NOON)]))
-    with session(connect(postgres_url)) as slow:
+    with session(open_engine(postgres_url)) as slow:
         slow.exec_driver_sql("BEGIN")
-        inserter(slow.engine)(slow, [at(NOON)], [UNSEALED])
+        prediction_inserter(slow.engine)(slow, [at(NOON)], [NO_SEAL])
         assert roll_up(postgres_url) == 0
         slow.exec_driver_sql("COMMIT")
     assert roll_up(postgres_url) == 3
@@ -93,7 +93,7 @@ def test_a_bucket_waits_for_a_transaction_that_still_writes_to_it(
 
 def test_a_pass_that_is_killed_leaves_nothing_half_done(url: str) -> None:
     asyncio.run(store(url, [at(NOON + i * HOUR_LONG) for i in range(4)]))
-    own = in_own_transactions(connect(url))
+    own = transaction_runner(open_engine(url))
     left = [3]
 
     def write(work: Callable[[Any], Any]) -> Any:
@@ -133,8 +133,8 @@ def test_the_rows_of_the_present_mark_their_bucket_once(
     monkeypatch.setattr("db.rollups.dirty_buckets.time.time", (NOON + MINUTE).timestamp)
 
     def mark() -> str | None:
-        with session(connect(url)) as connection:
-            return connection.scalar(select(unrolled.c.mark))
+        with session(open_engine(url)) as connection:
+            return connection.scalar(select(dirty_buckets.c.mark))
 
     async def run() -> None:
         async with running_log(url) as log:
@@ -167,7 +167,7 @@ def test_the_api_s_roller_rolls_through_the_log(url: str) -> None:
     async def run() -> None:
         async with running_log(url) as log:
             await log.append([at(NOON + i * MINUTE) for i in range(30)])
-            roller = Roller(log.execute, url, every_s=0.01)
+            roller = RollupWorker(log.execute, url, every_s=0.01)
             roller.start()
             for _ in range(500):
                 if not waiting(url):
@@ -183,11 +183,11 @@ def test_a_roller_survives_a_log_that_cannot_write(
     url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
-        log = Log(url)
+        log = LogWriter(url)
         await log.start()
         await log.append([at(NOON)])
         await log.stop()
-        roller = Roller(log.execute, url, every_s=0.01)
+        roller = RollupWorker(log.execute, url, every_s=0.01)
         roller.start()
         while "The log is not running" not in caplog.text:
             await asyncio.sleep(0.01)

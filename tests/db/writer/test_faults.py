@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from db.audit.chain_heads import heads_file, read_heads
+from db.audit.chain_heads import heads_path, read_heads
 from db.audit.seal_key import SealKey
-from db.engine import connect, session
+from db.engine import open_engine, session
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.schema import predictions
-from db.verify import verify
+from db.verify import verify_log
 from db.writer.writer import LogUnavailable
 from perf.chaos.postgres_cluster import Cluster
 from tests.db.faults import callers, loop_stays_free
@@ -148,8 +148,8 @@ def test_a_full_queue_is_a_refusal_at_once(sqlite_url: str) -> None:
             with pytest.raises(LogUnavailable, match="10 rows wait") as refused:
                 await log.append([row()])
             assert not any(task.done() for task in waiting)  # refused before their time is over
-            assert refused.value.is_full
-            assert not refused.value.fate_unknown
+            assert refused.value.queue_full
+            assert not refused.value.commit_unknown
             other.execute("ROLLBACK")
             await asyncio.gather(*waiting)
             other.close()
@@ -227,7 +227,7 @@ def test_a_connection_cut_while_idle_costs_no_refusal(postgres_url: str) -> None
     async def run() -> None:
         async with running_log(postgres_url) as log:
             await log.append([row()])
-            with session(connect(postgres_url)) as connection:
+            with session(open_engine(postgres_url)) as connection:
                 connection.exec_driver_sql(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -242,7 +242,7 @@ def test_a_killed_process_has_lost_nothing_it_acknowledged(
     database_url: str, key: SealKey, tmp_path: Path, attempt: int
 ) -> None:
     command = [sys.executable, "-m", "tests.db.append_forever", database_url, str(key.path)]
-    heads = heads_file(key, None)
+    heads = heads_path(key, None)
     assert heads is not None
     printed = tmp_path / "acknowledged"
     with printed.open("wb") as file, subprocess.Popen(command, stdout=file) as process:
@@ -254,11 +254,11 @@ def test_a_killed_process_has_lost_nothing_it_acknowledged(
     # A line may have been cut off by the kill; a whole one was acknowledged.
     acknowledged = set(printed.read_text().rpartition("\n")[0].split())
 
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         ids = predictions.select().with_only_columns(predictions.c.id)
         there = set(connection.scalars(ids))
     assert len(acknowledged) > 100
     assert acknowledged <= there
     assert read_heads(heads, key)[0].entries > 0
-    verdict = verify(database_url, key, [heads])
+    verdict = verify_log(database_url, key, [heads])
     assert (verdict.counts["predictions"], verdict.findings) == (len(there), [])

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import func, select
 
-from db.engine import connect, session
+from db.engine import open_engine, session
 from db.reader.queries import Reader
 from db.schema import outcomes
-from db.writer.writes import FULL
+from db.writer.writes import TOO_MANY_OUTCOMES
 from tests.db.rows import row, running_log
 
 
@@ -41,8 +41,8 @@ def test_the_newest_outcome_counts(database_url: str) -> None:
 def test_an_outcome_that_is_sent_again_is_written_once_and_their_number_has_an_end(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.writer.writes.OUTCOMES_MAX", 5)
-    monkeypatch.setattr("db.writer.writes.CHANGES_MAX", 7)
+    monkeypatch.setattr("db.writer.writes.MAX_OUTCOMES_PER_KEY", 5)
+    monkeypatch.setattr("db.writer.writes.MAX_OUTCOME_CHANGES", 7)
 
     async def run() -> None:
         async with running_log(database_url) as log:
@@ -52,17 +52,17 @@ def test_an_outcome_that_is_sent_again_is_written_once_and_their_number_has_an_e
             again = await log.record_outcome(sent[0], 1, None, "0a1b2c3d")
             assert first == again
             found = [await log.record_outcome(sent[0], n % 2, None) for n in range(11)]
-            assert [n for n, one in enumerate(found) if one == FULL] == [7, 9]
+            assert [n for n, one in enumerate(found) if one == TOO_MANY_OUTCOMES] == [7, 9]
 
     asyncio.run(run())
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         assert connection.scalar(select(func.count()).select_from(outcomes)) == 1 + 7
 
 
 def test_a_correction_is_taken_when_a_key_has_said_the_same_too_often(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.writer.writes.OUTCOMES_MAX", 5)
+    monkeypatch.setattr("db.writer.writes.MAX_OUTCOMES_PER_KEY", 5)
 
     async def run() -> None:
         async with running_log(database_url) as log:
@@ -72,7 +72,7 @@ def test_a_correction_is_taken_when_a_key_has_said_the_same_too_often(
                 last = await log.record_outcome(
                     sent[0], 1, datetime(2026, 1, night, tzinfo=UTC), "job"
                 )
-            assert last == FULL
+            assert last == TOO_MANY_OUTCOMES
             assert isinstance(await log.record_outcome(sent[0], 1, None, "another"), dict)
             corrected = await log.record_outcome(sent[0], 0, None, "job")
             assert isinstance(corrected, dict)
@@ -96,7 +96,7 @@ def test_two_keys_that_go_on_saying_the_same_are_written_once_each(database_url:
             assert isinstance(back, dict), "it changes what the newest says"
 
     asyncio.run(run())
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         said = connection.scalars(select(outcomes.c.outcome).order_by(outcomes.c.id)).all()
         assert said == [1, 1, 0, 1]
 

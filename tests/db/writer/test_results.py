@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from db.engine import DatabaseUnavailable
-from db.ids import time_of
+from db.ids import timestamp_of
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.results import Pass, add_load_test, add_pass, add_report
+from db.writer.results import MonitoringRun, add_load_test, add_monitoring_run, add_report
 
 
 def test_reports_come_back_as_they_were_the_newest_first(database_url: str) -> None:
@@ -22,11 +22,11 @@ def test_reports_come_back_as_they_were_the_newest_first(database_url: str) -> N
     assert found == [
         {
             "id": second,
-            "recorded_at": time_of(second),
+            "recorded_at": timestamp_of(second),
             "format": 1,
             "report": {"drift": True, "since": None},
         },
-        {"id": first, "recorded_at": time_of(first), "format": 1, "report": {"drift": False}},
+        {"id": first, "recorded_at": timestamp_of(first), "format": 1, "report": {"drift": False}},
     ]
 
 
@@ -36,11 +36,11 @@ def test_reports_of_another_kind_are_not_among_the_passes(database_url: str) -> 
     reader = Reader(database_url)
     assert reader.reports() == []
     assert [row["report"] for row in reader.reports(kind="replay")] == [{"changes": []}]
-    assert reader.passes() == []
+    assert reader.monitoring_runs() == []
     reader.close()
 
 
-def _pass(day: int, **changes: Any) -> Pass:
+def _pass(day: int, **changes: Any) -> MonitoringRun:
     values = {
         "source": "live",
         "model_version": "44136fa355b3",
@@ -49,30 +49,30 @@ def _pass(day: int, **changes: Any) -> Pass:
         "status": "green",
         "verdict": "Nothing has changed.",
     }
-    return Pass(**values | changes)
+    return MonitoringRun(**values | changes)
 
 
 def test_a_pass_over_the_same_window_is_kept_once(database_url: str) -> None:
     migrate(database_url, lambda _: None)
-    assert add_pass(database_url, {"n": 1}, _pass(1), version=1)
-    assert not add_pass(database_url, {"n": 2}, _pass(1, status="red"), version=1)
-    assert add_pass(database_url, {"n": 3}, _pass(1, source="replay"), version=1)
+    assert add_monitoring_run(database_url, {"n": 1}, _pass(1), version=1)
+    assert not add_monitoring_run(database_url, {"n": 2}, _pass(1, status="red"), version=1)
+    assert add_monitoring_run(database_url, {"n": 3}, _pass(1, source="replay"), version=1)
     reader = Reader(database_url)
-    (found,) = reader.passes(source="live")
+    (found,) = reader.monitoring_runs(source="live")
     assert found["status"] == "green"
     assert reader.report(found["id"]) == {"n": 1}
-    assert reader.has_pass(_pass(1).key)
-    assert not reader.has_pass(_pass(2).key)
+    assert reader.has_monitoring_run(_pass(1).key)
+    assert not reader.has_monitoring_run(_pass(2).key)
     reader.close()
 
 
 def test_passes_are_ordered_by_what_they_look_at(database_url: str) -> None:
     migrate(database_url, lambda _: None)
     for day in (2, 3, 1):  # the first day was caught up last
-        add_pass(database_url, {}, _pass(day), version=1)
+        add_monitoring_run(database_url, {}, _pass(day), version=1)
     reader = Reader(database_url)
-    assert [row["since"].day for row in reader.passes()] == [3, 2, 1]
-    assert [row["since"].day for row in reader.passes(limit=1)] == [3]
+    assert [row["since"].day for row in reader.monitoring_runs()] == [3, 2, 1]
+    assert [row["since"].day for row in reader.monitoring_runs(limit=1)] == [3]
     assert reader.report("not an id") is None
     reader.close()
 

@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from db.engine import DatabaseUnavailable, connect, session
-from db.ids import time_of
+from db.engine import DatabaseUnavailable, open_engine, session
+from db.ids import timestamp_of
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.schema import idempotency, models, predictions
-from db.writer.file_lock import LogTaken
-from db.writer.idempotency import Answer, Claim, forget_old_keys
-from db.writer.writer import Log, RowRefused
+from db.writer.file_lock import LogLocked
+from db.writer.idempotency import IdempotencyClaim, StoredResponse, delete_expired_keys
+from db.writer.writer import LogWriter, RowRejected
 from tests.db.rows import ANSWERED, FIRST_PATIENT, row, running_log
 
 
 def stored(url: str) -> int:
-    with session(connect(url)) as connection:
+    with session(open_engine(url)) as connection:
         return connection.execute(select(func.count()).select_from(predictions)).scalar_one()
 
 
@@ -32,7 +32,7 @@ def test_an_acknowledged_row_is_in_the_database_as_it_was_sent(database_url: str
             reader.close()
             assert found == {
                 "id": sent[0],
-                "received_at": time_of(sent[0]),
+                "received_at": timestamp_of(sent[0]),
                 **FIRST_PATIENT,
                 **ANSWERED,
                 "thal": None,
@@ -86,7 +86,7 @@ def test_rows_that_break_a_rule_are_refused_alone(database_url: str) -> None:
 
     assert good == [None] * len(WRONG)
     for wrong, refused in zip(WRONG, bad, strict=True):
-        assert isinstance(refused, RowRefused), wrong
+        assert isinstance(refused, RowRejected), wrong
         assert "145" not in str(refused), "a message never holds a patient's values"
     assert stored(database_url) == len(WRONG)
 
@@ -96,7 +96,7 @@ def test_an_id_is_stored_once(database_url: str) -> None:
         async with running_log(database_url) as log:
             twice = row()
             await log.append([twice])
-            with pytest.raises(RowRefused):
+            with pytest.raises(RowRejected):
                 await log.append([twice])
 
     asyncio.run(run())
@@ -117,19 +117,19 @@ def test_stopping_commits_everything_that_is_queued(database_url: str) -> None:
 def test_a_key_keeps_its_first_answer_and_its_rows_only(database_url: str) -> None:
     async def run() -> None:
         async with running_log(database_url) as log:
-            first = Claim("key/predict", "k1", b"hash", b"first")
+            first = IdempotencyClaim("key/predict", "k1", b"hash", b"first")
             retry = first._replace(response=b"second")
-            assert await log.find_idempotent("key/predict", "k1") is None
+            assert await log.find_response("key/predict", "k1") is None
 
             answers = await asyncio.gather(
                 log.append([row()], idempotency=first),
                 log.append([row()], idempotency=retry),
                 log.append([row()], idempotency=retry._replace(key="k2")),
             )
-            assert answers == [None, Answer(b"hash", b"first"), None]
-            assert await log.append([row()], idempotency=retry) == Answer(b"hash", b"first")
-            assert await log.find_idempotent("key/predict", "k1") == Answer(b"hash", b"first")
-            assert await log.find_idempotent("other/predict", "k1") is None
+            assert answers == [None, StoredResponse(b"hash", b"first"), None]
+            assert await log.append([row()], idempotency=retry) == StoredResponse(b"hash", b"first")
+            assert await log.find_response("key/predict", "k1") == StoredResponse(b"hash", b"first")
+            assert await log.find_response("other/predict", "k1") is None
 
     asyncio.run(run())
     assert stored(database_url) == 2
@@ -138,7 +138,7 @@ def test_a_key_keeps_its_first_answer_and_its_rows_only(database_url: str) -> No
 def test_two_processes_that_get_the_same_keys_store_each_once(postgres_url: str) -> None:
     async def run() -> None:
         async with running_log(postgres_url) as log, running_log(postgres_url) as other:
-            claims = [Claim("s", f"k{i}", b"hash", b"answer") for i in range(50)]
+            claims = [IdempotencyClaim("s", f"k{i}", b"hash", b"answer") for i in range(50)]
             await asyncio.gather(
                 *[log.append([row()], idempotency=claim) for claim in claims],
                 *[other.append([row()], idempotency=claim) for claim in reversed(claims)],
@@ -151,8 +151,8 @@ def test_two_processes_that_get_the_same_keys_store_each_once(postgres_url: str)
 def test_a_refused_row_leaves_its_key_free(database_url: str) -> None:
     async def run() -> None:
         async with running_log(database_url) as log:
-            claim = Claim("s", "k", b"hash", b"answer")
-            with pytest.raises(RowRefused):
+            claim = IdempotencyClaim("s", "k", b"hash", b"answer")
+            with pytest.raises(RowRejected):
                 await log.append([row(age=0)], idempotency=claim)
             assert await log.append([row()], idempotency=claim) is None
 
@@ -162,13 +162,13 @@ def test_a_refused_row_leaves_its_key_free(database_url: str) -> None:
 def test_a_key_passes_to_the_next_when_its_first_holder_is_refused(database_url: str) -> None:
     async def run() -> None:
         async with running_log(database_url) as log:
-            claim = Claim("s", "k", b"hash", b"answer")
+            claim = IdempotencyClaim("s", "k", b"hash", b"answer")
             refused, stored_ = await asyncio.gather(
                 log.append([row(age=0)], idempotency=claim),
                 log.append([row()], idempotency=claim),
                 return_exceptions=True,
             )
-            assert isinstance(refused, RowRefused)
+            assert isinstance(refused, RowRejected)
             assert stored_ is None
 
     asyncio.run(run())
@@ -179,14 +179,14 @@ def test_keys_are_forgotten_after_a_day(database_url: str) -> None:
     async def run() -> None:
         async with running_log(database_url) as log:
             for key in ("old", "young"):
-                await log.append([row()], idempotency=Claim("s", key, b"", b""))
+                await log.append([row()], idempotency=IdempotencyClaim("s", key, b"", b""))
 
     asyncio.run(run())
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         age = datetime.now(UTC) - timedelta(hours=24, minutes=1)
         old = update(idempotency).where(idempotency.c.key == "old")
         connection.execute(old.values(created_at=age))
-        assert forget_old_keys(connection) == 1
+        assert delete_expired_keys(connection) == 1
         assert connection.scalars(select(idempotency.c.key)).all() == ["young"]
 
 
@@ -194,14 +194,14 @@ def test_many_old_keys_are_forgotten_some_at_a_time(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a day's pause there are millions: one statement for all would take too long."""
-    monkeypatch.setattr("db.writer.idempotency.KEYS_AT_ONCE", 3)
+    monkeypatch.setattr("db.writer.idempotency.DELETE_BATCH", 3)
     migrate(database_url, lambda _: None)
     answer = {"request_hash": b"", "response": b"", "scope": "s"}
     old = datetime.now(UTC) - timedelta(hours=25)
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         keys = [answer | {"key": str(n), "created_at": old} for n in range(8)]
         connection.execute(insert(idempotency), keys)
-        assert [forget_old_keys(connection) for _ in range(4)] == [3, 3, 2, 0]
+        assert [delete_expired_keys(connection) for _ in range(4)] == [3, 3, 2, 0]
 
 
 def test_a_model_is_remembered_once(database_url: str) -> None:
@@ -211,7 +211,7 @@ def test_a_model_is_remembered_once(database_url: str) -> None:
             await log.register_model("abc", '{"a": 2}')
 
     asyncio.run(run())
-    with session(connect(database_url)) as connection:
+    with session(open_engine(database_url)) as connection:
         assert connection.scalars(select(models.c.scorecard)).all() == ['{"a": 1}']
 
 
@@ -219,7 +219,9 @@ def test_refusals_are_counted_per_minute_and_reason(database_url: str) -> None:
     async def run() -> None:
         async with running_log(database_url) as log:
             for field in ("chol", "age", "chol", "chol"):
-                log.reject(route="/predict", status=422, field=field, reason="range", source="live")
+                log.count_rejection(
+                    route="/predict", status=422, field=field, reason="range", source="live"
+                )
 
     asyncio.run(run())
     asyncio.run(run())  # another process, the same minute: the counts add up
@@ -235,7 +237,7 @@ def test_different_refusals_are_bounded(sqlite_url: str) -> None:
     async def run() -> None:
         async with running_log(sqlite_url) as log:
             for i in range(1_500):
-                log.reject(route=f"/{i}", status=404, field="", reason="route", source="")
+                log.count_rejection(route=f"/{i}", status=404, field="", reason="route", source="")
 
     asyncio.run(run())
     reader = Reader(sqlite_url)
@@ -247,8 +249,8 @@ def test_different_refusals_are_bounded(sqlite_url: str) -> None:
 def test_a_second_writer_of_a_sqlite_file_is_refused_with_the_reason(sqlite_url: str) -> None:
     async def run() -> None:
         async with running_log(sqlite_url):
-            with pytest.raises(LogTaken, match="Another process writes to"):
-                await Log(sqlite_url).start()
+            with pytest.raises(LogLocked, match="Another process writes to"):
+                await LogWriter(sqlite_url).start()
         await _start_and_stop(sqlite_url)  # free again
 
     asyncio.run(run())
@@ -256,12 +258,12 @@ def test_a_second_writer_of_a_sqlite_file_is_refused_with_the_reason(sqlite_url:
 
 def test_a_database_without_tables_is_not_written(database_url: str) -> None:
     if database_url.startswith("sqlite"):
-        connect(database_url, create=True).connect().close()
+        open_engine(database_url, create=True).connect().close()
     with pytest.raises(DatabaseUnavailable, match=r"run python -m db\.migrate"):
         asyncio.run(_start_and_stop(database_url))
 
 
 async def _start_and_stop(url: str) -> None:
-    log = Log(url)
+    log = LogWriter(url)
     await log.start()
     await log.stop()

@@ -85,7 +85,7 @@ def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
     reader = Reader(database_url)
     found = reader.counts(source="replay")
     first = reader.first_received_at("replay")
-    known = reader.with_outcome(
+    known = reader.sample_with_outcomes(
         since=end - timedelta(days=DAYS + 1), until=end, source="replay", known_before=end
     )
     refused = reader.rejection_counts(

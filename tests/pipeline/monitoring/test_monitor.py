@@ -17,7 +17,7 @@ import pytest
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.results import Pass
+from db.writer.results import MonitoringRun
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model import load
@@ -74,13 +74,13 @@ def reader(on_sqlite: Settings) -> Iterator[Reader]:
     reader.close()
 
 
-def monitor(settings: Settings, *, source: str | None = None) -> Iterator[Pass]:
+def monitor(settings: Settings, *, source: str | None = None) -> Iterator[MonitoringRun]:
     return monitor_log(settings.database_url, settings.model_dir, source=source)
 
 
 def report(settings: Settings) -> dict[str, Any]:
     reader = Reader(settings.database_url)
-    (newest,) = reader.passes(limit=1)
+    (newest,) = reader.monitoring_runs(limit=1)
     found = reader.report(newest["id"])
     reader.close()
     assert found is not None
