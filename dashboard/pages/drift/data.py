@@ -97,7 +97,7 @@ class MonitoringDay:
 
 
 def make_window(window: str, source: str, version: str | None, until: datetime | None) -> Window:
-    """Return a window of the log (a key of `load.WINDOWS`) that ends at `until`, else now."""
+    """Return the window (a key of `data_access.WINDOWS`) that ends at `until`, else now."""
     end = until or datetime.now(UTC) + _STEP
     if until is None:
         end = datetime.fromtimestamp(end.timestamp() // _STEP.seconds * _STEP.seconds, UTC)

@@ -42,12 +42,12 @@ def controls() -> tuple[Window, str, str] | None:
     if first is None:
         return None
     until = widgets.time_parameter(drift_history.UNTIL)
-    words = data_access.WINDOWS[period].phrase
+    phrase = data_access.WINDOWS[period].phrase
     if until is not None:
-        length = words.removeprefix("in the last ")
-        words = f"in the {length} to {widgets.format_time(until)}"
+        length = phrase.removeprefix("in the last ")
+        phrase = f"in the {length} to {widgets.format_time(until)}"
         st.button("Back to the current window", on_click=_now)
-    return data.make_window(period, source, version, until), words, reference
+    return data.make_window(period, source, version, until), phrase, reference
 
 
 def _version() -> str | None:

@@ -14,7 +14,7 @@ PATIENTS: Mapping[str, str] = {"training": "Training data", "logged": "Logged pr
 ATTRIBUTES: Mapping[str, str] = {"sex": "Sex", "age": "Age", "sex and age": "Sex and age"}
 DENOMINATORS: Mapping[str, str] = {
     "base_rate": "of all patients, have disease",
-    "selection_rate": "of all patients, are predicted positive",
+    "selection_rate": "of all patients, are predicted positive (at or above the threshold)",
     "recall": "of patients with disease, are predicted positive",
     "fpr": "of patients without disease, are predicted positive (1 − specificity)",
     "precision": "of predicted positives, have disease",
