@@ -114,7 +114,7 @@ def verdict(result: DriftResult | None, source: str, window: str, since: Mapping
         shift = result.detectable_shift
         power = f"; smallest detectable shift {shift:.2g} SD (80{NBSP}% power)" if shift else ""
         return f"No drift detected in {patients}{power}."
-    return f"Input drift detected in {patients.rstrip(',')}: {_what_drifted(result, since)}."
+    return f"Input drift detected in {patients}: {_what_drifted(result, since)}."
 
 
 def _what_drifted(result: DriftResult, since: Mapping[str, str]) -> str:
