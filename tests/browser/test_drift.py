@@ -53,7 +53,7 @@ def test_an_alarm_is_followed_from_the_overview_to_its_requests(
     settled(page)
     page.get_by_role("link", name="View the predictions in this window →").click()
     expect(page).to_have_title("Predictions · Cardiowatch")
-    expect(page.get_by_text("Only predictions from")).to_be_visible()
+    expect(page.get_by_text("Window: ")).to_be_visible()
     expect(page.get_by_test_id("stDataFrame")).to_be_visible()
     assert "source=Live" in page.url
     known = {str(row[name]) for row in logged(servers, limit=5) for name in ("chol", "trestbps")}
