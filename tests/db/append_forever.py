@@ -14,7 +14,7 @@ from tests.db.rows import row, running_log
 
 async def main(url: str, key_file: str) -> None:
     key = load_key(url, Path(key_file))
-    async with running_log(url, key=key, heads=heads_path(key, None)) as log:
+    async with running_log(url, key=key, heads_path=heads_path(key, None)) as log:
 
         async def call() -> None:
             while True:

@@ -31,7 +31,7 @@ def write(url: str, key: SealKey, times: int = 1) -> Path:
     assert heads is not None
 
     async def write_once() -> None:
-        async with running_log(url, key=key, heads=heads) as log:
+        async with running_log(url, key=key, heads_path=heads) as log:
             await log.append([row(patient=key.hash_patient_reference("bed 7")), row()])
 
     for _ in range(times):

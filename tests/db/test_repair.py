@@ -31,7 +31,7 @@ def log(tmp_path: Path, sqlite_url: str, key: SealKey) -> Path:
     """A log of 2,000 rows, written and closed."""
 
     async def write() -> None:
-        async with running_log(sqlite_url, key=key, heads=heads_path(key, None)) as log:
+        async with running_log(sqlite_url, key=key, heads_path=heads_path(key, None)) as log:
             for _ in range(ROWS // 100):
                 await log.append([row() for _ in range(100)])
 

@@ -62,7 +62,7 @@ def server(mortal_server: Cluster) -> Cluster:
 
 async def write(url: str, key: SealKey, heads: Path) -> None:
     """Write ten rows of each of some days, as one process of the service."""
-    async with running_log(url, key=key, heads=heads) as log:
+    async with running_log(url, key=key, heads_path=heads) as log:
         for day in range(DAYS):
             time = datetime.now(UTC) - timedelta(days=day)
             ids = [new_id(int(time.timestamp() * 1000)) for _ in range(10)]

@@ -43,7 +43,7 @@ def test_a_sealed_log_without_rows_is_as_it_was_written(database_url: str, key: 
     assert heads is not None
 
     async def start_and_stop() -> None:
-        async with running_log(database_url, key=key, heads=heads):
+        async with running_log(database_url, key=key, heads_path=heads):
             pass
 
     asyncio.run(start_and_stop())

@@ -134,7 +134,7 @@ def test_an_altered_row_of_a_patient_can_be_erased(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     async def write() -> None:
-        async with running_log(sqlite_url, key=key, heads=heads) as log:
+        async with running_log(sqlite_url, key=key, heads_path=heads) as log:
             await log.append([row(patient=key.hash_patient_reference("bed 7")), row()])
 
     asyncio.run(write())

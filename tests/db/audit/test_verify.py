@@ -62,7 +62,7 @@ async def write_some(
     """Write predictions and outcomes as one writer."""
     chance = random.Random(number)  # noqa: S311 - the same log every time
     rows = rows_of(number, chance, **changes)
-    async with running_log(url, key=key, heads=heads) as log:
+    async with running_log(url, key=key, heads_path=heads) as log:
         await asyncio.gather(*[log.append(rows[i : i + 3]) for i in range(0, number, 3)])
         for each in rows[:: max(1, number // 5)]:
             observed = chance.choice([None, datetime(2026, 1, 31, 8, tzinfo=UTC)])
@@ -87,11 +87,11 @@ def lived_in(url: str, key: SealKey, heads: Path) -> None:
 
 async def _past(url: str, key: SealKey, heads: Path) -> None:
     long_ago = int(LONG_AGO.timestamp() * 1000)
-    async with running_log(url, key=key, heads=heads) as log:
+    async with running_log(url, key=key, heads_path=heads) as log:
         for age in (61, 62, 63):
             await log.append([row(id=new_id(long_ago + age), age=age), row(age=age)])
         await log.append([row(id=new_id(long_ago + i), age=50 + i) for i in range(4)])
-    async with running_log(url, key=key, heads=heads) as log:
+    async with running_log(url, key=key, heads_path=heads) as log:
         patient = key.hash_patient_reference(PATIENT)
         about = [row(patient=patient), row(), row(patient=patient, thal=None)]
         await log.append(about)
@@ -192,9 +192,9 @@ def test_a_writer_that_was_removed_whole_is_found_with_the_heads(
 def test_every_process_has_a_chain_of_its_own(postgres_url: str, key: SealKey, heads: Path) -> None:
     async def run_three() -> None:
         async with (
-            running_log(postgres_url, key=key, heads=heads) as one,
-            running_log(postgres_url, key=key, heads=heads) as two,
-            running_log(postgres_url, key=key, heads=heads) as three,
+            running_log(postgres_url, key=key, heads_path=heads) as one,
+            running_log(postgres_url, key=key, heads_path=heads) as two,
+            running_log(postgres_url, key=key, heads_path=heads) as three,
         ):
             await asyncio.gather(*[log.append([row()]) for log in (one, two, three) * 30])
 
@@ -208,7 +208,7 @@ def test_a_refused_row_leaves_no_hole_in_the_chain(
     database_url: str, key: SealKey, heads: Path
 ) -> None:
     async def run_some() -> None:
-        async with running_log(database_url, key=key, heads=heads) as log:
+        async with running_log(database_url, key=key, heads_path=heads) as log:
             calls = [log.append([row(), row(age=17.0 if i % 3 else 63.0)]) for i in range(12)]
             calls += [log.append([row(age="a word")])]
             await asyncio.gather(*calls, return_exceptions=True)
@@ -222,7 +222,7 @@ def test_after_a_lost_connection_a_new_chain_begins(
     postgres_url: str, key: SealKey, heads: Path
 ) -> None:
     async def lose_it() -> None:
-        async with running_log(postgres_url, key=key, heads=heads) as log:
+        async with running_log(postgres_url, key=key, heads_path=heads) as log:
             await log.append([row()])
             with session(open_engine(postgres_url)) as connection:
                 connection.exec_driver_sql(

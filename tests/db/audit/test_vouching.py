@@ -40,7 +40,7 @@ def url(database_url: str, key: SealKey, heads: Path) -> str:
     """
 
     async def write() -> None:
-        async with running_log(database_url, key=key, heads=heads) as log:
+        async with running_log(database_url, key=key, heads_path=heads) as log:
             old = [row(id=new_id(LONG_AGO + n), age=40.0 + n) for n in range(4)]
             new = [
                 row(

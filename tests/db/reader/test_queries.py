@@ -141,7 +141,7 @@ def test_too_many_buckets_are_refused(reader: Reader) -> None:
         lambda r: r.page(since=datetime(2026, 1, 1)),
         lambda r: r.page(until=datetime(2026, 1, 1)),
         lambda r: r.rejections(since=datetime(2026, 1, 1)),
-        lambda r: r.summary(since=datetime(2026, 1, 1)),
+        lambda r: r.statistics(since=datetime(2026, 1, 1)),
     ],
 )
 def test_a_time_without_a_zone_is_refused(reader: Reader, ask: Callable[[Reader], object]) -> None:
