@@ -21,8 +21,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.auth import login_guard
+from dashboard.auth.identity import is_logged_in
+from dashboard.auth.login_guard import LoginGuard
 from dashboard.auth.login_redirect import LoginRedirect
-from dashboard.auth.request_filter import RequestFilter, is_logged_in
+from dashboard.auth.request_filter import RequestFilter
 from dashboard.auth.roles import RoleMap
 from dashboard.shared import texts as shared_texts
 
@@ -173,6 +176,9 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     yield
 
 
+_LOGIN = [Middleware(LoginRedirect, is_logged_in=is_logged_in), Middleware(LoginGuard)]
+
+
 def create_app(role_map: RoleMap | None = None) -> st.App:
     """Return the application; one per process.
 
@@ -181,6 +187,7 @@ def create_app(role_map: RoleMap | None = None) -> st.App:
     role_map
         Which role may see which page; without it nobody has to log in.
     """
+    login_guard.refuse_unsigned_tokens()
     cookies_over_tls = role_map is not None and role_map.over_tls
     logging.getLogger("streamlit.error_util").addFilter(RedactExceptionMessages())
     return st.App(
@@ -188,7 +195,7 @@ def create_app(role_map: RoleMap | None = None) -> st.App:
         lifespan=lifespan,
         middleware=[
             Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
-            *([] if role_map is None else [Middleware(LoginRedirect, is_logged_in=is_logged_in)]),
+            *([] if role_map is None else _LOGIN),
             Middleware(RequestFilter, role_map=role_map),
             # 4-7.5 MB of scripts become 1.4-1.8 MB.
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),

@@ -36,6 +36,9 @@ from settings import SettingsError, load_settings
 
 Json = dict[str, Any]
 
+OUT = Path("var/replay")
+"""Where the records go unless another folder is named; open to its owner alone."""
+
 
 def replay(client: httpx.Client, requests: Iterable[Json], source: str) -> Iterator[Json]:
     """Post each body and yield it with status, reply and latency in ms.
@@ -59,10 +62,14 @@ def replay(client: httpx.Client, requests: Iterable[Json], source: str) -> Itera
 
 
 def write_records(records: list[Json], folder: Path) -> tuple[Path, Path]:
-    """Write the records as JSONL and as a flat CSV; return both paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the records as JSONL and as a flat CSV, for their owner's eyes; return both paths."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder == OUT:
+        folder.chmod(0o700)  # earlier versions made it readable to all
     stem = folder / datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     jsonl, table = stem.with_suffix(".jsonl"), stem.with_suffix(".csv")
+    for file in (jsonl, table):
+        file.touch(mode=0o600)
     with jsonl.open("w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(record) + "\n" for record in records)
     answer = ("id", "probability", "prediction", "model_version")
@@ -83,9 +90,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same patients")
     parser.add_argument("--source", default="synthetic", choices=["synthetic", "load-test"])
     parser.add_argument("--url", help="of the API; default: CARDIOWATCH_API_URL")
-    parser.add_argument(
-        "--out", type=Path, default=Path("var/replay"), help="folder for the records"
-    )
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for the records")
     parser.add_argument(
         "--history", action="store_true", help="write sixty past days into the log instead"
     )

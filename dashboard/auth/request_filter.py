@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Mapping
-from typing import Any, cast
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.runtime import get_instance
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.web.server.starlette import starlette_websocket
-from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 import logs
-from dashboard.auth.roles import RoleMap, is_login_valid
-
-MAX_OPEN_UPLOADS = 20
-"""Uploads held at once; the file check releases its file once it is submitted."""
+from dashboard.auth import downloads, uploads
+from dashboard.auth.downloads import Downloads, Offers
+from dashboard.auth.identity import identify_sender
+from dashboard.auth.roles import RoleMap
+from dashboard.auth.session_limit import SessionLimit
+from dashboard.auth.uploads import UploadLimit
 
 ALLOWED_MESSAGES = frozenset(
     (
@@ -37,13 +32,10 @@ ALLOWED_MESSAGES = frozenset(
 """The other messages are for developers: any visitor could clear everyone's caches."""
 
 _SESSION = "/_stcore/stream"
-_UPLOADS = "/_stcore/upload_file/"
 _STREAMLIT_PATHS = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
 _INCOMPLETE_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PROBED_PATHS = ("/_stcore/health", "/_stcore/host-config")
-_FILE_PATHS = ("/media/", _UPLOADS)
 _WRONG_ORIGIN = PlainTextResponse("Forbidden: wrong origin.", 403)
-_TOO_MANY_UPLOADS = PlainTextResponse("Too many uploads in progress; try again later.", 503)
 _NOT_FOUND = PlainTextResponse("Not Found", 404)
 _REDIRECT_TO_OVERVIEW = RedirectResponse("/", 302)
 _SIGN_IN_REQUIRED = PlainTextResponse("Sign in first.", 403)
@@ -67,7 +59,9 @@ class RequestFilter:
     def __init__(self, app: ASGIApp, role_map: RoleMap | None = None) -> None:
         self.app = app
         self.role_map = role_map
-        self._arriving = 0
+        self._uploads = UploadLimit(app, role_map)
+        self._downloads = Downloads()
+        self._before_login = SessionLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or reject it."""
@@ -80,49 +74,45 @@ class RequestFilter:
 
     def _route(self, scope: Scope) -> ASGIApp:
         path = scope["path"]
-        if path.startswith("/_stcore/metrics"):
-            return _NOT_FOUND
-        if path.startswith(_FILE_PATHS) and not self._may_see_any_page(scope):
-            return _SIGN_IN_REQUIRED
-        if path.startswith(_UPLOADS):
-            return self._accept_upload
+        if not path.isprintable() or path.startswith("/_stcore/metrics"):
+            return _NOT_FOUND  # a route's pattern also matches before a final newline
+        if path.startswith((downloads.PATH, uploads.PATH)):
+            return self._route_file(scope)
         return _REDIRECT_TO_OVERVIEW if _would_render_blank(scope) else self.app
 
+    def _route_file(self, scope: Scope) -> ASGIApp:
+        sender = identify_sender(scope, self.role_map)
+        if not sender.pages:
+            return _SIGN_IN_REQUIRED
+        if scope["path"].startswith(uploads.PATH):
+            return self._uploads
+        return self.app if self._downloads.are_offered(scope["path"], sender) else _NOT_FOUND
+
     async def _filter_messages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def receive_from_page() -> Message:
-            while True:
-                message = await receive()
-                if message["type"] != "websocket.receive" or _is_allowed(message.get("bytes")):
-                    return message
+        visitor = identify_sender(scope, self.role_map)
+        with self._downloads.page(visitor, _resumed_session(scope)) as offers:
 
-        await self.app(scope, receive_from_page, send)
+            async def send_to_page(message: Message) -> None:
+                offers.note(message.get("bytes") or b"")
+                await send(message)
 
-    async def _accept_upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "PUT" and self._arriving + _open_uploads() >= MAX_OPEN_UPLOADS:
-            await _TOO_MANY_UPLOADS(scope, receive, send)
-            return
-        self._arriving += 1
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self._arriving -= 1
-
-    def _may_see_any_page(self, scope: Scope) -> bool:
-        """Return whether the sender is logged in and has a role."""
-        return self.role_map is None or (
-            is_logged_in(scope) and bool(self.role_map.allowed_pages(_claims(scope)))
-        )
+            if self.role_map is None or visitor.subject:
+                await self.app(scope, _from_page(receive, offers), send_to_page)
+            else:
+                session = scope, _from_page(receive, offers), send_to_page
+                await self._before_login.run(self.app, *session)
 
 
-def is_logged_in(scope: Scope) -> bool:
-    """Return whether the sender has a valid login."""
-    return is_login_valid(_claims(scope))
+def _from_page(receive: Receive, offers: Offers) -> Receive:
+    """Receive what a page of ours sends and drop the rest."""
 
+    async def receive_from_page() -> Message:
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive" or _is_allowed(message, offers):
+                return message
 
-def _claims(scope: Scope) -> Mapping[str, Any]:
-    cookies = HTTPConnection(scope).cookies
-    found = starlette_websocket._get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
-    return dict(json.loads(found)) if found else {}
+    return receive_from_page
 
 
 async def _reject_session(scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,17 +140,23 @@ def _would_render_blank(scope: Scope) -> bool:
     return is_too_deep or "\ufffd" in path or bool(_INCOMPLETE_ESCAPE.search(seen))
 
 
-def _is_allowed(message: bytes | None) -> bool:
-    """Return whether a page sends such messages; Streamlit itself rejects unreadable ones."""
+def _is_allowed(message: Message, offers: Offers) -> bool:
+    """Return whether a page sends such messages; Streamlit itself rejects unreadable ones.
+
+    Streamlit makes any session the file that another one's button offers.
+    """
     try:
-        return BackMsg.FromString(message or b"").WhichOneof("type") in ALLOWED_MESSAGES
+        read = BackMsg.FromString(message.get("bytes") or b"")
     except DecodeError:
         return True
+    file = read.backend_operation_request.deferred_file.file_id
+    return read.WhichOneof("type") in ALLOWED_MESSAGES and (not file or file in offers.downloads)
 
 
-def _open_uploads() -> int:
-    manager = cast("MemoryUploadedFileManager", get_instance().uploaded_file_mgr)
-    return sum(len(files) for files in list(manager.file_storage.values()))
+def _resumed_session(scope: Scope) -> str:
+    """Return the session to which a browser comes back: Streamlit's third subprotocol."""
+    _, _, session = starlette_websocket._parse_subprotocols(Headers(scope=scope))
+    return session or ""
 
 
 def _is_same_origin_session(scope: Scope) -> bool:

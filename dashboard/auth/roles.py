@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import tomllib
 from collections.abc import Mapping
@@ -56,6 +57,17 @@ class RoleMap:
         known = [name for name in named if isinstance(name, str) and name in self.role_of_group]
         roles = {self.role_of_group[name] for name in known}
         return frozenset().union(*(ROLES[role] for role in roles))
+
+
+def subject(claims: Mapping[str, Any]) -> str | None:
+    """Return whose login it is, the same in each of their tabs; None = nobody has logged in.
+
+    Source
+    ------
+    OpenID Connect Core 1.0, section 5.7: issuer and subject together, and no other claim.
+    """
+    named = claims.get("iss"), claims.get("sub")
+    return None if named[1] is None else json.dumps(named)
 
 
 def is_login_valid(claims: Mapping[str, Any]) -> bool:

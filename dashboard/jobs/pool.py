@@ -3,8 +3,8 @@
 A job is a function of `pipeline`, named as `"package.module:function"`, which takes keyword
 arguments and `progress` (called with the share done, 0 to 1) and returns JSON data. It runs in a
 fresh `python -m dashboard.jobs.worker`: its imports never enter the server, cancelling it kills the
-process, and a worker whose server is gone exits. A session has one job at a time, which is
-cancelled once nobody can return to the session.
+process, and a worker whose server is gone exits. A person (a login, or a session where nobody logs
+in) has one job at a time, which is cancelled once nobody can return to its session.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any
 
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from dashboard.auth import roles
 
 WORKERS = 1
 """Processes at once; the other cores serve pages and predictions."""
@@ -51,16 +53,24 @@ class State(StrEnum):
 
 
 class PoolFull(Exception):
-    """Too many jobs are queued, or the session already has one."""
+    """Too many jobs are queued, or the person already has one."""
 
 
 class Job:
     """One call of a function in a worker process; made by `JobPool.submit`."""
 
-    def __init__(self, function: str, arguments: dict[str, Any], session: str | None) -> None:
+    def __init__(
+        self,
+        function: str,
+        arguments: dict[str, Any],
+        session: str | None,
+        person: str | None = None,
+    ) -> None:
         self.function = function
         self.session = session
         """The session that submitted it; None = no session."""
+        self.person = person or session
+        """The login that submitted it, else the session."""
         self.state = State.WAITING
         self.progress = 0.0
         """Share done, 0 to 1, as last reported."""
@@ -159,8 +169,9 @@ class JobPool:
     def __init__(
         self, workers: int = WORKERS, max_queued: int = MAX_QUEUED, timeout_s: float = TIMEOUT_S
     ) -> None:
-        self._queue: queue.Queue[Job] = queue.Queue(max_queued)
+        self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._timeout_s = timeout_s
+        self._max_jobs = workers + max_queued
         self._workers = workers
         self._threads: list[threading.Thread] = []
         self._jobs: list[Job] = []
@@ -180,21 +191,26 @@ class JobPool:
         Raises
         ------
         PoolFull
-            When the queue is full, or a job of the same session has not ended.
+            When the queue is full, or a job of the same person has not ended. A job whose page was
+            left gives way to a new one of its person.
         """
-        context = get_script_run_ctx(suppress_warning=True)
-        job = Job(function, arguments, context.session_id if context else None)
+        job = _new_job(function, arguments)
         with self._lock:
-            self._jobs = [other for other in self._jobs if not other.ended]
-            if job.session in {other.session for other in self._jobs} - {None}:
-                raise PoolFull("one calculation at a time; try again in a minute")
+            self._make_room(job.person)
             self._start_threads()
-            try:
-                self._queue.put_nowait(job)
-            except queue.Full:
-                raise PoolFull("too many calculations are queued; try again in a minute") from None
+            self._queue.put(job)
             self._jobs.append(job)
         return job
+
+    def _make_room(self, person: str | None) -> None:
+        for own in self._jobs:
+            if person is not None and own.person == person and not _is_connected(own.session):
+                own.cancel()
+        self._jobs = [job for job in self._jobs if not job.ended]
+        if person in {job.person for job in self._jobs} - {None}:
+            raise PoolFull("one calculation at a time; try again in a minute")
+        if len(self._jobs) >= self._max_jobs:
+            raise PoolFull("too many calculations are queued; try again in a minute")
 
     def _start_threads(self) -> None:
         """Start the pool at its first job, not before."""
@@ -218,6 +234,13 @@ class JobPool:
                 jobs = list(self._jobs)
             for job in jobs:
                 job.cancel_if_abandoned(time.monotonic())
+
+
+def _new_job(function: str, arguments: dict[str, Any]) -> Job:
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is None:
+        return Job(function, arguments, None)
+    return Job(function, arguments, context.session_id, roles.subject(context.user_info))
 
 
 def _is_connected(session: str | None) -> bool:

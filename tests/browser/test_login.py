@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboard.auth.roles import ROLES
 from tests.browser.conftest import Program, Servers, new_context, settled
-from tests.programs import ROOT, free_port
+from tests.dashboard import providers
+from tests.programs import free_port
 
-OIDC = ROOT / "tests" / "dashboard" / "oidc"
 TITLES = {
     "overview": "Overview", "patient": "Patient", "predictions": "Predictions",
     "explanations": "Explanations", "fairness": "Fairness", "drift": "Drift",
@@ -44,38 +39,12 @@ ROLE_OF = {
 }  # fmt: skip
 
 
-def _or_skip(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def provider() -> Iterator[tuple[int, int]]:
     """A provider; yields its port, and the port of the dashboard that it knows."""
-    node = shutil.which("node")
-    if node is None or not (OIDC / "node_modules" / "oidc-provider").exists():
-        _or_skip("no OpenID Connect provider: install npm, then run tests/parts.sh")
-    assert node
     port, dashboard = free_port(), free_port()
-    redirect = f"http://127.0.0.1:{dashboard}/oauth2callback"
-    process = subprocess.Popen(
-        [node, "provider.mjs", str(port), redirect], cwd=OIDC, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/.well-known/openid-configuration",
-                          trust_env=False).raise_for_status()  # fmt: skip
-                break
-            except httpx.HTTPError:
-                time.sleep(0.1)
+    with providers.provider(port, f"http://127.0.0.1:{dashboard}"):
         yield port, dashboard
-    finally:
-        process.terminate()
-        process.communicate(timeout=10)
 
 
 @dataclass
@@ -197,6 +166,34 @@ def test_who_logs_out_is_out(visit: Callable[[], Page], door: Door) -> None:
     expect(page.get_by_role("heading", name="Do you want to sign-out")).to_be_visible()
     page.goto(f"{door.url}/predictions")
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_a_link_on_another_site_logs_nobody_out(visit: Callable[[], Page], door: Door) -> None:
+    page = visit()
+    log_in(page, door, "heads")
+    link = f'<a href="{door.url}/auth/logout">Kittens</a>'
+    page.route(
+        "http://evil.example/", lambda route: route.fulfill(body=link, content_type="text/html")
+    )
+    page.goto("http://evil.example/")
+    page.get_by_text("Kittens").click()
+    page.wait_for_url(f"{door.url}/**")
+    expect(page.get_by_text("Signed in as heads")).to_be_visible()
+
+
+def test_a_download_belongs_to_the_login_whose_page_made_it(
+    visit: Callable[[], Page], door: Door
+) -> None:
+    page, other, stranger = visit(), visit(), visit()
+    log_in(other, door, "heads")
+    log_in(page, door, "ward-3")
+    page.goto(f"{door.url}/predictions")
+    settled(page)
+    with page.expect_download() as export:
+        page.get_by_role("button", name="Download CSV").click()
+    assert export.value.failure() is None
+    seen = [who.request.get(export.value.url).status for who in (page, other, stranger)]
+    assert seen == [200, 404, 403]
 
 
 def test_a_cookie_of_ones_own_making_opens_nothing(visit: Callable[[], Page], door: Door) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from api.wire.decode import DECODERS
 from perf.load.request_bodies import synthetic_patients
+from perf.replay import OUT, write_records
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.schema import FEATURES, NAMES
@@ -57,3 +62,39 @@ def test_each_body_is_accepted_by_the_service() -> None:
     for body in synthetic_patients(N, seed=0):
         row = DECODERS[Coding.LABELS].decode_one(json.dumps(body).encode())
         assert len(row) == 13
+
+
+@pytest.fixture
+def open_mask() -> Iterator[None]:
+    """A user whose files anybody may read, unless a program says otherwise."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.usefixtures("open_mask")
+@pytest.mark.parametrize("folder", [OUT, Path("elsewhere")])
+def test_nobody_else_reads_what_was_asked_and_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = write_records([], folder)
+    assert mode(folder) == 0o700
+    assert [mode(file) for file in written] == [0o600, 0o600]
+
+
+@pytest.mark.usefixtures("open_mask")
+def test_a_replay_closes_its_own_folder_and_leaves_other_folders_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    OUT.mkdir(parents=True)
+    other = Path("shared")
+    other.mkdir()
+    for folder in (OUT, other):
+        write_records([], folder)
+    assert (mode(OUT), mode(other)) == (0o700, 0o755)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -13,71 +13,23 @@ from websockets.exceptions import ConnectionClosedError
 
 import logs
 from dashboard.auth import request_filter
-from dashboard.auth.request_filter import ALLOWED_MESSAGES, MAX_OPEN_UPLOADS, RequestFilter
-from db.migrate import migrate
-from tests.dashboard.sessions import LOGIN, XSRF, login_cookie, run, session, session_id
-from tests.programs import free_port, running, wait_for
-
-MB = 1024 * 1024
-
-
-def served(folder: Path, **settings: object) -> Iterator[str]:
-    url = f"sqlite:///{folder}/log.db"
-    migrate(url, lambda _: None)
-    port = free_port()
-    with running(
-        "-m", "dashboard", database_url=url, dashboard_port=port, **settings
-    ) as dashboard:  # fmt: skip
-        address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/_stcore/health", dashboard)
-        yield address
+from dashboard.auth.request_filter import ALLOWED_MESSAGES, RequestFilter
+from dashboard.auth.session_limit import SESSIONS_BEFORE_LOGIN, SessionLimit
+from tests.dashboard.sessions import login_cookie, run, served, session, session_id
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard where nobody logs in."""
-    yield from served(tmp_path_factory.mktemp("open"))
+    with served(tmp_path_factory.mktemp("open")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A dashboard where people log in."""
-    folder = tmp_path_factory.mktemp("door")
-    file = folder / "login.toml"
-    file.write_text(LOGIN)
-    yield from served(folder, login_file=file)
-
-
-def upload(address: str, sid: str, *, name: str = "f", size: int = 10, cookie: str = "") -> int:
-    """Send a file into a session as the page does; return the status."""
-    return httpx.put(
-        f"{address}/_stcore/upload_file/{sid}/{name}",
-        files={"file": ("study.csv", b"0" * size, "text/csv")},
-        headers={"X-Xsrftoken": XSRF, "Cookie": f"_streamlit_xsrf={XSRF}" + cookie},
-        trust_env=False,
-        timeout=60,
-    ).status_code
-
-
-def test_a_file_is_no_larger_than_the_gate_promises(address: str) -> None:
-    with session(address) as socket:
-        sid = session_id(run(socket))
-        assert upload(address, sid, size=5 * MB) == 204
-        assert upload(address, sid, size=7 * MB) == 413
-
-
-def test_only_so_many_files_are_kept_until_their_sessions_end(address: str) -> None:
-    with session(address) as one, session(address) as other:
-        first, second = session_id(run(one)), session_id(run(other))
-        taken = [upload(address, first, name=f"one{n}") for n in range(MAX_OPEN_UPLOADS)]
-        assert taken.count(204) >= MAX_OPEN_UPLOADS - 1  # another test's file may be there still
-        assert upload(address, second) == 503
-        gone = httpx.delete(
-            f"{address}/_stcore/upload_file/{first}/one0",
-            headers={"X-Xsrftoken": XSRF, "Cookie": f"_streamlit_xsrf={XSRF}"},
-            trust_env=False,
-        )
-        assert gone.status_code == 204
+    with served(tmp_path_factory.mktemp("door"), login=True) as address:
+        yield address
 
 
 def test_a_message_is_no_larger_than_a_page_sends(address: str) -> None:
@@ -88,39 +40,45 @@ def test_a_message_is_no_larger_than_a_page_sends(address: str) -> None:
             list(socket)
 
 
-NOBODY = (
-    "", "; _streamlit_user=ethics", login_cookie("ethics", secret="1" * 32),
-    login_cookie("cleaning"), login_cookie("ethics", age_s=13 * 3600),
-)  # fmt: skip
+def test_sessions_before_a_login_are_bounded_and_the_oldest_goes_first(door: str) -> None:
+    someone = login_cookie("ethics", address=door)
+    with ExitStack() as stack:
+        logged_in = stack.enter_context(session(door, someone))
+        first, second, *_ = [
+            stack.enter_context(session(door)) for _ in range(SESSIONS_BEFORE_LOGIN + 1)
+        ]
+        with pytest.raises(ConnectionClosedError) as closed:
+            first.recv(timeout=60)
+        assert closed.value.rcvd
+        assert closed.value.rcvd.code == 1013
+        assert session_id(run(second))
+        assert session_id(run(logged_in))
 
 
-@pytest.mark.parametrize("cookie", NOBODY)
-def test_who_has_not_logged_in_uploads_nothing(door: str, cookie: str) -> None:
-    with session(door) as socket:
-        assert upload(door, session_id(run(socket)), cookie=cookie) == 403
+@pytest.mark.anyio
+async def test_a_session_that_ends_by_itself_gives_its_place_back() -> None:
+    limit, sent, ended = SessionLimit(1), [], []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def leave_at_once(_: Scope, receive: Receive, __: Send) -> None:
+        ended.append((await receive())["type"])
+
+    for _ in range(3):
+        await limit.run(leave_at_once, {"type": "websocket"}, receive, send)
+    assert ended == ["websocket.connect"] * 3
+    assert sent == []
 
 
-def test_who_has_logged_in_uploads(door: str) -> None:
-    with session(door) as socket:
-        sid = session_id(run(socket))
-        assert upload(door, sid, cookie=login_cookie("ethics")) == 204
-
-
-def download(address: str, cookie: str) -> httpx.Response:
-    """Ask for a file that somebody's page offers; there is none."""
-    headers = {"Cookie": "a=b" + cookie}
-    return httpx.get(f"{address}/media/0.csv", headers=headers, trust_env=False)
-
-
-@pytest.mark.parametrize("cookie", NOBODY)
-def test_who_has_not_logged_in_downloads_nothing(door: str, cookie: str) -> None:
-    assert download(door, cookie).status_code == 403
-
-
-def test_who_has_logged_in_downloads_and_no_cache_keeps_it(door: str) -> None:
-    answer = download(door, login_cookie("ethics"))
-    assert answer.status_code == 404
-    assert answer.headers["cache-control"] == "no-store"
+@pytest.mark.parametrize(
+    "path", ["/_stcore/metrics%0a", "/media/0.csv%0a", "/auth/logout%0d", "/%00"]
+)
+def test_an_address_with_a_control_character_leads_nowhere(address: str, path: str) -> None:
+    assert httpx.get(f"{address}{path}", trust_env=False).status_code == 404
 
 
 @pytest.mark.anyio

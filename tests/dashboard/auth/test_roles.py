@@ -106,7 +106,7 @@ def test_every_fragment_asks_who_looks() -> None:
         name for name, marks in fragments() if not marks[-1].startswith("login.requires_page(")
     ]
 
-    assert open_to_all == ["widgets.py: _draw_again_when_the_log_is_back"]  # it shows nothing
+    assert open_to_all == ["widgets.py: _rerun_when_log_is_back"]  # it shows nothing
 
 
 @pytest.mark.usefixtures("people")

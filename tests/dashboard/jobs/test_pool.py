@@ -195,6 +195,7 @@ class Session:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.session_id, self.there = "a visitor", True
+        self.user_info: dict[str, object] = {}
         monkeypatch.setattr(jobs_pool, "get_script_run_ctx", lambda **_: self)
         monkeypatch.setattr(jobs_pool.runtime, "get_instance", lambda: self)
 
@@ -215,6 +216,66 @@ def test_a_session_has_one_job_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     again = pool.submit("pipeline.work:double", number=1)
     assert again.wait(LONG)
     assert again.state is State.DONE
+
+
+@pytest.mark.usefixtures("work")
+def test_a_login_has_one_job_at_a_time_in_all_its_tabs(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, pool = Session(monkeypatch), JobPool(workers=1, max_queued=4)
+    visitor.user_info = {"iss": "https://login.example", "sub": "one"}
+    first = pool.submit("pipeline.work:forever")
+    for tab in range(5):
+        visitor.session_id = f"tab {tab}"
+        with pytest.raises(PoolFull, match="one calculation at a time"):
+            pool.submit("pipeline.work:forever")
+    visitor.user_info = {"iss": "https://login.example", "sub": "another"}
+    following = pool.submit("pipeline.work:double", number=1)
+    first.cancel()
+    assert following.wait(LONG)
+    assert following.state is State.DONE
+
+
+@pytest.mark.parametrize("other", [{"iss": "https://other.example"}, {"sub": "other"}])
+@pytest.mark.usefixtures("work")
+def test_a_login_is_named_by_its_provider_and_its_subject(
+    monkeypatch: pytest.MonkeyPatch, other: dict[str, object]
+) -> None:
+    visitor, pool = Session(monkeypatch), JobPool()
+    visitor.user_info = {"iss": "https://login.example", "sub": "one", "name": "Smith"}
+    first = pool.submit("pipeline.work:forever")
+    visitor.session_id, visitor.user_info = "another tab", visitor.user_info | other
+    pool.submit("pipeline.work:double", number=1)
+    first.cancel()
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_whose_page_was_left_gives_way_to_the_same_persons_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visitor, pool = Session(monkeypatch), JobPool()
+    visitor.user_info = {"iss": "https://login.example", "sub": "one"}
+    first = pool.submit("pipeline.work:forever")
+    visitor.there = False
+    monkeypatch.setattr(visitor, "is_active_session", lambda session: session == "loaded again")
+    visitor.session_id = "loaded again"
+    following = pool.submit("pipeline.work:double", number=1)
+    assert first.state is State.CANCELLED
+    assert following.wait(LONG)
+    assert following.state is State.DONE
+
+
+@pytest.mark.usefixtures("work")
+def test_cancelled_jobs_hold_no_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, pool = Session(monkeypatch), JobPool(workers=1, max_queued=1)
+    running = pool.submit("pipeline.work:forever")
+    reach(running, State.RUNNING)
+    visitor.session_id = "another visitor"
+    for _ in range(5):
+        pool.submit("pipeline.work:forever").cancel()
+    visitor.session_id = "a third visitor"
+    following = pool.submit("pipeline.work:double", number=1)
+    running.cancel()
+    assert following.wait(LONG)
+    assert following.state is State.DONE
 
 
 @pytest.fixture

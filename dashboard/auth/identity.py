@@ -1,0 +1,59 @@
+"""Who sends a request: the login and the browser that its cookies name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+from streamlit.web.server.starlette import starlette_websocket
+from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
+from streamlit.web.server.starlette.starlette_server_config import (
+    USER_COOKIE_NAME,
+    XSRF_COOKIE_NAME,
+)
+
+from dashboard.auth import roles
+from dashboard.auth.roles import RoleMap
+from dashboard.navigation import PAGES
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person and a browser, with the rights that the person has now."""
+
+    subject: str | None
+    """Whose login it is; None = nobody has logged in, or nobody has to."""
+    pages: frozenset[str]
+    """The pages that may be seen; empty = none."""
+    browser: bytes | None
+    """The token against forged requests that Streamlit gives each browser."""
+
+
+def identify(cookies: Mapping[str, str], role_map: RoleMap | None) -> Identity:
+    """Return who sends these cookies; without a login file everybody may see every page."""
+    browser, _ = decode_xsrf_token_string(cookies.get(XSRF_COOKIE_NAME, ""))
+    if role_map is None:
+        return Identity(None, frozenset(PAGES), browser)
+    claims = _claims(cookies)
+    if not roles.is_login_valid(claims):
+        return Identity(None, frozenset(), browser)
+    return Identity(roles.subject(claims), role_map.allowed_pages(claims), browser)
+
+
+def identify_sender(scope: Scope, role_map: RoleMap | None) -> Identity:
+    """Return who sends a request."""
+    return identify(HTTPConnection(scope).cookies, role_map)
+
+
+def is_logged_in(scope: Scope) -> bool:
+    """Return whether the sender has a login that counts."""
+    return roles.is_login_valid(_claims(HTTPConnection(scope).cookies))
+
+
+def _claims(cookies: Mapping[str, str]) -> Mapping[str, Any]:
+    found = starlette_websocket._get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
+    return dict(json.loads(found)) if found else {}

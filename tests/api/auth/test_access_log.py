@@ -1,0 +1,126 @@
+"""What the log of uses keeps of a request: known names, ids and times, nothing else."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+from starlette.types import Scope
+
+from api.app import create_app
+from api.auth import access_log
+from api.auth.api_keys import read_keys
+from api.routes.predictions import router
+from db.ids import new_id
+from db.migrate import migrate
+from settings import Settings
+from tests.api.conftest import add_key
+
+ID = "019ac0a5-7d3c-7000-8000-0123456789ab"
+SECRETS = (
+    "/predictions?patient=Smith&access_token=s3cret",
+    "/predictions/Smith?s3cret",
+    f"/predictions/{ID}/Smith/s3cret",
+    "/predictions?since=Smith&cursor=s3cret&until=2026-01-31",
+    "/predictions?source=Smith&limit=s3cret&format=Smith",
+    "/predictions?Smith=1&s3cret",
+    "/predictions?limit=1&x=%0a1970-01-01 key 00000000: GET /Smith",
+    "/docs/assets/Smith.js",
+    "/Smith%2Fpredictions;s3cret=1",
+    "/predictions%0aSmith",
+    f"/predictions?since=2026-01-31T08:00:00Z%0ASmith&cursor={ID}s3cret",
+    "/predictions?" + "&".join(f"Smith{n}=s3cret" for n in range(50)),
+)
+
+
+@pytest.fixture
+def reader(
+    tmp_path: Path, model_dir: Path, keys_file: Path
+) -> Iterator[tuple[TestClient, dict[str, str]]]:
+    """The service, and the header of a key that may read."""
+    key = add_key(keys_file, "read")
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    settings = Settings(database_url=url, model_dir=model_dir, keys_file=keys_file)
+    with TestClient(create_app(settings), base_url="http://api:8000") as client:
+        yield client, key
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The lines of the log of uses, as they come."""
+    found: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    uses_log = logging.getLogger("cardiowatch.uses")
+    monkeypatch.setattr(uses_log, "handlers", [Keep()])
+    monkeypatch.setattr(uses_log, "propagate", False)
+    caplog.set_level(logging.INFO, logger=uses_log.name)
+    return found
+
+
+@pytest.mark.parametrize("asked", SECRETS)
+def test_a_refused_request_leaves_nothing_of_its_text_in_its_line(
+    reader: tuple[TestClient, dict[str, str]], lines: list[str], keys_file: Path, asked: str
+) -> None:
+    client, key = reader
+    assert client.get(asked, headers=key).status_code in (400, 403, 404, 422)
+    for line in lines:
+        assert line.startswith(f"key {read_keys(keys_file)[0].id}: GET /")
+        assert not re.search("smith|s3cret|00000000", line, re.IGNORECASE)
+        assert line.isprintable()
+        assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ("/predictions", "/predictions"),
+        ("/predictions?limit=100&format=csv", "/predictions?limit&format"),
+        (
+            f"/predictions?since=2026-01-31T08:00:00%2B01:00&cursor={ID}",
+            f"/predictions?since=2026-01-31T08:00:00+01:00&cursor={ID}",
+        ),
+        (f"/predictions/{ID}/explanation?coding=uci", f"/predictions/{ID}/explanation?coding"),
+        ("/predictions?patient=Smith&limit=1", "/predictions?*&limit"),
+        ("/predictions/Smith", "/predictions/*"),
+        ("/docs/assets/swagger-ui.css", "/docs/assets/*"),
+        ("/" + "a/" * 1000, "/*"),
+    ],
+)
+def test_a_line_names_the_call_with_its_ids_and_times(
+    lines: list[str], asked: str, written: str
+) -> None:
+    path, _, query = asked.partition("?")
+    scope: Scope = {"method": "GET", "raw_path": path.encode(), "query_string": query.encode()}
+    access_log.log_access("1a2b3c4d", scope)
+    assert lines == [f"key 1a2b3c4d: GET {written}"]
+
+
+def test_a_method_of_ones_own_making_is_not_written_down(lines: list[str]) -> None:
+    access_log.log_access(
+        "1a2b3c4d", {"method": "SMITH", "raw_path": b"/model", "query_string": b""}
+    )
+    assert lines == ["key 1a2b3c4d: * /model"]
+
+
+def test_every_address_of_the_service_can_be_named(
+    reader: tuple[TestClient, dict[str, str]], lines: list[str]
+) -> None:
+    client, _ = reader
+    routes = [r for r in (*client.app.app.routes, *router.routes) if isinstance(r, Route | Mount)]  # type: ignore[attr-defined]
+    assert len(routes) > 10
+    for route in routes:
+        path = route.path.replace("{id}", new_id())
+        access_log.log_access(
+            "1a2b3c4d", {"method": "GET", "raw_path": path.encode(), "query_string": b""}
+        )
+        assert lines[-1] == f"key 1a2b3c4d: GET {path}"
