@@ -57,18 +57,18 @@ class Audit:
     file: str
     n: int
     n_disease: int | None
-    """Patients whom the label, as it stands, calls ill; None without a label."""
+    """Patients with disease according to the label as given; None without a label."""
     coding: str | None
-    """`uci`, `kaggle` or `labels`; None = cannot tell."""
+    """`uci`, `kaggle` or `labels`; None = inconclusive."""
     coding_evidence: str
     label: str | None
     label_inverted: bool | None
-    """None = cannot tell: no label, one class only, too few patients, or no clear direction."""
+    """None = inconclusive: no label, one class only, too few patients, or no clear direction."""
     label_check: LabelCheck
     duplicates: tuple[tuple[int, ...], ...]
     """Groups of equal patients, numbered from 1."""
     missing: Mapping[str, int]
-    """Cells that are not known, per feature."""
+    """Missing cells per feature."""
     problems: tuple[Problem, ...]
 
     @property
@@ -94,7 +94,7 @@ def audit(path: str | Path, coding: Coding | None = None) -> Audit:
     path
         A CSV of patients, as `pipeline.dataset.heart.csv_reader.read_patients` takes it.
     coding
-        The coding of its integer codes when it is known; None = recognise it.
+        The coding of its integer codes when it is known; None = detect it.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def audit(path: str | Path, coding: Coding | None = None) -> Audit:
 
 
 def audit_patients(patients: Patients, name: str) -> Audit:
-    """Audit patients that were read already."""
+    """Audit patients that have been read."""
     check = check_label(patients)
     inverted = is_inverted(check, patients)
     groups = _duplicates(patients)
@@ -145,7 +145,7 @@ def _label_problems(patients: Patients, check: LabelCheck, inverted: bool | None
         )
         found.append(Problem(Severity.ERROR, name, text))
     if inverted is None:
-        text = "cannot tell whether the label is inverted: too few patients or no clear direction"
+        text = "inconclusive whether the label is inverted: too few patients or no clear direction"
         found.append(Problem(Severity.WARNING, name, text))
     unlabelled = int(patients.disease.isna().sum())
     if unlabelled:
@@ -224,7 +224,7 @@ def exit_code(result: Audit) -> int:
 
 
 def report(result: Audit) -> str:
-    """Write the audit in words."""
+    """Return the audit in words."""
     check = result.label_check
     verdict = {True: "INVERTED", False: "not inverted", None: "cannot tell"}
     ill = "no label" if result.n_disease is None else f"{result.n_disease} called ill"

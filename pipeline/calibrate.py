@@ -153,7 +153,7 @@ def _window(chunk: Chunk, index: int, source: PatientSource) -> WindowResult:
 def _verdict(
     reference: Array, current: Array, seed: int
 ) -> tuple[bool, float, tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Say what `compare` says; without an alarm nothing is named, so names are not looked for."""
+    """Return what `compare` would; without an alarm, skip what names the features."""
     before, now = to_steps(reference), to_steps(current)
     found = permute_labels(before, now, ALPHA, seed)
     if found.p_value > ALPHA:
@@ -175,7 +175,7 @@ def chunks_to_refine(work: list[Chunk], summary: dict[str, Any]) -> list[Chunk]:
 
 
 def _summary(work: list[Chunk], done: dict[str, list[WindowResult]], plan: Plan) -> dict[str, Any]:
-    """Sum up what there is; of a chunk that was measured again, the closer look."""
+    """Summarise the finished chunks; of a chunk measured twice, the second time."""
     looked = [(c, done.get(replace(c, all_trees=True).key) or done.get(c.key) or []) for c in work]
     return summarise(
         [(c.scenario, c.n, c.n_reference, r) for c, records in looked for r in records],

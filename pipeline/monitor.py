@@ -66,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Make the missing passes; 0 = made, whatever they found, unless `--fail-on` says otherwise.
+    """Make the monitoring runs that are due; return 0 whatever they found, without `--fail-on`.
 
-    An empty log is a result too: a new cluster's first jobs find nothing to look at.
+    An empty log is no error: a new cluster's first jobs find nothing to check.
     """
     options = _parser().parse_args()
     last: MonitoringRun | None = None
@@ -94,7 +94,7 @@ def main() -> int:
         logs.program.error(f"monitor: {error}")
         return 1
     if last is None:
-        logs.program.warning("monitor: every window has its report already")
+        logs.program.warning("monitor: every window already has its report")
     elif last.source != "live":
         logs.program.warning(f"monitor: {last.source} patients, not live ones")
     bad = {"red": ("red",), "amber": ("amber", "red"), None: ()}[options.fail_on]

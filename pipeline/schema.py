@@ -22,7 +22,7 @@ TARGET = "disease"
 
 
 class Kind(StrEnum):
-    """How a feature's values are to be read."""
+    """The kind of values that a feature has."""
 
     NUMBER = "number"
     """A measurement on a scale, with a unit."""
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class UnitHint:
-    """A range that betrays another unit, and the sentence that says so."""
+    """A range that suggests another unit, and the message for it."""
 
     low: float
     high: float
@@ -90,7 +90,7 @@ class Feature:
         return round(steps * self.step, 6)
 
     def format_value(self, value: float | None) -> str:
-        """Say a stored value in words with its unit; None or NaN is "not known"."""
+        """Return a stored value in words with its unit; None or NaN is "not known"."""
         if value is None or value != value:
             return "not known"
         if self.codes:
@@ -212,7 +212,7 @@ NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 BY_NAME: Mapping[str, Feature] = MappingProxyType({f.name: f for f in FEATURES})
 
 Row = Sequence[float | None]
-"""One patient: thirteen UCI-coded values in the order of `FEATURES`; None or NaN = not known."""
+"""One patient: thirteen UCI-coded values in the order of `FEATURES`; None or NaN = missing."""
 
 _AGE = NAMES.index("age")
 
@@ -237,11 +237,11 @@ def _line(feature: Feature) -> tuple[float, float, float]:
 
 
 _LINES = tuple((i, *_line(f)) for i, f in enumerate(FEATURES) if f.is_numeric)
-"""The usual ranges once more, as every prediction compares them."""
+"""The usual ranges in the form that scoring compares."""
 
 
 def range_warnings(row: Row) -> list[tuple[str, str]]:
-    """List the plausible but unusual values of one patient as (feature name, sentence)."""
+    """Return the plausible but unusual values of one patient as (feature name, sentence)."""
     age = row[_AGE]
     found: list[tuple[str, str]] = []
     if age is None:

@@ -56,7 +56,7 @@ class LabelledPatients:
 
 
 def load_labelled(path: Path, correct_label: bool = False) -> LabelledPatients:
-    """Read a file and refuse it when its audit does.
+    """Return the patients of a file that passes the audit.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def load_labelled(path: Path, correct_label: bool = False) -> LabelledPatients:
 
 
 def _insist(result: Audit, correct_label: bool) -> None:
-    """Refuse what the audit refuses, except an inverted label that is to be corrected."""
+    """Raise on an audit error, except an inverted label that is to be corrected."""
     if result.label is None:
         raise TrainError(f"{result.file} has no label (disease, num or target)")
     if result.label_inverted is None:
@@ -83,7 +83,7 @@ def _insist(result: Audit, correct_label: bool) -> None:
     if result.label_inverted and not correct_label:
         raise TrainError(
             f"{result.file} fails the audit: {result.label} = 1 marks the healthy; "
-            "--correct-label turns it round"
+            "--correct-label inverts it"
         )
     errors = [e for e in result.errors if e.column != result.label]
     if errors:
@@ -152,7 +152,7 @@ def train(
     seeds
         Draws of the poisoning grid.
     """
-    _say("comparing treatments of missing values (10 x 5-fold)")
+    _say("comparing imputation methods (10 x 5-fold)")
     treatments, c = evaluate_imputation(data.rows, data.y)
     _say(f"fitting the scorecard and {N_BOOTSTRAP} bootstrap sets (C = {c:g})")
     model = fit(data, c)
@@ -214,7 +214,9 @@ def train(
 def _check_training(data: LabelledPatients) -> None:
     smaller = int(min(data.y.sum(), (1 - data.y).sum()))
     if smaller < MIN_PER_CLASS:
-        raise TrainError(f"{smaller} patients in the smaller class; {MIN_PER_CLASS} are needed")
+        raise TrainError(
+            f"{smaller} patients in the smaller class; at least {MIN_PER_CLASS} needed"
+        )
     values = (np.unique(column[~np.isnan(column)]) for column in data.rows.T)
     constant = [name for name, seen in zip(NAMES, values, strict=True) if len(seen) < 2]
     if constant:
@@ -229,7 +231,7 @@ def _say(text: str) -> None:
 
 
 def _bar(done: float) -> None:
-    """Draw how far long work is, where somebody looks."""
+    """Draw a progress bar on a terminal."""
     if sys.stderr.isatty():
         end = "\r" if done < 1 else "\r\033[K"
         print(f"train: [{'#' * round(30 * done):30}] {done:4.0%}", end=end, file=sys.stderr)
@@ -245,7 +247,7 @@ def main() -> int:
     )
     parser.add_argument("--model-dir", type=Path, help="where to write it (default: the setting)")
     parser.add_argument(
-        "--correct-label", action="store_true", help="turn an inverted label round and train"
+        "--correct-label", action="store_true", help="correct an inverted label and train"
     )
     parser.add_argument(
         "--external",

@@ -44,7 +44,7 @@ def compare(
     Parameters
     ----------
     reference, current
-        Frames with the thirteen columns or arrays of shape (n, 13); UCI codes, NaN = not known.
+        Frames with the thirteen columns or arrays of shape (n, 13); UCI codes, NaN = missing.
     alpha
         Chance of an alarm when nothing has changed, 0 to 1. For a daily window, 0.05 / 30.
     seed
@@ -88,7 +88,7 @@ def compare_counts(
     Parameters
     ----------
     reference_counts, current_counts
-        Feature -> value -> count, None = not known, as `db.rollups.counts.ValueCounts.values`.
+        Feature -> value -> count, None = missing, as `db.rollups.counts.ValueCounts.values`.
     reference_sample, sample
         Random patients of both sides, for pairs; of each, `MAX_PERMUTATION_ROWS` at most. Without
         them pairs are not tested. When they are all patients, and few, rows are tested.
@@ -114,7 +114,7 @@ def compare_counts(
 
 
 def risk_change(reference: ArrayLike, current: ArrayLike) -> tuple[float, float, float]:
-    """Say how much the predicted risk moved: mean before, mean now, standard error of the change.
+    """Return the mean risk of reference and window, and the standard error of the change.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 ValueCounts = Mapping[str, Mapping[float | None, int]]
-"""Feature -> value -> how often; None = not known. The shape of `counts.Counts.values`."""
+"""Feature -> value -> how often; None = missing. The shape of `counts.Counts.values`."""
 
 
 _FAR = 2.0**53  # the last whole number that a float tells from its neighbour
@@ -55,7 +55,7 @@ class ContingencyTable:
 
 
 def to_steps(rows: ArrayLike | pd.DataFrame) -> Array:
-    """Round patients to the grid of each feature, in whole steps; NaN = not known.
+    """Round patients to the grid of each feature, in whole steps; NaN = missing.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def tables_from_rows(reference: Array, current: Array) -> tuple[ContingencyTable
 def tables_from_counts(
     reference: ValueCounts, current: ValueCounts
 ) -> tuple[ContingencyTable, ...]:
-    """Put two sets of value counts side by side; a feature that is not there has no values."""
+    """Return the tables of two sets of value counts; an absent feature has no values."""
     return tuple(
         _table(feature, _stepped(feature, reference), _stepped(feature, current))
         for feature in FEATURES

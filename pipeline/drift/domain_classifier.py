@@ -1,8 +1,8 @@
-"""Can a classifier tell the window from the reference? The test that sees any kind of change.
+"""Domain classifier (classifier two-sample test): it detects any kind of change.
 
-Patients of the reference are labelled 0 and those of the window 1. If nothing has changed, no
-classifier can tell them apart: its AUC is 0.5 within chance, and a permutation test says what
-chance is. Heavy imports; pages read its results from `reports` or a worker process.
+Patients of the reference are labelled 0 and those of the window 1. Without drift the classifier's
+AUC is 0.5 but for chance, which a permutation test measures. Heavy imports; pages read its results
+from `reports` or a worker process.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _Z = 1.959964  # 97.5 % point of the normal distribution
 
 @dataclass(frozen=True)
 class Importance:
-    """What the classifier loses without one feature."""
+    """Permutation importance of one feature."""
 
     feature: str
     auc_lost: float
-    """Fall of the hold-out AUC when the feature is shuffled; 0 or below = not used."""
+    """Drop in hold-out AUC when the feature is permuted; 0 or below = not used."""
 
 
 @dataclass(frozen=True)
 class ClassifierResult:
-    """What a classifier could tell."""
+    """The result of the domain classifier."""
 
     enough_data: bool
     drift: bool
@@ -54,7 +54,7 @@ class ClassifierResult:
     """Share of relabellings whose cross-validated AUC is at least as high."""
     alpha: float
     auc_cv: float
-    """Mean over the folds; 0.5 = cannot tell, 1 = tells every patient."""
+    """Mean over the folds; 0.5 = no drift, 1 = perfect separation."""
     auc_holdout: float
     auc_holdout_interval: tuple[float, float]
     """95 % interval (DeLong)."""
@@ -78,7 +78,7 @@ class ClassifierResult:
         return plain
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per feature: how much the classifier needs it."""
+        """Return one row per feature: its permutation importance."""
         import pandas as pd  # only who asks for a frame pays for it
 
         return pd.DataFrame([asdict(i) for i in self.importances], columns=["feature", "auc_lost"])
@@ -150,7 +150,7 @@ def run_job(
     permutations: int,
     progress: Callable[[float], None],
 ) -> dict[str, Any]:
-    """Run `classify` in a worker process of the dashboard; None = not known."""
+    """Run `classify` in a worker process of the dashboard; None = missing."""
     sides = [np.array(rows, dtype=float).reshape(-1, len(NAMES)) for rows in (reference, current)]
     return classify(*sides, permutations=permutations, progress=progress).to_dict()
 
@@ -161,7 +161,7 @@ def cross_validated_auc(x: Array, y: Array, seed: int) -> float:
     Parameters
     ----------
     x
-        Patients in steps, shape (n, 13), NaN = not known.
+        Patients in steps, shape (n, 13), NaN = missing.
     y
         0.0 = reference, 1.0 = window, shape (n,).
     """
@@ -230,14 +230,11 @@ def _not_enough(sizes: tuple[int, int], alpha: float, seed: int) -> ClassifierRe
         n_current=sizes[1],
         permutations=0,
         seed=seed,
-        reason=f"Not enough data: {MIN_PATIENTS} patients on each side are needed.",
+        reason=f"Not enough data: at least {MIN_PATIENTS} patients per side needed.",
     )
 
 
 def _reason(drift: bool, area: float, importances: tuple[Importance, ...]) -> str:
     if not drift:
-        return f"A classifier cannot tell this window from the reference (AUC {area:.2f})."
-    return (
-        f"A classifier tells this window from the reference (AUC {area:.2f}), "
-        f"most of all by {importances[0].feature}."
-    )
+        return f"No drift detected: classifier AUC {area:.2f} is consistent with 0.5."
+    return f"Drift: classifier AUC {area:.2f}, most important feature {importances[0].feature}."

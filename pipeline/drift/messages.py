@@ -17,53 +17,52 @@ from pipeline.drift.result import UnitError
 
 
 def format_percent(share: float) -> str:
-    """Write a share; small ones keep a digit."""
+    """Return a share in percent; small ones keep a digit."""
     return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
 def values_message(table: ContingencyTable, distance: EffectSize) -> str:
-    """Say how the known values moved."""
+    """Return how the known values changed."""
     feature = table.feature
     m, n = table.known
     if n == 0:
-        return "no value is known in this window"
+        return "all values missing in this window"
     if distance.level is not None and distance.share_difference is not None:
         at = list(table.steps).index(distance.level)
         word = feature.code_labels.get(distance.level, f"code {distance.level}")
         before, now = table.reference[at] / m, table.current[at] / n
         new = " (not in the reference)" if before == 0 else ""
-        return f"{word}: {format_percent(before)} before, {format_percent(now)} now{new}"
+        reference = f"{word}: {format_percent(before)} in the reference"
+        return f"{reference}, {format_percent(now)} in the window{new}"
     if distance.difference is None or distance.wasserstein is None:
-        return "nothing to compare with"
+        return "no reference values"
     moved = abs(distance.difference)
     unit = f" {feature.unit}" if feature.unit else ""
     if moved < 0.5 * distance.wasserstein:
-        return (
-            f"another spread or shape: values moved by {distance.wasserstein:.3g}{unit} on average"
-        )
+        return f"distribution shape changed (Wasserstein distance {distance.wasserstein:.3g}{unit})"
     way = "higher" if distance.difference > 0 else "lower"
-    return f"{moved:.3g}{unit} {way} on average"
+    return f"mean {moved:.3g}{unit} {way}"
 
 
 def missing_message(table: ContingencyTable, sizes: tuple[int, int]) -> str:
-    """Say how often the value is not known."""
+    """Return how the missing rate changed."""
     before, now = (lost / max(size, 1) for lost, size in zip(table.missing, sizes, strict=True))
-    return f"not known in {format_percent(now)} instead of {format_percent(before)}"
+    return f"missing rate {format_percent(now)}, was {format_percent(before)}"
 
 
 def tail_message(unit: UnitError | None) -> str:
-    """Say what is strange about the extremes."""
+    """Return what changed in the tails."""
     return unit.sentence if unit else "more extreme values than in the reference"
 
 
 def correlation_message(name: str) -> str:
-    """Say that a feature goes with the others in another way."""
-    return f"how {name} goes with the other findings changed"
+    """Return that a feature's correlations changed."""
+    return f"correlation of {name} with other features changed"
 
 
 def conditional_message(name: str) -> str:
-    """Say that a feature stands out, though its values alone would not be enough to tell."""
-    return f"{name} is no longer what the other findings suggest"
+    """Return that a feature changed given the others, though its values alone are not enough."""
+    return f"conditional distribution of {name} given the other features changed"
 
 
 def feature_message(
@@ -73,9 +72,9 @@ def feature_message(
     unit: UnitError | None,
     found: Mapping[str, float],
 ) -> str:
-    """Explain what was found in one feature; `found` holds the families that named it."""
+    """Return what changed in one feature; `found` holds the families that identified it."""
     if not found:
-        return "no change seen"
+        return "no drift detected"
     said = []
     if TAILS in found or unit is not None:
         said.append(tail_message(unit))
@@ -83,7 +82,7 @@ def feature_message(
         said.append(values_message(table, distance))
     if DIGIT_PREFERENCE in found and len(found) == 1:
         before, now = rounded_shares(table)
-        said.append(f"rounded to tens in {format_percent(now)} instead of {format_percent(before)}")
+        said.append(f"{format_percent(now)} rounded to tens, was {format_percent(before)}")
     if MISSING in found:
         said.append(missing_message(table, sizes))
     return "; ".join(said)

@@ -1,4 +1,4 @@
-"""Find the values of a window that are written in another unit."""
+"""Unit errors: values of a window in another unit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FIT = 0.8  # share of the values outside the reference's range that the other u
 
 
 def find_unit_error(table: ContingencyTable) -> UnitError | None:
-    """Say how many values of the window look like another unit; None when nothing fits.
+    """Return how many values of the window look like another unit; None when nothing fits.
 
     A value looks so when it lies outside the reference's range and inside it after conversion.
     """

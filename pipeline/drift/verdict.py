@@ -1,4 +1,4 @@
-"""From adjusted p-values and effect sizes to a verdict in words."""
+"""The verdict from adjusted p-values and effect sizes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def verdict(
     seed: int,
     method: str = "none",
 ) -> DriftResult:
-    """Put a verdict together.
+    """Return the verdict of a comparison.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _feature(
     if tested is None:
         reason = "not enough data"
     elif not found and alarm and min(p_values.values(), default=1.0) <= alpha:
-        reason = "differs, but by less than matters"
+        reason = "significant, but below the minimum effect"
     return FeatureDrift(
         name=name,
         drift=bool(found),
@@ -159,7 +159,7 @@ def _pairs(
 
 
 def _correlations(rows: Array) -> Array:
-    """Rank correlations of one side; a value that is not known is in the middle."""
+    """Return the rank correlations of one side; missing values rank in the middle."""
     scores = np.column_stack([standardised_ranks(column) for column in rows.T])
     return np.asarray(scores.T @ scores / len(rows))
 
@@ -181,7 +181,7 @@ def _families(
 
 
 def _strange(tested: AdjustedTests, alpha: float) -> Hypothesis | None:
-    """Find the feature that stands out most among the others, if any is certain to."""
+    """Return the feature most likely to have changed given the others, if any is significant."""
     found = [
         (p, i)
         for i, (h, p) in enumerate(tested.all_hypotheses)
@@ -191,7 +191,7 @@ def _strange(tested: AdjustedTests, alpha: float) -> Hypothesis | None:
 
 
 def _detectable(tested: AdjustedTests | None, sizes: tuple[int, int]) -> float | None:
-    """Shift of one number's mean, in SDs, whose evidence crosses the limit in 80 % of windows."""
+    """Return the shift of one mean, in SDs, that is detected with 80 % power."""
     if tested is None:
         return None
     if not any(h.family == VALUES for h, _ in tested.all_hypotheses):
@@ -210,12 +210,12 @@ def _reason(
 ) -> str:
     if verdict is Verdict.INSUFFICIENT_DATA:
         return (
-            f"Not enough data: {sizes[1]} patients in this window and {sizes[0]} in the "
-            f"reference; {MIN_PATIENTS} of each are needed."
+            f"Not enough data: {sizes[1]} patients in the window and {sizes[0]} in the reference; "
+            f"at least {MIN_PATIENTS} of each needed."
         )
     if verdict is Verdict.NO_DRIFT:
-        seen = f" A shift of {detectable:.2g} SD would be seen" if detectable else ""
-        return "No drift seen." + (f"{seen} in this window with 80 % power." if seen else "")
+        power = f" (80 % power to detect a shift of {detectable:.2g} SD)" if detectable else ""
+        return f"No drift detected{power}."
     drifted = [f for f in features.values() if f.drift]
     if drifted:
         first = min(drifted, key=lambda f: f.sort_key)
@@ -225,10 +225,11 @@ def _reason(
     if changed:
         p = changed[0]
         return (
-            f"Drift: {p.a} and {p.b} go together differently (rank correlation "
-            f"{p.correlation_reference:+.2f} before, {p.correlation_current:+.2f} now)."
+            f"Drift: correlation of {p.a} and {p.b} changed (Spearman "
+            f"{p.correlation_reference:+.2f} in the reference, {p.correlation_current:+.2f} in the "
+            "window)."
         )
     if strange is not None:
         say = correlation_message if strange.family == FEATURE_CORRELATIONS else conditional_message
         return f"Drift: {say(strange.names[0])}."
-    return "Drift: the patients differ as a whole; no single feature stands out."
+    return "Multivariate drift; no single feature identified."

@@ -1,4 +1,4 @@
-"""The patients of one group, counted: the table of predictions and outcomes, and its rates."""
+"""The confusion matrix of one group, and its rates."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _KNOWN = (TP, FP, FN, TN)
 
 @dataclass(frozen=True)
 class Metric:
-    """A rate: which patients are counted, among which."""
+    """A rate of the confusion matrix: numerator over denominator."""
 
     name: str
     label: str
     denominator_label: str
-    """Whom the denominator counts, in words."""
+    """The denominator in words."""
     numerator: tuple[int, ...] = ()
     denominator: tuple[int, ...] = ()
 
 
 SELECTION = Metric("selection_rate", "Selection rate", "patients", (SELECTED,), (N,))
-RECALL = Metric("recall", "Recall (TPR)", "patients with disease", (TP,), (TP, FN))
+RECALL = Metric("recall", "Sensitivity (recall, TPR)", "patients with disease", (TP,), (TP, FN))
 FPR = Metric("fpr", "False positive rate", "patients without disease", (FP,), (FP, TN))
 AUC = Metric("auc", "ROC-AUC", "patients of the smaller class")
 BASE_RATE = Metric("base_rate", "Base rate", "patients with a known outcome", (TP, FN), _KNOWN)
@@ -48,7 +48,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("accuracy", "Accuracy", "patients with a known outcome", (TP, TN), _KNOWN),
     AUC,
 )
-"""The rates that are compared between groups; the base rate is not the model's doing."""
+"""The rates compared between groups; the base rate does not depend on the model."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def confusion_matrix_counter(
     Parameters
     ----------
     y_true
-        1.0 = disease, 0.0 = none, NaN = not known, shape (n,).
+        1.0 = disease, 0.0 = none, NaN = missing, shape (n,).
     y_pred
         Predictions, shape (n,).
     probability

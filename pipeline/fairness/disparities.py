@@ -67,7 +67,7 @@ def assess(
     Parameters
     ----------
     y_true
-        What was found: 1 = disease, 0 = none, NaN or None = not known, shape (n,). None for
+        What was found: 1 = disease, 0 = none, NaN or None = missing, shape (n,). None for
         all = nothing is known; then there are selection rates only.
     y_pred
         Predictions 0 or 1, shape (n,).

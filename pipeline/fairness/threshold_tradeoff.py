@@ -1,8 +1,7 @@
-"""What another threshold would cost each group: fairness measures as what-ifs, never in service.
+"""What other thresholds would change for each group: a simulation, never in service.
 
-Everything here is deterministic: the same patient always gets the same answer. The service applies
-one threshold to everybody; a threshold by sex or age is computed here only to show its price.
-numpy only.
+The service applies one threshold to everybody; thresholds by sex or age are computed here only to
+show their cost. Deterministic; numpy only.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ _ACCURACY = next(metric for metric in METRICS if metric.name == "accuracy")
 
 @dataclass(frozen=True)
 class ThresholdScenario:
-    """What a rule of prediction would do to the same patients."""
+    """The effect of other thresholds on the same patients."""
 
     name: str
     thresholds: Mapping[str, float]
     """Group -> threshold."""
     changed_predictions: int
-    """Patients whose prediction would be another one than now."""
+    """Patients whose prediction would change."""
     additional_false_negatives: int
-    """Patients with disease who would be missed, less those who are missed now."""
+    """False negatives, minus those at the current threshold."""
     additional_false_positives: int
-    """Patients without disease who would be predicted to have it, less those who are now."""
+    """False positives, minus those at the current threshold."""
     accuracy: float
     rates: Mapping[str, Mapping[str, float | None]]
     """Group -> selection rate, recall and FPR."""
@@ -81,9 +80,9 @@ def rates_by_threshold(
 def compare_thresholds(
     y: Array, p: Array, groups: NDArray[np.object_], threshold: float
 ) -> tuple[ThresholdScenario, ...]:
-    """Compare the rule in service with other rules, each with its price.
+    """Compare the current threshold with others.
 
-    1. The threshold in service.
+    1. The current threshold.
     2. The one threshold for all with the smallest equalized odds difference among those that cost
        at most two points of accuracy.
     3. A threshold per group that brings every group to the recall of all patients.
@@ -93,10 +92,10 @@ def compare_thresholds(
     now = dict.fromkeys(names, threshold)
     overall = _cells(y, p >= threshold, np.full(len(y), "all", dtype=object))["all"]
     rules = {
-        "In service": now,
-        "Another threshold for all": dict.fromkeys(names, _fairest(y, p, groups, threshold)),
-        "Same recall": _matching(RECALL, y, p, groups, overall, threshold),
-        "Same selection rate": _matching(SELECTION, y, p, groups, overall, threshold),
+        "Current threshold": now,
+        "One other threshold": dict.fromkeys(names, _fairest(y, p, groups, threshold)),
+        "Equal recall": _matching(RECALL, y, p, groups, overall, threshold),
+        "Equal selection rate": _matching(SELECTION, y, p, groups, overall, threshold),
     }
     return tuple(_what_if(name, y, p, groups, chosen, now) for name, chosen in rules.items())
 
@@ -104,7 +103,7 @@ def compare_thresholds(
 def compare_threshold(
     y: Array, p: Array, groups: NDArray[np.object_], new: float, now: float
 ) -> ThresholdScenario:
-    """Compare one other threshold for all with the one in service."""
+    """Compare one other threshold for all with the current one."""
     names = sorted(set(groups))
     return _what_if("", y, p, groups, dict.fromkeys(names, new), dict.fromkeys(names, now))
 

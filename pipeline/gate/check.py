@@ -1,4 +1,4 @@
-"""Judge one file: the audit's checks first, then how surprising its labels are."""
+"""Check one file of labelled patients: the audit first, then the log-loss of its labels."""
 
 from __future__ import annotations
 
@@ -28,19 +28,17 @@ from pipeline.model import Model, ModelError, from_json
 def check_batch(
     patients: Patients, name: str, model: Model, reference: TrustedLosses
 ) -> GateResult:
-    """Audit a file's patients, then judge their labels."""
+    """Audit a file's patients, then check their labels."""
     audit = audit_patients(patients, name)
     n = 0 if patients.disease is None else int(patients.disease.notna().sum())
     if audit.label_inverted:
         score = audit.label_check.score
-        return GateResult(
-            False, f"the label is turned round: 1 marks the healthy ({score:+.2f})", n
-        )
+        return GateResult(False, f"label inverted: 1 marks healthy patients ({score:+.2f})", n)
     if audit.errors:
         where = f"{audit.errors[0].column}: " if audit.errors[0].column else ""
-        return GateResult(None, f"the audit refuses the file: {where}{audit.errors[0].message}", n)
+        return GateResult(None, f"the file failed the audit: {where}{audit.errors[0].message}", n)
     if patients.features is None or patients.disease is None or n < MIN_PATIENTS:
-        return GateResult(None, f"{n} patients with a label; {MIN_PATIENTS} are needed", n)
+        return GateResult(None, f"{n} labelled patients; at least {MIN_PATIENTS} needed", n)
     known = patients.disease.notna().to_numpy()
     rows = patients.features.to_numpy(dtype=float)[known]
     y = patients.disease.to_numpy(dtype=float)[known]
@@ -54,7 +52,7 @@ def check_batch(
 
 
 def load_trusted(model: Model, path: Path) -> TrustedLosses:
-    """Read the patients that a model was fitted to.
+    """Return the patients that a model was fitted to.
 
     Raises
     ------
@@ -78,7 +76,7 @@ def load_trusted(model: Model, path: Path) -> TrustedLosses:
 def run_job(
     progress: Callable[[float], object], *, content: str, name: str, coding: str, scorecard: str
 ) -> dict[str, Any]:
-    """Judge a file that was sent to a page, for a worker process; nothing of it is kept.
+    """Check an uploaded file in a worker process; nothing of it is stored.
 
     Parameters
     ----------
@@ -87,7 +85,7 @@ def run_job(
     name
         Of the file.
     coding
-        `uci`, `kaggle`, or empty = recognise it.
+        `uci`, `kaggle`, or empty = detect it.
     scorecard
         The trusted model.
 

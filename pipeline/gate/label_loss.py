@@ -32,7 +32,7 @@ class TrustedLosses:
     Parameters
     ----------
     rows
-        Trusted patients, UCI codes, shape (n, 13), NaN = not known.
+        Trusted patients, UCI codes, shape (n, 13), NaN = missing.
     y
         Their labels 0.0 or 1.0, shape (n,).
     c
@@ -92,7 +92,7 @@ def loss_limit(rows: Array, reference: TrustedLosses, *, seed: int = SEED) -> Lo
     Parameters
     ----------
     rows
-        New patients, UCI codes, shape (m, 13), NaN = not known.
+        New patients, UCI codes, shape (m, 13), NaN = missing.
     reference
         The trusted patients.
     seed

@@ -131,7 +131,7 @@ def measure(
     Parameters
     ----------
     rows
-        Patients, UCI codes, shape (n, 13), NaN = not known.
+        Patients, UCI codes, shape (n, 13), NaN = missing.
     y
         Their labels 0.0 or 1.0, shape (n,).
     c

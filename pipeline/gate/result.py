@@ -1,4 +1,4 @@
-"""What the gate says of a batch, as data and in words."""
+"""The gate's verdict on a batch, as data and in words."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 20
-NOT_SURPRISING = "the labels surprise the trusted model no more than clean ones"
-SURPRISING = "the labels surprise the trusted model more than those of 19 in 20 clean batches"
+NOT_SURPRISING = "label loss is within the range of clean data"
+SURPRISING = "label loss exceeds that of 95 % of clean batches"
 
 
 @dataclass(frozen=True)
 class UnexpectedLabel:
-    """A patient whose label the trusted model did not expect."""
+    """A patient whose label is unlikely under the trusted model."""
 
     patient: int
     """From 1, in the order of the file."""
@@ -29,12 +29,12 @@ class GateResult:
     """Whether a batch may enter training, and why."""
 
     accept: bool | None
-    """None = cannot be judged."""
+    """None = not decidable."""
     reason: str
     n: int
     """Patients with a label."""
     loss: float | None = None
-    """Mean log-loss of the labels under the trusted model; larger = more surprising."""
+    """Mean log-loss of the labels under the trusted model; 0 = expected with certainty."""
     clean_loss: float | None = None
     """The same of the trusted patients with the batch's missing cells, out of fold."""
     limit: float | None = None
@@ -61,7 +61,7 @@ _COLUMNS = ("patient", "label", "probability")
 
 
 def report(name: str, found: GateResult) -> str:
-    """Write the verdict in words."""
+    """Return the verdict in words."""
     head = {True: "MAY ENTER", False: "REFUSED", None: "NOT JUDGED"}[found.accept]
     lines = [f"{name}: {head}: {found.reason}"]
     if found.loss is None:

@@ -68,12 +68,12 @@ def standardise(rows: Array) -> tuple[Array, Array]:
 
 
 def build_design_matrix(rows: Array, center: Array, scale: Array) -> Array:
-    """Turn patients into the design matrix.
+    """Return the design matrix of patients.
 
     Parameters
     ----------
     rows
-        UCI codes, shape (n, 13), NaN = not known.
+        UCI codes, shape (n, 13), NaN = missing.
     center, scale
         Mean and standard deviation by which numbers are standardised, shape (13,); 0 and 1 for
         categories.

@@ -1,4 +1,4 @@
-"""What the model goes by, over many patients: exact contributions from how often each value occurs.
+"""Global explanation over many patients: exact contributions from how often each value occurs.
 
 The model is additive, so a feature's contribution depends on its own value alone. Counts of values
 are therefore enough for the bars, the swarm and the dependence of every feature, exactly, without
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ValueCounts = Mapping[str, Mapping[float | None, int]]
-"""Feature -> value (None = not known) -> how many patients."""
+"""Feature -> value (None = missing) -> how many patients."""
 
 TOP_N = 5
-"""So many findings are named for a patient."""
+"""Findings named for a patient."""
 
 
 @dataclass(frozen=True)
 class FeatureEffect:
-    """What one feature does in a set of patients; three lists in the same order."""
+    """One feature's contributions in a set of patients; three lists in the same order."""
 
     feature: str
     values: tuple[float | None, ...]
-    """The different values, ascending; None (not known) last."""
+    """The different values, ascending; None (missing) last."""
     contributions: tuple[float, ...]
     """Log-odds; above 0 toward disease, compared with the average training patient."""
     counts: tuple[int, ...]
@@ -59,7 +59,7 @@ class FeatureEffect:
 
 @dataclass(frozen=True)
 class GlobalExplanation:
-    """What the model goes by in a set of patients."""
+    """The contributions of every feature in a set of patients."""
 
     n: int
     version: str
@@ -70,7 +70,7 @@ class GlobalExplanation:
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """The features, weightiest first."""
+        """The features, most important first."""
         return tuple(
             sorted(self.effects, key=lambda name: -self.effects[name].mean_absolute_contribution)
         )
@@ -133,7 +133,7 @@ def count_values(rows: Array | Sequence[Row]) -> dict[str, dict[float | None, in
     Parameters
     ----------
     rows
-        UCI codes, shape (n, 13), NaN or None = not known.
+        UCI codes, shape (n, 13), NaN or None = missing.
     """
     matrix = np.array(rows, dtype=float).reshape(-1, len(NAMES))
     found: dict[str, dict[float | None, int]] = {}

@@ -81,7 +81,7 @@ class Model:
         Parameters
         ----------
         row
-            Thirteen UCI codes in the order of `FEATURES`; None or NaN = not known.
+            Thirteen UCI codes in the order of `FEATURES`; None or NaN = missing.
 
         Returns
         -------
@@ -114,7 +114,7 @@ class Model:
         Parameters
         ----------
         rows
-            Shape (n, 13), UCI codes, NaN or None = not known: an array, tuples in the order of
+            Shape (n, 13), UCI codes, NaN or None = missing: an array, tuples in the order of
             `FEATURES`, or a frame with (at least) the thirteen columns in any order.
         """
         matrix = build_design_matrix(_array(rows), self._center, self._scale)
@@ -252,7 +252,7 @@ def load(path: str | Path) -> Model:
 
 
 def checksums(content: Mapping[str, bytes]) -> bytes:
-    """Write the lines that `sha256sum --check` reads, in the order of the names."""
+    """Return the lines that `sha256sum --check` reads, in the order of the names."""
     lines = (f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content))
     return "".join(lines).encode("ascii")
 

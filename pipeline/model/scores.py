@@ -72,13 +72,13 @@ class Scores:
 
 
 def sigmoid(z: Array) -> Array:
-    """Turn log-odds into probabilities, without overflow."""
+    """Return the probabilities of log-odds, without overflow."""
     odds = np.exp(-np.abs(z))
     return np.asarray(np.where(z >= 0, 1.0, odds) / (1.0 + odds))
 
 
 def sigmoid_scalar(z: float) -> float:
-    """Do the same for one number, without an array."""
+    """Return the probability of one log-odds, without an array."""
     if z >= 0:
         return 1.0 / (1.0 + math.exp(-z))
     odds = math.exp(z)

@@ -1,9 +1,9 @@
-"""How many answers are right? Measured where outcomes have come, estimated where they have not.
+"""Accuracy: measured where outcomes are recorded, estimated where they are not.
 
-The estimate reads the model's own confidence: among patients who get a probability of 90 %, about
-nine in ten predictions are right, and a window with many of 50 % holds many errors. Isotonic
-regression of the outcome on out-of-fold probabilities, made at training, says how right each
-probability is. numpy and the standard library only.
+The estimate uses the model's confidence: among patients with a probability of 90 %, about nine in
+ten predictions are right, and a window with many of 50 % has many errors. The probabilities are
+calibrated by isotonic regression of the outcome on out-of-fold probabilities, fitted at training.
+numpy and the standard library only.
 
 Source: confidence-based estimation; Guillory et al. (2021), ICCV, 1134-1144; isotonic calibration:
 Zadrozny & Elkan (2002), KDD, 694-699.
@@ -23,17 +23,17 @@ from pipeline.statistics.proportions import Z95, Interval, wilson_interval
 Array = NDArray[np.float64]
 
 MIN_N = 30
-"""With fewer patients the 95 % range is wider than 25 points."""
+"""With fewer patients the 95 % interval is wider than 25 points."""
 
 ASSUMPTION = (
-    "It assumes that patients with the same findings have the disease as often as they did in "
-    "training. If that has changed, this number does not move: only outcomes can tell."
+    "It assumes that patients with the same findings have the disease as often as in training. If "
+    "that has changed, this number does not: only outcomes can show it."
 )
 
 
 @dataclass(frozen=True)
 class CalibrationCurve:
-    """How often patients with a probability had the disease, out of fold; a rising curve."""
+    """How often patients with a probability had the disease, out of fold; monotone."""
 
     probability: Array
     share: Array
@@ -46,7 +46,7 @@ class CalibrationCurve:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A share of right answers, 0 to 1, measured or estimated."""
+    """Accuracy, 0 to 1, measured or estimated."""
 
     n: int
     """Patients that it rests on."""
@@ -54,11 +54,11 @@ class Accuracy:
     accuracy: float | None
     """None without enough patients."""
     interval: Interval | None
-    """Within which the share of right answers among so many patients lies, 95 %."""
+    """95 % interval of the accuracy."""
     positive: float | None
     """Share predicted as disease."""
     disease: float | None
-    """Share with disease: found, or to be expected."""
+    """Share with disease, observed or expected."""
     note: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Accuracy:
 
 
 def calibration_curve(evidence: Mapping[str, Any]) -> CalibrationCurve | None:
-    """Read the curve that training keeps; None for a model that was trained without it."""
+    """Return the curve that training stored; None for a model without it."""
     kept = evidence.get("confidence")
     if kept is None:
         return None
@@ -79,12 +79,12 @@ def calibration_curve(evidence: Mapping[str, Any]) -> CalibrationCurve | None:
 def estimate_accuracy(
     probability: ArrayLike, prediction: ArrayLike, confidence: CalibrationCurve
 ) -> Accuracy:
-    """Estimate the share of right answers of a window whose outcomes are not known.
+    """Return the estimated accuracy of a window without outcomes.
 
     Parameters
     ----------
     probability, prediction
-        As they were answered, shape (n,); predictions 0 or 1.
+        Shape (n,); predictions 0 or 1.
     confidence
         The model's own, from `calibration_curve`.
     """
@@ -107,7 +107,7 @@ def estimate_accuracy(
 
 
 def measure_accuracy(outcome: ArrayLike, prediction: ArrayLike) -> Accuracy:
-    """Measure the share of right answers where the outcome is known.
+    """Return the accuracy of predictions with an outcome.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""One monitoring pass: what it reads of the log, what it asks, and the report that it makes.
+"""One monitoring run: what it reads from the log, what it checks, and its report.
 
-Drift is looked for in the window and in the week that ends with it: a day shows what broke, a week
-what crept in. Both share one alarm budget. Fairness and true accuracy need more patients, and time
-for outcomes to come: they look at the thirty days before the window's end.
+Drift is tested in the window and in the week that ends with it: a day shows sudden faults, a week
+gradual ones. Both share one alpha. Fairness and measured accuracy need more patients, and time for
+outcomes to arrive: they use the thirty days before the window's end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FORMAT = 1
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
 MAX_PAIRS = 5
-"""Of the 78 pairs of findings, so many of the strangest stay in a report."""
+"""Pairs of features in a report, of 78; those with the smallest p-values."""
 
 Array = NDArray[np.float64]
 Counts = Mapping[str, Mapping[float | None, int]]
@@ -46,7 +46,7 @@ Counts = Mapping[str, Mapping[float | None, int]]
 
 @dataclass(frozen=True)
 class Window:
-    """What a pass looks at."""
+    """The predictions that a run checks."""
 
     source: str
     since: datetime
@@ -70,7 +70,7 @@ class Reference:
     def of(
         cls, rows: Array, disease: Array, model: Model, evidence: Mapping[str, Any]
     ) -> Reference:
-        """Put together the training data and what training found."""
+        """Return the reference of a model: its training data and its evidence."""
         probability = model.score(rows).probability
         predicted = (probability >= model.threshold).astype(float)
         return cls(
@@ -86,7 +86,7 @@ class Reference:
 def run(
     reader: Reader, window: Window, model: Model, reference: Reference
 ) -> tuple[status_rules.Status, str, dict[str, Any]]:
-    """Make a pass over a window; return its status, the reason, and the report.
+    """Check a window; return its status, the reason, and the report.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def run(
     if reference.confidence is not None:
         ours = [row for row in week.rows if row[17] == model.version]
         estimated = estimate_accuracy(_column(ours, 14), _column(ours, 15), reference.confidence)
-    words = {"window": _words(window), "week": "in a week"}
+    words = {"window": _words(window), "week": "7-day window"}
     findings = [
         *status_rules.check_quality(found_quality),
         *status_rules.check_drift((words[name], result) for name, result in drift.items()),
@@ -157,7 +157,7 @@ def run(
 
 
 class _Part:
-    """The rows of one stretch of time: their exact counts and, when they are many, a sample."""
+    """The rows of a window: their exact counts and, when they are many, a sample."""
 
     def __init__(self, reader: Reader, source: str, since: datetime, until: datetime) -> None:
         counts = reader.counts(since=since, until=until, source=source)
@@ -198,7 +198,7 @@ def _groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
 
 
 def _counts(rows: Array) -> Counts:
-    """Count the values as the log does: by step, None = not known."""
+    """Count the values as the log does: by step, None = missing."""
     counted: dict[str, dict[float | None, int]] = {}
     for feature, column in zip(FEATURES, rows.T, strict=True):
         values: dict[float | None, int] = {}
@@ -211,7 +211,7 @@ def _counts(rows: Array) -> Counts:
 
 def _words(window: Window) -> str:
     hours = (window.until - window.since) / timedelta(hours=1)
-    return "in a day" if hours == 24 else f"in {hours:g} hours"
+    return "1-day window" if hours == 24 else f"{hours:g}-hour window"
 
 
 def _brief(result: DriftResult) -> dict[str, Any]:

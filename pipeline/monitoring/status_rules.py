@@ -1,7 +1,7 @@
-"""What a monitoring pass says: its findings, and green, amber or red with the reason in a sentence.
+"""The checks of a monitoring run: green, amber or red, each with its reason in a sentence.
 
-Red: answers are likely to be wrong, somebody should look today. Amber: look when there is time, or
-it cannot be told. Green: nothing of the kind was seen. Pure: the pass itself is `pipeline.monitor`.
+Red: predictions are likely to be wrong; investigate today. Amber: investigate when there is time,
+or inconclusive. Green: no changes detected.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pipeline.schema import BY_NAME
 from pipeline.statistics.proportions import Z95
 
 MONTHLY_FALSE_ALARM_RATE = 0.05
-"""Chance of a false drift alarm in a month of daily passes: one in twenty months."""
+"""Chance of a false drift alarm in a month of daily runs: one in twenty months."""
 RUNS_PER_MONTH = 30
 ACCURACY_MARGIN = 0.05
-"""Accuracy below that of training that matters: one more wrong answer in twenty."""
+"""Drop in accuracy against training that matters: one more wrong prediction in twenty."""
 FAIRNESS_Z = 3.0
 """Standard errors by which a fairness gap must differ from that in training: the windows of thirty
-passes overlap, so the usual 1.96 would cry wolf every other month."""
+runs overlap, so the usual 1.96 would raise a false alarm every other month."""
 
 
 class Status(StrEnum):
-    """The light."""
+    """The status of a monitoring run."""
 
     GREEN = "green"
     AMBER = "amber"
@@ -39,7 +39,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One thing that a pass found."""
+    """What one check found."""
 
     check: str
     """quality, drift, fairness, estimated accuracy, accuracy or data."""
@@ -57,23 +57,27 @@ def overall_status(findings: Sequence[CheckResult]) -> tuple[Status, str]:
     worst = min((f.status for f in findings), key=order.index, default=Status.GREEN)
     reasons = [f.sentence for f in findings if f.status is worst]
     if worst is Status.GREEN or not reasons:
-        return Status.GREEN, "Nothing that was looked at has changed."
-    more = f" And {len(reasons) - 1} more." if len(reasons) > 1 else ""
+        return Status.GREEN, "No changes detected."
+    more = f" ({len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return worst, reasons[0] + more
 
 
 def check_data(n: int, enough: bool, n_week: int) -> list[CheckResult]:
-    """Say when there are too few patients to tell."""
+    """Return a warning when there are too few patients to test."""
     if n_week == 0:
-        return [CheckResult("data", Status.AMBER, "There was no prediction to look at for a week.")]
+        return [CheckResult("data", Status.AMBER, "No predictions for a week.")]
     if not enough:
-        sentence = f"Too few patients to tell whether anything has changed: {n_week:,} in a week."
+        sentence = f"Inconclusive, too few data: {n_week:,} {_predictions(n_week)} in 7 days."
         return [CheckResult("data", Status.AMBER, sentence)]
     return []
 
 
+def _predictions(n: int) -> str:
+    return "prediction" if n == 1 else "predictions"
+
+
 def check_quality(quality: DataQuality) -> list[CheckResult]:
-    """Take over what is wrong with the values."""
+    """Return what is wrong with the values."""
     return [
         CheckResult("quality", Status.RED if problem.serious else Status.AMBER, problem.sentence)
         for problem in quality.problems
@@ -81,9 +85,9 @@ def check_quality(quality: DataQuality) -> list[CheckResult]:
 
 
 def check_drift(windows: Iterable[tuple[str, DriftResult]]) -> list[CheckResult]:
-    """Say what changed in which window; the shortest window that shows it comes first."""
+    """Return the windows with drift and their features; the shortest window comes first."""
     return [
-        CheckResult("drift", Status.RED, f"The patients have changed ({words}): {_named(result)}.")
+        CheckResult("drift", Status.RED, f"Input drift detected ({words}): {_named(result)}.")
         for words, result in windows
         if result.drift
     ]
@@ -93,19 +97,19 @@ def _named(result: DriftResult) -> str:
     names = [_inside(name) for name in result.drifted]
     if not names:
         if result.look_first is None:
-            return "no single finding stands out"
-        return f"no finding alone is certain, look first at {_inside(result.look_first)}"
+            return "multivariate drift; no single feature identified"
+        return f"no single feature identified; most likely {_inside(result.look_first)}"
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _inside(name: str) -> str:
-    """Return a finding's name as it stands inside a sentence; ST stays ST."""
+    """Return a feature's label as it stands inside a sentence; ST stays ST."""
     label = BY_NAME[name].label
     return label if label[1].isupper() else label[0].lower() + label[1:]
 
 
 def check_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> list[CheckResult]:
-    """Say when answers are, or are likely to be, wrong more often than in training."""
+    """Return whether measured or estimated accuracy is clearly below that of training."""
     found = []
     if (
         true.interval is not None
@@ -113,8 +117,8 @@ def check_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -
         and true.interval[1] < trained - ACCURACY_MARGIN
     ):
         sentence = (
-            f"Of {true.n:,} answers whose outcome is known {100 * true.accuracy:.0f} % were right; "
-            f"in training it was {100 * trained:.0f} %."
+            f"Accuracy {100 * true.accuracy:.0f} % on {true.n:,} predictions with an outcome; "
+            f"{100 * trained:.0f} % in training."
         )
         found.append(CheckResult("accuracy", Status.RED, sentence))
     if (
@@ -124,15 +128,15 @@ def check_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -
         and estimated.interval[1] < trained - ACCURACY_MARGIN
     ):
         sentence = (
-            f"Only {100 * estimated.accuracy:.0f} % of the answers are likely to be right; "
-            f"in training it was {100 * trained:.0f} %."
+            f"Estimated accuracy {100 * estimated.accuracy:.0f} %; "
+            f"{100 * trained:.0f} % in training."
         )
         found.append(CheckResult("estimated accuracy", Status.AMBER, sentence))
     return found
 
 
 def check_fairness(now: Assessment, trained: Assessment) -> list[CheckResult]:
-    """Say when the gap between groups in who is predicted to have the disease is another one."""
+    """Return the gaps in selection rate that differ clearly from those in training."""
     found = []
     for name in ("sex", "age"):
         before = {(g.group, g.against): g for g in trained.groupings[name].gaps if _selection(g)}
@@ -145,8 +149,8 @@ def check_fairness(now: Assessment, trained: Assessment) -> list[CheckResult]:
             apart, error = gap.difference - old.difference, (_se(gap) ** 2 + _se(old) ** 2) ** 0.5
             if abs(apart) > FAIRNESS_Z * error:
                 sentence = (
-                    f"The share predicted to have the disease differs by {gap.difference:+.0%} "
-                    f"between {gap.group} and {gap.against}; in training by {old.difference:+.0%}."
+                    f"Selection rate gap {gap.difference:+.0%} between {gap.group} and "
+                    f"{gap.against}; {old.difference:+.0%} in training."
                 )
                 found.append(CheckResult("fairness", Status.AMBER, sentence))
     return found

@@ -38,8 +38,8 @@ class Attack:
 
 RANDOM = Attack(
     "random flips",
-    "labels of patients drawn at random are turned round",
-    "patients whom the clean model calls right are called wrong",
+    "labels of patients drawn at random are inverted",
+    "patients whom the clean model classifies correctly are misclassified",
 )
 DISEASE_HIDDEN = Attack(
     "disease hidden",
@@ -54,8 +54,8 @@ TARGETED_GROUP = Attack(
 )
 HIGH_CONFIDENCE = Attack(
     "most confident flips",
-    "the labels of which a clean model is most certain are turned round",
-    "patients whom the clean model calls right are called wrong",
+    "the labels of which a clean model is most certain are inverted",
+    "patients whom the clean model classifies correctly are misclassified",
 )
 BACKDOOR = Attack(
     "backdoor",

@@ -53,7 +53,7 @@ class DefendedFit:
 
 
 def no_defence(data: TrainingSets, c: float) -> DefendedFit:
-    """Believe every label."""
+    """Trust every label."""
     return DefendedFit(data.fit(c))
 
 

@@ -99,7 +99,7 @@ def run(
     Parameters
     ----------
     rows
-        Patients, UCI codes, shape (n, 13), NaN = not known.
+        Patients, UCI codes, shape (n, 13), NaN = missing.
     y
         True labels 0.0 or 1.0, shape (n,).
     attacks, defences
@@ -215,7 +215,7 @@ class _Study:
         )  # fmt: skip
 
     def _pooled(self, p: Array) -> Array:
-        """Keep each patient's prediction from the set that he was not in, shape (seeds, n)."""
+        """Return each patient's out-of-fold prediction, shape (seeds, n)."""
         tested = np.where(self.ground.train, 0.0, p)
         return np.asarray(tested.reshape(-1, FOLDS, len(self.y)).sum(axis=1))
 
@@ -266,7 +266,7 @@ def run_job(progress: Progress, **settings: Any) -> dict[str, Any]:
 
 
 def table(found: PoisoningResult) -> str:
-    """Write the means as a text table."""
+    """Return the means as a text table."""
     frame = found.frame()
     wide = frame.pivot_table(
         index=["attack", "defence", "dose"], columns="measure", values="mean", sort=False

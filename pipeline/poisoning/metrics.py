@@ -27,9 +27,9 @@ class SeedInterval(NamedTuple):
 
 
 METRICS: Mapping[str, str] = {
-    "accuracy": "share of patients called right",
-    "precision": "share with disease of those called ill",
-    "recall": "share called ill of those with disease",
+    "accuracy": "share of patients correctly classified",
+    "precision": "share with disease of those predicted positive",
+    "recall": "share predicted positive of those with disease",
     "group recall": "the same among the patients of the group",
     "auc": "chance that a patient with disease scores above one without",
     "ece": "mean distance of predicted and observed share over ten bins",
@@ -50,7 +50,7 @@ class ExperimentCell:
     """Share that was changed; smaller where the attack reaches fewer."""
     defence: str
     bands: Mapping[str, SeedInterval | None]
-    """By name of `METRICS`; None = not defined, as precision when nobody is called ill."""
+    """By name of `METRICS`; None = not defined, as precision when nobody is predicted positive."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

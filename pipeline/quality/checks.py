@@ -1,9 +1,8 @@
-"""Can the values of a window be what they claim? Rules with fixed limits, no tests.
+"""Data quality of a window: rules with fixed limits, no tests.
 
-Whether a share has *changed* is drift's question, with its alarms under control. Here stands what
-is wrong whatever came before: a finding that nobody sends any more, one that is always the same, a
-value or a code that cannot be, one patient again and again, requests that are refused. numpy and
-pandas only.
+Whether a rate has *changed* is a question for drift, which controls its false alarms. These rules
+catch what is wrong without a comparison: missing or constant features, invalid values, repeated
+patients, rejected requests. numpy and pandas only.
 """
 
 from __future__ import annotations
@@ -23,16 +22,15 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 MIN_N = 30
-"""With fewer patients a constant or an absent finding may be chance: 0.5 ** 30 is one in 10**9."""
+"""With fewer patients a constant or missing feature may be chance: 0.5 ** 30 is one in 10**9."""
 MAX_MISSING_SHARE = 0.95
-"""Share not known from which a finding counts as not sent any more."""
+"""Missing rate from which a feature counts as no longer sent."""
 MAX_IDENTICAL_RUN = 5
-"""So many patients in a row with the same thirteen values are one patient sent again: with a
-measurement or two on a scale of a hundred values, even two are rare."""
+"""Identical consecutive patients that count as one patient sent again: even two are rare."""
 MAX_UNUSUAL_SHARE = 0.10
-"""Share of unusual values of one finding; 2 % or less in the training data."""
+"""Share of unusual values of one feature; 2 % or less in the training data."""
 MAX_REJECTED_SHARE = 0.05
-"""Share of requests that were refused for their content."""
+"""Share of requests that were rejected for their content."""
 
 
 def assess(
@@ -43,18 +41,18 @@ def assess(
     refusals: Sequence[Mapping[str, Any]] = (),
     n_requests: int | None = None,
 ) -> DataQuality:
-    """Look for what is wrong with the values of a window.
+    """Return the data quality of a window.
 
     Parameters
     ----------
     rows
-        Patients in the order in which they came, UCI codes, NaN = not known, shape (n, 13).
+        Patients in the order in which they came, UCI codes, NaN = missing, shape (n, 13).
     reference
-        The same for the training data: which codes it has, and how much it misses.
+        The same for the training data: its codes and missing rates.
     in_order
-        False when `rows` are a random sample: then repeats are not looked for.
+        False when `rows` are a random sample: then repeats are not checked.
     refusals
-        Counts of refused requests: `field`, `reason`, `count`.
+        Counts of rejected requests: `field`, `reason`, `count`.
     n_requests
         Requests that were answered in the window, when `rows` are a sample of them.
     """
@@ -137,7 +135,7 @@ def _warned(values: Array) -> float:
 
 
 def _runs(values: Array) -> NDArray[np.int64]:
-    """Return the lengths of the stretches of equal rows."""
+    """Return the lengths of the runs of equal rows."""
     comparable = np.nan_to_num(values, nan=-99.0)
     changed = np.any(comparable[1:] != comparable[:-1], axis=1)
     starts = np.flatnonzero(np.concatenate([[True], changed, [True]]))
@@ -148,22 +146,22 @@ def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> l
     label = next(feature.label for feature in FEATURES if feature.name == found.name)
     problems = []
     if found.impossible:
-        sentence = f"{label} has {found.impossible:,} values that cannot be."
+        sentence = f"{label}: {found.impossible:,} invalid value{'s' * (found.impossible != 1)}."
         problems.append(QualityIssue(found.name, "impossible", True, sentence))
     if found.unseen:
         codes = ", ".join(f"{code:g}" for code in found.unseen)
-        sentence = f"{label} has codes that the training data has not: {codes}."
+        sentence = f"{label}: codes not present in the training data: {codes}."
         problems.append(QualityIssue(found.name, "unseen", False, sentence))
     if not enough:
         return problems
     if found.missing >= MAX_MISSING_SHARE and (found.missing_reference or 0.0) < MAX_MISSING_SHARE:
-        sentence = f"{label} is not known for {100 * found.missing:.0f} % of the patients."
+        sentence = f"{label}: {100 * found.missing:.0f} % missing."
         problems.append(QualityIssue(found.name, "absent", True, sentence))
     elif found.distinct == 1 and found.n_known >= MIN_N and _varies(found.name, reference):
-        sentence = f"{label} has the same value for all {found.n_known:,} patients."
+        sentence = f"{label}: constant for all {found.n_known:,} patients."
         problems.append(QualityIssue(found.name, "constant", True, sentence))
     if found.unusual >= MAX_UNUSUAL_SHARE and found.n_known >= MIN_N:
-        sentence = f"{label} is unusual for {100 * found.unusual:.0f} % of the patients."
+        sentence = f"{label}: {100 * found.unusual:.0f} % unusual values."
         problems.append(QualityIssue(found.name, "unusual", False, sentence))
     return problems
 
@@ -178,7 +176,7 @@ def _varies(name: str, reference: Array | None) -> bool:
 def _run_problem(runs: NDArray[np.int64] | None) -> list[QualityIssue]:
     if runs is None or runs.max() < MAX_IDENTICAL_RUN:
         return []
-    sentence = f"The same patient came {int(runs.max()):,} times in a row."
+    sentence = f"{int(runs.max()):,} identical consecutive patients."
     return [QualityIssue("", "repeated", False, sentence)]
 
 
@@ -190,7 +188,7 @@ def _refusal_problem(
         return []
     most = max(refusals, key=lambda refusal: int(refusal["count"]))
     sentence = (
-        f"{100 * share:.0f} % of the requests were refused, "
-        f"most for {most['field'] or 'the service'} ({str(most['reason']).replace('_', ' ')})."
+        f"{100 * share:.0f} % of requests rejected, "
+        f"mostly for {most['field'] or 'the service'} ({str(most['reason']).replace('_', ' ')})."
     )
     return [QualityIssue(str(most["field"]), "refused", False, sentence)]

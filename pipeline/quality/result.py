@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureQuality:
-    """What the values of one feature look like; shares from 0 to 1, of known values."""
+    """The quality of one feature's values; shares from 0 to 1, of known values."""
 
     name: str
     n_known: int
     missing: float
-    """Share not known."""
+    """Missing rate."""
     missing_reference: float | None
     unusual: float
     """Share outside the usual range: accepted with a warning."""
     impossible: int
-    """Values outside the plausible limits or codes that do not exist."""
+    """Values outside the plausible range or codes that do not exist."""
     unseen: tuple[float, ...]
-    """Codes that exist but that the reference has not."""
+    """Codes that exist but are not in the reference."""
     distinct: int
     """Different known values."""
 
@@ -37,7 +37,7 @@ class QualityIssue:
     kind: str
     """absent, constant, impossible, unseen, unusual, repeated or refused."""
     serious: bool
-    """True when answers are likely to be wrong, false when it should be looked at."""
+    """True when predictions are likely to be wrong."""
     sentence: str
 
 
@@ -47,12 +47,12 @@ class DataQuality:
 
     n: int
     enough_data: bool
-    """False below `MIN_N`; then only what cannot be at all is a problem."""
+    """False below `MIN_N`; then only invalid values and codes are a problem."""
     features: Mapping[str, FeatureQuality]
     warned: float | None
     """Share of patients with at least one unusual value; None without patients."""
     repeats: int | None
-    """Patients with the very values of the one before; None when the rows are a sample."""
+    """Patients identical to the one before; None when the rows are a sample."""
     longest_run: int | None
     """Most patients in a row with the same values."""
     n_refused: int

@@ -1,4 +1,4 @@
-"""Measure what the model card shows: treatments, challengers, cross-validation, other hospitals."""
+"""The model card's evidence: imputation, challengers, cross-validation, other hospitals."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def evaluate_challengers(rows: Array, y: Array, c: float, full: bool) -> dict[st
 
 
 def audit_summary(found: Audit) -> dict[str, Any]:
-    """Keep what the audit said of the training file, but for the counts of `data`."""
+    """Return the audit of the training file, without the counts in `data`."""
     kept = ("coding", "coding_evidence", "label", "label_inverted", "label_check", "duplicates",
             "problems")  # fmt: skip
     written = found.to_dict()

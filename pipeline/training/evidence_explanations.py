@@ -1,4 +1,4 @@
-"""Write what the models go by, for the training bundle: value counts, and shap for the challengers.
+"""Global explanations for the training bundle: value counts, and SHAP for the challengers.
 
 No patient's row is written: how often each value occurs is enough. shap takes 3 s to import, so
 `pipeline.train` comes here only when it gets so far.
@@ -80,5 +80,5 @@ def _effects(rows: Array, contributions: Array) -> dict[str, Any]:
 
 
 def _key(value: float | None) -> str:
-    """Write a value as a key of a JSON object."""
+    """Return a value as a key of a JSON object."""
     return "not known" if value is None else f"{value:g}"

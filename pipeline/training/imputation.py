@@ -1,4 +1,4 @@
-"""Which treatment of missing values predicts best: repeated cross-validation on Cleveland only.
+"""Imputation methods compared: repeated cross-validation on Cleveland only.
 
 The rule, written before any other hospital's labels were read:
 
@@ -38,7 +38,7 @@ Fitter = Callable[[Array, Array, float], Predictor]
 
 
 def augment_with_missingness(rows: Array) -> tuple[Array, Array]:
-    """Put copies with blanked cells below the complete patients.
+    """Return the patients and copies of them with cells blanked.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def augment_with_missingness(rows: Array) -> tuple[Array, Array]:
 
 
 def fit_missingness_augmented(rows: Array, y: Array, c: float) -> Predictor:
-    """Learn the points of "not known" from copies of the patients with cells blanked."""
+    """Fit the points of missing values on copies of the patients with cells blanked."""
     center, scale = standardise(rows)
     copies, weights = augment_with_missingness(rows)
     matrix = build_design_matrix(copies, center, scale)
@@ -74,7 +74,7 @@ def fit_missing_indicators(rows: Array, y: Array, c: float) -> Predictor:
 
 
 def fit_median_mode(rows: Array, y: Array, c: float) -> Predictor:
-    """Pretend that an unknown value is the median or the most frequent one."""
+    """Impute the median or the most frequent value."""
     center, scale = standardise(rows)
     usual = np.array(
         [_usual(column, f.is_numeric) for column, f in zip(rows.T, FEATURES, strict=True)]

@@ -30,7 +30,7 @@ def build_scorecard(
     scale: Array,
     provenance: Mapping[str, Any],
 ) -> str:
-    """Write the scorecard's JSON text.
+    """Return the scorecard's JSON text.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def build_scorecard(
 
 
 def _entry(feature: Feature, i: int, beta: Array, center: Array, scale: Array) -> dict[str, Any]:
-    """Write one feature's words, limits and points."""
+    """Return one feature's label, limits and points."""
     entry: dict[str, Any] = {"label": feature.label, "kind": str(feature.kind)}
     if feature.is_numeric:
         entry |= {"unit": feature.unit, "low": feature.low, "high": feature.high}

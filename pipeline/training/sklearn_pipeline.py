@@ -24,7 +24,7 @@ def fit_sklearn_pipeline(rows: Array, y: Array, c: float) -> Pipeline:
     Parameters
     ----------
     rows
-        The training patients, un-augmented, shape (n, 13), UCI codes, NaN = not known.
+        The training patients, un-augmented, shape (n, 13), UCI codes, NaN = missing.
     y
         0.0 or 1.0, shape (n,).
     c

@@ -27,7 +27,7 @@ def alarm(servers: Servers) -> str:
     changed[:, NAMES.index("chol")] += 60
     until = datetime.now(UTC) + timedelta(minutes=5)
     since, result = until - timedelta(days=1), compare(rows, changed).to_dict()
-    verdict = "The patients have changed (in a day): serum cholesterol."
+    verdict = "Input drift detected (1-day window): serum cholesterol."
     report: dict[str, Any] = {
         "source": "live", "since": since.isoformat(), "until": until.isoformat(),
         "n_week": 303, "verdict": verdict, "risk": {"week": 0.4},

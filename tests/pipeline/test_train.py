@@ -110,7 +110,7 @@ def test_too_few_patients_are_refused(
 ) -> None:
     path = csv_file(tmp_path, *[WELL] * 10, *[SICK] * 10)
     assert run(monkeypatch, "--data", str(path), "--model-dir", str(tmp_path / "m")) == 1
-    assert "10 patients in the smaller class; 20 are needed" in capsys.readouterr().err
+    assert "10 patients in the smaller class; at least 20 needed" in capsys.readouterr().err
 
 
 def test_patients_without_a_label_are_left_out(tmp_path: Path) -> None:

@@ -17,5 +17,5 @@ def add_file_argument(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def coding_argument(arguments: argparse.Namespace) -> Coding | None:
-    """Return the coding that was named; None = recognise it."""
+    """Return the coding that was named; None = detect it."""
     return Coding(arguments.coding) if arguments.coding else None

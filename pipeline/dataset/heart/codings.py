@@ -68,7 +68,7 @@ def _encoder(name: str, coding: Coding) -> Mapping[float, bool | int | str] | No
 
 
 def encode(feature: Feature, value: float | None, coding: Coding) -> bool | float | str | None:
-    """Write a stored UCI value in a coding; None stays None, counts and codes become integers."""
+    """Return a stored UCI value in a coding; None stays None, counts and codes become integers."""
     table = _encoder(feature.name, coding)
     return value if table is None or value is None else table[value]
 

@@ -78,7 +78,7 @@ def read_patients(path: str | Path, coding: Coding | None = None) -> Patients:
     path
         The file: UTF-8 text, separated by comma, semicolon, tab or blanks.
     coding
-        The coding of its integer codes when it is known; None = recognise it.
+        The coding of its integer codes when it is known; None = detect it.
 
     Raises
     ------

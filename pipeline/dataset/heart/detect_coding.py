@@ -31,7 +31,7 @@ MIN_ZERO_SHARE = 0.05
 
 
 def detect_coding(codes: pd.DataFrame) -> tuple[Coding | None, str]:
-    """Tell the coding of numeric codes, and why.
+    """Return the coding of numeric codes, and why.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ class PatientSource:
     """Real patients to draw from, with the later-known truth."""
 
     rows: Array
-    """Shape (m, 13), UCI codes, NaN = not known."""
+    """Shape (m, 13), UCI codes, NaN = missing."""
     disease: Array
     """0.0 or 1.0, shape (m,)."""
 

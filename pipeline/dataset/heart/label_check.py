@@ -65,7 +65,7 @@ def check_label(patients: Patients) -> LabelCheck:
 
 
 def is_inverted(check: LabelCheck, patients: Patients) -> bool | None:
-    """Judge the evidence; None = cannot tell."""
+    """Judge the evidence; None = inconclusive."""
     if patients.disease is None or check.score is None or check.standard_error is None:
         return None
     smaller_class = patients.disease.value_counts().reindex([0.0, 1.0]).fillna(0).min()

@@ -59,7 +59,7 @@ def apply_missingness(rows: Array, site: MissingnessProfile, rng: np.random.Gene
     Parameters
     ----------
     rows
-        UCI codes, shape (n, 13), NaN = not known.
+        UCI codes, shape (n, 13), NaN = missing.
     site
         The hospital to imitate.
     rng

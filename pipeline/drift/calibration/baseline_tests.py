@@ -34,7 +34,7 @@ def baseline_statistics(
     Parameters
     ----------
     reference, current
-        Patients, shapes (m, 13) and (n, 13), UCI codes, NaN = not known.
+        Patients, shapes (m, 13) and (n, 13), UCI codes, NaN = missing.
     random
         Draws the folds.
     trees

@@ -56,7 +56,7 @@ class WindowResult:
         return cls(drift, p_value, tuple(named), tuple((a, b) for a, b in pairs), rivals)
 
     def has_false_attribution(self, scenario: str) -> bool:
-        """Tell whether it named a feature, or a pair, that the scenario leaves alone."""
+        """Return whether it named a feature, or a pair, that the scenario does not change."""
         truth = scenario_by_name(scenario)
         wrong_pair = any(not {a, b} & truth.changed_relations for a, b in self.pairs)
         return wrong_pair or not set(self.named) <= truth.changed
@@ -196,7 +196,7 @@ def _percent(share: float) -> str:
 
 
 def tables(summary: Mapping[str, Any]) -> str:
-    """Write the summary as Markdown."""
+    """Return the summary as Markdown."""
     names = sorted({name for row in summary["power"] for name in row["rivals"]})
     lines = [
         "| clean windows | window | reference | windows | alarms | at most (95 %) |",
@@ -226,7 +226,7 @@ def tables(summary: Mapping[str, Any]) -> str:
 
 
 def write_tables(path: Path, summary: Mapping[str, Any]) -> None:
-    """Put the tables between the marks of a document."""
+    """Write the tables between the markers of a document."""
     text = path.read_text()
     before, rest = text.split(_BEGIN)
     after = rest.split(_END)[1]

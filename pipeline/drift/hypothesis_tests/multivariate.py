@@ -1,4 +1,4 @@
-"""What several features say: pairs, a feature's pairs, a feature given the others, and all.
+"""Multivariate tests: pairs, a feature's pairs, a feature given the others, and all together.
 
 Whatever is computed here looks at the pooled patients only, never at who is in the window.
 """
@@ -30,12 +30,12 @@ _CONSTANT = 1e-9  # a spread below it is rounding
 
 
 def multivariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
-    """Say what is to be summed of several features.
+    """Yield the statistics of several features together.
 
     Parameters
     ----------
     pooled
-        Patients of both sides in steps, shape (total, 13), NaN = not known.
+        Patients of both sides in steps, shape (total, 13), NaN = missing.
     n
         How many of them are the window.
     """

@@ -110,7 +110,7 @@ def permute_labels(
     Parameters
     ----------
     reference, current
-        Patients in steps, shapes (m, 13) and (n, 13), NaN = not known.
+        Patients in steps, shapes (m, 13) and (n, 13), NaN = missing.
     alpha
         Chance of a false alarm that is allowed.
     seed

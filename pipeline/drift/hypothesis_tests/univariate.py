@@ -1,4 +1,4 @@
-"""What one feature says alone: its values, its missing share, its tails and its rounding.
+"""Univariate tests: values, missing rate, tails and rounding of one feature.
 
 Whatever is computed here looks at the pooled patients only, never at who is in the window.
 """
@@ -37,12 +37,12 @@ MIN_TAIL_COUNT = 3
 
 
 def univariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
-    """Say what is to be summed of each feature.
+    """Yield the statistics of each feature.
 
     Parameters
     ----------
     pooled
-        Patients of both sides in steps, shape (total, 13), NaN = not known.
+        Patients of both sides in steps, shape (total, 13), NaN = missing.
     n
         How many of them are the window.
     """
@@ -114,7 +114,7 @@ def levels(steps: ArrayLike) -> Array:
 
 
 def tukey_outer_fence(first: float, third: float) -> float:
-    """Say below which value patients are far out, from the first and the third quartile.
+    """Return the lower outer fence from the first and the third quartile.
 
     Source: Tukey, Exploratory Data Analysis (1977), outer fences.
     """

@@ -54,8 +54,8 @@ def test_every_third_label_turned_round_is_refused_and_the_suspicious_are_listed
     [
         (["63,1,1"], "row 2 has 3 cells where 14 are expected"),
         ([], "the file has a header and no patients"),
-        (SOME[:3], "3 patients with a label; 8 are needed"),
-        ([turned(line) for line in SOME], "the label is turned round"),
+        (SOME[:3], "3 labelled patients; at least 8 needed"),
+        ([turned(line) for line in SOME], "label inverted"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_a_sentence(

@@ -65,7 +65,7 @@ def test_surprise_is_minus_the_logarithm_of_the_probability_of_the_label() -> No
 
 def expected(limit: float) -> LossLimit:
     """Four patients of whom half a one would be above a loss of 1."""
-    return LossLimit(loss=0.3, limit=limit, usual=np.ones(4), surprising=0.5)
+    return LossLimit(loss=0.3, limit=limit, per_patient_limit=np.ones(4), surprising=0.5)
 
 
 def test_a_batch_is_refused_above_the_limit_and_shows_its_excess_of_surprises() -> None:
@@ -143,7 +143,7 @@ def test_a_label_that_is_turned_round_is_refused(
     who = some(cleveland)
     code, said, _ = run(batch(tmp_path, cleveland, who, 1 - cleveland.y[who]))
     assert code == 1
-    assert "turned round" in said
+    assert "label inverted" in said
 
 
 def test_patients_without_a_label_keep_their_number(  # type: ignore[no-untyped-def]
@@ -174,8 +174,8 @@ def test_the_inverted_file_of_the_study_is_refused(run) -> None:  # type: ignore
 @pytest.mark.parametrize(
     ("lines", "code", "reason"),
     [
-        ([WELL, SICK], 3, "2 patients with a label; 8 are needed"),
-        ([WELL.replace("63,", "163,")] * 5 + [SICK] * 5, 3, "the audit refuses the file"),
+        ([WELL, SICK], 3, "2 labelled patients; at least 8 needed"),
+        ([WELL.replace("63,", "163,")] * 5 + [SICK] * 5, 3, "the file failed the audit"),
     ],
 )
 def test_what_cannot_be_judged_says_why(  # type: ignore[no-untyped-def]

@@ -90,9 +90,7 @@ def report(settings: Settings) -> dict[str, Any]:
 def test_patients_as_in_training_are_green(settings: Settings, model_dir: Path) -> None:
     write(settings.database_url, model_dir, days=2, per_day=100)
     passes = list(monitor(settings))
-    assert [(p.status, p.verdict) for p in passes] == [
-        ("green", "Nothing that was looked at has changed.")
-    ] * 2
+    assert [(p.status, p.verdict) for p in passes] == [("green", "No changes detected.")] * 2
     assert [p.until for p in passes] == [MIDNIGHT - DAY, MIDNIGHT]
     found = report(settings)
     assert (found["n"], found["n_week"], found["source"]) == (100, 200, "live")
@@ -159,7 +157,7 @@ def test_on_the_first_day_what_has_come_so_far_is_looked_at(
     assert timedelta(0) < end - datetime.now(UTC) <= timedelta(minutes=5)
     (done,) = monitor(on_sqlite)
     assert (done.source, done.status) == ("synthetic", "amber")
-    assert done.verdict == "Too few patients to tell whether anything has changed: 1 in a week."
+    assert done.verdict == "Inconclusive, too few data: 1 prediction in 7 days."
 
 
 def test_live_patients_come_first(on_sqlite: Settings, model_dir: Path) -> None:
@@ -194,7 +192,7 @@ def test_what_was_refused_is_in_the_report(
         )
     log.close()
     (done,) = monitor(on_sqlite)
-    assert done.verdict == "25 % of the requests were refused, most for chol (unit)."
+    assert done.verdict == "25 % of requests rejected, mostly for chol (unit)."
 
 
 def test_more_rows_than_are_read_are_judged_by_their_counts(

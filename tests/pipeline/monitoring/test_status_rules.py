@@ -23,19 +23,19 @@ def finding(status: Status, sentence: str = "Something.") -> CheckResult:
 
 def test_the_worst_finding_gives_the_status_and_the_reason() -> None:
     found = [finding(Status.AMBER, "A."), finding(Status.RED, "B."), finding(Status.RED, "C.")]
-    assert overall_status(found) == (Status.RED, "B. And 1 more.")
+    assert overall_status(found) == (Status.RED, "B. (1 more)")
     assert overall_status(found[:1]) == (Status.AMBER, "A.")
 
 
 def test_no_finding_is_green() -> None:
-    assert overall_status([]) == (Status.GREEN, "Nothing that was looked at has changed.")
+    assert overall_status([]) == (Status.GREEN, "No changes detected.")
 
 
 def test_too_few_patients_are_amber_not_green() -> None:
     (found,) = check_data(3, enough=False, n_week=12)
     assert found.status is Status.AMBER
-    assert "12 in a week" in found.sentence
-    assert check_data(0, enough=False, n_week=0)[0].sentence.startswith("There was no prediction")
+    assert "12 predictions in 7 days" in found.sentence
+    assert check_data(0, enough=False, n_week=0)[0].sentence.startswith("No predictions")
     assert check_data(60, enough=True, n_week=400) == []
 
 

@@ -41,7 +41,7 @@ def test_a_finding_that_is_no_longer_sent_is_serious(cleveland: np.ndarray) -> N
     found = assess(changed(cleveland, "thal", np.nan), reference=cleveland)
     assert kinds(found) == [("thal", "absent")]
     assert found.problems[0].serious
-    assert found.problems[0].sentence == "Thallium scan is not known for 100 % of the patients."
+    assert found.problems[0].sentence == "Thallium scan: 100 % missing."
     assert found.features["thal"].distinct == 0
 
 
@@ -65,7 +65,7 @@ def test_a_value_that_cannot_be_is_named_but_not_repeated(
     found = assess(changed(cleveland, name, value, first=2), reference=cleveland)
     assert found.features[name].impossible == 2
     assert (name, "impossible") in kinds(found)
-    assert found.problems[0].sentence.endswith("has 2 values that cannot be.")
+    assert found.problems[0].sentence.endswith("2 invalid values.")
 
 
 def test_a_code_that_training_did_not_have_is_unseen(cleveland: np.ndarray) -> None:
@@ -109,7 +109,7 @@ def test_refused_requests_are_told_by_field_and_reason(cleveland: np.ndarray) ->
     refusals = [{"field": "chol", "reason": "unit", "count": 95}]
     found = assess(cleveland, reference=cleveland, refusals=refusals, n_requests=905)
     assert found.n_refused == 95
-    assert found.problems[0].sentence == "10 % of the requests were refused, most for chol (unit)."
+    assert found.problems[0].sentence == "10 % of requests rejected, mostly for chol (unit)."
     assert assess(cleveland, refusals=refusals, n_requests=9_905).problems == ()
 
 
