@@ -66,7 +66,7 @@ def ground(**changes: object) -> AttackContext:
         "y": np.array([1.0] * 4 + [0.0] * 6),
         "group": np.arange(n) >= 3,
         "train": (np.arange(n) > 0)[None, :],
-        "clean": np.linspace(0.95, 0.05, n)[None, :],
+        "clean_probability": np.linspace(0.95, 0.05, n)[None, :],
         "order": np.linspace(0.0, 0.9, n)[None, :],
     }
     return AttackContext(**(parts | changes))  # type: ignore[arg-type]

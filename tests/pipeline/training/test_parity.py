@@ -80,7 +80,7 @@ def test_the_number_of_threads_does_not_change_the_version(
 ) -> None:
     monkeypatch.setattr(train, "N_BOOTSTRAP", 20)
     program = (
-        "from pipeline import train; train.N_SETS = 20;"
+        "from pipeline import train; train.N_BOOTSTRAP = 20;"
         f"print(train.fit(train.load_labelled(train.HEART_CSV), {C}).version)"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
