@@ -40,7 +40,7 @@ def result_and_comparison(page: Page, servers: Servers) -> None:
     estimate(page, servers, {**PATIENT, "age": 95})
     page.get_by_text("What if a finding were different?").click()
     page.get_by_role("button", name="Compare").press("Enter")  # it moves while the form opens
-    expect(page.get_by_role("heading", name="Compared")).to_be_visible()
+    expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
 
 
 def log(page: Page, servers: Servers) -> None:
@@ -85,12 +85,12 @@ def drift(page: Page, servers: Servers) -> None:
 
 def explanations(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dashboard.url}/explanations")
-    expect(page.get_by_role("heading", name="Single predictions")).to_be_visible()
+    expect(page.get_by_role("heading", name="Individual predictions")).to_be_visible()
 
 
 def one_finding(page: Page, servers: Servers) -> None:
     explanations(page, servers)
-    page.get_by_role("radio", name="One finding").click()
+    page.get_by_role("radio", name="Dependence").click()
     expect(page.get_by_text("Gradient boosting (shap")).to_be_visible()
 
 

@@ -133,7 +133,7 @@ def test_each_group_sees_the_pages_of_its_role_and_no_other(
         page.goto(f"{door.url}/{title.lower().replace(' ', '-')}")
         settled(page)
         expect(page).not_to_have_title(f"{title} · Cardiowatch")
-        expect(page.get_by_text("Your role does not see this page")).to_be_visible()
+        expect(page.get_by_text("Your role does not include this page")).to_be_visible()
         expect(page.get_by_role("dialog")).to_have_count(0)
     for title in wanted & {"Overview", "Drift"}:  # they lead to pages that not everybody may see
         page.goto(f"{door.url}/{title.lower().replace('overview', '')}")
@@ -154,7 +154,7 @@ def test_a_group_without_a_role_is_told_whom_to_ask(visit: Callable[[], Page], d
     for name in ("nobody", "cleaning"):
         page = visit()
         log_in(page, door, name)
-        expect(page.get_by_text("none of your groups has a role here")).to_be_visible()
+        expect(page.get_by_text("none of your groups has a role")).to_be_visible()
         assert names_in_the_bar(page) == []
 
 

@@ -127,7 +127,7 @@ def test_what_if_compares_and_is_logged_as_what_if(page: Page, servers: Servers)
     page.get_by_text("What if a finding were different?").click()
     enter(page, {"thal": "normal"}, within="changed")
     page.get_by_role("button", name="Compare").press("Enter")  # it moves while the form opens
-    expect(page.get_by_role("heading", name="Compared")).to_be_visible()
+    expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
     expect(page.get_by_text("percentage points lower")).to_be_visible()
     row = logged(servers, source="what-if", limit=1)[0]
     assert row["thal"] == 3
@@ -168,11 +168,11 @@ def test_a_row_opens_its_explanation_and_takes_an_outcome(page: Page, servers: S
 
 def test_filters_stand_in_the_address_and_survive_a_reload(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dashboard.url}/predictions")
-    page.get_by_role("radio", name="At or above").click()
+    page.get_by_role("radio", name="Positive").click()
     page.wait_for_url("**/predictions?*result=*")
     settled(page)
     page.reload()
-    expect(page.get_by_role("radio", name="At or above")).to_be_checked()
+    expect(page.get_by_role("radio", name="Positive")).to_be_checked()
 
 
 def test_pages_of_the_log_are_turned_over(page: Page, servers: Servers) -> None:
@@ -200,7 +200,7 @@ def test_a_page_looks_again_when_the_service_comes_back(page: Page, servers: Ser
         page.goto(servers.dashboard.url)
         verdict = page.get_by_role("heading", level=1)
         expect(verdict).to_contain_text("The service is not responding")
-        expect(page.get_by_text("The log can be read")).to_be_visible()
+        expect(page.get_by_text("The log is readable")).to_be_visible()
     finally:
         servers.api.start()
     page.reload()

@@ -200,7 +200,7 @@ def test_an_address_that_is_a_script_never_runs(page: Page, servers: Servers) ->
 def test_what_is_typed_never_runs(page: Page, servers: Servers) -> None:
     for payload in share(PAYLOADS):
         page.goto(f"{servers.dashboard.url}/explanations")  # the drawer of the one before is closed
-        page.get_by_role("textbox", name="Id of a prediction").fill(payload)
+        page.get_by_role("textbox", name="Prediction ID").fill(payload)
         page.get_by_role("button", name="Explain", exact=True).click()
         nothing_ran(page, payload)
 

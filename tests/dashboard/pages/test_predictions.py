@@ -221,7 +221,7 @@ def test_an_outcome_that_the_service_refuses_is_refused_with_its_reason(
     page.get_by_key(f"found_{row['id']}").set_value(1)
     page.get_by_key(f"day_{row['id']}").set_value("2026-01-31")
     press(page, "Record outcome")
-    assert "has recorded 100 outcomes of this prediction" in shown(page)
+    assert "the maximum of 100 outcomes for this prediction" in shown(page)
 
 
 def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Write) -> None:
