@@ -16,7 +16,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from api import metrics
-from api.auth import access_log
 from api.auth.authorization import KEY, authenticate
 from api.auth.rate_limit import RateLimiter
 from api.routes.predict import MAX_BATCH_BODY, MAX_BODY, Endpoint, score_batch, score_one
@@ -97,8 +96,6 @@ class Dispatcher:
             await endpoint(scope, receive, send)
             return
         REQUEST_ID.set(new_id())
-        if key is not None and key.id:
-            access_log.log_access(key.id, scope)
         await self.app(scope, receive, send)
 
 

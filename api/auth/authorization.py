@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
+from api.auth.access_log import log_access
 from api.auth.api_keys import ROLES, ApiKey, ApiKeys, KeysFileError
 from api.auth.rate_limit import RateLimiter
 from api.wire.problems import Problem, unavailable
@@ -112,7 +113,10 @@ class RoleRoute(APIRoute):
     """A route that serves only callers with the role declared for its handler."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reject the caller, or pass the request on."""
+        """Log the request, then reject the caller or pass the request on."""
+        key: ApiKey | None = scope[KEY]
+        if key is not None and key.id:
+            log_access(key.id, scope)
         authorize(scope, required_role(self.endpoint))
         await super().handle(scope, receive, send)
 

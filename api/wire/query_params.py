@@ -33,7 +33,7 @@ MESSAGES = {
     "coding": f"send one of {', '.join(Coding)}",
 }
 
-_RFC3339 = re.compile(
+RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
 _NUMBER = re.compile(r"[1-9][0-9]*")
@@ -47,7 +47,7 @@ def parse_rfc3339(text: object) -> datetime:
     ValueError
         When it is anything else.
     """
-    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+    if not isinstance(text, str) or not RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with a time zone")
     try:
         return datetime.fromisoformat(text.upper().replace("Z", "+00:00")).astimezone(UTC)

@@ -26,11 +26,11 @@ class Identity:
     """A person and a browser, with the rights that the person has now."""
 
     subject: str | None
-    """Whose login it is; None = nobody has logged in, or nobody has to."""
+    """The login's subject; None = not logged in, or no login needed."""
     pages: frozenset[str]
-    """The pages that may be seen; empty = none."""
+    """The pages that the person may see; empty = none."""
     browser: bytes | None
-    """The token against forged requests that Streamlit gives each browser."""
+    """Streamlit's token against forged requests, which differs between browsers."""
 
 
 def identify(cookies: Mapping[str, str], role_map: RoleMap | None) -> Identity:
@@ -44,13 +44,8 @@ def identify(cookies: Mapping[str, str], role_map: RoleMap | None) -> Identity:
     return Identity(roles.subject(claims), role_map.allowed_pages(claims), browser)
 
 
-def identify_sender(scope: Scope, role_map: RoleMap | None) -> Identity:
-    """Return who sends a request."""
-    return identify(HTTPConnection(scope).cookies, role_map)
-
-
 def is_logged_in(scope: Scope) -> bool:
-    """Return whether the sender has a login that counts."""
+    """Return whether the sender has a valid login."""
     return roles.is_login_valid(_claims(HTTPConnection(scope).cookies))
 
 

@@ -1,4 +1,4 @@
-"""What Streamlit's own login leaves open: unsigned tokens, foreign logouts, endless cookies."""
+"""What Streamlit's login leaves open: unsigned tokens, foreign logouts, cookies without limit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from joserfc.jws import JWSRegistry
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIES_MAX = 7 * 1024
@@ -16,18 +16,21 @@ takes lines of 8,192 bytes (websockets' `MAX_LINE_LENGTH`); the rest is for othe
 _CALLBACK = "/oauth2callback"
 _LOGOUT = "/auth/logout"
 _OWN_SITES = (None, "same-origin", "none")
-"""None = not a browser, or not of this decade; `none` = an address that somebody typed."""
+"""A browser also sends the cookies when another site links to the logout. None = not a browser, an
+old one, or no TLS; `none` = an address that was typed."""
 
-_TOO_MANY_GROUPS = (
+_OVERVIEW = RedirectResponse("/", 302)
+_TOO_MANY_GROUPS = PlainTextResponse(
     "You cannot sign in: your account is in more groups than the cookies of a login can hold. "
-    "Ask your administrator to have the login provider send fewer groups to this service."
+    "Ask your administrator to have the login provider send fewer groups to this service.",
+    403,
 )
 
 logger = logging.getLogger("cardiowatch.dashboard")
 
 
 def refuse_unsigned_tokens() -> None:
-    """Take the algorithm `none` from this process.
+    """Remove the algorithm `none` from this process.
 
     Otherwise a provider's metadata decide whether an ID token needs a signature.
 
@@ -45,42 +48,33 @@ class LoginGuard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it."""
+        """Pass the request on, or reject it."""
         app = self.app
-        if scope["type"] == "http" and scope["path"].startswith(_LOGOUT):
-            app = self.app if _is_of_our_site(scope) else RedirectResponse("/", 302)
-        elif scope["type"] == "http" and scope["path"].startswith(_CALLBACK):
+        path = scope["path"] if scope["type"] == "http" else ""
+        if (
+            path.startswith(_LOGOUT)
+            and Headers(scope=scope).get("sec-fetch-site") not in _OWN_SITES
+        ):
+            app = _OVERVIEW
+        elif path.startswith(_CALLBACK):
             app = self._log_in
         await app(scope, receive, send)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal: Response | None = None
+        is_rejected = False
 
         async def send_unless_too_large(message: Message) -> None:
-            nonlocal refusal
-            if message["type"] == "http.response.start":
-                refusal = _refusal(message)
-            if refusal is None:
+            nonlocal is_rejected
+            if message["type"] == "http.response.start" and _cookie_bytes(message) > COOKIES_MAX:
+                is_rejected = True
+                logger.warning("rejected a login: its cookies exceed %d bytes", COOKIES_MAX)
+                await _TOO_MANY_GROUPS(scope, receive, send)
+            elif not is_rejected:
                 await send(message)
 
         await self.app(scope, receive, send_unless_too_large)
-        if refusal is not None:
-            await refusal(scope, receive, send)
 
 
-def _is_of_our_site(scope: Scope) -> bool:
-    """Return whether a page of ours sends the request, or a person who types the address.
-
-    For a picture or a link on any other site a browser sends the cookies, too.
-    """
-    return Headers(scope=scope).get("sec-fetch-site") in _OWN_SITES
-
-
-def _refusal(answer: Message) -> Response | None:
-    """Return the answer in place of cookies that no later request could carry; None = they fit."""
+def _cookie_bytes(answer: Message) -> int:
     cookies = Headers(raw=answer["headers"]).getlist("set-cookie")
-    size = sum(len(cookie.partition(";")[0]) + len("; ") for cookie in cookies)
-    if size <= COOKIES_MAX:
-        return None
-    logger.warning("refused a login: its cookies have %d bytes of %d", size, COOKIES_MAX)
-    return PlainTextResponse(_TOO_MANY_GROUPS, 403)
+    return sum(len(cookie.partition(";")[0]) + len("; ") for cookie in cookies)

@@ -13,12 +13,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.web.server.starlette import starlette_websocket
 
 import logs
-from dashboard.auth import downloads, uploads
-from dashboard.auth.downloads import Downloads, Offers
-from dashboard.auth.identity import identify_sender
+from dashboard.auth import files
+from dashboard.auth.files import FileGuard
+from dashboard.auth.identity import is_logged_in
 from dashboard.auth.roles import RoleMap
 from dashboard.auth.session_limit import SessionLimit
-from dashboard.auth.uploads import UploadLimit
 
 ALLOWED_MESSAGES = frozenset(
     (
@@ -38,7 +37,6 @@ _PROBED_PATHS = ("/_stcore/health", "/_stcore/host-config")
 _WRONG_ORIGIN = PlainTextResponse("Forbidden: wrong origin.", 403)
 _NOT_FOUND = PlainTextResponse("Not Found", 404)
 _REDIRECT_TO_OVERVIEW = RedirectResponse("/", 302)
-_SIGN_IN_REQUIRED = PlainTextResponse("Sign in first.", 403)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_QUOTED = 80
 """Characters of a header that a log line quotes."""
@@ -59,8 +57,7 @@ class RequestFilter:
     def __init__(self, app: ASGIApp, role_map: RoleMap | None = None) -> None:
         self.app = app
         self.role_map = role_map
-        self._uploads = UploadLimit(app, role_map)
-        self._downloads = Downloads()
+        self._files = FileGuard(app, role_map)
         self._before_login = SessionLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,43 +73,31 @@ class RequestFilter:
         path = scope["path"]
         if not path.isprintable() or path.startswith("/_stcore/metrics"):
             return _NOT_FOUND  # a route's pattern also matches before a final newline
-        if path.startswith((downloads.PATH, uploads.PATH)):
-            return self._route_file(scope)
+        if path.startswith(files.DOWNLOADS):
+            return self._files.download
+        if path.startswith(files.UPLOADS):
+            return self._files.upload
         return _REDIRECT_TO_OVERVIEW if _would_render_blank(scope) else self.app
 
-    def _route_file(self, scope: Scope) -> ASGIApp:
-        sender = identify_sender(scope, self.role_map)
-        if not sender.pages:
-            return _SIGN_IN_REQUIRED
-        if scope["path"].startswith(uploads.PATH):
-            return self._uploads
-        return self.app if self._downloads.are_offered(scope["path"], sender) else _NOT_FOUND
-
     async def _filter_messages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visitor = identify_sender(scope, self.role_map)
-        with self._downloads.page(visitor, _resumed_session(scope)) as offers:
+        # The third subprotocol is the session that a browser resumes.
+        session = starlette_websocket._parse_subprotocols(Headers(scope=scope))[2] or ""
 
-            async def send_to_page(message: Message) -> None:
-                offers.note(message.get("bytes") or b"")
-                await send(message)
+        async def receive_from_page() -> Message:
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive" or _is_allowed(message.get("bytes")):
+                    return message
 
-            if self.role_map is None or visitor.subject:
-                await self.app(scope, _from_page(receive, offers), send_to_page)
-            else:
-                session = scope, _from_page(receive, offers), send_to_page
-                await self._before_login.run(self.app, *session)
+        async def send_to_page(message: Message) -> None:
+            nonlocal session
+            session = self._files.note_offer(session, message.get("bytes") or b"")
+            await send(message)
 
-
-def _from_page(receive: Receive, offers: Offers) -> Receive:
-    """Receive what a page of ours sends and drop the rest."""
-
-    async def receive_from_page() -> Message:
-        while True:
-            message = await receive()
-            if message["type"] != "websocket.receive" or _is_allowed(message, offers):
-                return message
-
-    return receive_from_page
+        if self.role_map is None or is_logged_in(scope):
+            await self.app(scope, receive_from_page, send_to_page)
+        else:
+            await self._before_login.run(self.app, scope, receive_from_page, send_to_page)
 
 
 async def _reject_session(scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,23 +125,13 @@ def _would_render_blank(scope: Scope) -> bool:
     return is_too_deep or "\ufffd" in path or bool(_INCOMPLETE_ESCAPE.search(seen))
 
 
-def _is_allowed(message: Message, offers: Offers) -> bool:
-    """Return whether a page sends such messages; Streamlit itself rejects unreadable ones.
-
-    Streamlit makes any session the file that another one's button offers.
-    """
+def _is_allowed(message: bytes | None) -> bool:
+    """Return whether a page sends such messages; Streamlit itself rejects unreadable ones."""
     try:
-        read = BackMsg.FromString(message.get("bytes") or b"")
+        read = BackMsg.FromString(message or b"")
     except DecodeError:
         return True
-    file = read.backend_operation_request.deferred_file.file_id
-    return read.WhichOneof("type") in ALLOWED_MESSAGES and (not file or file in offers.downloads)
-
-
-def _resumed_session(scope: Scope) -> str:
-    """Return the session to which a browser comes back: Streamlit's third subprotocol."""
-    _, _, session = starlette_websocket._parse_subprotocols(Headers(scope=scope))
-    return session or ""
+    return read.WhichOneof("type") in ALLOWED_MESSAGES and files.may_make_file(read)
 
 
 def _is_same_origin_session(scope: Scope) -> bool:

@@ -24,7 +24,7 @@ from typing import Any
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from dashboard.auth import roles
+from dashboard.auth.roles import subject
 
 WORKERS = 1
 """Processes at once; the other cores serve pages and predictions."""
@@ -64,13 +64,11 @@ class Job:
         function: str,
         arguments: dict[str, Any],
         session: str | None,
-        person: str | None = None,
+        login: str | None = None,
     ) -> None:
-        self.function = function
         self.session = session
         """The session that submitted it; None = no session."""
-        self.person = person or session
-        """The login that submitted it, else the session."""
+        self.person = login or session
         self.state = State.WAITING
         self.progress = 0.0
         """Share done, 0 to 1, as last reported."""
@@ -80,7 +78,7 @@ class Job:
         """Type and location of the error, never a value; once FAILED."""
         self._request = json.dumps({"function": function, "arguments": arguments})
         self._process: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._ended = threading.Event()
         self._away_since: float | None = None
 
@@ -117,9 +115,7 @@ class Job:
             try:
                 self._process = _start()
             except OSError as error:
-                self.error = f"no worker can be started: {error.strerror}"
-                self.state = State.FAILED
-                self._ended.set()
+                self._end(State.FAILED, f"no worker can be started: {error.strerror}")
                 return
             self.state = State.RUNNING
         too_long = threading.Timer(timeout_s, self._end, (State.FAILED, "the job took too long"))
@@ -194,7 +190,9 @@ class JobPool:
             When the queue is full, or a job of the same person has not ended. A job whose page was
             left gives way to a new one of its person.
         """
-        job = _new_job(function, arguments)
+        context = get_script_run_ctx(suppress_warning=True)
+        submitter = (context.session_id, subject(context.user_info)) if context else (None,)
+        job = Job(function, arguments, *submitter)
         with self._lock:
             self._make_room(job.person)
             self._start_threads()
@@ -203,11 +201,11 @@ class JobPool:
         return job
 
     def _make_room(self, person: str | None) -> None:
-        for own in self._jobs:
-            if person is not None and own.person == person and not _is_connected(own.session):
-                own.cancel()
+        for job in self._jobs:
+            if job.person == person and not _is_connected(job.session):
+                job.cancel()
         self._jobs = [job for job in self._jobs if not job.ended]
-        if person in {job.person for job in self._jobs} - {None}:
+        if person is not None and person in {job.person for job in self._jobs}:
             raise PoolFull("one calculation at a time; try again in a minute")
         if len(self._jobs) >= self._max_jobs:
             raise PoolFull("too many calculations are queued; try again in a minute")
@@ -234,13 +232,6 @@ class JobPool:
                 jobs = list(self._jobs)
             for job in jobs:
                 job.cancel_if_abandoned(time.monotonic())
-
-
-def _new_job(function: str, arguments: dict[str, Any]) -> Job:
-    context = get_script_run_ctx(suppress_warning=True)
-    if context is None:
-        return Job(function, arguments, None)
-    return Job(function, arguments, context.session_id, roles.subject(context.user_info))
 
 
 def _is_connected(session: str | None) -> bool:

@@ -13,11 +13,8 @@ import httpx
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-from streamlit.runtime.memory_session_storage import MemorySessionStorage
 
-from dashboard.auth.downloads import SESSION_GRACE_S, Offers
-from dashboard.auth.identity import Identity
-from dashboard.auth.uploads import MAX_OPEN_UPLOADS, MAX_UPLOADS_PER_PERSON, UPLOAD_PAGES
+from dashboard.auth.files import MAX_UPLOADS, MAX_UPLOADS_PER_PERSON, UPLOAD_PAGES, offered_download
 from tests.dashboard.sessions import ask, login_cookie, run, served, session, session_id, xsrf
 from tests.programs import ROOT
 
@@ -142,7 +139,7 @@ def test_a_file_that_arrives_after_its_page_was_closed_is_not_kept(door: str) ->
 
 def test_only_so_many_files_are_kept_for_all(address: str) -> None:
     with ExitStack() as stack:
-        for _ in range(MAX_OPEN_UPLOADS // MAX_UPLOADS_PER_PERSON):
+        for _ in range(MAX_UPLOADS // MAX_UPLOADS_PER_PERSON):
             sid = session_id(run(stack.enter_context(session(address))))
             assert [upload(address, sid) for _ in range(MAX_UPLOADS_PER_PERSON)] == [
                 204
@@ -168,8 +165,8 @@ def test_a_role_without_a_page_for_uploads_uploads_nothing(door: str, group: str
     cookie = login_cookie(group, address=door)
     with session(door, cookie) as socket:
         sid = session_id(run(socket))
-        assert [upload(door, sid, cookie) for _ in range(MAX_OPEN_UPLOADS + 1)] == [403] * (
-            MAX_OPEN_UPLOADS + 1
+        assert [upload(door, sid, cookie) for _ in range(MAX_UPLOADS + 1)] == [403] * (
+            MAX_UPLOADS + 1
         )
 
 
@@ -296,16 +293,9 @@ def asked(file: str, said: list[ForwardMsg]) -> BackMsg:
 
 
 def test_a_page_that_repeats_an_address_offers_nothing() -> None:
-    offers = Offers(Identity(None, frozenset(), None))
     message = ForwardMsg()
     message.delta.new_element.text.body = "/media/0123.csv"
-    offers.note(message.SerializeToString())
-    assert not offers.downloads
+    assert not offered_download(message)
     message.delta.new_element.download_button.label = "/media/0123.csv"
     message.delta.new_element.download_button.url = "/media/4567.csv"
-    offers.note(message.SerializeToString())
-    assert list(offers.downloads) == ["/media/4567.csv"]
-
-
-def test_streamlit_keeps_a_session_as_long_as_its_downloads_are_remembered() -> None:
-    assert MemorySessionStorage()._cache.ttl == SESSION_GRACE_S  # type: ignore[attr-defined]
+    assert offered_download(message) == "/media/4567.csv"

@@ -175,6 +175,17 @@ def test_a_worker_that_ends_before_it_hears_its_request_costs_its_own_job_alone(
     assert next_one_is_done(pool)
 
 
+def test_a_job_whose_worker_cannot_be_started_says_so_and_keeps_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs_pool, "WORKER_COMMAND", ("/nothing/here",))
+    job = JobPool().submit("pipeline.work:double", chol=233)
+    assert job.wait(LONG)
+    assert job.state is State.FAILED
+    assert job.error == "no worker can be started: No such file or directory"
+    assert "233" not in job._request
+
+
 @pytest.mark.usefixtures("work")
 def test_a_job_that_is_cancelled_before_its_large_request_is_read_frees_the_worker(
     monkeypatch: pytest.MonkeyPatch,
