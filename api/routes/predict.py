@@ -34,8 +34,7 @@ from api.wire.problems import (
 from api.wire.query_params import PredictParams, parse_predict_params
 from api.wire.replies import send_problem, send_reply
 from db.ids import new_id
-from db.writer.idempotency import IdempotencyClaim
-from db.writer.idempotency import StoredResponse as StoredResponse
+from db.writer.idempotency import IdempotencyClaim, StoredResponse
 from db.writer.writer import LogUnavailable
 from pipeline.schema import NAMES
 
