@@ -265,8 +265,8 @@ def test_a_link_from_another_programs_page_leads_to_the_documentation(
 @pytest.mark.parametrize(
     ("mistake", "method", "path"),
     [
-        ("api.routes.predictions.predict.predict_row", "POST", "/predict"),
-        ("api.routes.predictions.predictions.model_metadata", "GET", "/model"),
+        ("api.routes.predict.predict_row", "POST", "/predict"),
+        ("api.routes.predictions.model_metadata", "GET", "/model"),
     ],
 )
 def test_an_unexpected_error_is_a_500_that_repeats_nothing_and_is_counted(
