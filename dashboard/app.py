@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import logs
 from dashboard.auth import login_guard
 from dashboard.auth.identity import is_logged_in
 from dashboard.auth.login_guard import LoginGuard
@@ -138,11 +139,8 @@ class RedactExceptionMessages(logging.Filter):
         """Rewrite a record that carries an exception; every record is kept."""
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
-            frame = error.__traceback__
-            while frame and frame.tb_next:
-                frame = frame.tb_next
-            place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "?"
-            record.msg, record.args = "page error: %s at %s", (type(error).__name__, place)
+            place = logs.stack_locations(error.__traceback__)
+            record.msg, record.args = "page error: %s in %s", (type(error).__name__, place)
             record.exc_info = record.exc_text = None
         return True
 
@@ -176,9 +174,6 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     yield
 
 
-_LOGIN = [Middleware(LoginRedirect, is_logged_in=is_logged_in), Middleware(LoginGuard)]
-
-
 def create_app(role_map: RoleMap | None = None) -> st.App:
     """Return the application; one per process.
 
@@ -195,8 +190,9 @@ def create_app(role_map: RoleMap | None = None) -> st.App:
         lifespan=lifespan,
         middleware=[
             Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
-            *([] if role_map is None else _LOGIN),
+            *([] if role_map is None else [Middleware(LoginRedirect, is_logged_in=is_logged_in)]),
             Middleware(RequestFilter, role_map=role_map),
+            *([] if role_map is None else [Middleware(LoginGuard)]),
             # 4-7.5 MB of scripts become 1.4-1.8 MB.
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),
         ],

@@ -17,12 +17,10 @@ import logs
 from api.wire.query_params import MAX_PARAMS, MESSAGES, RFC3339
 from db.ids import is_id
 
-_OTHER = "*"
-
 
 def log_access(key_id: str, scope: Scope) -> None:
     """Write one line: the key's id and what the request asks of the matched route."""
-    method = scope["method"] if scope["method"] in HTTPMethod.__members__ else _OTHER
+    method = scope["method"] if scope["method"] in HTTPMethod.__members__ else "*"
     path, found = scope["route"].path, scope["path_params"].get("id", "")
     query = "&".join(_known_params(scope["query_string"]))
     logs.access.info(
@@ -36,11 +34,11 @@ def _known_params(query: bytes) -> list[str]:
     try:
         pairs = parse_qsl(query.decode("latin-1"), True, max_num_fields=MAX_PARAMS)
     except ValueError:
-        return [_OTHER]
+        return ["*"]
     return list(dict.fromkeys(_known_param(name, value) for name, value in pairs))
 
 
 def _known_param(name: str, value: str) -> str:
     if name not in MESSAGES:
-        return _OTHER
+        return "*"
     return f"{name}={value}" if is_id(value) or RFC3339.fullmatch(value) else name

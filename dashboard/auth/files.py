@@ -7,7 +7,7 @@ address.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from functools import partial
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -36,31 +36,21 @@ UPLOAD_PAGES = frozenset({"poisoning"})
 
 _MAX_OFFERS = 50
 """Downloads remembered for each session; a page has ten at most and is redrawn again and again."""
-_MAX_MESSAGE_BYTES = 64 * 1024
-"""Larger messages are tables and charts."""
 
-_NOT_FOUND = PlainTextResponse("Not Found", 404)
+NOT_FOUND = PlainTextResponse("Not Found", 404)
 _SIGN_IN_REQUIRED = PlainTextResponse("Sign in first.", 403)
 _NO_UPLOADS = PlainTextResponse("Your role has no page that takes files.", 403)
 _NOT_YOURS = PlainTextResponse("This session is not yours; reload the page.", 403)
-_TOO_MANY_OF_YOURS = PlainTextResponse(
-    "You have too many files open; try again in a few minutes.", 429
-)
+_TOO_MANY_OF_YOURS = PlainTextResponse("You have too many files open; try again later.", 429)
 _TOO_MANY = PlainTextResponse("Too many files are open; try again later.", 503)
 
 
 class FileGuard:
-    """ASGI applications in front of Streamlit's addresses of uploads and downloads.
-
-    Parameters
-    ----------
-    role_map
-        Which role may see which page; without it nobody has to log in.
-    """
+    """ASGI applications in front of Streamlit's addresses of uploads and downloads."""
 
     def __init__(self, app: ASGIApp, role_map: RoleMap | None) -> None:
         self.app = app
-        self.role_map = role_map
+        self._identify = partial(identify, role_map=role_map)
         self._offers: WeakKeyDictionary[AppSession, deque[str]] = WeakKeyDictionary()
         """Addresses of downloads."""
         self._arriving: Counter[str] = Counter()
@@ -75,7 +65,7 @@ class FileGuard:
             scope["path"] in addresses and self._owns(sender, session.id)
             for session, addresses in self._offers.items()
         )
-        rejection = _NOT_FOUND if sender.pages else _SIGN_IN_REQUIRED
+        rejection = NOT_FOUND if sender.pages else _SIGN_IN_REQUIRED
         await (self.app if is_offered else rejection)(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,15 +88,10 @@ class FileGuard:
                 _uploads().remove_file(session, file)
 
     def note_offer(self, session: str, sent: bytes) -> str:
-        """Remember the download that a message to a session offers; return the session's id.
+        """Remember the download that a message to a page offers.
 
-        Parameters
-        ----------
-        session
-            The id as far as it is known; the first message of a script run contains it.
+        Return the page's session: a script run's first message names it, the others do not.
         """
-        if len(sent) > _MAX_MESSAGE_BYTES:
-            return session
         message = ForwardMsg.FromString(sent)
         session = message.new_session.initialize.session_id or session
         address = offered_download(message)
@@ -114,9 +99,6 @@ class FileGuard:
         if offering is not None:
             self._offers.setdefault(offering, deque(maxlen=_MAX_OFFERS)).append(address)
         return session
-
-    def _identify(self, cookies: Mapping[str, str]) -> Identity:
-        return identify(cookies, self.role_map)
 
     def _owns(self, sender: Identity, session: str) -> bool:
         """Return whether a sender with access has the session's page open."""

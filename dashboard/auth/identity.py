@@ -9,12 +9,9 @@ from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
+from streamlit.web.server.starlette import starlette_server_config as names
 from streamlit.web.server.starlette import starlette_websocket
 from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string
-from streamlit.web.server.starlette.starlette_server_config import (
-    USER_COOKIE_NAME,
-    XSRF_COOKIE_NAME,
-)
 
 from dashboard.auth import roles
 from dashboard.auth.roles import RoleMap
@@ -35,7 +32,7 @@ class Identity:
 
 def identify(cookies: Mapping[str, str], role_map: RoleMap | None) -> Identity:
     """Return who sends these cookies; without a login file everybody may see every page."""
-    browser, _ = decode_xsrf_token_string(cookies.get(XSRF_COOKIE_NAME, ""))
+    browser, _ = decode_xsrf_token_string(cookies.get(names.XSRF_COOKIE_NAME, ""))
     if role_map is None:
         return Identity(None, frozenset(PAGES), browser)
     claims = _claims(cookies)
@@ -50,5 +47,6 @@ def is_logged_in(scope: Scope) -> bool:
 
 
 def _claims(cookies: Mapping[str, str]) -> Mapping[str, Any]:
-    found = starlette_websocket._get_signed_cookie_with_chunks(dict(cookies), USER_COOKIE_NAME)
+    name = names.USER_COOKIE_NAME
+    found = starlette_websocket._get_signed_cookie_with_chunks(dict(cookies), name)
     return dict(json.loads(found)) if found else {}

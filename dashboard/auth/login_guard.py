@@ -1,25 +1,28 @@
-"""What Streamlit's login leaves open: unsigned tokens, foreign logouts, cookies without limit."""
+"""What Streamlit's login leaves open: unsigned tokens, foreign logouts, and two missing limits."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import deque
+from contextlib import suppress
+from typing import Any
 
 from joserfc.jws import JWSRegistry
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashboard.auth.identity import is_logged_in
+
+SESSIONS_BEFORE_LOGIN = 256
 COOKIES_MAX = 7 * 1024
 """Bytes of a login's cookies. A browser sends all of them in one line, and the server's WebSocket
 takes lines of 8,192 bytes (websockets' `MAX_LINE_LENGTH`); the rest is for other cookies."""
 
-_CALLBACK = "/oauth2callback"
-_LOGOUT = "/auth/logout"
 _OWN_SITES = (None, "same-origin", "none")
 """A browser also sends the cookies when another site links to the logout. None = not a browser, an
 old one, or no TLS; `none` = an address that was typed."""
-
-_OVERVIEW = RedirectResponse("/", 302)
 _TOO_MANY_GROUPS = PlainTextResponse(
     "You cannot sign in: your account is in more groups than the cookies of a login can hold. "
     "Ask your administrator to have the login provider send fewer groups to this service.",
@@ -42,23 +45,44 @@ def refuse_unsigned_tokens() -> None:
 
 
 class LoginGuard:
-    """ASGI middleware around Streamlit's addresses of the login and the logout."""
+    """ASGI middleware around the login, the logout and the sessions before login.
 
-    def __init__(self, app: ASGIApp) -> None:
+    One session too many ends the oldest. Were the newest rejected instead, one visitor with all the
+    sessions could keep everybody out.
+    """
+
+    def __init__(self, app: ASGIApp, max_sessions: int = SESSIONS_BEFORE_LOGIN) -> None:
         self.app = app
+        self._max_sessions = max_sessions
+        self._sessions: deque[asyncio.Future[Any]] = deque()
+        """The oldest first."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or reject it."""
-        app = self.app
-        path = scope["path"] if scope["type"] == "http" else ""
-        if (
-            path.startswith(_LOGOUT)
-            and Headers(scope=scope).get("sec-fetch-site") not in _OWN_SITES
+        app, path = self.app, scope.get("path")
+        if scope["type"] == "websocket" and not is_logged_in(scope):
+            app = self._run_session
+        elif (
+            path == "/auth/logout" and Headers(scope=scope).get("sec-fetch-site") not in _OWN_SITES
         ):
-            app = _OVERVIEW
-        elif path.startswith(_CALLBACK):
+            app = RedirectResponse("/", 302)
+        elif path == "/oauth2callback":
             app = self._log_in
         await app(scope, receive, send)
+
+    async def _run_session(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if len(self._sessions) >= self._max_sessions:
+            self._sessions.popleft().cancel()
+        session = asyncio.ensure_future(self.app(scope, receive, send))
+        self._sessions.append(session)
+        try:
+            await session
+        except asyncio.CancelledError:
+            with suppress(OSError):  # the browser has left; 1013 = try again later
+                await send({"type": "websocket.close", "code": 1013})
+        finally:
+            with suppress(ValueError):  # the oldest is no longer in it
+                self._sessions.remove(session)
 
     async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_rejected = False

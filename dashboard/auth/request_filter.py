@@ -15,19 +15,12 @@ from streamlit.web.server.starlette import starlette_websocket
 import logs
 from dashboard.auth import files
 from dashboard.auth.files import FileGuard
-from dashboard.auth.identity import is_logged_in
 from dashboard.auth.roles import RoleMap
-from dashboard.auth.session_limit import SessionLimit
 
-ALLOWED_MESSAGES = frozenset(
-    (
-        "rerun_script",
-        "stop_script",
-        "app_heartbeat",
-        "file_urls_request",
-        "backend_operation_request",
-    )
-)
+ALLOWED_MESSAGES = frozenset({
+    "rerun_script", "stop_script", "app_heartbeat", "file_urls_request",
+    "backend_operation_request",
+})  # fmt: skip
 """The other messages are for developers: any visitor could clear everyone's caches."""
 
 _SESSION = "/_stcore/stream"
@@ -35,7 +28,6 @@ _STREAMLIT_PATHS = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
 _INCOMPLETE_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PROBED_PATHS = ("/_stcore/health", "/_stcore/host-config")
 _WRONG_ORIGIN = PlainTextResponse("Forbidden: wrong origin.", 403)
-_NOT_FOUND = PlainTextResponse("Not Found", 404)
 _REDIRECT_TO_OVERVIEW = RedirectResponse("/", 302)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_QUOTED = 80
@@ -56,9 +48,7 @@ class RequestFilter:
 
     def __init__(self, app: ASGIApp, role_map: RoleMap | None = None) -> None:
         self.app = app
-        self.role_map = role_map
         self._files = FileGuard(app, role_map)
-        self._before_login = SessionLimit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or reject it."""
@@ -72,7 +62,7 @@ class RequestFilter:
     def _route(self, scope: Scope) -> ASGIApp:
         path = scope["path"]
         if not path.isprintable() or path.startswith("/_stcore/metrics"):
-            return _NOT_FOUND  # a route's pattern also matches before a final newline
+            return files.NOT_FOUND  # a route's pattern also matches before a final newline
         if path.startswith(files.DOWNLOADS):
             return self._files.download
         if path.startswith(files.UPLOADS):
@@ -94,10 +84,7 @@ class RequestFilter:
             session = self._files.note_offer(session, message.get("bytes") or b"")
             await send(message)
 
-        if self.role_map is None or is_logged_in(scope):
-            await self.app(scope, receive_from_page, send_to_page)
-        else:
-            await self._before_login.run(self.app, scope, receive_from_page, send_to_page)
+        await self.app(scope, receive_from_page, send_to_page)
 
 
 async def _reject_session(scope: Scope, receive: Receive, send: Send) -> None:

@@ -59,16 +59,11 @@ class PoolFull(Exception):
 class Job:
     """One call of a function in a worker process; made by `JobPool.submit`."""
 
-    def __init__(
-        self,
-        function: str,
-        arguments: dict[str, Any],
-        session: str | None,
-        login: str | None = None,
-    ) -> None:
+    def __init__(self, request: str, session: str | None, person: str | None) -> None:
         self.session = session
         """The session that submitted it; None = no session."""
-        self.person = login or session
+        self.person = person
+        """The login that submitted it, otherwise the session."""
         self.state = State.WAITING
         self.progress = 0.0
         """Share done, 0 to 1, as last reported."""
@@ -76,7 +71,7 @@ class Job:
         """What the function returned, once DONE."""
         self.error = ""
         """Type and location of the error, never a value; once FAILED."""
-        self._request = json.dumps({"function": function, "arguments": arguments})
+        self._request = request
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.RLock()
         self._ended = threading.Event()
@@ -169,7 +164,7 @@ class JobPool:
         self._timeout_s = timeout_s
         self._max_jobs = workers + max_queued
         self._workers = workers
-        self._threads: list[threading.Thread] = []
+        self._is_started = False
         self._jobs: list[Job] = []
         """Jobs that had not ended at the last check."""
         self._lock = threading.Lock()
@@ -191,8 +186,9 @@ class JobPool:
             left gives way to a new one of its person.
         """
         context = get_script_run_ctx(suppress_warning=True)
-        submitter = (context.session_id, subject(context.user_info)) if context else (None,)
-        job = Job(function, arguments, *submitter)
+        session = context.session_id if context else None
+        person = (subject(context.user_info) if context else None) or session
+        job = Job(json.dumps({"function": function, "arguments": arguments}), session, person)
         with self._lock:
             self._make_room(job.person)
             self._start_threads()
@@ -212,14 +208,11 @@ class JobPool:
 
     def _start_threads(self) -> None:
         """Start the pool at its first job, not before."""
-        if self._threads:
+        if self._is_started:
             return
-        self._threads = [
-            threading.Thread(target=work, name="jobs", daemon=True)
-            for work in (*[self._serve] * self._workers, self._cancel_abandoned)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._is_started = True
+        for work in (*[self._serve] * self._workers, self._cancel_abandoned):
+            threading.Thread(target=work, name="jobs", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
@@ -229,18 +222,14 @@ class JobPool:
         while True:
             time.sleep(SESSION_CHECK_S)
             with self._lock:
-                jobs = list(self._jobs)
-            for job in jobs:
-                job.cancel_if_abandoned(time.monotonic())
+                for job in self._jobs:
+                    job.cancel_if_abandoned(time.monotonic())
 
 
 def _is_connected(session: str | None) -> bool:
-    if session is None:
-        return True
-    try:
-        return runtime.get_instance().is_active_session(session)
-    except RuntimeError:  # no server, as in tests that run single pages
-        return True
+    with suppress(RuntimeError):  # no server, as in tests that run single pages
+        return session is None or runtime.get_instance().is_active_session(session)
+    return True
 
 
 def _start() -> subprocess.Popen[str]:

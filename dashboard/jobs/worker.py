@@ -14,8 +14,9 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
+
+import logs
 
 _ALLOWED_PACKAGE = "pipeline."
 """Pages only submit pure computation."""
@@ -44,15 +45,6 @@ def function(path: str) -> Callable[..., Any]:
     return found
 
 
-def _error_location(error: BaseException) -> str:
-    """Return an error's type and location; its message may quote a patient's value."""
-    place = error.__traceback__
-    while place and place.tb_next:
-        place = place.tb_next
-    at = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
-    return f"{type(error).__name__} at {at}"
-
-
 def main() -> None:
     """Run one job."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
@@ -71,7 +63,8 @@ def main() -> None:
         result = call(**request["arguments"], progress=lambda share: send(progress=share))
         send(result=result)
     except Exception as error:  # whatever it is, the page must show it
-        send(error=_error_location(error))
+        # Not its message, which may quote a patient's value.
+        send(error=f"{type(error).__name__} in {logs.stack_locations(error.__traceback__)}")
 
 
 if __name__ == "__main__":

@@ -127,6 +127,15 @@ def window_selector(
     return None if chosen in (None, "all") else str(chosen)
 
 
+def choice_selector(title: str, labels: Mapping[str, str], default: str, key: str) -> str:
+    """Draw a choice of one of the labels' keys, kept in the address."""
+    chosen = st.segmented_control(
+        title, list(labels), default=default, required=True, format_func=labels.__getitem__,
+        key=key, bind="query-params",
+    )  # fmt: skip
+    return chosen or default
+
+
 def row_limit_selector() -> int:
     """Draw the selector of how many of the most recent predictions are read, if there are any."""
     if data_access.default_source() is None:

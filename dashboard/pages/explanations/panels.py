@@ -55,15 +55,7 @@ def global_importance(fitted: GlobalExplanation | None, logged: GlobalExplanatio
         (title, of) for title, of in (("Training", fitted), ("Logged", logged)) if of is not None
     ]
     with widgets.card("Global feature importance"):
-        kind = st.segmented_control(
-            "Chart",
-            list(texts.CHARTS),
-            default="bars",
-            required=True,
-            format_func=texts.CHARTS.__getitem__,
-            key="picture",
-            bind="query-params",
-        )
+        kind = widgets.choice_selector("Chart", texts.CHARTS, "bars", "picture")
         if kind == "swarm":
             st.caption(texts.SWARM_NOTE)
             said = (

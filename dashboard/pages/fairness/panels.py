@@ -32,25 +32,9 @@ DEFAULT_THRESHOLD = 0.5
 def controls() -> tuple[str, str]:
     """Let the viewer choose whose predictions are compared, and by what."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        whose = st.segmented_control(
-            "Data",
-            list(texts.PATIENTS),
-            default="training",
-            required=True,
-            format_func=texts.PATIENTS.__getitem__,
-            key="patients",
-            bind="query-params",
-        )
-        attribute = st.segmented_control(
-            "Group by",
-            list(texts.ATTRIBUTES),
-            default=SEX,
-            required=True,
-            format_func=texts.ATTRIBUTES.__getitem__,
-            key="by",
-            bind="query-params",
-        )
-    return str(whose), str(attribute)
+        whose = widgets.choice_selector("Data", texts.PATIENTS, "training", "patients")
+        attribute = widgets.choice_selector("Group by", texts.ATTRIBUTES, SEX, "by")
+    return whose, attribute
 
 
 def verdict(found: Assessment, grouping: Grouping, source: str | None) -> None:

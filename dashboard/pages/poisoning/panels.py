@@ -16,7 +16,7 @@ from dashboard.shared import widgets
 from dashboard.shared.escaping import escape_markdown
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import C, PoisoningResult
-from pipeline.poisoning.attacks import ATTACKS, DISEASE_HIDDEN, RANDOM
+from pipeline.poisoning.attacks import DISEASE_HIDDEN, RANDOM
 from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
 from pipeline.poisoning.metrics import ExperimentCell, SeedInterval
 from pipeline.schema import BY_NAME
@@ -70,10 +70,7 @@ def _study(of: PoisoningResult) -> tuple[ExperimentCell, ExperimentCell, Experim
 def dose_response(of: PoisoningResult) -> None:
     """Draw the controls, the dose-response curves and their values."""
     with widgets.card("Dose-response curves"):
-        attack = st.segmented_control(
-            "Attack", list(ATTACKS), default=RANDOM.name, required=True, key="attack",
-            format_func=texts.ATTACK_TITLES.__getitem__, bind="query-params",
-        )  # fmt: skip
+        attack = widgets.choice_selector("Attack", texts.ATTACK_TITLES, RANDOM.name, "attack")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             measure = st.selectbox(
                 "Measure", list(texts.MEASURES), index=list(texts.MEASURES).index("auc"),
@@ -81,7 +78,7 @@ def dose_response(of: PoisoningResult) -> None:
                 width=260,
             )  # fmt: skip
             defences = [NO_DEFENCE, *(name for name in _OFFERED if _is_shown(name))]
-        st.markdown(f"{texts.ATTACKS[str(attack)]} {texts.MEASURE_NOTES[measure]}")
+        st.markdown(f"{texts.ATTACKS[attack]} {texts.MEASURE_NOTES[measure]}")
         cells = [cell for cell in of.cells if cell.attack == attack]
         widgets.plotly_chart(
             charts.curves(cells, measure, defences),

@@ -65,12 +65,14 @@ def test_an_unsigned_token_logs_nobody_in_whatever_the_providers_metadata_say(
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-@pytest.mark.parametrize("path", ["/auth/logout", "/auth/logout?x=1", "/auth/logout%0a"])
-def test_another_sites_page_logs_nobody_out(signed: str, site: str, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "status"), [("/auth/logout", 302), ("/auth/logout?x=1", 302), ("/auth/logout%0a", 404)]
+)
+def test_another_sites_page_logs_nobody_out(signed: str, site: str, path: str, status: int) -> None:
     with log_in(signed, "ward-3") as (browser, _):
         sent = {"Sec-Fetch-Site": site}
         answer = browser.get(f"{signed}{path}", headers=sent, follow_redirects=False)
-        assert (answer.status_code, answer.headers["location"]) == (302, "/")
+        assert (answer.status_code, answer.headers.get("location", "/")) == (status, "/")
         assert is_logged_in(browser)
         assert sees_pages(signed, browser)
 

@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosedError
 
 import logs
 from dashboard.auth import request_filter
+from dashboard.auth.login_guard import SESSIONS_BEFORE_LOGIN, LoginGuard
 from dashboard.auth.request_filter import ALLOWED_MESSAGES, RequestFilter
-from dashboard.auth.session_limit import SESSIONS_BEFORE_LOGIN, SessionLimit
 from tests.dashboard.sessions import login_cookie, run, served, session, session_id
 
 
@@ -57,7 +57,7 @@ def test_sessions_before_a_login_are_bounded_and_the_oldest_goes_first(door: str
 
 @pytest.mark.anyio
 async def test_a_session_that_ends_by_itself_gives_its_place_back() -> None:
-    limit, sent, ended = SessionLimit(1), [], []
+    sent, ended = [], []
 
     async def receive() -> Message:
         return {"type": "websocket.connect"}
@@ -68,8 +68,9 @@ async def test_a_session_that_ends_by_itself_gives_its_place_back() -> None:
     async def leave_at_once(_: Scope, receive: Receive, __: Send) -> None:
         ended.append((await receive())["type"])
 
+    guard = LoginGuard(leave_at_once, max_sessions=1)
     for _ in range(3):
-        await limit.run(leave_at_once, {"type": "websocket"}, receive, send)
+        await guard({"type": "websocket", "headers": []}, receive, send)
     assert ended == ["websocket.connect"] * 3
     assert sent == []
 

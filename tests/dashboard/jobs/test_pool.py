@@ -68,7 +68,9 @@ def test_a_job_runs_in_another_process_and_returns_its_result() -> None:
 def test_an_error_is_named_by_type_and_place_without_its_message() -> None:
     job = JobPool().submit("pipeline.work:wrong")
     assert job.wait(LONG)
-    assert (job.state, job.error) == (State.FAILED, "ValueError at work.py:10")
+    assert job.state is State.FAILED
+    assert job.error.startswith("ValueError in wrong:10 < ")
+    assert "5.2" not in job.error
 
 
 @pytest.mark.usefixtures("work")
@@ -122,7 +124,8 @@ def test_a_worker_whose_server_is_killed_ends_by_itself() -> None:
 def test_a_job_gets_no_more_memory_than_a_large_one_needs() -> None:
     job = JobPool().submit("pipeline.work:greedy")
     assert job.wait(LONG)
-    assert (job.state, job.error) == (State.FAILED, "MemoryError at work.py:17")
+    assert job.state is State.FAILED
+    assert job.error.startswith("MemoryError in greedy:17 < ")
 
 
 SPEAKS_HALF_A_LINE = """
@@ -329,7 +332,7 @@ def test_a_job_outlives_a_connection_that_is_lost_for_as_long_as_its_session_is_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     visitor = Session(monkeypatch)
-    job = Job("pipeline.work:double", {}, visitor.session_id)
+    job = Job("{}", visitor.session_id, visitor.session_id)
     visitor.there = False
     for now in (0.0, 1.0, 119.0):
         job.cancel_if_abandoned(now)
