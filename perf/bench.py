@@ -11,10 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -27,10 +25,11 @@ from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.results import add_load_test
-from perf.formats.wrk import UnreadableOutput, WrkResult, parse_wrk
+from perf.formats.wrk import WrkResult, parse_wrk
 from perf.load.environment import environment
 from perf.load.fixed_rate_client import run_fixed_rate
 from perf.load.http_client import PATH
+from perf.load.program import run_program, scratch_folder, start_service
 from perf.load.report import (
     Run,
     Scenario,
@@ -58,7 +57,7 @@ from pipeline.load_tests.benchmark import (
     Benchmark,
     OpenLoop,
 )
-from settings import SettingsError, load_settings
+from settings import load_settings
 
 SCENARIOS = (
     Scenario(32, 4, 15),
@@ -78,10 +77,6 @@ class Target:
     server: Server
     bodies: Path
     path: str = PATH
-
-
-class BenchFailed(Exception):
-    """Nothing can be measured; the message says why and what to do."""
 
 
 @dataclass
@@ -121,16 +116,13 @@ def start(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[s
     if options.database:
         ours[ON_POSTGRESQL] = ("api", options.database, options.workers)
     ours[NO_LOG] = ("perf.baselines.no_log", f"sqlite:///{folder}/no-log.db", 1)
-    on, model_dir = split_cores()[0], load_settings().model_dir
+    on = split_cores()[0]
     create_seal_key(folder / "log.db.key")  # seals rows on SQLite, as `make run` does
     servers = {}
     for name, (module, database, workers) in ours.items():
         migrate(database, lambda _: None)
         require_scratch_database(database)
-        settings: dict[str, Any] = {
-            "model_dir": model_dir, "database_url": database, "api_workers": workers,
-        }  # fmt: skip
-        server = Server(("-m", module), health="/readyz", on=on, **settings)
+        server = start_service(database, module=module, on=on, api_workers=workers)
         servers[name] = stack.enter_context(server)
     for name in [ECHO] if options.quick else list(_OTHERS):
         server = Server(_OTHERS[name], health="/openapi.json", on=on)
@@ -173,7 +165,7 @@ def wrk(target: Target, scenario: Scenario) -> WrkResult:
     with pin_to_cores(split_cores()[1]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode != 0:
-        raise BenchFailed(f"wrk failed: {done.stderr.strip() or done.stdout.strip()}")
+        raise ServerFailed(f"wrk failed: {done.stderr.strip() or done.stdout.strip()}")
     return parse_wrk(done.stdout)
 
 
@@ -268,7 +260,7 @@ def check_database(options: argparse.Namespace) -> str | None:
     try:
         reader.load_tests(limit=1)
     except DatabaseUnavailable as error:
-        raise BenchFailed(f"{error} With --no-store it runs without a database.") from error
+        raise ServerFailed(f"{error} With --no-store it runs without a database.") from error
     finally:
         reader.close()
     return url
@@ -291,33 +283,26 @@ def save(found: PartialBenchmark, out: Path, database: str | None) -> None:
         print("and in the database, for the page Load tests", file=sys.stderr)
 
 
+def _bench_and_save(options: argparse.Namespace) -> int:
+    if shutil.which("wrk") is None:
+        raise ServerFailed("wrk is missing: apt-get install wrk (macOS: brew install wrk)")
+    database = check_database(options)
+    allow_connections()  # 2,000 at once
+    with scratch_folder() as folder:
+        found = PartialBenchmark(environment(folder))
+        found.environment["workers_on_postgresql"] = options.workers
+        try:
+            with ExitStack() as stack:
+                bench(options, folder, stack, found)
+        finally:
+            save(found, options.out, database)
+    return 0
+
+
 def main() -> int:
     """Measure; return 0 if everything was measured and stored."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
-    try:
-        if shutil.which("wrk") is None:
-            raise BenchFailed("wrk is missing: apt-get install wrk (macOS: brew install wrk)")
-        database = check_database(options)
-        allow_connections()  # 2,000 at once
-        # On the disk of the real log, not in a folder that may be in memory.
-        (ROOT / "var").mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=ROOT / "var") as name:
-            folder = Path(name)
-            found = PartialBenchmark(environment(folder))
-            found.environment["workers_on_postgresql"] = options.workers
-            try:
-                with ExitStack() as stack:
-                    bench(options, folder, stack, found)
-            finally:
-                save(found, options.out, database)
-    except KeyboardInterrupt:
-        return 1
-    except (BenchFailed, ServerFailed, UnreadableOutput, SettingsError,
-            DatabaseUnavailable) as error:  # fmt: skip
-        print(f"The load test cannot run: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_program(lambda: _bench_and_save(options), "The load test cannot run")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,15 @@
 `python -m perf.costs` starts the service on two scratch databases, one of them with a key that
 seals its rows (docs/record.md), and the bare FastAPI echo. It sends each type in turns over open
 connections, round after round, and prints medians and their ratio to a valid single request. CPU is
-the kernel's count for the whole service, without PostgreSQL.
+the kernel's count for the whole service. With `--postgresql` it also prints what each request costs
+its PostgreSQL (fsync on): CPU, commits, which rows that arrive together share, and bytes of WAL.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,13 +21,12 @@ from typing import NamedTuple
 import uvloop
 
 from db.audit.seal_key import create_seal_key
-from db.migrate import migrate
-from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
+from perf.chaos.postgres_cluster import Cluster
 from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import PATH, encode_requests
+from perf.load.program import run_program, scratch_folder, start_service
 from perf.load.request_bodies import synthetic_patients
-from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
-from settings import load_settings
+from perf.load.server_process import Server, ServerFailed, pin_to_cores, split_cores
 
 SINGLE = "POST /predict, valid"
 _BATCH = 100
@@ -45,11 +43,33 @@ class RequestType(NamedTuple):
     rows: int = 1
 
 
+class DatabaseUse(NamedTuple):
+    """What a PostgreSQL server has used so far, or in a round for each request."""
+
+    cpu_us: float
+    commits: float
+    wal_bytes: float
+
+    @classmethod
+    def read(cls, cluster: Cluster) -> DatabaseUse:
+        """Read the totals; the reading itself is a transaction."""
+        probe = "SELECT pg_current_xact_id()::text::bigint, pg_current_wal_lsn() - '0/0'"
+        commits, wal = cluster.query("postgres", probe).split("|")
+        return cls(1e6 * cluster.cpu_s(), int(commits), int(wal))
+
+    def since(self, before: DatabaseUse, requests: int) -> DatabaseUse:
+        """Return what was used for each request since an earlier reading."""
+        own = DatabaseUse(0, 1, 0)
+        each = zip(self, before, own, strict=True)
+        return DatabaseUse(*((now - then - ours) / requests for now, then, ours in each))
+
+
 class Cost(NamedTuple):
     """The cost in one round, per request or per patient of a batch."""
 
     cpu_us: float
     per_s: float
+    database: DatabaseUse | None
 
 
 def _get(path: str) -> bytes:
@@ -88,9 +108,10 @@ def request_types(ours: Server, sealed: Server, echo: Server, number: int) -> li
     ]  # fmt: skip
 
 
-def measure(request_type: RequestType, connections: int) -> Cost:
+def measure(request_type: RequestType, connections: int, cluster: Cluster | None) -> Cost:
     """Measure one type of request for a round."""
     request_type.server.wait_until_idle()
+    idle = DatabaseUse.read(cluster) if cluster else None
     before = request_type.server.cpu_s()
     client = ClosedLoopClient(request_type.requests, request_type.number)
     with pin_to_cores(split_cores()[1]):
@@ -100,7 +121,8 @@ def measure(request_type: RequestType, connections: int) -> Cost:
     if before is None or after is None:
         raise ServerFailed("the CPU of a process can be read on Linux only")
     answered = request_type.number * request_type.rows
-    return Cost(1e6 * (after - before) / answered, answered / elapsed)
+    used = DatabaseUse.read(cluster).since(idle, answered) if cluster and idle else None
+    return Cost(1e6 * (after - before) / answered, answered / elapsed, used)
 
 
 def table(found: dict[str, list[Cost]]) -> str:
@@ -116,46 +138,50 @@ def table(found: dict[str, list[Cost]]) -> str:
     return "\n".join(lines)
 
 
-def databases(stack: ExitStack, folder: Path, *, on_postgresql: bool) -> list[str]:
-    """Return the URLs of two empty databases."""
-    if not on_postgresql:
-        return [f"sqlite:///{folder}/{name}.db" for name in ("log", "sealed")]
-    cluster = stack.enter_context(Cluster())
-    return [cluster.url(cluster.new_database()) for _ in range(2)]
+def database_table(found: dict[str, list[Cost]]) -> str:
+    """Return what PostgreSQL used, medians as Markdown."""
+    lines = ["| request | PostgreSQL CPU us | commits per 1,000 | WAL bytes |"]
+    lines.append("| --- | ---: | ---: | ---: |")
+    for name, costs in found.items():
+        cpu_us, commits, wal = (
+            median(values)
+            for values in zip(*(c.database for c in costs if c.database), strict=True)
+        )
+        lines.append(f"| {name} | {cpu_us:.0f} | {1000 * commits:.1f} | {wal:,.0f} |")
+    return "\n".join(lines)
 
 
-def run(rounds: int, number: int, connections: int, *, on_postgresql: bool = False) -> str:
-    """Measure everything in turns; return the table."""
+def run(options: argparse.Namespace) -> str:
+    """Measure everything in turns; return the tables."""
     with ExitStack() as stack:
-        (ROOT / "var").mkdir(exist_ok=True)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ROOT / "var")))
-        on, model_dir = split_cores()[0], load_settings().model_dir
-        key = folder / "key"
-        create_seal_key(key)
-        services = []
-        urls = databases(stack, folder, on_postgresql=on_postgresql)
-        for url, sealing in zip(
-            urls, ({}, {"CARDIOWATCH_LOG_HMAC_KEY_FILE": str(key)}), strict=True
-        ):
-            migrate(url, lambda _: None)
-            service = Server(
-                ("-m", "api"), health="/readyz", on=on, database_url=url, model_dir=model_dir,
-                variables=sealing,
-            )  # fmt: skip
-            services.append(stack.enter_context(service))
-        ours, sealed = services
-        uvicorn = ("-m", "uvicorn", "perf.baselines.echo:app", "--port", "{port}")
-        quiet = ("--log-level", "warning", "--no-access-log")
-        echo = stack.enter_context(Server((*uvicorn, *quiet), health="/openapi.json", on=on))
-        asked = request_types(ours, sealed, echo, number)
+        folder = stack.enter_context(scratch_folder())
+        cluster = stack.enter_context(Cluster()) if options.postgresql else None
+        asked = request_types(*start(stack, folder, cluster), options.requests)
+        connections = options.connections
         for request_type in asked:
-            measure(request_type._replace(number=connections), connections)
+            measure(request_type._replace(number=connections), connections, cluster)
         found: dict[str, list[Cost]] = {request_type.name: [] for request_type in asked}
-        for round_ in range(1, rounds + 1):
+        for round_ in range(1, options.rounds + 1):
             for request_type in asked:
-                found[request_type.name].append(measure(request_type, connections))
-            print(f"round {round_} of {rounds}", file=sys.stderr)
-    return table(found)
+                found[request_type.name].append(measure(request_type, connections, cluster))
+            print(f"round {round_} of {options.rounds}", file=sys.stderr)
+    return f"{table(found)}\n\n{database_table(found)}" if cluster else table(found)
+
+
+def start(stack: ExitStack, folder: Path, cluster: Cluster | None) -> tuple[Server, Server, Server]:
+    """Start the service without a key and with one, each on an empty database, and the echo."""
+    on = split_cores()[0]
+    create_seal_key(folder / "key")
+    services = []
+    for key in ({}, {"CARDIOWATCH_LOG_HMAC_KEY_FILE": str(folder / "key")}):
+        url = f"sqlite:///{folder}/log-{len(key)}.db"
+        if cluster:
+            url = cluster.url(cluster.new_database())
+        services.append(stack.enter_context(start_service(url, on=on, variables=key)))
+    uvicorn = ("-m", "uvicorn", "perf.baselines.echo:app", "--port", "{port}")
+    quiet = ("--log-level", "warning", "--no-access-log")
+    echo = stack.enter_context(Server((*uvicorn, *quiet), health="/openapi.json", on=on))
+    return services[0], services[1], echo
 
 
 def main() -> int:
@@ -166,14 +192,12 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=64, help="used at once")
     parser.add_argument("--postgresql", action="store_true", help="on its own PostgreSQL server")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
-    try:
-        rounds, number, connections = options.rounds, options.requests, options.connections
-        print(run(rounds, number, connections, on_postgresql=options.postgresql))
-    except (ServerFailed, PostgresNotFound, OSError) as error:
-        print(f"Nothing can be measured: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    def work() -> int:
+        print(run(options))
+        return 0
+
+    return run_program(work, "Nothing can be measured")
 
 
 if __name__ == "__main__":

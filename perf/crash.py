@@ -10,30 +10,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import uvloop
 
 from db.audit.seal_key import create_seal_key, load_key
-from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.verify import format_result, verify_log
 from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import encode_requests, prediction_id
+from perf.load.program import run_program, scratch_folder, start_service
 from perf.load.request_bodies import write_bodies
 from perf.load.scratch_database import require_scratch_database
-from perf.load.server_process import ROOT, Server, ServerFailed
-from settings import SettingsError, load_settings
+from perf.load.server_process import Server
 
 _SHORTEST_S, _LONGEST_S = 0.3, 1.0
 """Range of the random time of the kill, so that it hits every phase of a commit."""
@@ -112,13 +108,9 @@ def crash(
     database: str, options: argparse.Namespace, requests: Sequence[bytes], *, service: str = "api"
 ) -> CrashCounts:
     """Start the service, load it and kill it, `--kills` times."""
-    model_dir = load_settings().model_dir
     total = CrashCounts()
     for number in range(1, options.kills + 1):
-        with Server(
-            ("-m", service), health="/readyz", on=set(),
-            model_dir=model_dir, database_url=database, api_workers=options.workers,
-        ) as server:  # fmt: skip
+        with start_service(database, module=service, api_workers=options.workers) as server:
             total.add(kill_once(server, database, requests, options))
         if total.missing or number % 10 == 0 or number == options.kills:
             print(f"SIG{options.signal} {number} of {options.kills}: {line(total)}", flush=True)
@@ -163,26 +155,22 @@ def _parse() -> argparse.Namespace:
     return options
 
 
+def _measure(options: argparse.Namespace) -> int:
+    with scratch_folder() as folder:
+        database = options.database or f"sqlite:///{folder}/log.db"
+        create_seal_key(folder / "log.db.key")
+        migrate(database, lambda _: None)
+        require_scratch_database(database)
+        requests = encode_requests(write_bodies(folder / "bodies.jsonl"))
+        total = crash(database, options, requests)
+        whole = options.database is not None or _chain_is_whole(database)
+    return 0 if whole and not failed(total, options.signal) else 1
+
+
 def main() -> int:
     """Kill; return 0 only if nothing acknowledged is missing."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
-    try:
-        (ROOT / "var").mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
-            database = options.database or f"sqlite:///{folder}/log.db"
-            create_seal_key(Path(folder) / "log.db.key")
-            migrate(database, lambda _: None)
-            require_scratch_database(database)
-            requests = encode_requests(write_bodies(Path(folder) / "bodies.jsonl"))
-            total = crash(database, options, requests)
-            whole = options.database is not None or _chain_is_whole(database)
-    except KeyboardInterrupt:
-        return 1
-    except (ServerFailed, SettingsError, DatabaseUnavailable, OSError, TimeoutError) as error:
-        print(f"The crash test cannot run: {error}", file=sys.stderr)
-        return 1
-    return 0 if whole and not failed(total, options.signal) else 1
+    return run_program(lambda: _measure(options), "The crash test cannot run")
 
 
 if __name__ == "__main__":

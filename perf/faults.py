@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,8 +20,6 @@ from time import monotonic
 
 import uvloop
 
-from db.engine import DatabaseUnavailable
-from db.migrate import migrate
 from db.reader.queries import Reader
 from perf.chaos.fault_injection import (
     ON_POSTGRESQL,
@@ -33,8 +30,8 @@ from perf.chaos.fault_injection import (
 )
 from perf.chaos.postgres_cluster import PostgresNotFound
 from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
-from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
-from settings import SettingsError, load_settings
+from perf.load.program import run_program, start_service
+from perf.load.server_process import ROOT, Server, allow_connections
 
 RATE = 300
 """Requests per second: far below capacity, so that only the fault delays them."""
@@ -135,11 +132,7 @@ def inject_fault(fault: Fault, rate: float, *, service: str = "api") -> FaultRes
         The fault cannot be injected here.
     """
     with fault.setup() as target:
-        migrate(target.url, lambda _: None)
-        with Server(
-            ("-m", service), health="/readyz", on=set(), log=_log_of(fault),
-            model_dir=load_settings().model_dir, database_url=target.url,
-        ) as server:  # fmt: skip
+        with start_service(target.url, module=service, log=_log_of(fault)) as server:
             observed = uvloop.run(_inject_fault(server, target, fault.seconds, rate))
         with closing(Reader(target.url)) as reader:
             stored = {patient_number(row) for row in reader.stream(source="load-test")}
@@ -224,28 +217,26 @@ def _parse() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
-    """Inject the faults; return 0 if all promises were kept."""
-    options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
+def _inject_all(options: argparse.Namespace) -> int:
     rows: list[FaultResult | tuple[str, str]] = []
+    allow_connections()
     try:
-        allow_connections()
         for number, fault in enumerate(options.faults, 1):
             print(f"{number} of {len(options.faults)}: {fault.title}", file=sys.stderr)
             try:
                 rows.append(inject_fault(fault, options.rate))
             except (FaultUnavailable, PostgresNotFound) as reason:
                 rows.append((fault.title, f"not tried: {reason}"))
-    except KeyboardInterrupt:
-        return 1
-    except (ServerFailed, SettingsError, DatabaseUnavailable, OSError, RuntimeError) as error:
-        print(f"The faults cannot be tried: {error}", file=sys.stderr)
-        return 1
     finally:
         if rows:
             print(table(rows))
     return 1 if any(isinstance(row, FaultResult) and row.violated for row in rows) else 0
+
+
+def main() -> int:
+    """Inject the faults; return 0 if all promises were kept."""
+    options = _parse()
+    return run_program(lambda: _inject_all(options), "The faults cannot be tried")
 
 
 if __name__ == "__main__":

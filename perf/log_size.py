@@ -1,8 +1,10 @@
-"""Measure the log at a given size: `python -m perf.log_size --rows 10000000`.
+"""Measure a log of a given size: `python -m perf.log_size --rows 10000000`.
 
-Writes a history of 30 days through the log's own writer, rolls it up, runs the dashboard's queries,
-streams it all, and times single appends at a fixed rate: alone, beside a process that repeats those
-queries without pause, and while the rollup worker counts a backlog. Prints one line each.
+Writes a history of 30 days through the log's own writer, rolls it up and prints what reading costs
+(the dashboard's queries, a monitoring run, streaming it all); what readers and the rollup worker
+cost single appends at a fixed rate; and what removing a day costs, by dropping its partition and by
+deleting its rows. The log is sealed and on a scratch database; a named one is filled without a key,
+stays, and loses no day.
 """
 
 from __future__ import annotations
@@ -11,27 +13,93 @@ import argparse
 import asyncio
 import os
 import resource
+import secrets
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
 import numpy as np
 
-from db.engine import DatabaseUnavailable
+from db.audit.seal_key import SealKey
+from db.engine import open_engine, session
 from db.migrate import migrate
 from db.reader.queries import Reader
+from db.retention.delete_expired import delete_rows
+from db.retention.drop_partitions import drop_partitions
 from db.rollups.dirty_buckets import FIVE_MINUTES, mark_dirty
-from db.rollups.rollup_worker import RollupWorker
-from db.writer.file_lock import LogLocked
-from db.writer.writer import LogUnavailable, LogWriter
-from perf.load.log_history import RATE, append_latencies, dashboard_queries, roll_up, write_history
+from db.rollups.rollup_worker import COUNT_TIMEOUT_S, RollupWorker, transaction_runner
+from db.verify import verify_log
+from db.writer.writer import LogWriter
+from perf.chaos.postgres_cluster import Cluster
+from perf.load.log_history import (
+    RATE,
+    VERSION,
+    append_latencies,
+    dashboard_queries,
+    roll_up,
+    write_history,
+)
+from perf.load.program import run_program, scratch_folder
+from perf.load.server_process import ServerFailed
+from pipeline.model import load
+from pipeline.monitoring.monitoring_run import Window, run
+from pipeline.monitoring.schedule import load_reference
+from settings import load_settings
 
 BACKLOG = 2_000
 """Dirty buckets while appends are timed beside the rollup worker."""
+
+
+def fill(url: str, rows: int, key: SealKey | None) -> Iterator[str]:
+    """Write a history and roll it up; yield what that took."""
+    migrate(url, lambda _: None)
+    with closing(Reader(url)) as reader:
+        newest, _ = reader.page(limit=1, source="live")
+    if any(row["model_version"] != VERSION for row in newest):
+        raise ServerFailed("the database holds real predictions; name another")
+    if rows:
+        rate = asyncio.run(write_history(url, rows, key))
+        yield f"{rows:,} rows written, {rate:,.0f} rows/s, {_megabytes(url):,.0f} MB"
+    buckets, seconds = roll_up(url)
+    yield f"{buckets:,} buckets rolled up in {seconds:,.0f} s, {_megabytes(url):,.0f} MB"
+
+
+def _megabytes(url: str) -> float:
+    size = "pg_database_size(current_database())"
+    if url.startswith("sqlite"):
+        size = "page_count * page_size FROM pragma_page_count, pragma_page_size"
+    with session(open_engine(url)) as connection:
+        return float(connection.exec_driver_sql(f"SELECT {size}").scalar_one()) / 1e6
+
+
+def read_costs(url: str) -> Iterator[str]:
+    """Run each query twice; yield the time of the second and the memory of this process."""
+    with closing(Reader(url, timeout_s=COUNT_TIMEOUT_S)) as reader:
+        queries = dashboard_queries(reader) | {
+            "monitoring run": _monitoring_run(reader),
+            "stream of all": lambda: sum(1 for _ in reader.stream()),
+        }
+        for name, query in queries.items():
+            query()
+            began = time.perf_counter()
+            query()
+            elapsed_ms = 1000 * (time.perf_counter() - began)
+            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            yield f"{name}: {elapsed_ms:,.0f} ms, peak memory so far {peak_mb:.0f} MB"
+
+
+def _monitoring_run(reader: Reader) -> Callable[[], object]:
+    folder = load_settings().model_dir
+    model = load(folder)
+    reference = load_reference(model, folder)
+    until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    window = Window("live", until - timedelta(days=29), until)
+    return lambda: run(reader, window, model, reference)
 
 
 def query_forever(url: str) -> None:
@@ -42,9 +110,11 @@ def query_forever(url: str) -> None:
             query()
 
 
-async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
+async def append_under_load(
+    url: str, key: SealKey | None, seconds: float, rounds: int
+) -> Iterator[str]:
     """Time appends alone, beside the queries and beside the rollup worker; return lines."""
-    log = LogWriter(url)
+    log = LogWriter(url, key=key)
     await log.start()
     await append_latencies(log, 2)
     p99: dict[str, list[float]] = {"alone": [], "the dashboard": [], "the rollup worker": []}
@@ -61,11 +131,11 @@ async def append_under_load(url: str, seconds: float, rounds: int) -> list[str]:
         p99["the rollup worker"].append(_p99(await append_latencies(log, seconds)))
         await roller.stop()
     await log.stop()
-    return [
+    return (
         f"{RATE:,} appends/s, {name}: p99 {median(found):.1f} ms "
         f"({', '.join(f'{value:.1f}' for value in found)})"
         for name, found in p99.items()
-    ]
+    )
 
 
 def _mark_backlog(connection: Any) -> None:
@@ -73,38 +143,83 @@ def _mark_backlog(connection: Any) -> None:
     mark_dirty(connection, FIVE_MINUTES, [newest - FIVE_MINUTES * i for i in range(BACKLOG)])
 
 
-def _size(url: str) -> str:
-    file = Path(url.removeprefix("sqlite:///"))
-    return f"{file.stat().st_size / 1e6:,.0f} MB" if file.exists() else "size unknown"
-
-
 def _p99(latencies: list[float]) -> float:
     return float(np.percentile(latencies, 99))
 
 
-def measure(url: str, options: argparse.Namespace) -> None:
-    """Measure everything, one line each."""
-    migrate(url, lambda _: None)
-    if options.rows:
-        rate = asyncio.run(write_history(url, options.rows))
-        print(f"{options.rows:,} rows written, {rate:,.0f} rows/s, {_size(url)}")
-    buckets, seconds = roll_up(url)
-    print(f"{buckets:,} buckets rolled up in {seconds:,.0f} s, {_size(url)}")
-    reader = Reader(url)
-    for name, query in dashboard_queries(reader).items():
-        query()
-        began = time.perf_counter()
-        query()
-        print(f"{name}: {1000 * (time.perf_counter() - began):,.0f} ms")
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    number = sum(1 for _ in reader.stream())
-    rate = number / (time.perf_counter() - began)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(f"{number:,} rows streamed, {rate:,.0f} rows/s; peak memory grew by {grown:,} kB")
-    reader.close()
-    for line in asyncio.run(append_under_load(url, options.seconds, options.rounds)):
+def drop_day(url: str, key: SealKey) -> int:
+    """Drop the partition of the oldest day; return its number of rows."""
+    engine = open_engine(url, timeout_s=COUNT_TIMEOUT_S)
+    return drop_partitions(engine, _second_midnight(url).date(), key, lambda: False)
+
+
+def delete_day(url: str, key: SealKey) -> int:
+    """Delete the oldest day row by row; return its number of rows."""
+    write = transaction_runner(open_engine(url, timeout_s=COUNT_TIMEOUT_S))
+    return delete_rows(write, _second_midnight(url), key, lambda: False)
+
+
+def _second_midnight(url: str) -> datetime:
+    with closing(Reader(url)) as reader:
+        oldest = reader.first_received_at("live")
+    assert oldest is not None  # noqa: S101 - the history has thirty days
+    return oldest.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def removal_cost(url: str, key: SealKey, name: str, remove: Callable[[str, SealKey], int]) -> str:
+    """Remove a day alone for the time, and the next one during appends."""
+    began = time.perf_counter()
+    rows = remove(url, key)
+    seconds = time.perf_counter() - began
+    longest_ms = asyncio.run(_longest_append_during(url, key, lambda: remove(url, key)))
+    return (
+        f"a day {name}: {rows:,} rows in {seconds:.2f} s, {1e6 * seconds / rows:.1f} us per row; "
+        f"longest of {RATE:,} appends/s meanwhile {longest_ms:.0f} ms"
+    )
+
+
+async def _longest_append_during(url: str, key: SealKey, work: Callable[[], int]) -> float:
+    log, latencies = LogWriter(url, key=key), []
+    await log.start()
+    working = asyncio.create_task(asyncio.to_thread(work))
+    while not working.done():
+        latencies += await append_latencies(log, 1)
+    await working
+    await log.stop()
+    return max(latencies)
+
+
+def measure(url: str, key: SealKey | None, options: argparse.Namespace) -> int:
+    """Measure everything, one line each; return 1 if the log does not verify afterwards."""
+    for line in fill(url, options.rows, key):
+        print(line, flush=True)
+    for line in read_costs(url):
+        print(line, flush=True)
+    for line in asyncio.run(append_under_load(url, key, options.seconds, options.rounds)):
         print(line)
-    print(f"load average {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
+    print(f"load average {', '.join(f'{load:.1f}' for load in os.getloadavg())}", flush=True)
+    if key is None:
+        return 0
+    if options.postgresql:
+        print(removal_cost(url, key, "dropped", drop_day), flush=True)
+    print(removal_cost(url, key, "deleted", delete_day), flush=True)
+    left = verify_log(url, key)
+    print(
+        f"{left.counts['predictions']:,} rows are left, {left.counts['expired']:,} expired, "
+        f"{len(left.findings)} findings of db.verify"
+    )
+    return 1 if left.findings else 0
+
+
+def _measure_on_scratch(options: argparse.Namespace) -> int:
+    if options.database:
+        return measure(options.database, None, options)
+    key = SealKey(secrets.token_bytes(32))
+    with ExitStack() as stack:
+        if options.postgresql:
+            cluster = stack.enter_context(Cluster())
+            return measure(cluster.url(cluster.new_database()), key, options)
+        return measure(f"sqlite:///{stack.enter_context(scratch_folder())}/log.db", key, options)
 
 
 def main() -> int:
@@ -113,20 +228,16 @@ def main() -> int:
     parser.add_argument(
         "--rows", type=int, default=1_000_000, help="rows to write; 0 = use the log as is"
     )
-    parser.add_argument("--database", help="URL of a scratch database; default: a temporary file")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--database", metavar="URL", help="fill and keep this database")
+    where.add_argument("--postgresql", action="store_true", help="on its own PostgreSQL server")
     parser.add_argument("--seconds", type=float, default=15, help="per timing of appends")
     parser.add_argument("--rounds", type=int, default=3, help="number of timings")
     parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
         query_forever(options.ask)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(options.database or f"sqlite:///{folder}/log.db", options)
-    except (DatabaseUnavailable, LogLocked, LogUnavailable) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_program(lambda: _measure_on_scratch(options), "The log cannot be measured")
 
 
 if __name__ == "__main__":

@@ -9,27 +9,22 @@ the time to ready depends on the machine and is only shown. Linux only.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import uvloop
 
-from db.engine import DatabaseUnavailable
-from db.migrate import migrate
-from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
+from perf.chaos.postgres_cluster import Cluster
 from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import encode_requests
+from perf.load.program import exit_code, run_program, scratch_folder, start_service
 from perf.load.request_bodies import write_bodies
-from perf.load.server_process import ROOT, Server, ServerFailed
-from settings import SettingsError, load_settings
+from perf.load.server_process import Server
 
 MAX_MB = 120.0
 MAX_GROWTH_MB = 2.0
@@ -101,11 +96,10 @@ def line(found: Sample) -> str:
 
 
 @contextmanager
-def database(workers: int) -> Iterator[str]:
+def database(folder: Path, workers: int) -> Iterator[str]:
     """Yield a scratch database: SQLite for one worker, our own PostgreSQL for several."""
     if workers == 1:
-        with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
-            yield f"sqlite:///{folder}/log.db"
+        yield f"sqlite:///{folder}/log.db"
         return
     with Cluster() as cluster:
         yield cluster.url(cluster.new_database())
@@ -125,15 +119,10 @@ def _parse() -> argparse.Namespace:
 def measure(options: argparse.Namespace) -> list[str]:
     """Measure, print, and return the broken promises."""
     broken = []
-    with database(options.workers) as url, tempfile.TemporaryDirectory() as folder:
-        migrate(url, lambda _: None)
-        bodies = encode_requests(write_bodies(Path(folder) / "bodies.jsonl"))
-        service: dict[str, Any] = {
-            "health": "/readyz", "on": set(), "model_dir": load_settings().model_dir,
-            "database_url": url, "api_workers": options.workers,
-        }  # fmt: skip
+    with scratch_folder() as folder, database(folder, options.workers) as url:
+        bodies = encode_requests(write_bodies(folder / "bodies.jsonl"))
         samples = []
-        with Server(("-m", "api"), **service) as server:
+        with start_service(url, api_workers=options.workers) as server:
             print(
                 "| requests | largest process, RSS MB | its PSS MB | processes | PSS of all, MB |"
             )
@@ -143,7 +132,7 @@ def measure(options: argparse.Namespace) -> list[str]:
                 print(line(found), flush=True)
         starts, cpu = [], []
         for _ in range(options.starts):
-            with Server(("-m", "api"), **service) as server:
+            with start_service(url, api_workers=options.workers) as server:
                 starts.append(server.start_s)
                 cpu.append(server.cpu_s() or 0.0)
     added, most = growth_mb(samples), max(found.rss_mb[0] for found in samples)
@@ -162,18 +151,7 @@ def measure(options: argparse.Namespace) -> list[str]:
 def main() -> int:
     """Measure; return 0 if the memory is small and does not grow."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
-    try:
-        (ROOT / "var").mkdir(exist_ok=True)
-        broken = measure(options)
-    except KeyboardInterrupt:
-        return 1
-    except (ServerFailed, SettingsError, DatabaseUnavailable, PostgresNotFound, OSError) as error:
-        print(f"The memory cannot be measured: {error}", file=sys.stderr)
-        return 1
-    for promise in broken:
-        print(f"Broken: {promise}", file=sys.stderr)
-    return 1 if broken else 0
+    return run_program(lambda: exit_code(measure(options)), "The memory cannot be measured")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import tempfile
 import threading
@@ -19,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,15 @@ import httpx
 import uvloop
 import yaml
 
-from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.chaos.load_balancer import LoadBalancer, LoadBalancerNotFound
-from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
+from perf.chaos.load_balancer import LoadBalancer
+from perf.chaos.postgres_cluster import Cluster
 from perf.load.http_client import Connection, connect, encode_requests, prediction_id
+from perf.load.program import run_program
 from perf.load.request_bodies import write_bodies
 from perf.load.server_process import ROOT, Server, ServerFailed
-from settings import SettingsError, load_settings
+from settings import load_settings
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
 ENDPOINT_LAG_S = 1.5
@@ -265,28 +264,22 @@ def _parse() -> argparse.Namespace:
     return options
 
 
+def _roll_out(options: argparse.Namespace) -> int:
+    pod = Pod.from_manifest(MANIFEST)
+    if options.pre_stop is not None:
+        pod = replace(pod, pre_stop_s=options.pre_stop)
+    with tempfile.TemporaryDirectory(prefix="roll") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
+        (Path(folder) / "pg").mkdir()
+        found = rollouts(options.rollouts, pod, options.rate, Path(folder))
+    print(found.line())
+    return 0 if found.clean else 1
+
+
 def main() -> int:
     """Roll out; return 0 only if every request was answered and every answer is in the log."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
-    try:
-        pod = Pod.from_manifest(MANIFEST)
-        if options.pre_stop is not None:
-            pod = Pod(**(vars(pod) | {"pre_stop_s": options.pre_stop}))
-        with tempfile.TemporaryDirectory(prefix="roll") as folder:
-            Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
-            (Path(folder) / "pg").mkdir()
-            found = rollouts(options.rollouts, pod, options.rate, Path(folder))
-    except KeyboardInterrupt:
-        return 1
-    except (
-        ServerFailed, SettingsError, DatabaseUnavailable, PostgresNotFound, LoadBalancerNotFound,
-        OSError,
-    ) as error:  # fmt: skip
-        print(f"The rollout cannot be tried: {error}", file=sys.stderr)
-        return 1
-    print(found.line())
-    return 0 if found.clean else 1
+    return run_program(lambda: _roll_out(options), "The rollout cannot be tried")
 
 
 if __name__ == "__main__":

@@ -16,11 +16,9 @@ import http.client
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,10 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from db.engine import DatabaseUnavailable
-from db.migrate import migrate
-from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
-from settings import SettingsError, load_settings
+from perf.load.program import exit_code, run_program, scratch_folder, start_service
+from perf.load.server_process import ROOT, Server, pin_to_cores, split_cores
 
 MAX_MEMORY_MB, MAX_HEALTH_MS, MAX_OPEN_S, MAX_SLOWDOWN = 20.0, 200.0, 15.0, 2.0
 _CALLERS, _BODY_MB, _PIECE = 20, 50, 64 * 1024
@@ -221,37 +217,23 @@ def _parse() -> argparse.Namespace:
 
 def measure(options: argparse.Namespace) -> list[str]:
     """Measure, print, and return the broken promises."""
-    with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
-        url = f"sqlite:///{folder}/log.db"
-        migrate(url, lambda _: None)
-        with Server(
-            ("-m", "api"), health="/readyz", on=split_cores()[0], database_url=url,
-            model_dir=load_settings().model_dir,
-        ) as server:  # fmt: skip
-            well_behaved_clients(server.port, options.rate, 2).communicate()  # warm
-            parts = (
-                partial(large_bodies, server, False), partial(large_bodies, server, True),
-                partial(slow_connections, server, options.rate, options.seconds),
-            )  # fmt: skip
-            with pin_to_cores(split_cores()[1]):
-                return [broken for part in parts for broken in part()]
+    with (
+        scratch_folder() as folder,
+        start_service(f"sqlite:///{folder}/log.db", on=split_cores()[0]) as server,
+    ):
+        well_behaved_clients(server.port, options.rate, 2).communicate()  # warm
+        parts = (
+            partial(large_bodies, server, False), partial(large_bodies, server, True),
+            partial(slow_connections, server, options.rate, options.seconds),
+        )  # fmt: skip
+        with pin_to_cores(split_cores()[1]):
+            return [broken for part in parts for broken in part()]
 
 
 def main() -> int:
     """Measure; return 0 if every promise was kept."""
     options = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything started is stopped
-    try:
-        (ROOT / "var").mkdir(exist_ok=True)
-        broken = measure(options)
-    except KeyboardInterrupt:
-        return 1
-    except (ServerFailed, SettingsError, DatabaseUnavailable, OSError) as error:
-        print(f"Slow connections cannot be measured: {error}", file=sys.stderr)
-        return 1
-    for promise in broken:
-        print(f"Broken: {promise}", file=sys.stderr)
-    return 1 if broken else 0
+    return run_program(lambda: exit_code(measure(options)), "Slow connections cannot be measured")
 
 
 if __name__ == "__main__":

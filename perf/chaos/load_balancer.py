@@ -38,7 +38,7 @@ _SLOTS = 3
 _START_S = 10.0
 
 
-class LoadBalancerNotFound(Exception):
+class LoadBalancerNotFound(ServerFailed):
     """HAProxy is not installed; the message names the command that installs it."""
 
 

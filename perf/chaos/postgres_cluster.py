@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
+from perf.load.server_process import ServerFailed
+
 _number = count(1)
 
 
-class PostgresNotFound(Exception):
+class PostgresNotFound(ServerFailed):
     """The server is not installed; the message names the command that installs it."""
 
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,7 @@ def split_cores() -> tuple[set[int], set[int]]:
 
 
 @contextmanager
-def pin_to_cores(to: set[int]) -> Iterator[None]:
+def pin_to_cores(to: Set[int]) -> Iterator[None]:
     """Run everything started inside the block on these cores only."""
     if not to:
         yield
@@ -87,7 +87,7 @@ class Server:
         arguments: Sequence[str],
         *,
         health: str,
-        on: set[int],
+        on: Set[int] = frozenset(),
         python: Path | None = None,
         log: Path | None = None,
         variables: Mapping[str, str] | None = None,
