@@ -15,10 +15,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +28,15 @@ from db.migrate import migrate
 from db.reader.queries import Reader
 from perf.chaos.load_balancer import LoadBalancer
 from perf.chaos.postgres_cluster import Cluster
-from perf.load.http_client import Connection, connect, encode_requests, prediction_id
+from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
 from perf.load.program import run_program
-from perf.load.request_bodies import write_bodies
-from perf.load.server_process import ROOT, Server, ServerFailed
+from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
 from settings import load_settings
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
 ENDPOINT_LAG_S = 1.5
 """Until a load balancer follows a change of endpoints (docs/operations.md)."""
 PROCESSES = 2
-_CONNECTIONS = 16
 _LOG_TIMEOUT_S = 10.0
 """Instead of 2 s, so that a pause of a busy disk does not count as a failed rollout."""
 
@@ -74,60 +70,6 @@ class Pod:
             probe_timeout_s=probe["timeoutSeconds"],
             probe_path=probe["httpGet"]["path"],
         )
-
-
-@dataclass
-class SteadyTraffic:
-    """Connections to the load balancer that send at a steady rate, and the answers."""
-
-    requests: Sequence[bytes]
-    rate: float
-    ids: list[str] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-    lost: int = 0
-    longest_s: float = 0.0
-    _sent: int = 0
-
-    async def run(self, port: int, enough: threading.Event) -> None:
-        """Send until `enough` is set, then wait for the last answers."""
-        self._port, self._enough = port, enough
-        self._loop = asyncio.get_running_loop()
-        self._under_way: set[Connection] = set()
-        self._opening: set[asyncio.Task[None]] = set()
-        for _ in range(_CONNECTIONS):
-            await self._open()
-        while not enough.is_set() or self._under_way:
-            await asyncio.sleep(0.05)
-
-    async def _open(self) -> None:
-        (connection,) = await connect(self._port, 1, self._on_answer, self._on_loss)
-        self._ask(connection)
-
-    def _ask(self, connection: Connection) -> None:
-        if connection.ending or self._enough.is_set():
-            return
-        connection.due = self._loop.time()
-        self._under_way.add(connection)
-        self._sent += 1
-        connection.send(self.requests[self._sent % len(self.requests)])
-
-    def _on_answer(self, connection: Connection, status: int, body: bytes) -> None:
-        self._under_way.discard(connection)
-        self.statuses[status] += 1
-        if status == 200:
-            self.ids.append(prediction_id(body))
-        took = self._loop.time() - connection.due
-        self.longest_s = max(self.longest_s, took)
-        self._loop.call_later(max(_CONNECTIONS / self.rate - took, 0), self._ask, connection)
-
-    def _on_loss(self, connection: Connection) -> None:
-        connection.ending = True
-        self.lost += connection in self._under_way
-        self._under_way.discard(connection)
-        if not self._enough.is_set():
-            task = self._loop.create_task(self._open())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
 
 
 @dataclass(frozen=True)
@@ -215,40 +157,35 @@ def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> RolloutResult:
         migrate(database, lambda _: None)
         balancer = LoadBalancer(folder)
         stack.callback(balancer.close)
-        settings = load_settings()
         deployment = Deployment(
-            balancer, pod, database_url=database, model_dir=settings.model_dir,
+            balancer, pod, database_url=database, model_dir=load_settings().model_dir,
             log_timeout_s=_LOG_TIMEOUT_S,
         )  # fmt: skip
         stack.callback(deployment.close)
         deployment.start()
-        traffic = SteadyTraffic(encode_requests(write_bodies(folder / "bodies.jsonl")), rate)
-        enough = threading.Event()
-        asking = threading.Thread(target=lambda: uvloop.run(traffic.run(balancer.port, enough)))
-        asking.start()
-        try:
-            for done in range(1, number + 1):
-                deployment.roll()
-                print(f"rollout {done} of {number}: {len(traffic.ids):,} answered", file=sys.stderr)
-        finally:
-            enough.set()
-            asking.join()
-        return _result(number, traffic, deployment, database)
-
-
-def _result(
-    number: int, traffic: SteadyTraffic, deployment: Deployment, database: str
-) -> RolloutResult:
-    with closing(Reader(database)) as reader:
-        stored = {row["id"] for row in reader.stream(source="load-test")}
+        traffic = OpenLoopClient(balancer.port, rate)
+        uvloop.run(_roll_under_load(deployment, number, traffic))
+        with closing(Reader(database)) as reader:
+            stored = {patient_number(row) for row in reader.stream(source="load-test")}
+    acknowledged = patients_with_status(traffic.answers, "stored")
     return RolloutResult(
         rollouts=number,
-        answered=len(traffic.ids),
-        failed=traffic.statuses.total() - traffic.statuses[200] + traffic.lost,
-        missing=len(set(traffic.ids) - stored),
+        answered=len(acknowledged),
+        failed=traffic.sent - len(acknowledged),
+        missing=len(acknowledged - stored),
         killed=deployment.killed,
-        longest_s=traffic.longest_s,
+        longest_s=max((answer.at - answer.due for answer in traffic.answers), default=0.0),
     )
+
+
+async def _roll_under_load(deployment: Deployment, number: int, traffic: OpenLoopClient) -> None:
+    end = asyncio.Event()
+    asking = asyncio.create_task(traffic.run(end))
+    for done in range(1, number + 1):
+        await asyncio.to_thread(deployment.roll)
+        print(f"rollout {done} of {number}: {len(traffic.answers):,} answered", file=sys.stderr)
+    end.set()
+    await asking
 
 
 def _parse() -> argparse.Namespace:
@@ -265,6 +202,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _roll_out(options: argparse.Namespace) -> int:
+    allow_connections()
     pod = Pod.from_manifest(MANIFEST)
     if options.pre_stop is not None:
         pod = replace(pod, pre_stop_s=options.pre_stop)
