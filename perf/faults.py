@@ -105,7 +105,8 @@ class FaultObservation:
 async def _inject_fault(
     server: Server, target: FaultTarget, seconds: float, rate: float
 ) -> FaultObservation:
-    seen, end = OpenLoopClient(server.port, rate), asyncio.Event()
+    seen = OpenLoopClient(server.port, rate, probed=("/healthz", "/readyz"))
+    end = asyncio.Event()
     asking = asyncio.create_task(seen.run(end))
     await asyncio.sleep(_BEFORE_S)
     await asyncio.to_thread(target.inject, server.process_id)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 
-from perf.load.fixed_rate_client import FixedRateClient
+from perf.load.fixed_rate_client import measure_fixed_rate
 from perf.load.http_client import encode_requests
 
 
@@ -48,9 +48,13 @@ def _lines(file: Path | None) -> list[bytes]:
 def main() -> int:
     """Measure and print one JSON object; return 0 if every request was answered with 200."""
     options = _parse()
-    client = FixedRateClient(encode_requests(_lines(options.bodies)), options.rate, options.seconds)
+    requests = encode_requests(_lines(options.bodies))
     try:
-        result = uvloop.run(client.run(options.port, options.connections))
+        result = uvloop.run(
+            measure_fixed_rate(
+                options.port, requests, options.rate, options.seconds, options.connections
+            )
+        )
     except OSError as error:
         print(f"The service on port {options.port} cannot be reached: {error}", file=sys.stderr)
         return 1

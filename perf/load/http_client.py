@@ -37,7 +37,6 @@ class Connection(asyncio.Protocol):
     def __init__(
         self, answered: Callable[[Connection, int, bytes], None], lost: Callable[[Connection], None]
     ) -> None:
-        self.due = 0.0  # when the request in flight was due
         self.waiting = False
         self.ending = False  # the service closes it after this answer
         self.head = b""  # of the last answer, in lower case

@@ -1,7 +1,9 @@
-"""An open-loop client whose requests can be told apart in the log.
+"""An open-loop client: it sends at a fixed rate, whether or not earlier requests were answered.
 
-Each patient has unique measurements, so that the log shows afterwards which requests were stored,
-even if their answer contained no id. The client also probes the service's health.
+A latency counts from the moment the request was due, so that a stall of the service is in the
+latency of everything that was due during it (Tene's "coordinated omission" is avoided). By default
+each patient has unique measurements, so that the log shows afterwards which requests were stored,
+even if their answer contained no id. The client can also probe the service's health.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from perf.load.http_client import Connection, connect, encode_requests
 
@@ -25,6 +27,11 @@ _GIVE_UP_S = 10.0
 
 _PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang": False}
 _TRESTBPS, _CHOL, _THALACH = range(100, 200), range(150, 550), range(100, 180)
+
+
+def numbered_request(number: int) -> bytes:
+    """Return the bytes of a request that can be recognised in the log."""
+    return encode_requests([request_body(number)])[0]
 
 
 def request_body(number: int) -> bytes:
@@ -43,8 +50,7 @@ def patient_number(row: Mapping[str, Any]) -> int:
     return rest * len(_THALACH) + _THALACH.index(int(row["thalach"]))
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The answer to one request; times are from `time.monotonic`.
 
     `status` is "stored", "not stored" or "unknown" (honest rejections, 503 with `Retry-After`), or
@@ -69,18 +75,34 @@ class Probe:
 
 @dataclass
 class OpenLoopClient:
-    """Sends requests at a fixed rate until told to stop.
+    """Sends due requests on free connections; their latency includes waiting for one.
 
-    Parameters
+    Attributes
     ----------
     port
         Of the service, on this machine.
     rate
         Requests per second.
+    request
+        Returns the bytes of a request by its number.
+    limit
+        How many requests to send; None = go on until told to stop.
+    probed
+        Paths to probe meanwhile.
+    late
+        Seconds from when each request was due to when the client noticed.
+    seconds
+        From the first request to the last answer.
     """
 
     port: int
     rate: float
+    request: Callable[[int], bytes] = numbered_request
+    limit: int | None = None
+    connections: int = CONNECTIONS
+    probed: Sequence[str] = ()
+    late: list[float] = field(default_factory=list)
+    seconds: float = 0.0
     answers: list[Answer] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
     sent: int = 0
@@ -89,20 +111,19 @@ class OpenLoopClient:
     _asked: dict[Connection, tuple[int, float]] = field(default_factory=dict)
 
     async def run(self, end: asyncio.Event) -> None:
-        """Send until `end` is set; return when everything is answered or given up."""
-        opened = await connect(self.port, CONNECTIONS, self._on_answer, self._on_loss)
+        """Send until `end` or the limit; return when everything is answered or given up."""
+        opened = await connect(self.port, self.connections, self._on_answer, self._on_loss)
         self._free.extend(opened)
-        probing = [asyncio.create_task(self._probe(path)) for path in ("/healthz", "/readyz")]
+        probing = [asyncio.create_task(self._probe(path)) for path in self.probed]
         began = monotonic()
-        while not end.is_set():
-            while began + self.sent / self.rate <= monotonic():
-                self._due.append((self.sent, began + self.sent / self.rate))
-                self.sent += 1
+        while not end.is_set() and self.sent != self.limit:
+            self._schedule(began)
             self._send()
             await asyncio.sleep(0.001)
         deadline = monotonic() + _GIVE_UP_S
         while (self._asked or self._due) and monotonic() < deadline:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.001)
+        self.seconds = monotonic() - began
         for task in probing:
             task.cancel()
         for connection in opened:
@@ -117,18 +138,26 @@ class OpenLoopClient:
         ready = (p for p in self.probes if p.path == "/readyz" and p.status == 200)
         return next((p.at for p in ready if p.asked >= after), None)
 
+    def _schedule(self, began: float) -> None:
+        now = monotonic()
+        while (due := began + self.sent / self.rate) <= now and self.sent != self.limit:
+            self._due.append((self.sent, due))
+            self.late.append(now - due)
+            self.sent += 1
+
     def _send(self) -> None:
         while self._due and self._free:
             connection = self._free.popleft()
             self._asked[connection] = self._due.popleft()
-            connection.send(encode_requests([request_body(self._asked[connection][0])])[0])
+            connection.send(self.request(self._asked[connection][0]))
 
     def _on_answer(self, connection: Connection, status: int, text: bytes) -> None:
         number, due = self._asked.pop(connection)
         told = _status_of(status, connection.head, text)
         self.answers.append(Answer(number, due, monotonic(), told))
-        self._free.append(connection)
-        self._send()
+        if not connection.ending:
+            self._free.append(connection)
+            self._send()
 
     def _on_loss(self, connection: Connection) -> None:
         if connection in self._asked:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
-from perf.load.fixed_rate_client import FixedRateClient
+from perf.load.fixed_rate_client import measure_fixed_rate
 from perf.load.http_client import Connection, encode_requests
 from pipeline.load_tests.benchmark import OpenLoop
 
@@ -34,7 +34,7 @@ async def measured(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        return await FixedRateClient(REQUESTS, rate, seconds).run(port, connections)
+        return await measure_fixed_rate(port, REQUESTS, rate, seconds, connections)
 
 
 def test_it_sends_as_many_as_are_due() -> None:
