@@ -29,7 +29,7 @@ from perf.formats.wrk import WrkResult, parse_wrk
 from perf.load.environment import environment
 from perf.load.fixed_rate_client import run_fixed_rate
 from perf.load.http_client import PATH
-from perf.load.program import run_program, scratch_folder, start_service
+from perf.load.program import require_scratch_database, run_program, scratch_folder, start_service
 from perf.load.report import (
     Run,
     Scenario,
@@ -39,7 +39,6 @@ from perf.load.report import (
     summarise,
 )
 from perf.load.request_bodies import write_bodies
-from perf.load.scratch_database import require_scratch_database
 from perf.load.server_process import (
     ROOT,
     Server,

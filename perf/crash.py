@@ -26,9 +26,8 @@ from db.reader.queries import Reader
 from db.verify import format_result, verify_log
 from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import encode_requests, prediction_id
-from perf.load.program import run_program, scratch_folder, start_service
+from perf.load.program import require_scratch_database, run_program, scratch_folder, start_service
 from perf.load.request_bodies import write_bodies
-from perf.load.scratch_database import require_scratch_database
 from perf.load.server_process import Server
 
 _SHORTEST_S, _LONGEST_S = 0.3, 1.0

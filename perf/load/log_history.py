@@ -10,17 +10,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-
 from db.audit.seal_key import SealKey
 from db.engine import open_engine
 from db.ids import new_id
 from db.reader.queries import Reader
 from db.rollups.rollup_worker import COUNT_TIMEOUT_S, transaction_runner, update_rollups
 from db.writer.writer import LogWriter
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
-from pipeline.dataset.synthetic import smoothed_bootstrap
+from perf.load.request_bodies import synthetic_rows
 
 DAYS = 30
 CALL_ROWS = 1_000
@@ -31,17 +27,9 @@ SCORECARD, VERSION = "{}", "44136fa355b3"  # where its SHA-256 begins
 """Of the model in the generated rows."""
 
 
-def patients(number: int = 20_000) -> list[tuple[float | None, ...]]:
-    """Return synthetic patients, UCI codes."""
-    real = read_patients(HEART_CSV, Coding.UCI).features
-    assert real is not None  # noqa: S101 - the coding is named
-    drawn = smoothed_bootstrap(real, number, seed=1)
-    return [tuple(None if np.isnan(v) else float(v) for v in row) for row in drawn]
-
-
 def history_rows(number: int) -> Iterator[tuple[Any, ...]]:
     """Yield predictions spread evenly over the 30 days until an hour ago."""
-    known, chance = patients(), random.Random(1)  # noqa: S311 - the same history every time
+    known, chance = list(synthetic_rows(20_000, 1)), random.Random(1)  # noqa: S311 - the same history every time
     end = int(time.time() * 1000) - 3_600_000
     for i in range(number):
         ms = end - DAYS * 86_400_000 * (number - i) // number
@@ -98,7 +86,7 @@ def dashboard_queries(reader: Reader) -> dict[str, Callable[[], object]]:
 async def append_latencies(log: LogWriter, seconds: float) -> list[float]:
     """Append single rows at `RATE`; return the latencies, ms, from when each was due."""
     clock = asyncio.get_running_loop().time
-    known, latencies = patients(1_000), []
+    known, latencies = list(synthetic_rows(1_000, 1)), []
 
     async def append(due: float, patient: tuple[float | None, ...]) -> None:
         await log.append(

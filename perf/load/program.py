@@ -6,11 +6,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
+from db.reader.queries import Reader
 from db.writer.file_lock import LogLocked
 from db.writer.writer import LogUnavailable
 from perf.formats.wrk import UnreadableOutput
@@ -57,6 +58,14 @@ def scratch_folder() -> Iterator[Path]:
     (ROOT / "var").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "var") as folder:
         yield Path(folder)
+
+
+def require_scratch_database(url: str) -> None:
+    """Raise ServerFailed if a database holds anything but load tests: it is a real log."""
+    with closing(Reader(url)) as reader:
+        counts = reader.sources()
+    if any(count for source, count in counts.items() if source != "load-test"):
+        raise ServerFailed("the database holds other predictions; name an empty one")
 
 
 def start_service(url: str, *, module: str = "api", **options: object) -> Server:

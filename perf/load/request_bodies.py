@@ -15,12 +15,17 @@ from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.schema import FEATURES
 
 
-def synthetic_patients(number: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield request bodies in labels, one per synthetic patient."""
+def synthetic_rows(number: int, seed: int) -> Iterator[tuple[float | None, ...]]:
+    """Yield synthetic patients, UCI codes."""
     real = read_patients(HEART_CSV, Coding.UCI).features
     assert real is not None  # noqa: S101 - the coding is named
     for row in smoothed_bootstrap(real, number, seed=seed):
-        values = [None if np.isnan(value) else float(value) for value in row]
+        yield tuple(None if np.isnan(value) else float(value) for value in row)
+
+
+def synthetic_patients(number: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield request bodies in labels, one per synthetic patient."""
+    for values in synthetic_rows(number, seed):
         yield {
             feature.name: encode(feature, value, Coding.LABELS)
             for feature, value in zip(FEATURES, values, strict=True)
