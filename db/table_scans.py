@@ -31,10 +31,14 @@ def of_table(query: Q, *tables: Table) -> Q:
 def read_tables(connection: Connection, *, indexes: bool = False) -> None:
     """Have PostgreSQL answer from tables until the transaction ends, or from indexes.
 
-    SQLite has no such setting: there each query says so (`of_table`).
+    From the index that has a query's rows in its order: a bitmap scan would find them by an index,
+    and take what they say from the table. SQLite has no such setting: there each query says so
+    (`of_table`).
     """
     if connection.dialect.name != "postgresql":
         return
-    for scan in ("indexscan", "indexonlyscan", "bitmapscan"):
-        connection.exec_driver_sql(f"SET LOCAL enable_{scan} = {indexes}")
-    connection.exec_driver_sql(f"SET LOCAL enable_seqscan = {not indexes}")
+    for step in ("indexscan", "indexonlyscan"):
+        connection.exec_driver_sql(f"SET LOCAL enable_{step} = {indexes}")
+    for step in ("seqscan", "sort"):
+        connection.exec_driver_sql(f"SET LOCAL enable_{step} = {not indexes}")
+    connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")

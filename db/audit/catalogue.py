@@ -3,11 +3,13 @@
 The verifier and the readers ask different questions, so whoever may write the database can have
 them answered from different places: by a view, an index over other rows, a key in another order, a
 policy or an operator. `catalogue.json` describes what the migrations make; any difference is a
-finding. On PostgreSQL the schemas of the search path belong to the log alone, but for extensions.
+finding. On PostgreSQL the schemas of the search path belong to the log alone, but for extensions
+in C.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -99,7 +101,9 @@ def describe(connection: Connection) -> Description:
     found: Description = {}
     question = _ON_SQLITE if connection.dialect.name == "sqlite" else _ON_POSTGRESQL
     for name, part, definition in connection.execute(text(question)):
-        parts, said = found.setdefault(str(name), {}), " ".join(str(definition).split())
+        # To SQLite a space that is not ASCII is a letter.
+        said = re.sub(r"\s+", " ", str(definition), flags=re.ASCII).strip(" ")
+        parts = found.setdefault(str(name), {})
         parts[str(part)] = f"{parts[part]}; {said}" if part in parts else said
     return found
 
@@ -110,7 +114,8 @@ SELECT type || ' ' || name, 'definition', 'on ' || tbl_name || ': ' || coalesce(
 FROM sqlite_master WHERE name NOT IN ('sqlite_stat1', 'sqlite_stat4') OR type <> 'table'
 """
 
-# Whatever has an oid from 16384 on was made after the database.
+# Whatever has an oid from 16384 on was made after the database. A table's parts are read with it,
+# wherever they stand; an owner can put anything into an extension, but write nothing in C.
 _ON_POSTGRESQL = """
 WITH path AS (
     SELECT oid FROM pg_namespace WHERE nspname = ANY (current_schemas(true))
@@ -118,16 +123,19 @@ WITH path AS (
     SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 ), made AS (
     SELECT c.*, 'table ' || c.oid::regclass AS name FROM pg_class c
-    WHERE c.oid >= 16384 AND relnamespace IN (TABLE path) AND relkind NOT IN ('i', 'I', 'c')
-    AND ('pg_class'::regclass, c.oid) NOT IN (TABLE member)
+    WHERE c.oid >= 16384 AND relkind NOT IN ('i', 'I', 'c') AND (c.oid IN (
+        SELECT inhrelid FROM pg_inherits JOIN pg_class whole ON whole.oid = inhparent
+        WHERE whole.relnamespace IN (TABLE path)
+    ) OR relnamespace IN (TABLE path) AND ('pg_class'::regclass, c.oid) NOT IN (TABLE member))
 )
 SELECT name, 'kind', concat_ws(' ', relkind, relpersistence, pg_get_partkeydef(oid)) FROM made
 UNION ALL
 SELECT name, 'row-level security', '' FROM made WHERE relrowsecurity OR relforcerowsecurity
 UNION ALL
 SELECT name, 'partition', concat_ws(' ', 'of', inhparent::regclass,
-    pg_get_expr(relpartbound, made.oid))
-FROM made JOIN pg_inherits ON inhrelid = made.oid
+    pg_get_expr(made.relpartbound, made.oid),
+    CASE WHEN inhdetachpending OR NOT whole.relhassubclass THEN 'not read' END)
+FROM made JOIN pg_inherits ON inhrelid = made.oid JOIN pg_class whole ON whole.oid = inhparent
 UNION ALL
 SELECT name, 'column ' || attname, concat_ws(' ', format_type(atttypid, atttypmod),
     CASE WHEN attnotnull THEN 'not null' END,
@@ -151,7 +159,8 @@ FROM made JOIN pg_index ON indrelid = made.oid JOIN pg_class c ON c.oid = indexr
 LEFT JOIN pg_inherits ON inhrelid = indexrelid LEFT JOIN pg_class whole ON whole.oid = inhparent
 UNION ALL
 SELECT name, 'trigger ' || tgname, concat(tgenabled, pg_get_triggerdef(pg_trigger.oid))
-FROM made JOIN pg_trigger ON tgrelid = made.oid WHERE NOT tgisinternal OR tgenabled <> 'O'
+FROM made JOIN pg_trigger ON tgrelid = made.oid
+WHERE NOT tgisinternal OR tgenabled <> 'O' OR tgfoid >= 16384
 UNION ALL
 SELECT name, 'rule ' || rulename, concat(ev_enabled, pg_get_ruledef(pg_rewrite.oid))
 FROM made JOIN pg_rewrite ON ev_class = made.oid
@@ -159,14 +168,16 @@ UNION ALL
 SELECT name, 'policy ' || polname, '' FROM made JOIN pg_policy ON polrelid = made.oid
 UNION ALL
 SELECT pg_describe_object(kind, oid, 0), 'definition', '' FROM (
-    SELECT 'pg_proc'::regclass AS kind, oid, pronamespace AS home FROM pg_proc
-    UNION ALL SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator
-    UNION ALL SELECT 'pg_opclass'::regclass, oid, opcnamespace FROM pg_opclass
-    UNION ALL SELECT 'pg_collation'::regclass, oid, collnamespace FROM pg_collation
-    UNION ALL SELECT 'pg_conversion'::regclass, oid, connamespace FROM pg_conversion
-    UNION ALL SELECT 'pg_type'::regclass, t.oid, typnamespace FROM pg_type t
+    SELECT 'pg_proc'::regclass AS kind, oid, pronamespace AS home, oid AS code FROM pg_proc
+    UNION ALL SELECT 'pg_operator'::regclass, oid, oprnamespace, oprcode FROM pg_operator
+    UNION ALL SELECT 'pg_opclass'::regclass, oid, opcnamespace, 0 FROM pg_opclass
+    UNION ALL SELECT 'pg_collation'::regclass, oid, collnamespace, 0 FROM pg_collation
+    UNION ALL SELECT 'pg_conversion'::regclass, oid, connamespace, 0 FROM pg_conversion
+    UNION ALL SELECT 'pg_type'::regclass, t.oid, typnamespace, 0 FROM pg_type t
     LEFT JOIN pg_class c ON c.oid = typrelid
     WHERE coalesce(relkind = 'c', typcategory <> 'A')
 ) other
-WHERE oid >= 16384 AND home IN (TABLE path) AND (kind, oid) NOT IN (TABLE member)
+WHERE oid >= 16384 AND home IN (TABLE path) AND ((kind, oid) NOT IN (TABLE member) OR code IN (
+    SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = prolang WHERE lanname <> 'c'
+))
 """

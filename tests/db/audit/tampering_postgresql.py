@@ -40,9 +40,33 @@ def edited_predicate(url: str, columns: str, index: str, like: str | None) -> No
     )
 
 
+def index_of_an_expression(url: str) -> None:
+    """Have the index of sources name others than the rows do, and forget that they were counted.
+
+    Of a table that was not analysed PostgreSQL prefers to read what its index only leads to.
+    """
+    other = "CAST(CASE WHEN age < 60 THEN source ELSE 'replay' END AS varchar(16))"
+    of_days = f"SELECT inhrelid FROM pg_inherits WHERE inhparent = '{SOURCES}'::regclass"
+    number = "(SELECT attnum FROM pg_attribute WHERE attrelid = indrelid AND attname = '{}')"
+    on_server(
+        url,
+        f"DROP INDEX {SOURCES}",
+        f"CREATE INDEX {SOURCES} ON predictions (({other}), id)",
+        "UPDATE pg_index SET indexprs = NULL, indkey = CAST("
+        f"concat({number.format('source')}, ' ', {number.format('id')}) AS int2vector)"
+        f" WHERE indexrelid = '{SOURCES}'::regclass OR indexrelid IN ({of_days})",
+        "UPDATE pg_class SET relpages = 0, reltuples = -1 WHERE relname LIKE 'predictions_2%'",
+    )
+
+
 def _day(table: str) -> str:
     """Return a query for the oid of the day that has rows."""
     return f"(SELECT tableoid FROM {table} LIMIT 1)"
+
+
+def _of_day(statement: str, table: str) -> str:
+    """Return a statement about the day that has rows, which it names `%s`."""
+    return f"DO $$ BEGIN EXECUTE format('{statement}', {_day(table)}::regclass); END $$"
 
 
 def altered_bounds(url: str) -> None:
@@ -62,6 +86,27 @@ def domain(url: str) -> None:
     on_server(url, "CREATE DOMAIN other AS text", "ALTER TABLE models ALTER scorecard TYPE other")
 
 
+def days_elsewhere(url: str) -> None:
+    on_server(url, "CREATE SCHEMA elsewhere")
+    for table in ("predictions", "outcomes"):
+        on_server(url, _of_day("ALTER TABLE %s SET SCHEMA elsewhere", table))
+
+
+def false_check(url: str) -> None:
+    """Have PostgreSQL not look into a day for answered requests, and call the day an extension's.
+
+    Takes a superuser for the check alone.
+    """
+    false = "CHECK (source::text <> ''live'') NOT VALID"
+    on_server(
+        url,
+        "CREATE EXTENSION amcheck",
+        _of_day("ALTER EXTENSION amcheck ADD TABLE %s", "predictions"),
+        _of_day(f"ALTER TABLE %s ADD CONSTRAINT never {false}", "predictions"),
+        "UPDATE pg_constraint SET convalidated = true WHERE conname = 'never'",
+    )
+
+
 def operator(url: str) -> None:
     """Take the comparison of sources away from PostgreSQL's own."""
     on_server(
@@ -69,6 +114,16 @@ def operator(url: str) -> None:
         "CREATE FUNCTION equal(varchar, varchar) RETURNS bool LANGUAGE sql IMMUTABLE"
         " AS 'SELECT false'",
         "CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = varchar, FUNCTION = equal)",
+    )
+
+
+def operator_of_extension(url: str) -> None:
+    operator(url)
+    on_server(
+        url,
+        "CREATE EXTENSION amcheck",
+        "ALTER EXTENSION amcheck ADD FUNCTION equal(varchar, varchar)",
+        "ALTER EXTENSION amcheck ADD OPERATOR = (varchar, varchar)",
     )
 
 
@@ -123,8 +178,7 @@ POSTGRESQL: dict[str, tuple[Tampering, str]] = {
         "table outcomes: no migration made its row-level security"),
     "a trigger": (trigger_on_server, "table predictions: no migration made its trigger t"),
     "a trigger of PostgreSQL's own that is off": (
-        _on_server("DO $$ BEGIN EXECUTE format('ALTER TABLE %s DISABLE TRIGGER ALL',"
-            f" {_day('outcomes')}::regclass); END $$"),
+        _on_server(_of_day("ALTER TABLE %s DISABLE TRIGGER ALL", "outcomes")),
         "table outcomes_20"),
     "a domain": (domain, "table models: its column scorecard was altered"),
     "a type": (
@@ -157,7 +211,33 @@ POSTGRESQL: dict[str, tuple[Tampering, str]] = {
         _on_server("ALTER TABLE models SET UNLOGGED"),
         "table models: is not the table that a migration made"),
     "a day that was taken out": (
-        _on_server("DO $$ BEGIN EXECUTE format('ALTER TABLE outcomes DETACH PARTITION %s',"
-            f" {_day('outcomes')}::regclass); END $$"),
+        _on_server(_of_day("ALTER TABLE outcomes DETACH PARTITION %s", "outcomes")),
         "table outcomes_20"),
+    "an index of what the rows do not say": (
+        index_of_an_expression, INDEX.format(SOURCES, "predictions")),
+    "an operator that an extension holds": (
+        operator_of_extension, "operator =(character varying,character varying): no migration"),
+    "a day that an extension holds, with a false check": (
+        false_check, "table predictions_20"),
+    "days in another schema": (days_elsewhere, "table elsewhere.outcomes_20"),
+    "a part in another schema": (
+        _on_server("CREATE SCHEMA elsewhere",
+            "CREATE TABLE elsewhere.rest PARTITION OF predictions DEFAULT"),
+        "table elsewhere.rest: no migration made it"),
+    "a table in another schema that inherits": (
+        _on_server("CREATE SCHEMA elsewhere",
+            "CREATE TABLE elsewhere.more () INHERITS (models)"),
+        "table elsewhere.more: no migration made it"),
+    "days that are about to be taken out": (
+        _on_server("UPDATE pg_inherits SET inhdetachpending = true"
+            " WHERE inhparent = 'outcomes'::regclass"),
+        "table outcomes_20"),
+    "a table that is said to have no days": (
+        _on_server("UPDATE pg_class SET relhassubclass = false"
+            " WHERE oid = 'outcomes'::regclass"),
+        "table outcomes_20"),
+    "a trigger that is said to be PostgreSQL's own": (
+        lambda url: (trigger_on_server(url), on_server(url,
+            "UPDATE pg_trigger SET tgisinternal = true WHERE tgname = 't'"))[0],
+        "table predictions: no migration made its trigger t"),
 }  # fmt: skip

@@ -170,6 +170,10 @@ SQLITE: dict[str, tuple[Tampering, str]] = {
         partial(rewritten, name="predictions", old="writer INTEGER",
             new="writer INTEGER NOT NULL"),
         "table predictions: its definition was altered"),
+    "a space that is a letter": (
+        partial(rewritten, name="predictions", old="probability DOUBLE NOT NULL",
+            new="probability DOUBLE\N{NO-BREAK SPACE}NOT\N{NO-BREAK SPACE}NULL"),
+        "table predictions: its definition was altered"),
     "a column that takes no notice of case": (
         partial(rewritten, name="predictions", old="source VARCHAR(16)",
             new="source VARCHAR(16) COLLATE NOCASE"),
