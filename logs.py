@@ -1,11 +1,11 @@
-"""How the programs say what happened: a line of text on a laptop, a line of JSON in a container.
+"""How the programs log: lines of text on a laptop, lines of JSON in a container.
 
-No patient's value reaches a log. Of an exception its type and its places are written and never its
-message, which may quote what was sent; of a record's further fields only those of `FIELDS`. Nothing
-is logged for a request that went well: its row is the record.
+No patient's value reaches a log. Of an exception only its type and locations are written, never its
+message, which may quote the input; of a record's further fields, only those of `FIELDS`. A
+successful request has no line: its row is the record.
 
-The standard library's logging, not structlog: uvicorn, SQLAlchemy, Alembic and Streamlit speak
-through it already, and a formatter is all that their lines and ours need.
+The standard library's logging, not structlog: uvicorn, SQLAlchemy, Alembic and Streamlit use it
+already, and a formatter is all that their lines and ours need.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ access = logging.getLogger("cardiowatch.uses")
 """Who read what with which API key; always written, to standard output."""
 
 chain_heads = logging.getLogger("cardiowatch.heads")
-"""How far the log's chains have come, where that is kept in no file; always written, to stdout."""
+"""The log's chain heads, where no file keeps them; always written, to standard output."""
 
 program = logging.getLogger("cardiowatch.program")
-"""What a program says to whoever started it; as text, without level and name."""
+"""What a program tells the user who started it; as text, without level and name."""
 
 _PLACES = 5
 """Innermost frames of an exception that are written."""
@@ -71,19 +71,19 @@ class JsonFormatter(logging.Formatter):
 
 
 class SplitStreamHandler(logging.StreamHandler[Any]):
-    """Answers go to standard output, complaints to standard error."""
+    """Results go to standard output, warnings and errors to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
-        # Looked up each time: a test, or whoever else redirects them, has put others there.
+        # Looked up each time, because tests redirect them.
         self.stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         super().emit(record)
 
 
 class LogThrottle:
-    """Lets one event of a kind through in a while, and says for how many it stands.
+    """Lets one event of a kind through per interval, and counts the others.
 
-    A database that is away makes thousands of equal lines a second, and none of them helps.
+    A database that is down causes thousands of equal lines a second, and none of them helps.
     """
 
     def __init__(self, every_s: float = 1.0) -> None:
@@ -132,7 +132,7 @@ def logging_config(form: str) -> dict[str, Any]:
 
 
 def configure(form: str) -> None:
-    """Log in this form from now on; as JSON, warnings and what nobody caught are lines too."""
+    """Log in this form from now on; as JSON, warnings and uncaught exceptions are lines too."""
     logging.config.dictConfig(logging_config(form))
     if form == "json":
         logging.captureWarnings(True)
@@ -142,7 +142,7 @@ def configure(form: str) -> None:
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
-    program.critical("ended by an error that nobody expected", exc_info=(kind, error, trace))
+    program.critical("ended by an unexpected error", exc_info=(kind, error, trace))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

@@ -36,10 +36,11 @@ class Settings(BaseSettings):
         SecretStr(""), description="Key with which the dashboard and the replay call the API."
     )
     keys_file: Path | None = Field(
-        None, description="Hashed API keys; without it the API answers its own machine alone."
+        None,
+        description="Hashed API keys; without it the API accepts only requests from its machine.",
     )
     key_rate: float = Field(
-        1000, ge=0, description="Requests a second that one key may make; 0 = no limit."
+        1000, ge=0, description="Rate limit per API key in requests per second; 0 = no limit."
     )
     dashboard_host: str = Field("127.0.0.1", description="Address on which the dashboard listens.")
     dashboard_names: str = Field(
@@ -50,20 +51,25 @@ class Settings(BaseSettings):
         None, description="File with the secret that signs cookies, the same for every dashboard."
     )
     login_file: Path | None = Field(
-        None, description="Where people log in and what their groups may see; none: no login."
+        None, description="Where users sign in and the role of each group; without it, no login."
     )
     dashboard_behind_proxy: bool = Field(
-        False, description="Something in front of the dashboard decides who may see it."
+        False, description="A proxy in front of the dashboard controls access to it."
     )
     dashboard_port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
     threshold: float = Field(
         0.5, gt=0, lt=1, description="Probability from which the prediction is 1."
     )
     log_queue_max: int = Field(
-        10_000, ge=1, description="Rows that may wait for their commit; above it the answer is 503."
+        10_000,
+        ge=1,
+        description="Rows that may be queued for commit; above it the API answers 503.",
     )
     log_timeout_s: float = Field(
-        2.0, gt=0, le=60, description="Seconds until a row that is not committed is a 503."
+        2.0,
+        gt=0,
+        le=60,
+        description="Seconds after which the API answers 503 for an uncommitted row.",
     )
     log_format: Literal["text", "json"] = Field(
         "text", description="How the programs log: lines to read, or one JSON object per event."
@@ -71,13 +77,12 @@ class Settings(BaseSettings):
 
     log_hmac_key_file: Path | None = Field(
         None,
-        description="File with the key that seals the log; without it, a SQLite log's key is its "
-        "own file's name with .key, if there is one.",
+        description="File with the key that seals the log; without it, a SQLite log uses "
+        "<its file>.key if that exists.",
     )
     log_heads_file: Path | None = Field(
         None,
-        description="Where it is kept how far each chain has come; default: beside the key; - = "
-        "lines on standard output.",
+        description="File of the signed chain heads; default: beside the key; - = standard output.",
     )
     retention_days: int | None = Field(
         None, ge=1, description="Days after which rows are deleted; not set = never."
@@ -100,7 +105,7 @@ def local_url(host: str, port: object) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host name or address means this machine."""
+    """Return whether a host name or address means this machine."""
     if host.rstrip(".").lower() == "localhost":
         return True
     try:
@@ -110,7 +115,7 @@ def is_loopback(host: str) -> bool:
 
 
 def in_kubernetes() -> bool:
-    """Say whether this process runs in a pod, where a SQLite file would be one pod's own."""
+    """Return whether this process runs in a pod, where a SQLite file would belong to one pod."""
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 

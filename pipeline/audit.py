@@ -34,9 +34,9 @@ class Severity(StrEnum):
     """What a problem means for training."""
 
     ERROR = "error"
-    """Training refuses the file."""
+    """Training rejects the file."""
     WARNING = "warning"
-    """Worth a look; training goes on."""
+    """Worth a look; training continues."""
     NOTE = "note"
     """Good to know."""
 
@@ -73,7 +73,7 @@ class Audit:
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """The problems for which training refuses the file, an inverted label included."""
+        """The problems for which training rejects the file, an inverted label included."""
         return tuple(p for p in self.problems if p.severity is Severity.ERROR)
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def _duplicate_problems(groups: tuple[tuple[int, ...], ...]) -> list[Problem]:
 
 
 def exit_code(result: Audit) -> int:
-    """Return 0 = usable, 1 = label inverted, 3 = another error that training refuses."""
+    """Return 0 = usable, 1 = label inverted, 3 = another error that training rejects."""
     if result.label_inverted:
         return EXIT_INVERTED
     return EXIT_UNFIT if result.errors else EXIT_OK
@@ -227,7 +227,7 @@ def report(result: Audit) -> str:
     """Return the audit in words."""
     check = result.label_check
     verdict = {True: "INVERTED", False: "not inverted", None: "cannot tell"}
-    ill = "no label" if result.n_disease is None else f"{result.n_disease} called ill"
+    ill = "no label" if result.n_disease is None else f"{result.n_disease} with disease"
     lines = [
         f"{result.file}: {result.n} patients, {ill}",
         f"coding: {result.coding or 'cannot tell'} ({result.coding_evidence})",
@@ -250,7 +250,7 @@ def main() -> int:
         prog="python -m pipeline.audit",
         description="Audit a CSV of patients: coding, label, duplicates, missing cells, limits.",
         epilog="exit code: 0 = usable, 1 = the label is inverted, 2 = the file cannot be read "
-        "(or wrong usage), 3 = another error for which training refuses the file",
+        "(or wrong usage), 3 = another error for which training rejects the file",
     )
     add_file_argument(parser, "UCI, Kaggle-coded or study-project CSV")
     arguments = parser.parse_args()

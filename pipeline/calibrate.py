@@ -1,10 +1,10 @@
 """Measure the drift test: how often clean windows alarm, and which changes are seen.
 
 Draws thousands of windows, unchanged and changed in the ways of
-`pipeline.dataset.heart.drift_scenarios`, and counts alarms of ours and of the rivals, each rival at
-the limit that makes it exactly 5 % on clean windows of the same size. Writes
+`pipeline.dataset.heart.drift_scenarios`, and counts alarms of ours and of the baseline tests, each
+at the limit that gives it exactly 5 % on clean windows of the same size. Writes
 `pipeline/drift/calibration/calibration.json` and the tables of docs/drift.md. Finished chunks are
-kept beside the other data, so that a stopped run goes on where it was.
+kept beside the other data, so that a stopped run resumes where it was.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Plan:
     clean: int
     """A cell in which nothing changes."""
     large: int
-    """The same against a large reference, or the halves; dearer, and no rival needs them."""
+    """The same against a large reference, or the halves; slower, and no baseline needs them."""
     power: int
     """A cell with a change."""
     trees: bool
@@ -108,7 +108,7 @@ def chunks(plan: Plan) -> list[Chunk]:
         for name, n, m, windows in cells
         for first in range(0, windows, CHUNK)
     ]
-    # Clean cells first, without which nothing can be said about the others; then by the share of
+    # Clean cells first, which all other cells are compared with; then by the share of
     # its cell that a chunk begins at. The sort keeps the cells' order.
     wanted = {(name, n, m): windows for name, n, m, windows in cells}
     return sorted(

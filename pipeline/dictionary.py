@@ -12,8 +12,8 @@ current. The thirteen findings are those of the UCI Heart Disease data; the labe
 when a coronary artery is narrowed by more than 50 %, else 0. `age` and `sex` are required; every
 other finding may be unknown (null).
 
-Values outside the *plausible* range are refused. Values outside the *usual* range are accepted with
-a warning, as are values outside the training data's own range.
+Values outside the *plausible* range are rejected. Values outside the *usual* range are accepted
+with a warning, as are values outside the training data's own range.
 
 | name | finding | unit | plausible | usual | coded as |
 |---|---|---|---|---|---|

@@ -47,7 +47,7 @@ class UnitHint:
 class Feature:
     """One column of the data: its words, unit and limits.
 
-    Values below `low` or above `high` are refused; values outside `usual_low` and `usual_high`
+    Values below `low` or above `high` are rejected; values outside `usual_low` and `usual_high`
     are accepted with a warning. `step` is the grid to which drift, rollups and charts round.
     """
 
@@ -86,15 +86,15 @@ class Feature:
         return floor(value / self.step + 0.5)
 
     def from_steps(self, steps: int) -> float:
-        """Return the value of so many `step`s, the same float each time."""
+        """Return the value of a number of `step`s, the same float each time."""
         return round(steps * self.step, 6)
 
     def format_value(self, value: float | None) -> str:
-        """Return a stored value in words with its unit; None or NaN is "not known"."""
+        """Return a stored value in words with its unit; None or NaN is "unknown"."""
         if value is None or value != value:
-            return "not known"
+            return "unknown"
         if self.codes:
-            return self.code_labels.get(int(value), "not known")
+            return self.code_labels.get(int(value), "unknown")
         number = f"{value:.10g}"
         return f"{number} {self.unit}" if self.unit else number
 

@@ -93,7 +93,9 @@ def _insist(result: Audit, correct_label: bool) -> None:
 
 def _rows(patients: Patients, result: Audit, correct_label: bool) -> LabelledPatients:
     if patients.features is None or patients.disease is None:
-        raise TrainError(f"{result.file}: no coding or no label")  # the audit said so before
+        raise TrainError(
+            f"{result.file}: no coding or no label"
+        )  # the audit has already reported it
     known = patients.disease.notna()
     y = patients.disease[known].to_numpy(dtype=float)
     rows = patients.features[known].to_numpy(dtype=float)

@@ -64,23 +64,23 @@ INJECTED_CHANGES = (
         "A unit error",
         "Half of the ECGs come from a device that writes ST depression in millivolts: "
         "1 mm is 0.1 mV, so 2 mm arrives as 0.2. Such values are plausible and are accepted. "
-        "(Cholesterol in mmol/l, the usual mistake, is rejected; those rejections are here, too.)",
+        "(The more common mistake, cholesterol in mmol/l, is rejected; the log counts it.)",
         ("oldpeak",),
     ),
     InjectedChange(
         34,
         45,
         "Other patients",
-        "People are sent for screening: "
-        f"{100 * _SCREENED_ILL:.0f} % of them have the disease, not 46 %.",
+        "Patients are referred for screening: "
+        f"{100 * _SCREENED_ILL:.0f} % of them have the disease instead of 46 %.",
         (),
     ),
     InjectedChange(
         47,
         59,
         "A new hospital",
-        "Two in three patients come from a hospital that hardly does the thallium scan and the "
-        "fluoroscopy, as the Hungarian one of the UCI data.",
+        "Two in three patients come from a hospital that rarely does thallium scans and "
+        "fluoroscopy, like the Hungarian hospital of the UCI data.",
         ("ca", "thal", "slope"),
     ),
 )

@@ -1,6 +1,6 @@
 """Have the patients changed? Compare a window with a reference: `compare`, `compare_counts`.
 
-`comparison` is where to begin to read; docs/drift.md says what is looked at and how well it works.
+Start reading at `comparison`; docs/drift.md describes the tests and how well they work.
 """
 
 from pipeline.drift.comparison import compare, compare_counts, risk_change

@@ -100,7 +100,7 @@ def tables_from_counts(
 
 
 Counted = tuple[Integers, Integers, int]
-"""Values in steps, their counts, and how many were not known."""
+"""Values in steps, their counts, and how many are missing."""
 
 
 def _counted(column: Array) -> Counted:

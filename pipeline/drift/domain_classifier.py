@@ -79,7 +79,7 @@ class ClassifierResult:
 
     def frame(self) -> pd.DataFrame:
         """Return one row per feature: its permutation importance."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         return pd.DataFrame([asdict(i) for i in self.importances], columns=["feature", "auc_lost"])
 
@@ -110,7 +110,7 @@ def classify(
     """
     random = np.random.default_rng(seed)
     sides = [_sampled(to_steps(rows), random) for rows in (reference, current)]
-    # Steps are whole and above -1e16: not known is a value of its own, at the end of every scale.
+    # Steps are whole and above -1e16, so a missing value becomes the lowest of every scale.
     x = np.nan_to_num(np.vstack(sides), nan=-1e18)
     y = np.repeat([0.0, 1.0], [len(side) for side in sides])
     sizes = len(sides[0]), len(sides[1])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """What can be said about a window."""
+    """The result for a window."""
 
     DRIFT = "drift"
     NO_DRIFT = "no drift seen"
@@ -56,7 +56,7 @@ class FeatureDrift:
     """Kolmogorov-Smirnov or chi-square, unadjusted; not part of the verdict."""
     distance: EffectSize
     missing_reference: float
-    """Share not known, 0 to 1."""
+    """Share of missing values, 0 to 1."""
     missing_current: float
     unit_error: UnitError | None
 
@@ -140,7 +140,7 @@ class DriftResult:
 
     def frame(self) -> pd.DataFrame:
         """Return one row per feature, in the order of the schema."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         return pd.DataFrame(
             [

@@ -32,7 +32,7 @@ _TAILS = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class BootstrapDifference:
-    """A largest-minus-smallest difference with what resampling says about it."""
+    """A largest-minus-smallest difference with its resampling interval."""
 
     value: float
     interval: Interval

@@ -1,4 +1,4 @@
-"""What an assessment of fairness says: rates of groups, signed gaps, differences, verdicts."""
+"""The result of a fairness assessment: rates of groups, signed gaps, differences, verdicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIN_GROUP_SIZE = 20
 
 
 class Verdict(StrEnum):
-    """What the data say about one gap."""
+    """The conclusion about one gap."""
 
     GAP = "gap"
     """The groups differ: the p-value, adjusted for all gaps of the grouping, is below 5 %."""
@@ -147,7 +147,7 @@ class Assessment:
 
     def frame(self) -> pd.DataFrame:
         """Return one row per rate: grouping, group, metric, value, low, high, n, enough."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         rows = [
             (name, group.name, metric, rate.value, *rate.interval, rate.n, rate.enough_data)

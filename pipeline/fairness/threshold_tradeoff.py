@@ -93,8 +93,8 @@ def compare_thresholds(
     overall = _cells(y, p >= threshold, np.full(len(y), "all", dtype=object))["all"]
     rules = {
         "Current threshold": now,
-        "One other threshold": dict.fromkeys(names, _fairest(y, p, groups, threshold)),
-        "Equal recall": _matching(RECALL, y, p, groups, overall, threshold),
+        "Best single threshold": dict.fromkeys(names, _fairest(y, p, groups, threshold)),
+        "Equal sensitivity (recall)": _matching(RECALL, y, p, groups, overall, threshold),
         "Equal selection rate": _matching(SELECTION, y, p, groups, overall, threshold),
     }
     return tuple(_what_if(name, y, p, groups, chosen, now) for name, chosen in rules.items())

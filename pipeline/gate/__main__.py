@@ -17,25 +17,25 @@ from pipeline.model import ModelError, load
 from settings import SettingsError, load_settings
 
 EXIT_MAY_ENTER, EXIT_REFUSED, EXIT_UNREADABLE, EXIT_NOT_JUDGED = 0, 1, 2, 3
-"""As `pipeline.audit`: 1 = the labels, 2 = the file (or wrong usage), 3 = nothing to judge by."""
+"""As `pipeline.audit`: 1 = the labels, 2 = the file (or wrong usage), 3 = no check was possible."""
 
 
 def exit_code(found: GateResult) -> int:
-    """Return 0 = may enter, 1 = refused, 3 = cannot be judged."""
+    """Return 0 = accepted, 1 = rejected, 3 = could not be checked."""
     return {True: EXIT_MAY_ENTER, False: EXIT_REFUSED, None: EXIT_NOT_JUDGED}[found.accept]
 
 
 def main() -> int:
-    """Judge one file from the command line."""
+    """Check one file from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.gate",
         description="May newly labelled patients enter training?",
-        epilog="exit code: 0 = may enter, 1 = refused, 2 = the file cannot be read (or wrong "
-        "usage), 3 = cannot be judged (no model, no label, or the audit refuses the file)",
+        epilog="exit code: 0 = accepted, 1 = rejected, 2 = the file cannot be read (or wrong "
+        "usage), 3 = could not be checked (no model, no label, or the file fails the audit)",
     )
     add_file_argument(parser, "CSV of new patients with a label")
     parser.add_argument(
-        "--trusted", type=Path, default=HEART_CSV, help="what the model learnt from"
+        "--trusted", type=Path, default=HEART_CSV, help="the training data of the model"
     )
     arguments = parser.parse_args()
     try:

@@ -1,8 +1,8 @@
-"""How much a batch's labels surprise a trusted model, beside how much clean ones do.
+"""The log-loss of a batch's labels under a trusted model, compared with that of clean labels.
 
 The mean log-loss on the batch is compared with the trusted patients' own, predicted out of fold.
-The limit lets one clean batch in twenty be refused and depends on how many patients the batch has
-and which cells they lack.
+By its limit one clean batch in twenty is rejected; it depends on how many patients the batch has
+and which cells are missing.
 
 What it cannot see: a batch from another hospital is judged by this hospital's patients, and a
 patient who really is unlike the others is as surprising as a wrong label.

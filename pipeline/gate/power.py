@@ -1,8 +1,8 @@
-"""How often does the gate refuse? `python -m pipeline.gate.power [--splits 400]`.
+"""How often does the gate reject a batch? `python -m pipeline.gate.power [--splits 400]`.
 
 Cleveland is split in three again and again: two parts are trusted, one batch of each size is drawn
 from the third, and its labels are changed. What is counted has been seen by neither the model nor
-the limit. Refused = the loss is above the limit, or the label is found to be inverted.
+the limit. Rejected = the loss is above the limit, or the label is found to be inverted.
 
 One batch per split, because several from the same third share its patients, its model and its
 limit: five batches of 100 out of 101 are the same batch five times, and counting them as five made
@@ -93,7 +93,7 @@ SCENARIOS: Mapping[str, Callable[[Batch], Array]] = {
 
 @dataclass(frozen=True)
 class RejectionRate:
-    """How many batches of one kind and size were refused."""
+    """How many batches of one kind and size were rejected."""
 
     count: int
     share: float
@@ -105,12 +105,12 @@ class RejectionRate:
 
 @dataclass(frozen=True)
 class Power:
-    """How often the gate refuses, by what was done to a batch and by its size."""
+    """How often the gate rejects a batch, by its label error and size."""
 
     splits: int
     """And batches behind each share: one per split and size."""
     refused: Mapping[str, Mapping[int, RejectionRate]]
-    """Batch -> patients in it -> how many were refused; of clean ones, the false alarms."""
+    """Batch -> patients in it -> how many were rejected; of clean ones, the false positives."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -183,10 +183,10 @@ def _refuses(batch: Batch, y: Array, expected: LossLimit) -> bool:
 
 
 def main() -> None:
-    """Print a table of refused shares."""
+    """Print a table of rejection rates."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.gate.power",
-        description="How often does the gate refuse clean and poisoned batches?",
+        description="How often does the gate reject clean and poisoned batches?",
     )
     parser.add_argument("--splits", type=int, default=SPLITS, help=f"default {SPLITS}")
     splits = parser.parse_args().splits
@@ -202,7 +202,7 @@ def main() -> None:
             rows, patients.disease.to_numpy(dtype=float), splits=splits, progress=progress
         )
     print(file=sys.stderr)
-    print(f"share refused [95 %], {found.splits} batches a cell\n")
+    print(f"share rejected [95 %], {found.splits} batches a cell\n")
     print("| batch | " + " | ".join(f"n = {n}" for n in SIZES) + " |")
     print("|---" * (1 + len(SIZES)) + "|")
     for name, by_size in found.refused.items():

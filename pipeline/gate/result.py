@@ -52,7 +52,7 @@ class GateResult:
 
     def frame(self) -> pd.DataFrame:
         """Return one row per surprising patient in excess: patient, label, probability."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         return pd.DataFrame([asdict(row) for row in self.rows], columns=list(_COLUMNS))
 

@@ -54,14 +54,14 @@ class Autoscaling:
     def first_time(
         self, *, over: bool = False, pods: int = 0, after_s: float = 0.0
     ) -> float | None:
-        """Return when CPU was first over the target, or so many pods ran; None = never.
+        """Return when CPU was first over the target, or a number of pods ran; None = never.
 
         Parameters
         ----------
         over
-            Ask for CPU over the target.
+            Require CPU over the target.
         pods
-            Ask for at least so many pods.
+            Require at least this many pods.
         after_s
             Look from then on.
         """

@@ -1,7 +1,7 @@
 """What a load test found, as it is kept in `load_tests`: written by perf, read by the dashboard.
 
-One format with a number. Whoever changes the meaning of a field or takes one away gives the format
-a new number; a field that is only added has a default here, so that older runs stay readable.
+The format has a number. Changing the meaning of a field, or removing one, requires a new number; a
+new field has a default, so that older runs stay readable.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Benchmark:
     missing: Mapping[str, str] = field(default_factory=dict)
 
     def at_connections(self, connections: int) -> list[Summary]:
-        """Return what was measured with so many connections."""
+        """Return what was measured with this number of connections."""
         return [summary for summary in self.closed_loop if summary.connections == connections]
 
     @property
@@ -125,7 +125,7 @@ class Benchmark:
         return sorted({summary.connections for summary in self.closed_loop})
 
     def nearest(self, service: str, connections: int = 200) -> Summary | None:
-        """Return a service's result nearest to so many connections; None = not measured."""
+        """Return a service's result nearest to this number of connections; None = not measured."""
         found = [summary for summary in self.closed_loop if summary.service == service]
         return min(found, key=lambda s: abs(s.connections - connections), default=None)
 

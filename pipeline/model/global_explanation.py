@@ -97,7 +97,7 @@ class GlobalExplanation:
 
     def frame(self) -> pd.DataFrame:
         """Return one row per feature and value: feature, value, contribution, patients."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         rows = [
             (name, value, contribution, count_values)
@@ -166,7 +166,9 @@ def _effect(model: Model, name: str, counts: Mapping[float | None, int]) -> Feat
     known = sorted(value for value in counts if value is not None)
     values: tuple[float | None, ...] = (*known, *([None] if None in counts else []))
     if None in counts and BY_NAME[name].required:
-        raise ValueError(f"{name} is not known of some patients, and has no points for that")
+        raise ValueError(
+            f"{name} is missing for some patients, and the model has no points for that"
+        )
     return FeatureEffect(
         name, values, contributions_of(model, name, values), tuple(counts[v] for v in values)
     )

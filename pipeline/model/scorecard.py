@@ -4,8 +4,8 @@ The model is logistic regression written as points:
 
     log-odds = intercept + sum over the features of points(value)
 
-A number's points are `slope * (value - center) / scale`; a category has points per level; a value
-that is not known has points of its own. A contribution is `points(value) - mean points of the
+A number's points are `slope * (value - center) / scale`; a category has points per level; a missing
+value has points of its own. A contribution is `points(value) - mean points of the
 training patients`, which for an additive model is the exact interventional SHAP value (Lundberg &
 Lee 2017; Strumbelj & Kononenko 2014), in log-odds. Loading runs no code: the scorecard is JSON.
 
@@ -104,8 +104,8 @@ class Model:
                     z += levels[value]
         except KeyError:
             raise ValueError("a category holds a code that the model has no points for") from None
-        if z - z != 0.0:  # NaN or infinite: age or sex is not known, or a number is infinite
-            raise ValueError("age or sex is not known, or a number is infinite")
+        if z - z != 0.0:  # NaN: age or sex is missing; or a number is infinite
+            raise ValueError("age or sex is missing, or a number is infinite")
         return sigmoid_scalar(z)
 
     def score(self, rows: pd.DataFrame | Array | Sequence[Row]) -> Scores:
@@ -176,10 +176,10 @@ class Model:
     def _term(
         self, i: int, feature: Feature
     ) -> tuple[float, float, dict[float, float] | None, float]:
-        """Return slope, offset, points per level and points when not known, of one feature."""
+        """Return slope, offset, points per level and points if missing, of one feature."""
         part = range(len(COLUMNS))[FEATURE_SLICES[i]]
         levels: dict[float, float] = {}
-        slope, unknown = 0.0, math.nan  # NaN: a required feature that is not known has no score
+        slope, unknown = 0.0, math.nan  # NaN: a missing required feature has no score
         for j in part:
             points = float(self._coefficients[j])
             code = COLUMNS[j].code

@@ -62,7 +62,7 @@ class Scores:
 
     def frame(self) -> pd.DataFrame:
         """Return one row per patient: probability, low, high and the thirteen contributions."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         frame = pd.DataFrame(self.contributions, columns=list(NAMES))
         frame.insert(0, "probability", self.probability)

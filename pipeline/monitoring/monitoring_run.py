@@ -33,7 +33,7 @@ from pipeline.monitoring.accuracy_estimation import (
 from pipeline.schema import FEATURES, NAMES
 
 FORMAT = 1
-"""Of the report; a reader refuses a number that it does not know."""
+"""Of the report; a reader rejects a number that it does not know."""
 
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)

@@ -58,7 +58,8 @@ def overall_status(findings: Sequence[CheckResult]) -> tuple[Status, str]:
     reasons = [f.sentence for f in findings if f.status is worst]
     if worst is Status.GREEN or not reasons:
         return Status.GREEN, "No changes detected."
-    more = f" ({len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    n = len(reasons) - 1
+    more = f" {n} more reason{' applies' if n == 1 else 's apply'}." if n else ""
     return worst, reasons[0] + more
 
 
@@ -99,7 +100,8 @@ def _named(result: DriftResult) -> str:
         if result.look_first is None:
             return "multivariate drift; no single feature identified"
         return f"no single feature identified; most likely {_inside(result.look_first)}"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    last = f"{len(names) - 3} more" if len(names) > 3 else names.pop()
+    return f"{', '.join(names[:3])} and {last}" if names else last
 
 
 def _inside(name: str) -> str:

@@ -75,7 +75,7 @@ class PoisoningResult:
 
     def frame(self) -> pd.DataFrame:
         """Return a row per attack, dose, defence and measure: mean, low, high."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         rows = [row for cell in self.cells for row in cell.rows()]
         names = ["attack", "dose", "changed", "defence", "measure", "mean", "low", "high"]

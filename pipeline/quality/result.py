@@ -72,6 +72,6 @@ class DataQuality:
 
     def frame(self) -> pd.DataFrame:
         """Return one row per feature, in the order of the schema."""
-        import pandas as pd  # only who asks for a frame pays for it
+        import pandas as pd  # imported only when a frame is wanted
 
         return pd.DataFrame([asdict(feature) for feature in self.features.values()])

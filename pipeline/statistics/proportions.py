@@ -3,7 +3,7 @@
 One method for every signed gap: each group's own interval, squared and added (MOVER). For shares it
 is Newcombe's hybrid score interval, whose 95 % hold at small denominators where those of Wald and
 of the percentile bootstrap do not (`python -m pipeline.fairness.coverage` measures all of
-them). The p-value is that of the same interval turned round: p < .05 exactly when the 95 % interval
+them). The p-value inverts the same interval: p < .05 exactly when the 95 % interval
 excludes 0.
 
 Source: Wilson (1927), JASA 22; Newcombe (1998), Statistics in Medicine 17:873, method 10;

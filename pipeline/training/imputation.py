@@ -65,7 +65,7 @@ def fit_missingness_augmented(rows: Array, y: Array, c: float) -> Predictor:
 
 
 def fit_missing_indicators(rows: Array, y: Array, c: float) -> Predictor:
-    """Mean and a "not known" column, learnt from the few cells that are missing in training."""
+    """Impute the mean, with a missing indicator learnt from the few missing cells in training."""
     center, scale = standardise(rows)
     beta = fit_weighted(
         build_design_matrix(rows, center, scale), y, np.ones(len(y)), c, tolerance=CV_TOLERANCE
@@ -110,7 +110,7 @@ IMPUTATION_METHODS: Mapping[str, Fitter] = {
     "mask-augmented training": fit_missingness_augmented,
     "pattern submodels": fit_pattern_submodels,
 }
-"""Simplest first: the order that the rule goes by."""
+"""Simplest first, which is the order of the selection rule."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def coefficients(pipeline: Pipeline) -> Array:
 
 
 def _transformer(feature: Feature) -> FeatureUnion | Pipeline | OneHotEncoder:
-    """Make the columns of one feature: value and "not known", or levels and "not known"."""
+    """Make the columns of one feature: its value or levels, and a missing indicator."""
     if not feature.is_numeric:
         levels = [float(code) for code in feature.codes.values()]
         unknown = [] if feature.required else [np.nan]

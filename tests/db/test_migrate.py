@@ -23,10 +23,10 @@ from tests.db.rows import row, store_as_before
 
 LINES = [
     "0001  The first tables.",
-    "0002  Counts per value and bucket of time, reports and load tests.",
-    "0003  Monitoring passes: one report per window, source and model, with its status beside it.",
-    "0004  Who asked, about whom (as an HMAC), and the seals that chain the rows.",
-    "0005  A partition for each day, on PostgreSQL.",
+    "0002  Rollups (value counts per time bucket), reports and load tests.",
+    "0003  Monitoring runs: one report per window, source and model, with its status.",
+    "0004  API key, patient reference (HMAC) and seal of each row; the seals form a chain.",
+    "0005  Daily partitions, on PostgreSQL.",
 ]
 
 

@@ -68,8 +68,8 @@ def test_unusual_values_are_warned_of(values: dict[str, float | None], warned: l
         ("chol", 233.0, "233 mg/dl"),
         ("oldpeak", 2.3, "2.3 mm"),
         ("ca", 2.0, "2 vessels"),
-        ("ca", None, "not known"),
-        ("chol", math.nan, "not known"),
+        ("ca", None, "unknown"),
+        ("chol", math.nan, "unknown"),
     ],
 )
 def test_a_value_is_said_in_words_with_its_unit(name: str, value: float | None, words: str) -> None:

@@ -144,8 +144,8 @@ def correlations(found: Comparison) -> None:
         st.table(
             {
                 "Findings": [texts.join_labels((p.a, p.b)) for p in shown],
-                "Reference": [f"{p.correlation_reference:+.2f}" for p in shown],
-                "Window": [f"{p.correlation_current:+.2f}" for p in shown],
+                "Reference": [numbers.log_odds(p.correlation_reference) for p in shown],
+                "Window": [numbers.log_odds(p.correlation_current) for p in shown],
                 "Verdict": [
                     f"{'drift' if p.drift else 'no drift detected'}, {texts.p_value(p.p_adjusted)}"
                     for p in shown
@@ -176,7 +176,7 @@ def feature_table(found: Comparison) -> None:
         shown = frame.assign(feature=[texts.label(name) for name in frame["feature"]])
         shown = shown.rename(columns=texts.COLUMNS)[list(texts.COLUMNS.values())]
         st.dataframe(
-            shown, hide_index=True, height=38 + 35 * len(shown), key="findings",
+            shown, hide_index=True, height=38 + 35 * len(shown), key="findings", placeholder="–",
             column_config={
                 words: st.column_config.NumberColumn(format="%.3f")
                 for words in shown.select_dtypes("float").columns

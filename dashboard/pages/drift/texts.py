@@ -32,8 +32,8 @@ RISK_NOTE = (
     "are still accurate."
 )
 HISTORY_NOTE = (
-    "One monitoring run per day, covering that day and the 7 days ending with it. Their "
-    "significance level allows one false alarm in 20 months without drift, so a single day needs "
+    "One monitoring run per day, covering that day and the 7 days ending with it. Without "
+    "drift, its significance level allows one false alarm in 20 months, so a single day needs "
     "stronger evidence than the comparison above. Dots mark drifted findings; larger = larger "
     "effect size."
 )
@@ -165,7 +165,7 @@ def statistics_rows(found: FeatureDrift) -> list[tuple[str, str]]:
     feature, far = BY_NAME[found.name], found.distance
     unit = f"{NBSP}{feature.unit}" if feature.unit else ""
     rows = [
-        ("Verdict", f"{'drift' if found.drift else 'no drift detected'}: {found.reason}"),
+        ("Verdict", f"drift: {found.reason}" if found.drift else found.reason),
         ("Adjusted p-value", p_value(found.p_adjusted)),
     ]
     rows += [
@@ -178,7 +178,8 @@ def statistics_rows(found: FeatureDrift) -> list[tuple[str, str]]:
     ]
     if far.wasserstein is not None and far.difference is not None:
         rows.append(("Wasserstein distance", f"{far.wasserstein:.3g}{unit}"))
-        rows.append(("Mean, window minus reference", f"{far.difference:+.3g}{unit}"))
+        difference = f"{far.difference:+.3g}".replace("-", "−")
+        rows.append(("Mean, window minus reference", f"{difference}{unit}"))
     if far.share_difference is not None and far.level is not None:
         word = feature.code_labels.get(far.level, str(far.level))
         rows.append((f"Share of “{word}”", f"{100 * far.share_difference:+.0f} percentage points"))

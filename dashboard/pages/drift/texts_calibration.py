@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
+from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import percent
+from pipeline.schema import BY_NAME
 
 NOTE = (
     "Measured on thousands of simulated windows, with and without drift. An alarm without drift is "
     "a false positive; drift without an alarm is a false negative."
 )
+_FEATURE = re.compile(rf"\b({'|'.join(BY_NAME)})\b")
 NOT_CALIBRATED = "Not measured yet: run `python -m pipeline.calibrate`."
 
 
@@ -27,7 +31,8 @@ def summary(found: Mapping[str, Any]) -> str:
         least = min(rows, key=lambda row: row["power"])
         said += (
             f" Power with {n} patients: {percent(fmean(r['power'] for r in rows))} on average over "
-            f"{len(rows)} drift scenarios, lowest {percent(least['power'])} ({least['what']})."
+            f"{len(rows)} drift scenarios, lowest {percent(least['power'])} "
+            f"({_with_labels(least['what'])})."
         )
     return said
 
@@ -36,9 +41,14 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the calibration as rows of a table."""
     clean = [_row(row, f"No drift: {row['scenario']}", row["alarms"]) for row in found["clean"]]
     return clean + [
-        _row(row, row["what"], row["power"], _best(row), percent(row["wrong"], 1))
+        _row(row, _with_labels(row["what"]), row["power"], _best(row), percent(row["wrong"], 1))
         for row in found["power"]
     ]
+
+
+def _with_labels(scenario: str) -> str:
+    """Return the name of a drift scenario with the labels of its features."""
+    return _FEATURE.sub(lambda name: in_a_sentence(BY_NAME[name[0]].label), scenario)
 
 
 def _row(

@@ -1,4 +1,4 @@
-"""What the model goes by -> Plotly figures, one function each; training and logged side by side."""
+"""Charts of global and local explanations (Plotly), training and logged side by side."""
 
 from __future__ import annotations
 

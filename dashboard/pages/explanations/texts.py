@@ -35,7 +35,7 @@ def verdict(fitted: GlobalExplanation | None, logged: GlobalExplanation | None) 
         - fitted.effects[name].mean_absolute_contribution
     )
     if abs(by) < _CHANGED:
-        return f"{first}, for logged patients as in training."
+        return f"{first}, in training and for logged patients alike."
     more = "more" if by > 0 else "less"
     return f"{first}; for logged patients, {in_a_sentence(BY_NAME[name].label)} matters {more}."
 
@@ -61,7 +61,8 @@ def subtitle(
     """Return whose predictions are explained, and by which model version."""
     parts = [f"{fitted.n} training patients"] if fitted else []
     if logged and source:
-        parts.append(f"the most recent {count_of_source(logged.n, source)}")
+        count = count_of_source(logged.n, source).removeprefix("1 ")
+        parts.append(f"the most recent {count}")
     version = next(of.version for of in (fitted, logged) if of)
     return f"Explanations · {' and '.join(parts)} · model {escape_markdown(version)}"
 
@@ -122,9 +123,9 @@ def direction_of_effect(fitted: FeatureEffect | None, logged: FeatureEffect | No
         toward, away = (high, low) if last > first else (low, high)
         side = "Higher" if last > first else "Lower"
         return (
-            f"{side} values increase the estimated risk: {feature.format_value(toward)} adds "
-            f"{log_odds(max(first, last))}, {feature.format_value(away)} "
-            f"{log_odds(min(first, last))}."
+            f"{side} values increase the estimated risk: {log_odds(max(first, last))} at "
+            f"{feature.format_value(toward)}, {log_odds(min(first, last))} at "
+            f"{feature.format_value(away)}."
         )
     toward_words = [feature.format_value(value) for size, value in sorted(known)[::-1] if size > 0]
     away_words = [feature.format_value(value) for size, value in sorted(known) if size <= 0]

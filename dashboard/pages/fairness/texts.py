@@ -1,4 +1,4 @@
-"""What the Fairness page says."""
+"""Texts of the Fairness page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipeline.fairness.threshold_tradeoff import ThresholdScenario
 PATIENTS: Mapping[str, str] = {"training": "Training data", "logged": "Logged predictions"}
 ATTRIBUTES: Mapping[str, str] = {"sex": "Sex", "age": "Age", "sex and age": "Sex and age"}
 DENOMINATORS: Mapping[str, str] = {
-    "base_rate": "of all patients, have disease",
-    "selection_rate": "of all patients, are predicted positive (at or above the threshold)",
-    "recall": "of patients with disease, are predicted positive",
-    "fpr": "of patients without disease, are predicted positive (1 − specificity)",
-    "precision": "of predicted positives, have disease",
-    "accuracy": "of all patients, are correctly classified",
-    "auc": "of sick/healthy pairs, are ranked correctly",
+    "base_rate": "with disease, among all patients",
+    "selection_rate": "predicted positive (at or above the threshold), among all patients",
+    "recall": "predicted positive, among patients with disease",
+    "fpr": "predicted positive, among patients without disease (1 − specificity)",
+    "precision": "with disease, among predicted positives",
+    "accuracy": "correctly classified, among all patients",
+    "auc": "ranked correctly, among sick/healthy pairs",
 }
 
 
@@ -54,9 +54,11 @@ THRESHOLD_NOTE = (
     "patient always gets the same prediction."
 )
 RULES_NOTE = (
-    "Effect of each rule on the same patients. Equal rates need a threshold per group; such rules "
-    "are shown for comparison only and are not available in the service. Demographic parity and "
-    "equalized odds are the differences defined above."
+    "Effect of each rule on the same patients. The best single threshold has the smallest "
+    "equalized odds difference of those that cost at most two percentage points of accuracy. Equal "
+    "rates need a threshold per group; such rules are shown for comparison only and are not "
+    "available in the service. Demographic parity and equalized odds are the differences defined "
+    "above."
 )
 NO_TRAINING_TITLE = "Training data unavailable"
 NO_TRAINING = (

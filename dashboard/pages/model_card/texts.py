@@ -91,7 +91,7 @@ def challengers(found: Mapping[str, Any]) -> str:
     first = found["table"][0]["model"]
     kept = found["champion"] == first
     choice = (
-        f"The {first} is kept as champion"
+        f"{first.capitalize()} is kept as champion"
         if kept
         else f"The selection rule prefers {found['champion']}"
     )
@@ -125,7 +125,7 @@ def external_validation(external: Sequence[Mapping[str, Any]]) -> str:
     """Return how the model is calibrated at other hospitals."""
     if not external:
         return (
-            "None yet. Run python -m pipeline.train --external FILE.csv with data of "
+            "None yet. Run python -m pipeline.train --external FILE.csv with data from "
             "another hospital. Until then, the probabilities apply only to patients referred like "
             "the training patients."
         )

@@ -120,7 +120,7 @@ def withdrawal_criteria(evidence: Mapping[str, Any], grouping: Grouping) -> tupl
         "--full).",
         *_unsettled(grouping),
         "Recorded outcomes that contradict the predictions (PUT /predictions/{id}/outcome records "
-        "them, make monitor compares).",
+        "them; make monitor compares them with the predictions).",
         "Input drift that persists for days: patients differ from the training data.",
         "Evidence of wrong labels in the training data: the Poisoning page shows the effect of "
         f"20{NBSP}% wrong labels.",
@@ -136,6 +136,6 @@ def _unsettled(grouping: Grouping) -> list[str]:
             f"A gap in sensitivity ({gap.group} minus {gap.against}) that grows with more data."
         ]
     return [
-        f"A gap in sensitivity between {gap.group} and {gap.against}: inconclusive, needs about "
-        f"{gap.n_needed:,} patients with disease per group."
+        f"A gap in sensitivity between {gap.group} and {gap.against} patients: inconclusive, needs "
+        f"about {gap.n_needed:,} with disease per group."
     ]

@@ -14,6 +14,7 @@ from dashboard.pages.poisoning import charts, data, texts
 from dashboard.shared import texts as shared_texts
 from dashboard.shared import widgets
 from dashboard.shared.escaping import escape_markdown
+from dashboard.shared.findings import in_a_sentence
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import C, PoisoningResult
 from pipeline.poisoning.attacks import DISEASE_HIDDEN, RANDOM
@@ -78,7 +79,8 @@ def dose_response(of: PoisoningResult) -> None:
                 width=260,
             )  # fmt: skip
             defences = [NO_DEFENCE, *(name for name in _OFFERED if _is_shown(name))]
-        st.markdown(f"{texts.ATTACKS[attack]} {texts.MEASURE_NOTES[measure]}")
+        note = in_a_sentence(texts.MEASURE_NOTES[measure])
+        st.markdown(f"{texts.ATTACKS[attack]} {texts.MEASURES[measure]}: {note}")
         cells = [cell for cell in of.cells if cell.attack == attack]
         widgets.plotly_chart(
             charts.curves(cells, measure, defences),

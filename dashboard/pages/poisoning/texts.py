@@ -44,7 +44,7 @@ ATTACK_TITLES: Mapping[str, str] = {
     "backdoor": "Backdoor",
 }
 ATTACKS: Mapping[str, str] = {
-    "random flips": "Labels of randomly chosen patients are flipped: carelessness or a mix-up.",
+    "random flips": "Labels of randomly chosen patients are flipped, as by carelessness.",
     "disease hidden": "Randomly chosen patients with disease are labelled healthy.",
     "one group": "Patients with disease of one sex are labelled healthy; a few are enough "
     "(subpopulation attack).",

@@ -10,11 +10,11 @@ from dashboard.shared.numbers import count_noun, percent, probability
 
 TITLE = "Training data gate"
 GATE = (
-    "May new patients enter training? The gate measures the log-loss of a file's labels under the "
-    "trusted model, compares it with clean patients with the same missing findings, and rejects "
-    "the file if the loss exceeds that of 95 % of clean batches. Files with an inverted label are "
-    "rejected at once. Suspicious patients are listed only **in excess of what clean data show**: "
-    "about 5 of 100 clean patients look suspicious too. On the command line: "
+    "Can new patients be added to the training data? The gate measures the log-loss of a file's "
+    "labels under the trusted model, compares it with that of clean patients who lack the same "
+    "findings, and rejects the file if it exceeds the loss of 95 % of clean batches. Files with an "
+    "inverted label are rejected at once. Suspicious patients are listed only **in excess of what "
+    "clean data show**: about 5 of 100 clean patients look suspicious too. On the command line: "
     "`python -m pipeline.gate NEW.csv`."
 )
 UPLOAD = "CSV file of labelled patients"

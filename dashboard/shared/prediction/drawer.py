@@ -70,7 +70,7 @@ def _explained(row: Mapping[str, Any]) -> Prediction | None:
 def _patient(row: Mapping[str, Any]) -> None:
     with widgets.card("Findings as entered"):
         st.table(
-            {f.title: findings.format_value(f, row[f.name]) for f in FEATURES},
+            {f.label: findings.format_value(f, row[f.name]) for f in FEATURES},
             border="horizontal",
             alt="The thirteen findings of this patient",
         )

@@ -1,4 +1,4 @@
-"""Counts per value and bucket of time, reports and load tests."""
+"""Rollups (value counts per time bucket), reports and load tests."""
 
 from __future__ import annotations
 

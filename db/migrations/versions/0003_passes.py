@@ -1,4 +1,4 @@
-"""Monitoring passes: one report per window, source and model, with its status beside it."""
+"""Monitoring runs: one report per window, source and model, with its status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asked, about whom (as an HMAC), and the seals that chain the rows."""
+"""API key, patient reference (HMAC) and seal of each row; the seals form a chain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A partition for each day, on PostgreSQL."""
+"""Daily partitions, on PostgreSQL."""
 
 from __future__ import annotations
 

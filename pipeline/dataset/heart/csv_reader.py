@@ -125,7 +125,7 @@ def parse_patients(content: bytes, coding: Coding | None = None) -> Patients:
 def _bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)  # the size of a pipe is not known before
+            content = file.read(MAX_BYTES + 1)  # the size of a pipe is unknown in advance
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
         raise DataError(f"{path.name} cannot be read: {reason}") from error

@@ -181,12 +181,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _edited(
         "tenfold", "oldpeak", "5 % of oldpeak ten times too large", _some(0.05, lambda x: x * 10)
     ),
-    _edited(
-        "new level",
-        "slope",
-        "5 % of slope with a code never seen",
-        _some(0.05, lambda x: x * 0 + 4),
-    ),
+    _edited("new level", "slope", "5 % of slope with a new code", _some(0.05, lambda x: x * 0 + 4)),
     _edited("swap", "cp", "cp: typical and atypical angina swapped", _swapped(1, 2)),
     _edited("sex", "sex", "30 % of the men recorded as women", _some(0.3, lambda x: x * 0)),
     _edited(
@@ -194,7 +189,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _edited("unrelated oldpeak", "oldpeak", "oldpeak shuffled", _shuffled, alone=True),
     _edited("unrelated cp", "cp", "cp shuffled", _shuffled, alone=True),
-    _edited("all missing", "thal", "thal never known", lambda x, s, r: x * np.nan),
+    _edited("all missing", "thal", "thal always missing", lambda x, s, r: x * np.nan),
     Scenario(
         "lost exercise tests",
         "10 % without thalach, exang, oldpeak and slope",

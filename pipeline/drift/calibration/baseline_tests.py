@@ -16,7 +16,7 @@ from pipeline.drift.hypothesis_tests.null_distributions import hypergeometric_ne
 from pipeline.schema import FEATURES, Kind
 from pipeline.statistics.metrics import auc
 
-HOLM, FDR = "Holm over KS/Fisher/chi-square", "FDR over the same"
+HOLM, FDR = "Holm over KS/Fisher/chi-square", "FDR over KS/Fisher/chi-square"
 LOGISTIC, TREES = "classifier (logistic)", "classifier (boosted trees)"
 BASELINE_TESTS = (HOLM, FDR, LOGISTIC, TREES)
 
@@ -29,7 +29,7 @@ _STEPS = 8  # Newton's; more change no digit that matters
 def baseline_statistics(
     reference: Array, current: Array, random: np.random.Generator, *, trees: bool
 ) -> dict[str, float]:
-    """Compute what each rival looks at; each is then given the limit that makes it exactly 5 %.
+    """Return the statistic of each baseline test; each then gets the limit that makes it 5 %.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _logistic_auc(reference: Array, current: Array, random: np.random.Generator)
 
 
 def _design(rows: Array) -> Array:
-    """Intercept, standardised numbers, levels, and what is not known."""
+    """Return intercept, standardised numbers, levels and missing indicators."""
     columns = [np.ones(len(rows))]
     for i, feature in enumerate(FEATURES):
         column, known = rows[:, i], ~np.isnan(rows[:, i])

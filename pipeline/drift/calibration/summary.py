@@ -1,4 +1,4 @@
-"""From measured windows to the table that says how well the drift test works."""
+"""From measured windows to the table of false positive rates and power of the drift test."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _BEGIN, _END = "<!-- calibration: begin -->", "<!-- calibration: end -->"
 
 @dataclass(frozen=True)
 class WindowResult:
-    """What was said about one window."""
+    """The result for one window."""
 
     drift: bool
     p_value: float
     named: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     baselines: Mapping[str, float]
-    """Their statistics; larger is stranger."""
+    """Their statistics; larger is more extreme."""
 
     def to_list(self) -> list[Any]:
         """Return the values as JSON carries them."""
@@ -78,12 +78,12 @@ def clopper_pearson_upper(count: int, of: int) -> float:
 def summarise(
     measured: Iterable[tuple[str, int, int, WindowResult]], plan: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Count alarms per cell and hold them against the targets.
+    """Count alarms per cell and compare them with the targets.
 
     Parameters
     ----------
     measured
-        Scenario, patients of window and reference, and what was said.
+        Scenario, patients in window and reference, and result.
     plan
         How many windows were to be drawn; part of the result.
     """
@@ -173,8 +173,8 @@ def _targets(clean: list[dict[str, Any]], power: list[dict[str, Any]]) -> list[d
             found.append({"text": text, "met": False})
         least = MIN_POWER.get((row["scenario"], row["n"]))
         if least is not None:
-            text = f"{row['scenario']}, n = {row['n']}: seen in {_percent(row['power'])}"
-            text += f", {_percent(least)} wanted"
+            text = f"{row['scenario']}, n = {row['n']}: detected in {_percent(row['power'])}"
+            text += f" (target: {_percent(least)})"
             found.append({"text": text, "met": row["power"] >= least})
     if power:
         worst = max(power, key=lambda row: row["wrong"])
@@ -186,7 +186,7 @@ def _targets(clean: list[dict[str, Any]], power: list[dict[str, Any]]) -> list[d
             }
         )
         behind = [row for row in power if (row["behind"] or 0) > MAX_POWER_DEFICIT]
-        text = f"within 3 points of the best rival in {len(power) - len(behind)} of {len(power)}"
+        text = f"within 3 points of the best baseline in {len(power) - len(behind)} of {len(power)}"
         found.append({"text": f"{text} cells", "met": not behind})
     return found
 

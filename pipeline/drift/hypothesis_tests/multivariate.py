@@ -48,7 +48,7 @@ def multivariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
 
 
 def standardised_ranks(column: Array) -> Array:
-    """Mid-ranks, standardised; a value that is not known is in the middle."""
+    """Return standardised mid-ranks; a missing value is in the middle."""
     known = ~np.isnan(column)
     standardised_ranks = np.zeros(len(column))
     if known.any():

@@ -29,7 +29,7 @@ class ShiftedGamma:
     shift: float
 
     def neg_log_p(self, statistic: ArrayLike) -> Array:
-        """Return -log of the chance to see at least so much."""
+        """Return -log of the probability of a statistic at least as large."""
         above = np.maximum((np.asarray(statistic, dtype=float) - self.shift) / self.scale, 0.0)
         if above.size <= _GRID:
             return self._tail(above)
@@ -55,7 +55,7 @@ def anderson_darling_cuts(pooled: ArrayLike) -> tuple[Integers, Array]:
     shares below it: (mass around the cut) / (H (1 - H)), H being the pooled share below it.
 
     Source: Scholz & Stephens (1987), JASA 82:918, with the mass of a tie split evenly between its
-    two sides, so that a scale may be turned round.
+    two sides, so that a scale may be reversed.
     """
     cumulative = np.cumsum(np.asarray(pooled, dtype=float))
     share = cumulative[:-1] / cumulative[-1]

@@ -108,7 +108,7 @@ def _counted(
 
 
 def levels(steps: ArrayLike) -> Array:
-    """Choose the levels to be counted each: of two, one says it all."""
+    """Return the levels to count; of two, one is enough."""
     found = np.asarray(steps, dtype=float)
     return found[:1] if len(found) == 2 else found
 

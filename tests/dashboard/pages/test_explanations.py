@@ -28,7 +28,7 @@ def test_one_prediction_is_explained_without_the_service(
 ) -> None:
     (id_,) = write(1, model_version=known)
     assert visit(pages) == "Too few for global feature importance: 1 logged patient, 20 needed."
-    assert "the most recent 1 live prediction" in shown(pages)
+    assert "the most recent live prediction" in shown(pages)
     assert "Training patients are not shown" in shown(pages)
     assert pages.table[-1].value["ID"].tolist() == [id_]
 

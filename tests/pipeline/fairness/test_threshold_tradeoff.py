@@ -46,7 +46,8 @@ def test_the_rule_in_service_costs_nothing() -> None:
 
 def test_a_threshold_per_ward_can_bring_the_same_recall() -> None:
     found = compare_thresholds(Y, P, WARD, 0.5)[2]
-    assert found.name == "Equal recall"  # of all: 3 of 4, so that either ward misses by a quarter
+    assert found.name == "Equal sensitivity (recall)"
+    # Of all patients: 3 of 4, so that either ward misses it by a quarter.
     assert {rates["recall"] for rates in found.rates.values()} <= {0.5, 1.0}
 
 

@@ -23,7 +23,7 @@ def finding(status: Status, sentence: str = "Something.") -> CheckResult:
 
 def test_the_worst_finding_gives_the_status_and_the_reason() -> None:
     found = [finding(Status.AMBER, "A."), finding(Status.RED, "B."), finding(Status.RED, "C.")]
-    assert overall_status(found) == (Status.RED, "B. (1 more)")
+    assert overall_status(found) == (Status.RED, "B. 1 more reason applies.")
     assert overall_status(found[:1]) == (Status.AMBER, "A.")
 
 
