@@ -260,7 +260,7 @@ def test_an_alarm_without_a_name_says_where_to_look_first() -> None:
 def test_how_far_the_test_can_be_trusted_is_said_in_sums_that_can_be_checked() -> None:
     clean = [{"alarms": 0.05, "upper_95": 0.0551}, {"alarms": 0.04, "upper_95": 0.045}]
     power = [
-        {"n": 100, "power": 0.2, "what": "a small one"},
+        {"n": 100, "power": 0.2, "what": "10 % of chol in mmol/l"},
         {"n": 100, "power": 0.8, "what": "a large one"},
     ]
 
@@ -268,7 +268,7 @@ def test_how_far_the_test_can_be_trusted_is_said_in_sums_that_can_be_checked() -
 
     assert "False positive rate at most 5.0 % (upper 95 % limit 5.5 %)." in said
     assert "Power with 100 patients: 50 % on average over 2 drift scenarios" in said
-    assert "lowest 20 % (a small one)" in said
+    assert "lowest 20 % (10 % of serum cholesterol in mmol/l)" in said
 
 
 def test_a_risk_that_moved_within_chance_is_said_to_have_stayed() -> None:

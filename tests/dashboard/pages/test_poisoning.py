@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.poisoning import charts, texts
+from dashboard.shared.findings import in_a_sentence
 from pipeline.poisoning.attacks import ATTACKS
 from pipeline.poisoning.defences import DEFENCES
 from pipeline.poisoning.metrics import METRICS, ExperimentCell, SeedInterval
@@ -65,7 +66,8 @@ def test_every_attack_is_explained_and_shown_with_every_measure(
         page.get_by_key("measure").set_value(measure).run()
         assert not page.exception
         assert texts.ATTACKS[attack] in shown(page)
-        assert texts.MEASURE_NOTES[measure] in shown(page)
+        note = in_a_sentence(texts.MEASURE_NOTES[measure])
+        assert f"{texts.MEASURES[measure]}: {note}" in shown(page)
 
 
 def test_a_run_of_ones_own_replaces_the_figures_until_they_are_wanted_back(served: AppTest) -> None:
