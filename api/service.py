@@ -79,7 +79,7 @@ class Service:
         Raises
         ------
         LogTaken
-            Another process writes to the same SQLite file.
+            Another process is writing to the same SQLite file.
         SealError
             The log is sealed with a key that is not ours.
         """

@@ -1,4 +1,4 @@
-"""What several programs take on the command line."""
+"""Command line arguments shared by several programs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _REFERENCE = re.compile(r"[ -~]{1,64}")
 
 
 def patient_reference(named: str) -> str:
-    """Return a Patient-Reference as the command line names it: - = one line of standard input.
+    """Return a Patient-Reference from the command line; - = one line of standard input.
 
     Raises
     ------
     SealError
-        It is none that the service takes.
+        The service would not accept it.
     """
     given = sys.stdin.buffer.readline().decode("latin-1").strip() if named == "-" else named
     if not _REFERENCE.fullmatch(given):
-        raise SealError("A Patient-Reference has 1 to 64 printable ASCII characters.")
+        raise SealError("A Patient-Reference must be 1 to 64 printable ASCII characters.")
     return given

@@ -20,10 +20,10 @@ from db.schema import REVISION
 from db.table_scans import HintingCompiler
 
 QUERY_TIMEOUT_S = 10.0
-"""Longest wait for one answer of a reader's query; the writer has a shorter one of its own."""
+"""Longest wait for a reader's query; the writer has a shorter timeout."""
 
 CONNECT_TIMEOUT_S = 2
-"""Longest wait for a connection to PostgreSQL; libpq knows no shorter one."""
+"""Longest wait for a connection to PostgreSQL; libpq has no shorter one."""
 
 
 class DatabaseUnavailable(Exception):
@@ -40,9 +40,9 @@ def open_engine(
     url
         `sqlite:///path` or `postgresql+psycopg://user:password@host/database`.
     read_only
-        Open so that nothing can be written (SQLite `mode=ro`).
+        Refuse writes (SQLite `mode=ro`).
     create
-        Make the SQLite file when it is missing; otherwise that is an error.
+        Create a missing SQLite file instead of failing.
     timeout_s
         Seconds after which a silent PostgreSQL server, or a locked SQLite file, is an error.
 
@@ -104,10 +104,10 @@ def _sqlite(url: URL, read_only: bool, create: bool, timeout_s: float) -> Engine
 
 
 def _keep_journal_ahead(connection: sqlite3.Connection, deadline: float) -> None:
-    """Have readers not wait for the writer, nor it for them.
+    """Turn on write-ahead logging, so that readers and the writer do not block each other.
 
-    Of two who are the first to ask this of a new file SQLite refuses one at once, whatever its
-    timeout: it asks again.
+    When two processes are the first to do so in a new file, SQLite refuses one at once, whatever
+    its timeout: retry.
     """
     while True:
         try:
@@ -149,13 +149,13 @@ _NO_TABLE = ("42P01", "42703")  # PostgreSQL's codes for an unknown table and an
 
 
 def dbapi_of(engine: Engine) -> Any:
-    """Return the driver's module; its own errors arrive where SQLAlchemy does not stand between."""
+    """Return the driver's module; calls that bypass SQLAlchemy raise its errors."""
     return engine.dialect.dbapi
 
 
 @contextmanager
 def session(engine: Engine) -> Iterator[Connection]:
-    """Lend a connection; whatever the database objects to becomes one sentence.
+    """Yield a connection; database errors become one sentence.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def session(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Lend a connection inside a write transaction, committed at the end; for programs.
+    """Yield a connection in a write transaction, committed at the end; for programs.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def upsert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
 
 
 def error_message(engine: Engine, error: BaseException) -> str:
-    """Say in one sentence what is wrong with the database and what to do."""
+    """Return one sentence: what is wrong with the database and what to do."""
     cause = getattr(error, "orig", None) or error
     reason = str(cause).strip().split("\n")[0] or type(cause).__name__
     if getattr(cause, "sqlstate", None) in _NO_TABLE or reason.startswith("no such "):
@@ -201,13 +201,13 @@ def error_message(engine: Engine, error: BaseException) -> str:
     if engine.dialect.name == "sqlite":
         path = Path(engine.url.database or "")
         if not path.exists():
-            return f"There is no database {path}: run python -m db.migrate."
+            return f"Database {path} does not exist: run python -m db.migrate."
         if getattr(cause, "sqlite_errorname", "").startswith(_DAMAGED):
             return _damaged(engine, reason)
         if reason == "interrupted":
-            return f"{_name(engine)} was asked for too much at once: choose a smaller window."
+            return f"{_name(engine)} took too long to answer: choose a smaller window."
         return f"{_name(engine)} cannot be used: {reason}."
-    return f"{_name(engine)} does not answer; is PostgreSQL running there? ({reason})"
+    return f"{_name(engine)} is not responding; is PostgreSQL running? ({reason})"
 
 
 def _damaged(engine: Engine, reason: str) -> str:
@@ -223,7 +223,7 @@ def check_integrity(engine: Engine) -> None:
     Raises
     ------
     DatabaseUnavailable
-        It is damaged, or cannot be read.
+        The file is damaged or cannot be read.
     """
     if engine.dialect.name != "sqlite":
         return

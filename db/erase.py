@@ -81,7 +81,7 @@ def erase_patient(
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, do not just forget
         if not share_lock_all(connection):
-            raise DatabaseUnavailable("Old days are being deleted: try again in a few minutes.")
+            raise DatabaseUnavailable("Retention is running: try again in a few minutes.")
         require_key(connection, key)
         ids = connection.scalars(of_patient.with_for_update()).all()  # no outcome comes now
         erased: set[str] = set()
@@ -166,14 +166,14 @@ def purge_deleted_pages(engine: Engine) -> None:
         if not busy:
             return
         sleep(_CLEAR_PAUSE_S)
-    raise DatabaseUnavailable("somebody goes on reading the log")
+    raise DatabaseUnavailable("another process is still reading the log")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Erase the patient; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m db.erase", description=__doc__)
     parser.add_argument(
-        "--patient", required=True, help="the Patient-Reference; - reads it from standard input"
+        "--patient", required=True, help="the Patient-Reference; - = read from standard input"
     )
     named = parser.parse_args(argv).patient
     try:
@@ -193,11 +193,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DatabaseUnavailable, SettingsError, SealError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{erased:,} predictions are erased, with their outcomes")
+    print(f"{erased:,} predictions erased, with their outcomes")
     try:
         purge_deleted_pages(open_engine(settings.database_url, timeout_s=_CLEAR_S))
     except DatabaseUnavailable as left:
-        print(f"Remains are in the database's files ({left}): run this again.", file=sys.stderr)
+        print(
+            f"Deleted data may remain in the database files ({left}): run this again.",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Write predictions with their outcomes as CSV or JSON lines: `python -m db.export`, any number."""
+"""Export predictions with their outcomes as CSV or JSON lines: `python -m db.export`."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ EXPORT_COLUMNS = (
     outcomes.c.observed_at.name,
 )
 
-_BLOCK = 500  # rows written at once; one by one, a stream spends its time on hand-overs
+_BLOCK = 500  # rows per write: one by one, a stream spends its time on task switches
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""A spreadsheet runs a cell of text that begins so; the wide ones where Japanese is spoken.
+"""A spreadsheet runs cells that begin with these; the wide ones in Japanese locales.
 
 Source: OWASP, CSV injection.
 """
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 
 def csv_lines(rows: Iterable[Row], coding: Coding) -> Iterator[str]:
-    """Yield a header and the rows as CSV, in blocks of lines; what is not known is empty."""
+    """Yield a header and the rows as CSV, in blocks of lines; unknown values are empty."""
     yield ",".join(EXPORT_COLUMNS) + "\r\n"
     for block in _blocks(rows):
         text = io.StringIO()
@@ -74,7 +74,7 @@ def _blocks(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def escape_formula(text: str) -> str:
-    """Return text as a cell that no spreadsheet runs."""
+    """Return text as a cell that no spreadsheet evaluates."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
@@ -95,16 +95,16 @@ def _time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
         if time.tzinfo is not None:
             return time
-    raise argparse.ArgumentTypeError("a time with its zone is expected: 2026-01-31T08:00:00Z")
+    raise argparse.ArgumentTypeError("expected a time with a time zone, e.g. 2026-01-31T08:00:00Z")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m db.export", description=__doc__)
-    parser.add_argument("--since", type=_time, help="first time, as 2026-01-31T08:00:00Z")
-    parser.add_argument("--until", type=_time, help="time before which rows are written")
+    parser.add_argument("--since", type=_time, help="earliest time, e.g. 2026-01-31T08:00:00Z")
+    parser.add_argument("--until", type=_time, help="time before which rows are exported")
     parser.add_argument("--source", choices=SOURCES, help="only this source; default: all")
     parser.add_argument(
-        "--patient", help="only of this Patient-Reference; - reads it from standard input"
+        "--patient", help="only this Patient-Reference; - = read from standard input"
     )
     parser.add_argument("--format", choices=tuple(FORMATS), default="csv")
     parser.add_argument("--coding", choices=tuple(Coding), type=Coding, default=Coding.LABELS)
@@ -113,7 +113,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _counted(rows: Iterable[Row]) -> Iterator[Row]:
-    """Pass rows on and say on stderr how far it is, when a person is watching."""
+    """Pass rows on and report progress on stderr, on a terminal."""
     number = 0
     for number, row in enumerate(rows, 1):
         yield row
@@ -127,8 +127,8 @@ def _write(blocks: Iterable[str], output: Path | None) -> None:
         sys.stdout.writelines(blocks)
         sys.stdout.flush()
         return
-    part = output.with_name(f"{output.name}.part")  # a broken export never looks like a whole one
-    part.touch(mode=0o600)  # patients: for the owner's eyes
+    part = output.with_name(f"{output.name}.part")  # a partial export never looks complete
+    part.touch(mode=0o600)  # patient data: readable by the owner only
     with part.open("w", encoding="utf-8", newline="") as file:
         file.writelines(blocks)
     part.replace(output)
@@ -152,14 +152,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         window = {"since": wanted.since, "until": wanted.until, "source": wanted.source}
         difference = None
         reader = Reader(settings.database_url)
-        reader.ping()  # before the header is out
+        reader.ping()  # before the header is written
         rows: Iterable[Row] = reader.stream(**window)
         if wanted.patient is not None:
             found = _of_patient(settings, wanted.patient)
             rows, difference = found.between(**window), found.difference()
         _write(FORMATS[wanted.format](_counted(rows), wanted.coding), wanted.output)
         reader.close()
-    except BrokenPipeError:  # the reader of a pipe has gone; Python must not complain at exit too
+    except BrokenPipeError:  # the pipe was closed; keep Python from failing again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (DatabaseUnavailable, SettingsError, SealError, OSError) as error:

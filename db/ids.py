@@ -1,4 +1,4 @@
-"""UUIDv7 identifiers: an id carries the time of its row, so it also names a partition.
+"""UUIDv7 identifiers: an id carries the time of its row, so it also determines a partition.
 
 Lower-case hyphenated text sorts like the time it carries, on both databases, so a time window is a
 range of ids and the primary key serves it.
@@ -19,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 YEAR_10000_MS = 253_402_300_800_000
-"""`datetime` ends here, UUIDv7 some 900 years later."""
+"""`datetime` ends here, UUIDv7 about 900 years later."""
 
 
 _last: tuple[int, str] = (-1, "")  # the time part of the newest id: thousands share a millisecond
@@ -29,7 +29,7 @@ os.register_at_fork(after_in_child=_tails.clear)
 
 
 def new_id(now_ms: int | None = None) -> str:
-    """Make an id for now, or for `now_ms` milliseconds since 1970 UTC.
+    """Return a new id for now, or for `now_ms` milliseconds since 1970 UTC.
 
     72 of its bits are random and come from the operating system, so neither a seeded generator nor
     a forked process can repeat one. Safe in several threads.
@@ -49,14 +49,14 @@ def new_id(now_ms: int | None = None) -> str:
 
 
 def _refill() -> str:
-    """Fetch random tails for the next ids: asking for each one alone gives the processor away."""
+    """Draw random tails for the next ids at once: each system call releases Python's lock."""
     drawn = os.urandom(9 * 256).hex()
     _tails.extend(drawn[at : at + 18] for at in range(18, len(drawn), 18))
     return drawn[:18]
 
 
 def is_id(text: str) -> bool:
-    """Tell whether the text is an id as `new_id` writes it."""
+    """Return whether the text is an id in the form of `new_id`."""
     return _UUID7.fullmatch(text) is not None and timestamp_ms(text) < YEAR_10000_MS
 
 
@@ -75,7 +75,7 @@ def timestamp_of(id: str) -> datetime:  # noqa: A002 - the field's name everywhe
 
 @lru_cache(maxsize=1024)
 def received_at_text(time_part: str) -> str:
-    """Write the time of an id as both databases read it, UTC; many rows share a millisecond."""
+    """Return an id's time as text for both databases, UTC; many rows share a millisecond."""
     received_at = timestamp_of(f"{time_part}-7000-8000-000000000000")
     return f"{received_at:%Y-%m-%d %H:%M:%S.%f}"
 
@@ -88,7 +88,7 @@ def lowest_id_at(t: datetime) -> str:
     Raises
     ------
     ValueError
-        When the time has no zone.
+        When the time has no time zone.
     """
     return lowest_id_of_ms(ceil_to_ms(t))
 
@@ -104,10 +104,10 @@ def ceil_to_ms(t: datetime) -> int:
     Raises
     ------
     ValueError
-        When the time has no zone.
+        When the time has no time zone.
     """
     if t.tzinfo is None:
-        raise ValueError("a time without a zone is ambiguous: give it one, as in ...Z or +01:00")
+        raise ValueError("a time without a time zone is ambiguous: add one, as in ...Z or +01:00")
     return max(0, -((_EPOCH - t) // _MILLISECOND))
 
 

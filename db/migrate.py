@@ -1,4 +1,4 @@
-"""Bring the database to the newest schema: `python -m db.migrate`; twice or two at once is safe."""
+"""Migrate the database to the newest schema: `python -m db.migrate`; safe to run concurrently."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 MIGRATION_TIMEOUT_S = 3600.0
 """A migration may rewrite a large table, and a second one waits for the first."""
 
-_ADVISORY_LOCK = 0x63617264696F  # "cardio"; any number that no other program takes
+_ADVISORY_LOCK = 0x63617264696F  # "cardio"; unique to this program
 
 
 def migrate(url: str, report: Callable[[str], None] = print, *, to: str = "head") -> None:
@@ -30,11 +30,11 @@ def migrate(url: str, report: Callable[[str], None] = print, *, to: str = "head"
     Parameters
     ----------
     url
-        Of the database; the folder and file of a SQLite database are made when missing.
+        Of the database; a missing folder and file of a SQLite database are created.
     report
         Receives one line per migration.
     to
-        The migration to stop at; tests begin with a database of an older program.
+        The migration to stop at; tests start from an older database.
 
     Raises
     ------
@@ -50,14 +50,14 @@ def migrate(url: str, report: Callable[[str], None] = print, *, to: str = "head"
             command.upgrade(_config(connection, report), to)
         except CommandError as error:
             raise DatabaseUnavailable(
-                f"The database was made by a newer program: {error}"
+                f"The database was created by a newer version: {error}"
             ) from None
         connection.exec_driver_sql("COMMIT")
     engine.dispose()
 
 
 def begin_locked(connection: Connection) -> None:
-    """Begin a transaction that a second migration waits for."""
+    """Begin a transaction that blocks a second migration."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
@@ -76,7 +76,7 @@ def _config(connection: Connection, report: Callable[[str], None]) -> Config:
 
 
 def _make_file(path: Path) -> None:
-    """Create the file so that only its owner can read the patients in it."""
+    """Create the file with access for its owner only: it holds patient data."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)

@@ -1,10 +1,10 @@
-"""A table for each day (UTC) of predictions, and one for their outcomes: partitions, on PostgreSQL.
+"""Partitions by day (UTC) of predictions and of their outcomes, on PostgreSQL.
 
-An id carries its time, so it names its day, and a day that is not kept is dropped instead of being
-deleted row by row. SQLite has no partitions; there these functions have nothing to do.
+An id carries its time, so it determines its partition, and retention drops partitions instead of
+deleting rows. SQLite has no partitions; there these functions do nothing.
 
-Every day has its own foreign key, from its outcomes to its predictions: with one between the whole
-tables PostgreSQL would look through all outcomes before it lets a day go.
+Every partition has its own foreign key, from its outcomes to its predictions: with one between the
+parent tables PostgreSQL would scan all outcomes before it drops a partition.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _MAKING, _LEAVING = -1, -2
 
 _QUEUES = 36
 _QUEUE_MS = 5_000
-"""An erasure waits for three minutes, each time for less than a connection waits for an answer."""
+"""An erasure waits for three minutes, each time for less than the query timeout."""
 
 
 class PartitionCache:
-    """Makes the days of a writer's rows; forget() when a transaction was rolled back."""
+    """Creates the partitions of a writer's rows; reset() after a rollback."""
 
     def __init__(self) -> None:
         self._made: set[int] = set()
 
     def reset(self) -> None:
-        """Take no day for granted."""
+        """Forget which partitions exist."""
         self._made.clear()
 
     def ensure(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Have a place for each row (id first) that this transaction is about to insert."""
+        """Create missing partitions for the rows (id first) that this transaction will insert."""
         if connection.dialect.name != "postgresql":
             return
         days = {timestamp_ms(row[0]) // _DAY_MS for row in rows} - self._made
@@ -50,7 +50,7 @@ class PartitionCache:
 
 
 def create_partitions(connection: Connection, days: Iterable[date]) -> None:
-    """Make the partitions of days that have none; nobody who reads or writes waits for it."""
+    """Create missing partitions; no reader or writer waits for it."""
     _wait_for(connection, _MAKING)
     for day in sorted(days):
         if not connection.scalar(text("SELECT to_regclass(:name)"), {"name": partition_name(day)}):
@@ -61,7 +61,7 @@ def _make(connection: Connection, day: date) -> None:
     first, end = id_range(day)
     rows, found = partition_name(day), partition_name(day, "outcomes")
     for whole, part in (("predictions", rows), ("outcomes", found)):
-        # Made apart and then attached: PARTITION OF would wait for everybody who reads.
+        # Created apart and then attached: PARTITION OF would wait for all readers.
         copied = "INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
         connection.exec_driver_sql(f"CREATE TABLE {part} (LIKE {whole} {copied})")
         connection.exec_driver_sql(
@@ -79,13 +79,13 @@ def partition_name(day: date, whole: str = "predictions") -> str:
 
 
 def id_range(day: date) -> tuple[str, str]:
-    """Return the first id of a day and the first of the next."""
+    """Return the first id of a day and that of the next day."""
     first_ms = (day - _FIRST).days * _DAY_MS
     return lowest_id_of_ms(first_ms), lowest_id_of_ms(first_ms + _DAY_MS)
 
 
 def partitions_before(connection: Connection, end: date) -> list[date]:
-    """Return the days before a day that have a partition, the oldest first."""
+    """Return the days before `end` that have a partition, oldest first."""
     names = connection.scalars(
         text(
             "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
@@ -96,7 +96,7 @@ def partitions_before(connection: Connection, end: date) -> list[date]:
 
 
 def day_of(name: str, whole: str = "predictions") -> date | None:
-    """Return the day of a partition; None = it is not ours, which db.verify says."""
+    """Return the day of a partition; None = not ours, which db.verify reports."""
     with suppress(ValueError):
         day = date.fromisoformat(name.removeprefix(f"{whole}_"))
         return day if partition_name(day, whole) == name else None
@@ -104,7 +104,7 @@ def day_of(name: str, whole: str = "predictions") -> date | None:
 
 
 def try_share_lock(connection: Connection, day: date) -> bool:
-    """Say whether a day is sure to stay until this transaction ends."""
+    """Return whether this transaction now keeps a day's partition from being dropped."""
     if connection.dialect.name != "postgresql":
         return True
     asked = text("SELECT pg_try_advisory_xact_lock_shared(:locks, :number)")
@@ -112,9 +112,9 @@ def try_share_lock(connection: Connection, day: date) -> bool:
 
 
 def share_lock_all(connection: Connection) -> bool:
-    """Have every day stay until this transaction ends; False = old ones go on leaving.
+    """Keep every partition from being dropped by others; False = the drops did not end in time.
 
-    It waits in the queue, because nobody who only tries meets the moment between two that leave.
+    It queues for the lock, because a mere try rarely hits the moment between two drops.
     """
     if connection.dialect.name != "postgresql":
         return True
@@ -125,10 +125,10 @@ def share_lock_all(connection: Connection) -> bool:
 
 
 def try_lock(connection: Connection, lock: str, wait_ms: int) -> bool:
-    """Say whether a lock came in time; the transaction, with this timeout, goes on either way."""
+    """Return whether a lock was acquired in time; the transaction continues either way."""
     connection.exec_driver_sql("SAVEPOINT waiting")
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
-    with suppress(OperationalError):  # the lock's time is over
+    with suppress(OperationalError):  # timed out
         connection.exec_driver_sql(lock)
         return True
     connection.exec_driver_sql("ROLLBACK TO SAVEPOINT waiting")
@@ -136,7 +136,7 @@ def try_lock(connection: Connection, lock: str, wait_ms: int) -> bool:
 
 
 def lock_for_drop(connection: Connection, day: date) -> None:
-    """Have a day stay for nobody any more: this transaction drops it."""
+    """Wait for all share locks of a day, whose partition this transaction will drop."""
     for number in (_LEAVING, (day - _FIRST).days):
         _wait_for(connection, number)
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that stop waiting; imported only where PostgreSQL is used."""
+"""Connections to PostgreSQL with a timeout; imported only where PostgreSQL is used."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import psycopg
 
 
 class TimedConnection(psycopg.Connection[Any]):
-    """A connection that waits so long and no longer: a frozen server keeps no timeout of its own.
+    """A connection with a client-side timeout: a frozen server enforces none of its own.
 
-    `timeout_s` is the longest wait for one answer, in seconds; libpq watches over connecting.
+    `timeout_s` is the longest wait for one answer, in seconds; libpq times out connecting.
     """
 
     timeout_s: float | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait for an answer; close the connection when there is none in time."""
+        """Wait for an answer; close the connection on timeout."""
         limit = timeout or self.timeout_s
         try:
             return super().wait(gen, interval, limit)

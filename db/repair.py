@@ -1,7 +1,7 @@
-"""Mend a damaged SQLite log: `python -m db.repair`, while nothing else uses the file.
+"""Repair a damaged SQLite log: `python -m db.repair`, while nothing else uses the file.
 
-Copies every row that can still be read into a new file, puts that in the old one's place and keeps
-the old one beside it. Says what was saved; `python -m db.verify` then names what was lost.
+Copies every readable row into a new file, replaces the old file with it and keeps the old one
+beside it. Prints what was recovered; `python -m db.verify` then reports what was lost.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from db.writer.file_lock import LogLocked, lock_file
 from settings import SettingsError, load_settings
 
 _PROBES = 2_000
-"""Stretches of ids that are tried behind a damaged page; each costs well under a millisecond."""
+"""Ranges of ids tried after a damaged page; each costs well under a millisecond."""
 
 Values = tuple[Any, ...]
 
 
 class RepairedTable(NamedTuple):
-    """What became of a table."""
+    """Result of repairing a table."""
 
     name: str
     rows: int
     invalid_rows: int
-    """Rows that were read and are not valid any more."""
+    """Rows that were read but are no longer valid."""
     complete: bool
-    """True when no part of it was unreadable."""
+    """True when no part of the table was unreadable."""
 
 
 def repair(path: Path) -> list[RepairedTable]:
-    """Replace a damaged file by a new one with every row that can be read.
+    """Replace a damaged file by a new one with every readable row.
 
     Raises
     ------
     DatabaseUnavailable
-        Nothing can be read, or the new file cannot be written; the old one is left alone.
+        Nothing is readable, or the new file cannot be written; the old one is left alone.
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
@@ -62,9 +62,7 @@ def repair(path: Path) -> list[RepairedTable]:
                 into.commit()
     except sqlite3.Error as error:
         new.unlink(missing_ok=True)
-        raise DatabaseUnavailable(
-            f"Nothing can be read of {path} ({error}): restore a backup."
-        ) from None
+        raise DatabaseUnavailable(f"{path} is unreadable ({error}): restore a backup.") from None
     kept = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     for end in ("", "-wal", "-shm"):
         part = Path(f"{path}{end}")
@@ -92,7 +90,7 @@ def _copy(old: sqlite3.Connection, into: sqlite3.Connection, table: Table) -> Re
         return RepairedTable(table.name, 0, 0, complete=True)  # a table of a later migration
     values = ", ".join("?" * len(columns))
     names = ", ".join(columns)
-    # A row that was read twice is left out; one that is not valid any more is an error.
+    # A row read twice is ignored; one that is no longer valid is an error.
     insert = f"INSERT INTO {table.name} ({names}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
     reading = _Reading(old, table, names)
     before = into.total_changes
@@ -106,7 +104,7 @@ def _copy(old: sqlite3.Connection, into: sqlite3.Connection, table: Table) -> Re
 
 
 class _Reading:
-    """Reads what can be read of a table: from both ends, and from between damaged pages."""
+    """Reads a damaged table: from both ends, and between damaged pages."""
 
     def __init__(self, old: sqlite3.Connection, table: Table, names: str) -> None:
         self._old = old
@@ -133,9 +131,9 @@ class _Reading:
             yield from self._between(low, high)
 
     def _between(self, low: str, high: str) -> Iterator[Values]:
-        """Read on in both directions from the middle of what is not read yet, and so on.
+        """Read in both directions from the middle of each unread range, repeatedly.
 
-        Where a middle cannot be read at all it is within the damage, whose end is looked for first.
+        An unreadable middle lies within the damage, whose end is searched first.
         """
         stretches = deque([(_number(low), _number(high))])
         for _ in range(_PROBES):
@@ -162,10 +160,10 @@ class _Reading:
                 stretches.append((start, middle))
 
     def _read(self, where: str = "1", *ids: int, backward: bool = False) -> Iterator[Values]:
-        """Yield rows until one cannot be read, and then the one before that.
+        """Yield rows until one is unreadable, then the one before it.
 
-        Python's cursor has stepped on to the next row before it hands one over, and loses it when
-        that step fails.
+        Python's cursor steps to the next row before it returns one, and loses it when that step
+        fails.
         """
         order, beyond = ("DESC", "<") if backward else ("ASC", ">")
         self._failed = False
@@ -178,7 +176,7 @@ class _Reading:
                 last = row[self._at]
                 yield row
             return
-        except (sqlite3.Error, ValueError):  # ValueError: what should be text is not
+        except (sqlite3.Error, ValueError):  # ValueError: invalid text
             self._failed, self.whole = True, False
         if last is not None:
             query, values = f"{query} AND {self._key} {beyond} ?", [*values, last]
@@ -195,14 +193,16 @@ def _text(number: int) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Mend the file of the settings; return the exit code."""
+    """Repair the file of the settings; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m db.repair", description=__doc__)
     parser.parse_args(argv)
     try:
         url = load_settings().database_url
         engine = open_engine(url)
         if engine.dialect.name != "sqlite":
-            raise SettingsError("Only SQLite files are mended; restore PostgreSQL from a backup.")
+            raise SettingsError(
+                "Only SQLite files can be repaired; restore PostgreSQL from a backup."
+            )
         path = Path(make_url(url).database or "")
         with ExitStack() as held:
             try:
@@ -212,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     raise
                 print(damage, file=sys.stderr)
             else:
-                print(f"{path} is not damaged; nothing was done")
+                print(f"{path} is not damaged; nothing to do")
                 return 0
             if lock := lock_file(engine):
                 held.enter_context(closing(lock))
@@ -224,9 +224,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for table in saved:
         if table.rows or table.invalid_rows or not table.complete:
             lost = (
-                "" if table.complete and not table.invalid_rows else "; NOT ALL OF IT COULD BE READ"
+                "" if table.complete and not table.invalid_rows else "; SOME ROWS COULD NOT BE READ"
             )
-            print(f"{table.name}: {table.rows:,} rows saved{lost}")
+            print(f"{table.name}: {table.rows:,} rows recovered{lost}")
     print(f"The damaged file is kept beside {path}. Now run python -m db.verify")
     return 0
 

@@ -1,4 +1,4 @@
-"""Bring the counts of values up to date once: `python -m db.rollup` (the API does it by itself)."""
+"""Bring the rollups up to date once: `python -m db.rollup` (the API does so continuously)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from settings import SettingsError, load_settings
 
 
 def main() -> int:
-    """Make one pass over the database of the settings; return the exit code."""
+    """Roll up the database of the settings once; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m db.rollup", description=__doc__)
     parser.parse_args()
     try:
@@ -30,7 +30,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     read.dispose()
-    print(f"{rolled:,} buckets rolled up, {waiting:,} wait for their time to pass")
+    print(f"{rolled:,} buckets rolled up, {waiting:,} pending")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""The tables, declared once for SQLite and PostgreSQL; migrations/ holds how they came to be.
+"""The tables, declared once for SQLite and PostgreSQL; created by migrations/.
 
 Features are stored as UCI codes. `predictions` is clustered on (id, received_at): an id carries its
 time, so the one primary key serves look-ups, time windows and, on PostgreSQL, partitions by day
-(db.partitions, which makes them with their foreign keys).
+(created with their foreign keys by db.partitions).
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ REVISION = "0005"
 """The newest migration; a database below it is refused with a sentence that says what to do."""
 
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
-"""Who asked. Pages and the monitor read `live` unless another one is chosen."""
+"""Origin of a prediction. Pages and monitoring read `live` unless another one is chosen."""
 
 DEFAULT_SOURCES = ("live", "synthetic", "replay")
-"""What is read unless a source is chosen: the first that has rows."""
+"""Sources tried when none is chosen: the first that has rows."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time with a zone, kept in UTC; SQLite keeps it as text, which sorts like the time."""
+    """A time with a time zone, stored in UTC; in SQLite as text, which sorts like the time."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a time without a zone; convert the rest to UTC."""
+        """Convert to UTC; raise ValueError for a time without a time zone."""
         if value is not None and value.tzinfo is None:
             raise ValueError("a time without a zone is ambiguous")
         return value if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give SQLite's times their zone back."""
+        """Add the time zone to SQLite's times."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -67,22 +67,22 @@ ID = String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 
 
 def feature_column(feature: Feature) -> Column[Any]:
-    """Turn a feature into its column: measurements are doubles, codes and counts small integers."""
+    """Return a feature's column: measurements are doubles, codes and counts small integers."""
     kind: TypeEngine[Any] = Double() if feature.kind is Kind.NUMBER else SmallInteger()
     return Column(feature.name, kind, nullable=not feature.required)
 
 
 def one_of(column: str, *values: object) -> str:
-    """Write the rule that a column holds one of some values (or nothing).
+    """Return the condition that a column holds one of some values (or NULL).
 
-    As alternatives: SQLite checks `IN (...)` by building a table of its values for every row, which
-    took 14 of the 20 us that a row costs.
+    As alternatives: SQLite builds a table of the values of `IN (...)` for every row, which took 14
+    of the 20 us of a row.
     """
     return " OR ".join(f"{column} = {value!r}" for value in values)
 
 
 def feature_check(feature: Feature) -> CheckConstraint:
-    """Turn a feature's plausible limits, or its codes, into the constraint that guards them."""
+    """Return the constraint for a feature's plausible limits or codes."""
     if feature.kind is Kind.NUMBER:
         rule = f"{feature.name} BETWEEN {feature.low:g} AND {feature.high:g}"
     else:
@@ -92,7 +92,7 @@ def feature_check(feature: Feature) -> CheckConstraint:
 
 
 def seal_columns() -> list[Column[Any]]:
-    """Return what seals an entry (seals); empty in rows from before the chain, or without a key.
+    """Return the columns of an entry's seal; NULL in rows from before the chain, or without a key.
 
     `number` counts a writer's entries, predictions and outcomes together, from 1.
     """
@@ -124,7 +124,7 @@ predictions = Table(
     Column("threshold", Double, nullable=False),
     Column("model_version", String(64), nullable=False),
     Column("latency_ms", Double, nullable=False),
-    Column("key_id", String(64)),  # of the API key that asked; empty where there are no keys
+    Column("key_id", String(64)),  # of the caller's API key; NULL without API keys
     Column("patient", LargeBinary),  # HMAC of the Patient-Reference, if one was sent
     *seal_columns(),
     CheckConstraint(one_of("source", *SOURCES), name="source"),
@@ -149,10 +149,10 @@ SEAL_COLUMNS = tuple(column.name for column in seal_columns())
 PREDICTION_COLUMNS = tuple(
     c.name for c in predictions.columns if c.name not in ("received_at", *SEAL_COLUMNS)
 )
-"""The order of a row's values in `Log.append`; `received_at` is not among them: the id says it."""
+"""The order of a row's values in `LogWriter.append`; `received_at` follows from the id."""
 
 EXPORTED_COLUMNS = tuple(c for c in predictions.columns if c.name not in ("patient", *SEAL_COLUMNS))
-"""What is read back and exported of a prediction."""
+"""The columns of a prediction that are read and exported."""
 
 outcomes = Table(
     "outcomes",
@@ -178,9 +178,9 @@ PARTITIONED_TABLES = (predictions, outcomes)
 writers = Table(
     "writers",
     metadata,
-    # Whoever sealed entries: one committing thread of one process (db.audit.chain).
+    # One row per committing thread of a process that sealed entries (db.audit.chain).
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", ID, nullable=False),  # a UUIDv7: it says when the writer began
+    Column("name", ID, nullable=False),  # a UUIDv7, so it carries the writer's start
     Column("format", SmallInteger, nullable=False),  # of its entries' content
     Column("unsealed", BigInteger, nullable=False),  # rows without a seal when the first one began
     Column("seal", LargeBinary, nullable=False),
@@ -189,8 +189,7 @@ writers = Table(
 tombstones = Table(
     "removals",
     metadata,
-    # Entries that were removed on purpose, signed (db.audit.tombstones). Writer 0: rows without a
-    # seal.
+    # Signed records of removed entries (db.audit.tombstones). Writer 0: rows without a seal.
     Column("writer", Integer, primary_key=True, autoincrement=False),
     Column("first", BigInteger, primary_key=True, autoincrement=False),
     Column("last", BigInteger, nullable=False),
@@ -237,7 +236,7 @@ rejections = Table(
 rollups = Table(
     "rollups",
     metadata,
-    # Feature before bucket: the history of one feature is read in one go, as a chart shows it.
+    # Feature before bucket: a chart reads the history of one feature in one range.
     Column("width_s", Integer, primary_key=True, autoincrement=False),
     Column("feature", String(16), primary_key=True),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),  # its first second of 1970
@@ -251,7 +250,7 @@ rollups = Table(
 dirty_buckets = Table(
     "unrolled",
     metadata,
-    # Buckets with rows that their rollup does not count yet; a new mark says that more have come.
+    # Buckets with rows that their rollup does not count yet; a new mark = more rows have come.
     Column("width_s", Integer, primary_key=True, autoincrement=False),
     Column("bucket", BigInteger, primary_key=True, autoincrement=False),
     Column("mark", ID, nullable=False),
@@ -269,8 +268,8 @@ reports = Table(
     Column("format", Integer, nullable=False),
     Column("report", Text, nullable=False),
     Column("kind", String(32), nullable=False, server_default=MONITORING),
-    # Of monitoring passes, so that a history is read without their reports.
-    Column("key", String(200)),  # what makes two passes the same one; no other kind needs it
+    # Of monitoring runs, so that a history is read without their reports.
+    Column("key", String(200)),  # unique per run; other kinds have none
     Column("source", String(16)),
     Column("since", UtcDateTime),
     Column("until", UtcDateTime),

@@ -1,6 +1,6 @@
-"""Check that no row of the log was altered, removed or slipped in: `python -m db.verify`.
+"""Verify that no row of the log was altered, removed or inserted: `python -m db.verify`.
 
-Needs the key that the log is sealed with, and reads all of the log. Exit code 0 = all chains hold.
+Needs the key of the log and reads all of it. Exit code 0 = integrity check passed.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ QUERY_TIMEOUT_S = 86_400.0
 """Longest wait for the database: it sorts the whole log."""
 
 MAX_FINDINGS = 20
-"""So many findings are named unless all are asked for; their number is always said."""
+"""Findings listed without `--all`; their number is always given."""
 
 
 def verify_log(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verification:
-    """Walk along all chains of a log.
+    """Verify all chains of a log, and the tables that hold them.
 
     Parameters
     ----------
     url
-        Of the database; it may be written meanwhile.
+        Of the database; the service may keep writing to it.
     key
         The log's key.
     heads
-        Files of heads, of every host that writes to the log.
+        Files of chain heads, from every host that writes to the log.
 
     Raises
     ------
@@ -51,12 +51,12 @@ def verify_log(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verificati
     SealError
         The log is not sealed, or a file of heads cannot be used.
     """
-    # Before the rows are: what is written meanwhile is not missed.
+    # Read before the rows: what is written meanwhile cannot seem to be missing.
     known = [head for path in heads for head in read_heads(path, key)] if heads else None
     if known == []:
         raise SealError(
-            "The heads name no writer: give the file that the service keeps, or all its lines of "
-            "the log (docs/record.md)."
+            "The heads name no writer: give the file that the service keeps, or all head lines of "
+            "its log (docs/record.md)."
         )
     engine = open_engine(url, read_only=True, timeout_s=QUERY_TIMEOUT_S)
     try:
@@ -82,11 +82,11 @@ def _verify(
         )
     if began and not any(is_authentic(key, writer) for writer in began):
         raise SealError(
-            f"None of this log's writers was sealed with {key.path}: use the log's own key. If "
-            "this is its own, all of them were altered."
+            f"{key.path} is not the key of this log. If it should be, every writer record was "
+            "altered."
         )
     connection.exec_driver_sql("BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
-    if not on_sqlite:  # else a day could be dropped before it is read, and after the snapshot
+    if not on_sqlite:  # keeps retention from dropping a partition after the snapshot
         connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
     read_tables(connection)
     between = [*differences(connection), *inconsistencies(connection)]
@@ -98,7 +98,7 @@ def _verify(
 def _walk(
     connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None, between: list[str]
 ) -> Verification:
-    """Walk along the chains; `between` is what stands between the tables and their readers."""
+    """Verify the chains; `between` is what was found between the tables and their readers."""
     try:
         verdict = verify_chains(connection, key, heads)
     except DBAPIError as error:
@@ -116,9 +116,9 @@ def _text(kept: bytes) -> str:
 def format_result(
     verdict: Verification, *, with_heads: bool, limit: int = MAX_FINDINGS
 ) -> list[str]:
-    """Say in sentences what was found, naming at most so many findings.
+    """Return the result in sentences, with at most `limit` findings.
 
-    What was put into the log to be shown here stays within its line and within its letters.
+    Control characters that an attacker put into the log are escaped.
     """
     counts = verdict.counts
     read = (
@@ -129,31 +129,30 @@ def format_result(
         number = len(verdict.findings)
         lines = [_visible(finding) for finding in verdict.findings[:limit]]
         if number > limit:
-            lines.append(f"... and {number - limit:,} more; --all names them")
-        lines.append(f"THE LOG WAS ALTERED: {number:,} findings in {read}.")
+            lines.append(f"... and {number - limit:,} more; use --all to list them")
+        lines.append(f"INTEGRITY CHECK FAILED: {number:,} findings in {read}.")
     else:
-        lines = [f"{read}: all are as they were written."]
+        lines = [f"{read}: integrity check passed."]
     if counts["expired"] or counts["erased"]:
         lines.append(
-            f"Removed on purpose, and signed: {counts['expired']:,} entries by retention, "
+            f"Removed with a signed tombstone: {counts['expired']:,} entries by retention, "
             f"{counts['erased']:,} by erasure."
         )
     if counts["unsealed"]:
         lines.append(
-            f"{counts['unsealed']:,} rows are from before the chain: their content is not checked."
+            f"{counts['unsealed']:,} rows predate the chain: their content is not verified."
         )
     if not with_heads:
         lines.append(
-            "Not checked: whether the newest rows of a writer, or the newest writers whole, "
-            "were removed; that takes --heads FILE."
+            "Not checked: truncation of the newest rows or writers; that requires --heads FILE."
         )
     elif verdict.writers_without_head:
         named = ", ".join(map(str, verdict.writers_without_head[:MAX_FINDINGS]))
         more = len(verdict.writers_without_head) - MAX_FINDINGS
         named += f" and {more} more" if more > 0 else ""
         lines.append(
-            f"Not checked: whether the newest rows of writer {named} were removed; these heads do "
-            "not name it."
+            f"Not checked: whether the tail of writer {named} was truncated; it is not in these "
+            "heads."
         )
     return lines
 
@@ -173,9 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         nargs="+",
         default=[],
-        help="files of signed heads (<key file>.heads): finds removed ends and writers too",
+        help="files of signed heads (<key file>.heads): finds truncated tails, missing writers",
     )
-    parser.add_argument("--all", action="store_true", help="name every finding")
+    parser.add_argument("--all", action="store_true", help="list every finding")
     wanted = parser.parse_args(argv)
     try:
         settings = load_settings()

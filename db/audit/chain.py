@@ -1,10 +1,9 @@
-"""The chain of one writer: every row and outcome it commits is sealed upon the one before.
+"""The HMAC chain of one writer: each prediction and outcome is sealed with the seal before it.
 
-A writer is one committing thread of one process, with a row of its own in `writers`. It joins with
-the first entry that it seals, in that entry's transaction (the very first one before, because it
-counts the rows that have no seals); after a lost connection, when nobody knows what was committed,
-it joins again as a new writer. So no chain is ever continued from a place that may not be in the
-database.
+A writer is one committing thread of one process, with a row in `writers`. It registers in the
+transaction of its first entry (the very first writer does so earlier, because it counts the rows
+without seals). After a lost connection, when it is unknown what was committed, it registers again
+as a new writer. So no chain continues from a position that may not be in the database.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from db.schema import writers
 
 _SALTS = 256  # drawn at once
 _COUNT_S = 3_600.0  # longest wait for PostgreSQL to count the rows from before the chain
-_ADVISORY_LOCK = 0x7365616C  # "seal"; any number that no other program takes
+_ADVISORY_LOCK = 0x7365616C  # "seal"; unique to this program
 
 
 class ChainHead(NamedTuple):
-    """How far a writer has come: its number and name, how many entries, the seal of the last."""
+    """The end of a writer's chain: its number and name, number of entries, seal of the last."""
 
     writer: int
     name: str
@@ -41,8 +40,8 @@ class ChainHead(NamedTuple):
 class Chain:
     """Seals what a committer writes; without a key it leaves the seals empty.
 
-    `place` follows the transaction: who rolls back puts the earlier one back. `head` is what has
-    been committed.
+    `position` follows the transaction: whoever rolls back restores it. `committed_head` is the end
+    of what has been committed.
     """
 
     def __init__(self, key: SealKey | None) -> None:
@@ -52,14 +51,14 @@ class Chain:
         self._salts: list[bytes] = []
 
     def start(self, url: str) -> None:
-        """Enter the first writer of a log that is not sealed yet, before anything is written.
+        """Register the first writer of a log that is not sealed yet, before anything is written.
 
-        It counts the rows from before the chain, in a large log for longer than a row may take.
+        It counts the rows from before the chain, which takes long in a large log.
 
         Raises
         ------
         DatabaseUnavailable
-            Nobody has joined.
+            No writer was registered.
         """
         if self._key is None:
             return
@@ -92,22 +91,22 @@ class Chain:
         return sealed
 
     def _draw(self) -> bytes:
-        """Fetch random salts for the next rows: asking for each one alone gives the lock away."""
+        """Draw random salts for many rows at once: each system call releases Python's lock."""
         drawn = os.urandom(SALT_BYTES * _SALTS)
         self._salts += [drawn[at : at + SALT_BYTES] for at in range(0, len(drawn), SALT_BYTES)]
         return self._salts.pop()
 
     def mark_committed(self) -> None:
-        """Take note that the transaction is in the database."""
+        """Record that the transaction was committed."""
         self.committed_head = self.position
 
     def reset(self) -> None:
-        """Join as a new writer next time."""
+        """Register as a new writer next time."""
         self.position = None
 
 
 def register_writer(connection: Connection, key: SealKey) -> ChainHead:
-    """Enter a new writer; its number is the next one, so that a missing writer is noticed."""
+    """Register a new writer under the next number, so that a missing writer is noticed."""
     lock_registration(connection)
     number = 1 + (connection.scalar(select(func.max(writers.c.id))) or 0)
     unsealed = count_unsealed(connection) if number == 1 else 0
@@ -119,30 +118,30 @@ def register_writer(connection: Connection, key: SealKey) -> ChainHead:
 
 
 def lock_registration(connection: Connection) -> None:
-    """Have new writers wait until this transaction ends."""
+    """Make new writers wait until this transaction ends."""
     if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 
 
 def initial_seal(key: SealKey, number: int, name: str, form: int, unsealed: int) -> bytes:
-    """Return what a writer's first entry is sealed upon; it vouches for the writer's own row."""
+    """Return the seal before a writer's first entry; it also authenticates the writer's row."""
     return key.sign("writer", number, name, form, unsealed)
 
 
 def is_authentic(key: SealKey, writer: Row[Any]) -> bool:
-    """Say whether a writer's row is as it was written with this key."""
+    """Return whether a writer's row was written with this key and not altered."""
     seal = initial_seal(key, writer.id, writer.name, writer.format, writer.unsealed)
     return constant_time_equal(writer.seal, seal)
 
 
 def check_key(engine: Engine, key: SealKey | None) -> None:
-    """See that a log that was begun with a key goes on with the same one.
+    """Check that a sealed log is used with its own key.
 
     Raises
     ------
     SealError
-        The log is sealed and this is not its key, or there is none: rows written now could not be
-        told from rows that somebody slipped in.
+        The log is sealed and this is not its key, or there is none: rows written now would look
+        inserted.
     DatabaseUnavailable
         The database cannot be read.
     """
@@ -151,18 +150,18 @@ def check_key(engine: Engine, key: SealKey | None) -> None:
         return
     if key is None:
         raise SealError(
-            "This log is sealed, so its key is needed: set CARDIOWATCH_LOG_HMAC_KEY_FILE "
+            "This log is sealed and needs its key: set CARDIOWATCH_LOG_HMAC_KEY_FILE "
             "(docs/record.md)."
         )
     if not is_authentic(key, found):
         raise SealError(
-            f"This log was sealed with another key than {key.path}, or its first writer was "
-            "altered: set CARDIOWATCH_LOG_HMAC_KEY_FILE to the key it was begun with."
+            f"This log was not sealed with {key.path}, or its first writer record was altered: set "
+            "CARDIOWATCH_LOG_HMAC_KEY_FILE to the original key."
         )
 
 
 def create_default_key(url: str) -> None:
-    """Make the key of a SQLite log that has none and is not sealed, beside its file."""
+    """Create the key of a SQLite log beside its file, unless it has one or is sealed."""
     path = default_key_path(url)
     if path is not None and not path.exists() and _first_writer(open_engine(url)) is None:
         create_seal_key(path)

@@ -1,9 +1,8 @@
-"""How far each writer's chain has come, signed and kept outside the database.
+"""Chain heads: the signed length and last seal of each writer's chain, outside the database.
 
-Within the database a removed tail leaves no trace: the chain just ends earlier. The heads say where
-it ended, a line of JSON for each writer: in a file, about once a second, or among what the service
-logs, once a minute. A line is also written at the end; after a kill the newest second or minute is
-not in them.
+Inside the database a truncated tail leaves no trace. A head is a line of JSON for each writer: in a
+file, about once a second, or in the service's log, once a minute, and always at shutdown. After a
+kill the last second or minute is not covered.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from logs import chain_heads as lines
 logger = logging.getLogger("cardiowatch.log")
 
 STDOUT = Path("-")
-"""In place of a file: the heads are lines of the service's log."""
+"""Instead of a file: the heads are lines of the service's log."""
 
 _LINE_EVERY_S = 60.0
 
 
 def heads_path(key: SealKey | None, file: Path | None) -> Path | None:
-    """Return where the heads are kept: in the file that was set, else beside the key."""
+    """Return the path of the heads: the configured file, else beside the key."""
     return file or (Path(f"{key.path}.heads") if key else None)
 
 
 def open_heads(path: Path, key: SealKey) -> ChainHeadFile | ChainHeadLog:
-    """Return what writes the heads there."""
+    """Return a writer of heads for a path."""
     return ChainHeadLog(key) if path == STDOUT else ChainHeadFile(path, key)
 
 
@@ -48,15 +47,15 @@ class ChainHeadLog:
         self._due = 0.0
 
     def write(self, head: ChainHead, *, final: bool = False) -> None:
-        """Write a writer's head, at most once a minute, at last, and where its chain has ended."""
+        """Write a head at most once a minute, and always when `final` or when a chain has ended."""
         before, self._seen = self._seen, head
         if before and before.name != head.name:  # a lost connection: the process is a new writer
-            self._say(before)
+            self._log(before)
             final = True
         if final or monotonic() >= self._due:
-            self._say(head)
+            self._log(head)
 
-    def _say(self, head: ChainHead) -> None:
+    def _log(self, head: ChainHead) -> None:
         if head != self._written:
             lines.info(_line(self._key, head))
             self._written, self._due = head, monotonic() + _LINE_EVERY_S
@@ -71,10 +70,9 @@ class ChainHeadFile:
         self._written: ChainHead | None = None
 
     def write(self, head: ChainHead, *, final: bool = False) -> None:
-        """Put a writer's head in place of its earlier one; a reader sees the old file or the new.
+        """Replace a writer's head; a reader sees the old file or the new one.
 
-        At last or not is all the same to a file, which is written each time. Best effort: a head
-        that cannot be written is said in the service's log, and tried again.
+        A file is written each time, `final` or not. A failure is logged and retried.
         """
         if head == self._written:
             return
@@ -87,7 +85,7 @@ class ChainHeadFile:
                 self._replace([*kept, _line(self._key, head)])
             self._written = head
         except (OSError, UnicodeDecodeError) as error:
-            logger.warning("the chain's head cannot be written to %s: %s", self._path, error)
+            logger.warning("cannot write the chain head to %s: %s", self._path, error)
 
     def _replace(self, lines: list[str]) -> None:
         part = self._path.with_name(f"{self._path.name}.part")
@@ -103,19 +101,21 @@ def _line(key: SealKey, head: ChainHead) -> str:
 
 
 def read_heads(path: Path, key: SealKey) -> list[ChainHead]:
-    """Return the heads of a file, as it was kept or as lines taken from the service's log.
+    """Return the heads in a file, which may also hold lines of the service's log.
 
     Raises
     ------
     SealError
-        It cannot be read, or a line of it was not signed with this key.
+        The file cannot be read, or a line was not signed with this key.
     """
     try:
         return [_head(line, key) for line in path.read_text("ascii").splitlines() if line]
     except OSError as error:
-        raise SealError(f"The heads in {path} cannot be read: {error.strerror}.") from None
+        raise SealError(f"The chain heads in {path} cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError):
-        raise SealError(f"The heads in {path} were altered, or signed with another key.") from None
+        raise SealError(
+            f"The chain heads in {path} were altered or signed with a different key."
+        ) from None
 
 
 def _head(line: str, key: SealKey) -> ChainHead:

@@ -22,12 +22,12 @@ class SealError(Exception):
 
 
 class SealKey:
-    """The key of a log: seals its entries, signs what is said about them, hides patients' names.
+    """The key of a log: seals entries, signs tombstones and heads, hashes patient references.
 
     Parameters
     ----------
     secret
-        32 random bytes. A key of its own is derived from it for every use.
+        32 random bytes. A separate key is derived for each use.
     path
         The file it was read from.
     """
@@ -36,25 +36,25 @@ class SealKey:
         self.path = path
         self._secret = secret
         chain = self._derived("chain").ljust(_BLOCK, b"\0")
-        # Both halves of HMAC with the key already taken in: copying them costs half of hmac.digest.
+        # Both halves of HMAC, already keyed: copying them costs half of hmac.digest.
         self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in chain))
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in chain))
         self._signing = self._derived("signature")
         self._patient = self._derived("patient")
 
     def seal(self, before: bytes, digest: bytes) -> bytes:
-        """Seal an entry: HMAC-SHA-256 over the seal of the entry before it and its own digest."""
+        """Return an entry's seal: HMAC-SHA-256 of the seal before it and its own digest."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(before + digest)
         outer.update(inner.digest())
         return outer.digest()
 
     def sign(self, *parts: object) -> bytes:
-        """Sign a statement about entries; its parts are written down unambiguously."""
+        """Return the signature of a statement, whose parts are encoded unambiguously."""
         return hmac.digest(self._signing, repr([_plain(part) for part in parts]).encode(), "sha256")
 
     def hash_patient_reference(self, reference: str) -> bytes:
-        """Turn a patient's reference into what is stored of it, the same every time."""
+        """Return the HMAC of a Patient-Reference, which is what the log stores."""
         return hmac.digest(self._patient, reference.encode(), "sha256")
 
     def _derived(self, use: str) -> bytes:
@@ -66,7 +66,7 @@ def _plain(part: object) -> object:
 
 
 def default_key_path(url: str) -> Path | None:
-    """Return where the key of a SQLite log is looked for when no file is set; else None."""
+    """Return the default path of a SQLite log's key; None on PostgreSQL."""
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -100,7 +100,7 @@ def load_key(url: str, file: Path | None) -> SealKey | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise SealError(
-            f"The log's key {path} cannot be read ({reason}): restore it, or make one with "
+            f"The log's key {path} cannot be read ({reason}): restore it, or create one with "
             f"(umask 077; openssl rand -hex 32 > {path})."
         ) from None
     if not _SECRET.fullmatch(text):
@@ -109,18 +109,18 @@ def load_key(url: str, file: Path | None) -> SealKey | None:
 
 
 def require_patient_key(url: str, file: Path | None) -> SealKey:
-    """Read the key of a log, without which nobody can find a patient in it; see `load_key`."""
+    """Return the key of a log, which finding a patient requires; see `load_key`."""
     key = load_key(url, file)
     if key is None:
         raise SealError(
-            "Patients are found by the log's key, and there is none: set "
-            "CARDIOWATCH_LOG_HMAC_KEY_FILE (docs/record.md)."
+            "Finding a patient requires the log's key: set CARDIOWATCH_LOG_HMAC_KEY_FILE "
+            "(docs/record.md)."
         )
     return key
 
 
 def create_seal_key(path: Path) -> None:
-    """Write a new key, for its owner's eyes; one that is there already is left alone."""
+    """Create a key file that only its owner can read; an existing one is left alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,7 +1,7 @@
-"""The sealed entries of a log as they stand in the database now, in the order of their chains.
+"""The sealed entries of a log as the database holds them now, in the order of their chains.
 
-Whoever altered them may have put anything there: what cannot have been written is said of the
-entry, and never an error.
+An attacker may have put anything there: an impossible value is a fault of its entry, never an
+exception.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class SealedEntry(NamedTuple):
     number: int
     name: str
     digest: bytes | None
-    """Of its content as it stands; None = it cannot have been written so."""
+    """Of its current content; None = the log cannot have written that."""
     seal: bytes | None
     fault: str
-    """What is wrong with the entry by itself; "" = nothing."""
+    """What is wrong with the entry on its own; "" = nothing."""
     version: str | None = None
     """A prediction's `model_version`; None = this is an outcome."""
 
@@ -98,7 +98,7 @@ def count_unsealed(
 
 
 def constant_time_equal(kept: object, expected: bytes) -> bool:
-    """Compare what is stored with what it should be, in constant time."""
+    """Return whether a stored value is the expected one, compared in constant time."""
     return isinstance(kept, bytes) and hmac.compare_digest(kept, expected)
 
 
@@ -179,7 +179,7 @@ def _entry(
     with suppress(ValueError, TypeError, ArithmeticError, AttributeError):
         wrong = "" if _received(row[len(values)], id_) else "its received_at was altered"
         if MISSING_NUMBER in values:
-            wrong = "a value was put where none was known"
+            wrong = "a missing value was filled in"
         else:
             found = entry_digest(salt, content(values))
     if (writer, number) != (row.of, row.at) or not isinstance(seal, bytes):
@@ -191,7 +191,7 @@ def _entry(
 
 
 def _received(kept: Any, id_: str) -> bool:
-    """Say whether a row's time is the one in its id."""
+    """Return whether a row's time is the one in its id."""
     return bool(
         kept == (received_at_text(id_[:13]) if isinstance(kept, str) else timestamp_of(id_))
     )

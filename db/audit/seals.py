@@ -1,10 +1,10 @@
-"""Seals: what ties a row of the log to its content, and to the entry that was written before it.
+"""Seals: an HMAC that ties an entry of the log to its content and to the entry before it.
 
     digest = SHA-256(salt, content)
     seal   = HMAC-SHA-256(key, seal of the entry before, digest)
 
-The salt is random: when an erased row's content and salt are gone, its digest says nothing about
-the patient, and the chain still holds.
+The salt is random: once an erased row's content and salt are deleted, its digest reveals nothing
+about the patient, and the chain can still be verified.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from db.schema import PREDICTION_COLUMNS
 from pipeline.schema import FEATURES, NAMES, Kind
 
 FORMAT = 1
-"""How an entry's content is written; kept per writer, so that a new way leaves old seals valid."""
+"""Version of the serialization; stored per writer, so a new one leaves old seals valid."""
 
 SALT_BYTES = 16
 
@@ -44,11 +44,11 @@ _pack = struct.Struct(f"<{len(_NUMBERS)}d").pack
 _write = msgspec.msgpack.Encoder().encode
 
 MISSING_NUMBER = -sys.float_info.max
-"""Stands for a number that is not known: no limits admit it, and verify_chain refuses it."""
+"""Stands for an unknown number: no limits admit it, and verify_chain rejects it."""
 
 
 def serialize_prediction(row: Sequence[Any]) -> bytes:
-    """Write a prediction, in the order of `PREDICTION_COLUMNS`, the same before and after storage.
+    """Serialize a prediction (order of `PREDICTION_COLUMNS`), the same before and after storage.
 
     Its texts and bytes as MessagePack, then its numbers as little-endian doubles, because an API
     may send a code as 1.0 and a database return 1. `received_at` is in the id.
@@ -56,12 +56,12 @@ def serialize_prediction(row: Sequence[Any]) -> bytes:
     Raises
     ------
     ValueError
-        When something else stands where a number belongs.
+        When a value is not a number but should be.
     """
     numbers = _numbers_of(row)
     try:
         packed = _pack(*numbers)
-    except struct.error:  # something is not known: seldom enough for an exception to be cheaper
+    except struct.error:  # an unknown value: rare enough for an exception to be cheaper
         packed = _pack_anew(numbers)
     for at in _MAY_BE_ZERO:
         if row[at] == 0 and copysign(1, row[at]) < 0:  # SQLite keeps -0.0 as 0.0
@@ -80,12 +80,12 @@ OUTCOME_COLUMNS = ("prediction_id", "id", "outcome", "observed_at", "key_id")
 
 
 def serialize_outcome(row: Sequence[Any]) -> bytes:
-    """Write an outcome, in the order of `OUTCOME_COLUMNS`, times in UTC."""
+    """Serialize an outcome (order of `OUTCOME_COLUMNS`), times in UTC."""
     prediction_id, id_, outcome, observed_at, key_id = row
     observed = observed_at and observed_at.astimezone(UTC).isoformat(timespec="microseconds")
     return _write(("outcome", prediction_id, id_, outcome, observed, key_id))
 
 
 def entry_digest(salt: bytes, content: bytes) -> bytes:
-    """Return what of an entry is sealed."""
+    """Return the digest of an entry, which its seal covers."""
     return hashlib.sha256(salt + content).digest()

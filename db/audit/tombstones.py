@@ -1,8 +1,8 @@
-"""Entries that are removed on purpose: what remains of them is signed, so that the chain holds.
+"""Tombstones: signed records of removed entries, which keep the chain verifiable.
 
-An erased entry leaves its digest; a stretch of expired ones leaves the seal of its last, from which
-the chain goes on, and the digest of its first where nobody has held that against the entry before
-it yet. Rows without a seal leave their number, under writer 0.
+An erased entry leaves its digest. A range of expired ones leaves the seal of its last, from which
+the chain continues, and the digest of its first if that is not verified yet. Rows without a seal
+leave their number, under writer 0.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Tombstone(NamedTuple):
 
 
 def sign(removal: Tombstone, key: SealKey) -> bytes:
-    """Sign that the entries were removed on purpose."""
+    """Return the signature of a tombstone."""
     return key.sign("removal", *removal)
 
 
 def describe(removal: Tombstone) -> str:
-    """Name the entries of a record, as a sentence begins."""
+    """Return the entries of a tombstone in words, as the beginning of a sentence."""
     if removal.first == removal.last:
         return f"the {removal.reason} entry {removal.first} of writer {removal.writer}"
     span = f"{removal.first} to {removal.last}"
@@ -56,7 +56,7 @@ def describe(removal: Tombstone) -> str:
 
 
 def require_key(connection: Connection, key: SealKey | None) -> None:
-    """Refuse to remove entries of a sealed log without its key: they would seem to be stolen.
+    """Refuse to remove entries of a sealed log without its key: they would count as tampering.
 
     Raises
     ------
@@ -65,8 +65,7 @@ def require_key(connection: Connection, key: SealKey | None) -> None:
     """
     if key is None and _is_sealed(connection):
         raise SealError(
-            "This log is sealed: nothing is removed without its key; set "
-            "CARDIOWATCH_LOG_HMAC_KEY_FILE."
+            "This log is sealed: removing rows requires its key; set CARDIOWATCH_LOG_HMAC_KEY_FILE."
         )
 
 
@@ -75,9 +74,9 @@ def _is_sealed(connection: Connection) -> bool:
 
 
 def add_erased(connection: Connection, key: SealKey, erased: Iterable[SealedEntry]) -> None:
-    """Write what remains of entries that this transaction erases: the digest of each.
+    """Add tombstones for entries that this transaction erases, with the digest of each.
 
-    It is the digest of what stood there: one that was altered before stays a finding.
+    It is the digest of the current content: an entry altered before stays a finding.
     """
     _replace(connection, key, [], _singly(erased, ERASED))
 
@@ -85,16 +84,15 @@ def add_erased(connection: Connection, key: SealKey, erased: Iterable[SealedEntr
 def add_expired(
     connection: Connection, key: SealKey | None, expired: Iterable[SealedEntry]
 ) -> None:
-    """Write what remains of entries that this transaction removes, given in their chains' order.
+    """Add tombstones for entries that this transaction removes, given in their chains' order.
 
-    An entry becomes part of the stretch before it, also of one that expired earlier, only where its
-    seal follows; any other leaves its digest, by which db.audit.verify_chain goes on judging it. So
-    nothing is vouched for unseen.
+    An entry joins the range before it only if its seal follows; any other leaves its digest, which
+    db.audit.verify_chain still checks. So no entry is signed unverified.
 
     Raises
     ------
     SealError
-        The record of an earlier stretch was altered.
+        An earlier tombstone was altered.
     """
     if key is None:
         return
@@ -104,12 +102,12 @@ def add_expired(
 
 
 def add_unsealed(connection: Connection, key: SealKey | None, number: int) -> None:
-    """Write that this transaction removes so many entries without a seal, for whatever reason.
+    """Add to the number of removed entries without a seal.
 
     Raises
     ------
     SealError
-        The record of those that went before was altered.
+        The tombstone of the earlier ones was altered.
     """
     if key is None or not number:
         return
@@ -125,7 +123,7 @@ def add_unsealed(connection: Connection, key: SealKey | None, number: int) -> No
 def read_tombstones(
     connection: Connection, key: SealKey, which: ColumnElement[bool] | None = None
 ) -> Iterator[tuple[Tombstone, bool]]:
-    """Yield each record in its chain's order, and whether it is as it was signed."""
+    """Yield each tombstone in its chain's order, and whether its signature is valid."""
     c = tombstones.c
     columns = [stored_value(c[name], connection) for name in (*Tombstone._fields, "signature")]
     wanted = select(*columns).order_by(c.writer, c.first)
@@ -156,7 +154,7 @@ def _signed(connection: Connection, key: SealKey, which: ColumnElement[bool]) ->
 
 
 def _singly(gone: Iterable[SealedEntry], reason: str) -> Iterator[Tombstone]:
-    """Give each entry a record of its own; one that nobody can have sealed gets none."""
+    """Return a tombstone for each entry; an entry that cannot have been sealed gets none."""
     now = datetime.now(UTC)
     for entry in gone:
         if entry.writer > 0 and entry.number > 0 and entry.digest and entry.seal:
@@ -165,7 +163,7 @@ def _singly(gone: Iterable[SealedEntry], reason: str) -> Iterator[Tombstone]:
 
 
 def _joined(parts: Iterable[Tombstone], key: SealKey) -> list[Tombstone]:
-    """Make one of what follows from one another; the parts are in their chains' order."""
+    """Merge consecutive tombstones whose seals follow; the parts are in their chains' order."""
     joined: list[Tombstone] = []
     for part in parts:
         before = joined[-1] if joined else None
@@ -173,13 +171,13 @@ def _joined(parts: Iterable[Tombstone], key: SealKey) -> list[Tombstone]:
             joined.append(part)
         elif before.digest is None:
             joined[-1] = before._replace(last=part.last, seal=part.seal)
-        else:  # that one's own place is still to be judged
+        else:  # its own first entry is still to be verified
             joined.append(part._replace(digest=None))
     return joined
 
 
 def _follows(before: Tombstone, part: Tombstone, key: SealKey) -> bool:
-    """Say whether a part comes next; without a digest it was held against that one before."""
+    """Return whether a part continues the chain; one without a digest was verified earlier."""
     if (before.writer, before.last + 1) != _place(part):
         return False
     if part.digest is None:
@@ -194,7 +192,7 @@ def _place(removal: Tombstone) -> tuple[int, int]:
 
 
 def _near(parts: Sequence[Tombstone]) -> ColumnElement[bool]:
-    """Select the stretches of before that parts could become one with."""
+    """Select the earlier tombstones that parts could merge with."""
     c = tombstones.c
     near = (c.reason == EXPIRED) & c.writer.in_({part.writer for part in parts})
     if len(parts) <= _NAMED:

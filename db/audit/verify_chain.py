@@ -1,7 +1,7 @@
-"""Walk along the chains of a log and find every place where one does not hold.
+"""Verify the chains of a log and report every break.
 
-Each entry is sealed anew from its content and from the stored seal of the entry before it. So one
-altered row is one finding, and the walk goes on behind it.
+Each entry's seal is computed from its content and the stored seal of the entry before it. So one
+altered row is one finding, and verification continues after it.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ _VERSION_LENGTH = 12
 
 @dataclass
 class Verification:
-    """What a walk found."""
+    """The result of verifying a log."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """Of predictions, outcomes, unsealed rows, and removed entries by reason."""
+    """Predictions, outcomes, unsealed rows, and removed entries by reason."""
     writers: int = 0
     versions: set[str] = field(default_factory=set)
-    """Of the models that made the predictions."""
+    """Versions of the models that made the predictions."""
     writers_without_head: list[int] = field(default_factory=list)
-    """Writers that the heads do not name: whether their newest entries are there is not known."""
+    """Writers missing from the heads: a truncated tail of theirs cannot be found."""
     findings: list[str] = field(default_factory=list)
-    """A sentence each; empty = every chain holds."""
+    """A sentence each; empty = every chain is intact."""
 
 
 class ChainLink(NamedTuple):
-    """One entry, or one stretch of removed ones, with what it takes to check it."""
+    """One entry, or one range of removed ones, with what is needed to check it."""
 
     first: int
     last: int
     name: str
     digest: bytes | None
-    """None = a stretch of removed entries, which only their signature vouches for."""
+    """None = a range of removed entries, covered only by its signature."""
     seal: bytes | None
     fault: str
-    """What is wrong with the entry by itself; "" = nothing."""
+    """What is wrong with the entry on its own; "" = nothing."""
 
 
 def verify_chains(
@@ -66,14 +66,14 @@ def verify_chains(
     connection
         It must show one state of the database throughout.
     key
-        The log's.
+        The log's key.
     heads
-        How far the chains came at least, read before that state was taken; None = not known, and
-        then nobody can tell whether a chain's end or a whole writer is gone.
+        Lower bounds of the chains' lengths, read before that state was taken. Without them (None) a
+        truncated tail or a missing newest writer cannot be found.
     """
     verdict = Verification()
     known = {row.id: row for row in connection.execute(select(writers).order_by(writers.c.id))}
-    # Lines of a log hold many heads of a writer: the farthest of them is the one to come up to.
+    # Log lines hold many heads of a writer: the longest counts.
     farthest = sorted(heads or (), key=attrgetter("entries"))
     expected = {head.writer: head for head in farthest}
     chains = groupby(_links(connection, key, verdict), lambda link: link[0])
@@ -82,7 +82,9 @@ def verify_chains(
         seen.add(number)
         if number not in known:
             names = [link.name for _, link in links]
-            verdict.findings.append(f"{names[0]}: of writer {number}, which is not in the log")
+            verdict.findings.append(
+                f"{names[0]}: belongs to writer {number}, which is missing from the log"
+            )
             continue
         begin = _beginning(known[number], key, verdict)
         verdict.findings += _chain(number, begin, (link for _, link in links), key, expected)
@@ -110,16 +112,16 @@ def _chain(
     key: SealKey,
     heads: Mapping[int, ChainHead],
 ) -> Iterator[str]:
-    """Walk along one chain; `seal` is what its first entry is sealed upon."""
+    """Verify one chain; `seal` is the seal before its first entry."""
     number, before = 0, "its beginning"
     head = heads.get(writer)
     for link in links:
         if link.first <= number:
-            yield f"{link.name}: entry {link.first} of writer {writer} is there twice"
+            yield f"{link.name}: entry {link.first} of writer {writer} is duplicated"
             continue
         if link.first > number + 1:
             yield _gone(writer, number + 1, link.first - 1, f"between {before} and {link.name}")
-            seal = None  # nobody knows what this one was sealed upon
+            seal = None  # the seal before this entry is unknown
         if link.fault:
             yield f"{link.name}: {link.fault}"
         elif (
@@ -127,18 +129,18 @@ def _chain(
         ):
             yield (
                 f"{link.name} (entry {link.first} of writer {writer}): "
-                f"altered, or not what followed {before}"
+                f"altered, or out of sequence after {before}"
             )
         if head and link.last == head.entries and not constant_time_equal(link.seal, head.seal):
-            yield f"{link.name}: not what the heads say was entry {head.entries} of writer {writer}"
+            yield f"{link.name}: differs from the chain head of writer {writer}"
         number, seal, before = link.last, link.seal, link.name
     if head and number < head.entries:
-        yield _gone(writer, number + 1, head.entries, f"at the end, after {before}")
+        yield _gone(writer, number + 1, head.entries, f"tail truncated after {before}")
 
 
 def _gone(writer: int, first: int, last: int, where: str) -> str:
     what = f"entry {first}" if first == last else f"entries {first} to {last}"
-    return f"{what} of writer {writer}: gone, {where}"
+    return f"{what} of writer {writer}: missing, {where}"
 
 
 def _check_writers(
@@ -151,26 +153,26 @@ def _check_writers(
             gone = f"writer {before + 1}"
             if number > before + 2:
                 gone = f"writers {before + 1} to {number - 1}"
-            verdict.findings.append(f"{gone}: gone, with its whole chain")
+            verdict.findings.append(f"{gone}: missing, with its entire chain")
         if number not in known:
-            verdict.findings.append(f"writer {number}: gone, with its whole chain")
+            verdict.findings.append(f"writer {number}: missing, with its entire chain")
     for number, name in sorted(named):
         if number in known and known[number].name != name:
-            verdict.findings.append(f"writer {number}: not the one that the heads name")
+            verdict.findings.append(f"writer {number}: does not match the writer in the heads")
 
 
 def _check_unsealed(
     connection: Connection, known: Mapping[int, Any], verdict: Verification
 ) -> None:
-    """Compare the rows without a seal with how many there were when the chain began."""
+    """Compare the number of rows without a seal with that from when the chain began."""
     there = verdict.counts["unsealed"] = count_unsealed(connection)
     if 1 not in known or not isinstance(known[1].unsealed, int):
         return
     expected = known[1].unsealed - verdict.counts["unsealed removed"]
     if there != expected:
         verdict.findings.append(
-            f"{there} rows are without a seal, and {expected} were when the chain began: "
-            + ("some are gone" if there < expected else "the others were slipped in later")
+            f"{there} rows have no seal, but {expected} had none when the chain began: "
+            + ("some are missing" if there < expected else "the others were inserted later")
         )
     later = count_unsealed(connection, after=str(known[1].name))
     if later:
@@ -178,14 +180,14 @@ def _check_unsealed(
 
 
 def _check_models(connection: Connection, verdict: Verification) -> None:
-    """Hold each scorecard against its version, which is the beginning of its hash."""
+    """Check each scorecard against its version, which is a prefix of its hash."""
     kept = set()
     for row in connection.execute(select(models.c.version, models.c.scorecard)):
         kept.add(row.version)
         if not _is_version(row.version, row.scorecard):
             verdict.findings.append(f"model {row.version}: its scorecard was altered")
     for gone in sorted(verdict.versions - kept):
-        verdict.findings.append(f"model {gone}: its scorecard is gone")
+        verdict.findings.append(f"model {gone}: its scorecard is missing")
 
 
 def _is_version(version: Any, scorecard: Any) -> bool:

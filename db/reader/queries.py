@@ -1,6 +1,6 @@
 """The log's only reader: every query is bounded, none can write.
 
-Rows are plain dicts: UCI codes as integers, measurements as floats, None = not known, times in UTC.
+Rows are plain dicts: UCI codes as integers, measurements as floats, None = unknown, times in UTC.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from db.schema import EXPORTED_COLUMNS, SOURCES, models, outcomes, predictions
 __all__ = ["Reader", "TimeBucket", "ValueCounts", "WindowStatistics"]
 
 MAX_ROWS = 200_000
-"""So many of the newest rows a summary reads; beyond, it says that it is truncated."""
+"""Newest rows that statistics are computed from; with more, they are marked as truncated."""
 
 MAX_PAGE = 1_000
 """Rows of the largest page, and of each step of a stream."""
 
 MAX_COUNT = 100_000
-"""A source's count stops here: an exact count of a large table reads all of it."""
+"""A source's count stops here: an exact count would read the whole table."""
 
 
 class Reader(ResultsReader):
@@ -55,9 +55,9 @@ class Reader(ResultsReader):
     Parameters
     ----------
     url
-        SQLAlchemy URL; nothing is opened before the first question.
+        SQLAlchemy URL; nothing is opened before the first query.
     timeout_s
-        Seconds after which a question that is not answered fails.
+        Seconds after which a query fails.
     """
 
     def ping(self) -> None:
@@ -95,11 +95,11 @@ class Reader(ResultsReader):
         limit
             Rows, 1 to `MAX_PAGE`.
         cursor
-            What the page before returned.
+            From the previous page.
         positive
             Only predictions of disease (True) or of none (False).
         patient
-            Only of one patient, by the HMAC of its reference.
+            Only of one patient, by the HMAC of the reference.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Reader(ResultsReader):
         if not 1 <= limit <= MAX_PAGE:
             raise ValueError(f"limit must be from 1 to {MAX_PAGE}")
         if cursor is not None and not is_id(cursor):
-            raise ValueError("cursor must be the one that the page before gave")
+            raise ValueError("cursor must be the one from the previous page")
         wanted = select(*EXPORTED_COLUMNS).where(*_window(since, until, source))
         if cursor is not None:
             wanted = wanted.where(predictions.c.id < cursor)
@@ -118,7 +118,7 @@ class Reader(ResultsReader):
         if patient is not None:
             wanted = wanted.where(predictions.c.patient == patient)
         wanted, rows = wanted.order_by(*_NEWEST_FIRST).limit(limit + 1), []
-        if self._engine.dialect.name == "postgresql":  # prepares to look into each day it may
+        if self._engine.dialect.name == "postgresql":  # plans for every partition of the range
             rows = self._rows(wanted.where(predictions.c.id >= _day_before(until, cursor)))
         if len(rows) <= limit:
             rows = self._rows(wanted)
@@ -135,7 +135,7 @@ class Reader(ResultsReader):
     ) -> Iterator[dict[str, Any]]:
         """Yield all predictions of a window, newest first, in flat memory.
 
-        Each step is a page of its own, so that no transaction stays open while a slow client reads.
+        Each step is a separate page, so that no transaction stays open while a slow client reads.
         """
         cursor = None
         while True:
@@ -157,7 +157,7 @@ class Reader(ResultsReader):
         return rows[0]["scorecard"] if rows else None
 
     def sources(self) -> dict[str, int]:
-        """Return how many predictions each source has, none left out, counted up to `MAX_COUNT`."""
+        """Return the number of predictions of every source, counted up to `MAX_COUNT`."""
         counts = {}
         with session(self._engine) as connection:
             for source in SOURCES:
@@ -189,7 +189,7 @@ class Reader(ResultsReader):
         When the window holds more than `MAX_ROWS` predictions, the list begins with the first
         bucket that has been read completely.
         """
-        bucket_count(since, until, width_s)  # refuses before it reads
+        bucket_count(since, until, width_s)  # rejects a bad width before reading
         columns = predictions.c
         rows = self._newest(
             [columns.id, columns.prediction, columns.latency_ms], _window(since, until, source)
@@ -238,11 +238,11 @@ class Reader(ResultsReader):
         since, until, source
             As in `page`.
         n
-            How many predictions that window has, as its `counts` say.
+            The window's number of predictions, from its `counts`.
         size
             Up to `MAX_SAMPLE`.
         seed
-            The same seed draws the same ones.
+            The same seed draws the same rows.
         """
         if not 1 <= size <= MAX_SAMPLE:
             raise ValueError(f"size must be from 1 to {MAX_SAMPLE}")
@@ -265,7 +265,7 @@ class Reader(ResultsReader):
             return rows_with_outcome(connection, ids, source, known_before, limit=MAX_SAMPLE)
 
     def first_received_at(self, source: str) -> datetime | None:
-        """Return when the oldest prediction of a source was made; None = there is none."""
+        """Return when the oldest prediction of a source was made, or None."""
         oldest = select(predictions.c.id).where(predictions.c.source == source)
         rows = self._rows(oldest.order_by(predictions.c.id).limit(1))
         return timestamp_of(rows[0]["id"]) if rows else None
@@ -273,8 +273,8 @@ class Reader(ResultsReader):
     def _with_outcomes(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return predictions with their newest outcomes.
 
-        These are asked for by id, not joined: where every day is a table of its own, that finds
-        their days, and a join would prepare to look through all of them.
+        Outcomes are queried by id, not joined: PostgreSQL then reads only the partitions of those
+        ids, while a join would plan for all of them.
         """
         if not rows:
             return []
@@ -286,7 +286,7 @@ class Reader(ResultsReader):
         wanted = select(found.prediction_id, found.outcome, found.observed_at)
         known = self._rows(wanted.where(found.place == 1))
         newest = {one.pop("prediction_id"): one for one in known}
-        return [row | newest.get(row["id"], _NOT_KNOWN) for row in rows]
+        return [row | newest.get(row["id"], _NO_OUTCOME) for row in rows]
 
     def _newest(
         self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
@@ -299,7 +299,7 @@ class Reader(ResultsReader):
 _NEWEST_FIRST = (predictions.c.id.desc(),)
 
 _DAY_MS = 86_400_000
-_NOT_KNOWN = {"outcome": None, "observed_at": None}
+_NO_OUTCOME = {"outcome": None, "observed_at": None}
 
 
 def _day_before(until: datetime | None, cursor: str | None) -> str:

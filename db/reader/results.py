@@ -1,4 +1,4 @@
-"""Reads what programs found and what was refused: reports, load tests, counts of refusals."""
+"""Reads reports, load tests and counts of rejections."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from db.schema import MONITORING, load_tests, rejections, reports
 
 
 class ResultsReader:
-    """The part of `queries.Reader` that does not read predictions; its parameters are there."""
+    """The part of `queries.Reader` that does not read predictions; see there for parameters."""
 
     def __init__(self, url: str, *, timeout_s: float = QUERY_TIMEOUT_S) -> None:
         self._engine = open_engine(url, read_only=True, timeout_s=timeout_s)
 
     def close(self) -> None:
-        """Close the connections that wait for the next question."""
+        """Close the idle connections."""
         self._engine.dispose()
 
     def rejection_counts(
         self, *, since: datetime, until: datetime, source: str, limit: int = 100
     ) -> list[dict[str, Any]]:
-        """Count a window's refusals by field and reason, the most frequent first."""
+        """Count a window's rejections by field and reason, the most frequent first."""
         c, number = rejections.c, func.sum(rejections.c.count).label("count")
         wanted = select(c.field, c.reason, number).group_by(c.field, c.reason)
         wanted = wanted.where(c.minute >= since, c.minute < until, c.source == source)
@@ -34,7 +34,7 @@ class ResultsReader:
         return [row | {"count": int(row["count"])} for row in rows]
 
     def rejections(self, *, since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest counts of refused requests, one per minute and reason."""
+        """Return the newest counts of rejected requests, one per minute and reason."""
         wanted = select(rejections).order_by(rejections.c.minute.desc()).limit(limit)
         if since is not None:
             if since.tzinfo is None:
@@ -55,7 +55,7 @@ class ResultsReader:
     def monitoring_runs(
         self, *, source: str | None = None, limit: int = 50
     ) -> list[dict[str, Any]]:
-        """Return the monitoring passes with the newest windows, without their reports.
+        """Return the monitoring runs with the newest windows, without their reports.
 
         Returns
         -------
@@ -70,12 +70,12 @@ class ResultsReader:
         return self._rows(wanted.order_by(c.until.desc(), c.id.desc()).limit(limit))
 
     def has_monitoring_run(self, key: str) -> bool:
-        """Say whether a monitoring pass was made, by `db.writer.results.run_key`."""
+        """Return whether a monitoring run exists, by `db.writer.results.run_key`."""
         wanted = select(reports.c.id).where(reports.c.kind == MONITORING, reports.c.key == key)
         return bool(self._rows(wanted))
 
     def report(self, id: str) -> dict[str, Any] | None:  # noqa: A002
-        """Return one report, as data; None when there is none of that id."""
+        """Return one report, as data, or None."""
         if not is_id(id):
             return None
         rows = self._rows(select(reports.c.report).where(reports.c.id == id))

@@ -1,9 +1,9 @@
 """A bounded random sample of a window, at a cost that does not grow with the log.
 
-An id begins with its time and ends with random digits. The sample takes the rows of evenly drawn
-moments (a range of ids each, which the primary key serves) and among those, by their last digits,
-so that rows which came together, as a batch does, are not all in or all out. Every row of the
-window has the same chance.
+An id begins with its time and ends with random digits. The sample takes rows from evenly spread
+time slices (each a range of ids, served by the primary key) and selects among those by their last
+digits, so that rows of one batch are not all in or all out. Every row of the window has the same
+chance.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ MAX_SAMPLE = 5_000
 """Rows of the largest sample; its figures are then within about 1 % of the window's."""
 
 SCAN_FACTOR = 4
-"""So many times more rows are looked at by id than are read."""
+"""Ratio of rows scanned by id to rows read."""
 
 OVERSAMPLING = 1.25
-"""So many times more rows are read than are wanted: their number is a matter of chance."""
+"""Ratio of rows read to rows wanted: their number is random."""
 
 TIME_SLICES = 2_000
-"""Moments of a window from which rows are taken."""
+"""Number of slices of a window from which rows are taken."""
 
 _OUTCOMES = 10
-"""So many times more outcomes are read than are wanted: corrected ones, and other sources' ones."""
+"""Ratio of outcomes read to wanted: some are corrected later or belong to other sources."""
 
 _PER_QUERY = 500
 _DIGITS = 4  # hexadecimal, at the end of an id
@@ -83,7 +83,7 @@ def sample_rows(
     source
         One of `SOURCES`; None = any.
     n
-        How many rows the window has, from its counts; decides how far apart the moments are.
+        The window's number of rows, from its counts; decides the width of the slices.
     size
         Most rows to return.
     seed
@@ -109,7 +109,7 @@ def sample_rows(
 
 
 def _slices(start: int, end: int, share: float, chance: random.Random) -> list[tuple[str, str]]:
-    """Cover a share of the window: one moment at random in each of `TIME_SLICES` equal parts."""
+    """Cover a share of the window: one random slice in each of `TIME_SLICES` equal parts."""
     if share >= 1:
         return [(lowest_id_of_ms(start), lowest_id_of_ms(end))]
     width = (end - start) / TIME_SLICES
@@ -137,17 +137,17 @@ def _read(
     chosen: Sequence[Condition],
     most: int,
 ) -> list[SampledRow]:
-    """Read the rows of the slices, a few hundred slices at a time, and put them in order.
+    """Read the rows of the slices, a few hundred slices at a time, sorted by id.
 
-    The database may return them in another order each time, which must not change the draw.
+    The database may return them in any order, which must not change the sample.
     """
     rows: list[SampledRow] = []
     for at in range(0, len(slices), _PER_QUERY):
         part = values(named("low", ID), named("high", ID), name="slices")
         part = part.data([(_id(low), _id(high)) for low, high in slices[at : at + _PER_QUERY]])
         few, ids = part.cte("few"), predictions.c.id
-        window = ids >= slices[at][0], ids < slices[: at + _PER_QUERY][-1][1]  # finds its days
-        # An outer join, because SQLite then takes the slices first: an inner one it may turn round.
+        window = ids >= slices[at][0], ids < slices[: at + _PER_QUERY][-1][1]  # selects partitions
+        # An outer join, so that SQLite scans the slices first: an inner one may be reordered.
         inside = and_(ids >= few.c.low, ids < few.c.high, *window, *chosen)
         wanted = select(*_COLUMNS).select_from(few.outerjoin(predictions, inside)).limit(most)
         rows += [tuple(row) for row in connection.execute(wanted) if row[0] is not None]
@@ -164,16 +164,16 @@ def rows_with_outcome(
     """Read the newest predictions whose outcome was known before a time, the outcome at the end.
 
     An outcome without a time of observation was known when it was recorded. The newest counts. The
-    range of ids (from, to) is asked of the outcomes, in whose order the rows come: they are few,
-    and a search among millions of predictions for those that have one would not end.
+    query is driven by the outcomes in the range of ids (from, to): they are few among millions of
+    predictions.
     """
     p, o = predictions.c, outcomes.c
     known = or_(
         o.observed_at < known_before,
         and_(o.observed_at.is_(None), o.id < lowest_id_at(known_before)),
     )
-    # An outer join, because SQLite then takes the outcomes first; an inner one it may turn round.
-    window = p.id >= ids[0], p.id < ids[1]  # again, because it finds the days of predictions, too
+    # An outer join, so that SQLite scans the outcomes first; an inner one may be reordered.
+    window = p.id >= ids[0], p.id < ids[1]  # again: it also selects the partitions of predictions
     same = and_(
         p.id == o.prediction_id, p.received_at == o.received_at, p.source == source, *window
     )

@@ -1,4 +1,4 @@
-"""Figures over a bounded number of predictions: counts and latencies, whole or in steps of time."""
+"""Statistics of a bounded number of predictions: counts and latencies, total or per bucket."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import numpy as np
 from db.ids import timestamp_ms, timestamp_of
 
 MAX_BUCKETS = 5_000
-"""More steps than a chart can draw."""
+"""More than a chart can draw."""
 
 
 @dataclass(frozen=True)
 class WindowStatistics:
-    """A window's predictions in figures; latencies and times are None when there are none."""
+    """Statistics of a window; latencies and times are None without predictions."""
 
     n: int
     n_positive: int
@@ -35,7 +35,7 @@ class WindowStatistics:
 
 @dataclass(frozen=True)
 class TimeBucket:
-    """One step of time, from `start` on; latencies are None when it is empty."""
+    """Statistics of one bucket of time from `start`; latencies are None when it is empty."""
 
     start: datetime
     n: int
@@ -64,18 +64,18 @@ def summarize(rows: Sequence[tuple[Any, ...]], *, truncated: bool) -> WindowStat
 
 
 def bucket_count(since: datetime, until: datetime, width_s: float) -> int:
-    """Return into how many steps a window falls.
+    """Return the number of buckets in a window.
 
     Raises
     ------
     ValueError
-        When the width is not positive or there would be more than `MAX_BUCKETS` steps.
+        When the width is not positive or there would be more than `MAX_BUCKETS` buckets.
     """
     if width_s <= 0:
-        raise ValueError("the width of a step must be positive")
+        raise ValueError("the width of a bucket must be positive")
     count = max(0, ceil((until - since) / timedelta(seconds=width_s)))
     if count > MAX_BUCKETS:
-        raise ValueError(f"the window has {count} steps; at most {MAX_BUCKETS} can be shown")
+        raise ValueError(f"the window has {count} buckets; at most {MAX_BUCKETS} can be shown")
     return count
 
 
@@ -87,7 +87,7 @@ def summarize_buckets(
     *,
     truncated: bool,
 ) -> list[TimeBucket]:
-    """Summarise rows of (id, prediction, latency in ms), newest first, in steps of time."""
+    """Summarise rows of (id, prediction, latency in ms), newest first, per bucket of time."""
     width = timedelta(seconds=width_s)
     count = bucket_count(since, until, width_s)
     start_ms = since.timestamp() * 1000
@@ -95,7 +95,7 @@ def summarize_buckets(
     positive = np.array([row[1] for row in reversed(rows)], dtype=int)
     latency = np.array([row[2] for row in reversed(rows)], dtype=float)
     edges = np.searchsorted(times, start_ms + 1000 * width_s * np.arange(count + 1))
-    # Of the bucket in which a truncated reading began, and those before, the counts are unknown.
+    # Truncated rows begin in the middle of a bucket: that one and those before are incomplete.
     first = int(np.searchsorted(edges, 0, side="right")) if truncated else 0
     return [
         _bucket(

@@ -1,4 +1,4 @@
-"""Delete what is older than `RETENTION_DAYS`: `python -m db.retention`; the API does it, too."""
+"""Delete rows older than `RETENTION_DAYS`: `python -m db.retention`; the API does so, too."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from settings import SettingsError, load_settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Delete what the settings no longer keep; return the exit code."""
+    """Delete expired rows; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m db.retention", description=__doc__)
     parser.parse_args(argv)
     try:
         settings = load_settings()
         if settings.retention_days is None:
-            raise SettingsError("Nothing is deleted: CARDIOWATCH_RETENTION_DAYS is not set.")
+            raise SettingsError("Nothing deleted: CARDIOWATCH_RETENTION_DAYS is not set.")
         url = settings.database_url
         key = load_key(url, settings.log_hmac_key_file)
         engine = open_engine(url)
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     read.dispose()
-    print(f"Deleted predictions of more than {settings.retention_days} days ago: {deleted:,}")
+    print(f"Deleted {deleted:,} predictions older than {settings.retention_days} days")
     return 0
 
 

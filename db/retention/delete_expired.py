@@ -1,8 +1,8 @@
-"""Delete what is older than `RETENTION_DAYS`: `python -m db.retention`, or inside the API.
+"""Delete rows older than `RETENTION_DAYS`: `python -m db.retention`, or inside the API.
 
-Whole days (UTC) go, with their outcomes and their counts; the signed removals let the rest of the
-chain be verified. PostgreSQL drops each day's tables (db.retention.drop_partitions), SQLite deletes
-some hundred predictions in a transaction; of the counts some go at a time on both
+Whole days (UTC) are deleted, with their outcomes and rollups; signed tombstones keep the rest of
+the chain verifiable. PostgreSQL drops partitions (db.retention.drop_partitions), SQLite deletes
+some hundred predictions per transaction; both delete rollups in batches
 (db.retention.delete_rollups).
 """
 
@@ -33,7 +33,7 @@ _ROWS = 500
 
 
 class AlreadyRunning(DatabaseUnavailable):
-    """Another process counts or expires just now."""
+    """Another process is rolling up or deleting."""
 
 
 def delete_expired(
@@ -44,24 +44,24 @@ def delete_expired(
     key: SealKey | None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Delete the days before the last `days`, and return how many predictions that were.
+    """Delete everything before the last `days` days; return the number of deleted predictions.
 
     Raises
     ------
     DatabaseUnavailable
-        The database is missing, silent or not migrated; what was deleted so far is gone.
+        The database is missing, silent or not migrated; earlier batches stay deleted.
     AlreadyRunning
-        Another process counts or expires.
+        Another process is rolling up or deleting.
     SealError
-        The log is sealed and there is no key, or what was written of earlier removals was altered.
+        The log is sealed and there is no key, or an earlier tombstone was altered.
     """
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     first_kept = midnight - timedelta(days=days)
     with maintenance_lock(read) as allowed:
         if not allowed:
             raise AlreadyRunning(
-                "Nothing is deleted: another process counts or deletes old rows just now; run this "
-                "again in some minutes."
+                "Nothing deleted: another process is rolling up or deleting; retry in a few "
+                "minutes."
             )
         if read.dialect.name == "postgresql":
             deleted = drop_partitions(read, first_kept.date(), key, stopped)
@@ -74,16 +74,16 @@ def delete_expired(
 def delete_rows(
     write: RunInTransaction, first_kept: datetime, key: SealKey | None, stopped: Callable[[], bool]
 ) -> int:
-    """Delete what came before a midnight, row by row; return how many predictions that were."""
+    """Delete predictions before a midnight in batches; return how many."""
     deleted, some = 0, _ROWS
     while some == _ROWS and not stopped():
-        some = write(partial(_expire_some, first_kept, key))
+        some = write(partial(_delete_batch, first_kept, key))
         deleted += some
     return deleted
 
 
 class RetentionTask:
-    """Expires once an hour, as a chore of the API's roller."""
+    """Deletes expired rows once an hour, in the API's rollup worker."""
 
     def __init__(self, days: int, key: SealKey | None) -> None:
         self._days = days
@@ -91,17 +91,17 @@ class RetentionTask:
         self._due = 0.0
 
     def __call__(self, read: Engine, write: RunInTransaction, stopped: Callable[[], bool]) -> None:
-        """Delete what is too old, if the last time is long enough ago."""
+        """Delete expired rows, unless that was done within the last hour."""
         if monotonic() < self._due:
             return
         try:
             with suppress(AlreadyRunning):
                 delete_expired(read, write, datetime.now(UTC), self._days, self._key, stopped)
-        finally:  # also after an error: a day that is kept for now was looked through all the same
+        finally:  # also after an error: the failed attempt cost as much
             self._due = monotonic() + _EVERY_S
 
 
-def _expire_some(first_kept: datetime, key: SealKey | None, connection: Connection) -> int:
+def _delete_batch(first_kept: datetime, key: SealKey | None, connection: Connection) -> int:
     require_key(connection, key)
     c = predictions.c
     oldest = select(c.id).where(c.id < lowest_id_at(first_kept)).order_by(c.id).limit(_ROWS)

@@ -1,7 +1,7 @@
-"""Delete the counts of days that are not kept any more: of a quiet ward they are one's findings.
+"""Delete the rollups of expired days: on a quiet ward they reveal a single patient's findings.
 
-A few go in each transaction, because the log's next rows wait for it and its statements have two
-seconds. Their key serves only one width and feature at a time.
+A few per transaction, because the log's next rows wait for it and its statements time out after
+two seconds. The primary key serves only one width and feature at a time.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from db.rollups.rollup_worker import RunInTransaction
 from db.schema import dirty_buckets, rollups
 
 _ROWS = 1_000
-"""Deleted in one transaction, besides what else their last bucket has: some milliseconds."""
+"""Deleted per transaction, plus the rest of the last bucket: some milliseconds."""
 
 
 class _Series(NamedTuple):
-    """Rows of one table that stand in the order of their buckets."""
+    """Rows of one table that its key sorts by bucket."""
 
     table: Table
     of: tuple[ColumnElement[bool], ...]
@@ -32,21 +32,21 @@ class _Series(NamedTuple):
 def delete_rollups(
     read: Engine, write: RunInTransaction, first_kept: datetime, stopped: Callable[[], bool]
 ) -> None:
-    """Delete the counts of what came before a midnight, the oldest of each kind first.
+    """Delete the rollups before a midnight, the oldest of each series first.
 
     Raises
     ------
     DatabaseUnavailable
-        The database is missing, silent or not migrated; what was deleted so far is gone.
+        The database is missing, silent or not migrated; earlier batches stay deleted.
     """
     for series in _all_series(read):
         bucket = series.table.c.bucket
         old = (*series.of, bucket < int(first_kept.timestamp()))
         wanted = select(bucket).where(*old).order_by(bucket).limit(_ROWS)
-        found = _asked(read, wanted)
+        found = _query(read, wanted)
         while found and not stopped():
             write(partial(_delete, series, found[0], found[-1]))
-            found = _asked(read, wanted.where(bucket > found[-1]))  # not over what has just gone
+            found = _query(read, wanted.where(bucket > found[-1]))  # skips what was just deleted
 
 
 def _all_series(read: Engine) -> Iterator[_Series]:
@@ -58,10 +58,10 @@ def _all_series(read: Engine) -> Iterator[_Series]:
 
 
 def _features(read: Engine, width: int) -> Iterator[str]:
-    """Yield what is counted, also what an earlier version counted, by one look-up each."""
+    """Yield the counted features, also those of earlier versions, by one look-up each."""
     c = rollups.c
     wanted, found = select(func.min(c.feature)).where(c.width_s == width), ""
-    while (found := _asked(read, wanted.where(c.feature > found))[0]) is not None:
+    while (found := _query(read, wanted.where(c.feature > found))[0]) is not None:
         yield found
 
 
@@ -70,7 +70,7 @@ def _delete(series: _Series, first: int, last: int, connection: Connection) -> N
     connection.execute(delete(series.table).where(*series.of, bucket.between(first, last)))
 
 
-def _asked(read: Engine, question: Select[Any]) -> Sequence[Any]:
-    """Ask as a reader, for whom nobody waits."""
+def _query(read: Engine, question: Select[Any]) -> Sequence[Any]:
+    """Query on a reader's connection, which blocks nobody."""
     with session(read) as connection:
         return connection.scalars(question).all()

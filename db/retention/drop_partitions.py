@@ -1,7 +1,7 @@
-"""Drop the days of a PostgreSQL log that are not kept any more; whoever writes waits a moment.
+"""Drop expired partitions of a PostgreSQL log; writers wait only for a moment.
 
-What costs time, to look through a day's entries, is done while others read and write. Nobody
-changes that day meanwhile: `db.partitions.try_share_lock` tells them that it leaves.
+The slow part, reading a day's entries, runs while others read and write. Nobody changes that day
+meanwhile: they fail to get its share lock (`db.partitions.try_share_lock`).
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from db.partitions import id_range, lock_for_drop, partition_name, partitions_be
 from db.schema import predictions
 
 _WAIT_MS = 100
-"""So long everybody waits behind us, at most, while we wait for those who are reading."""
+"""Longest wait for readers, during which everybody else queues behind this transaction."""
 _TRIES = 30
 _PAUSE_S = 2.0
 _AT_ONCE = 100
-"""Entries between two rests: some 4 ms."""
+"""Entries between two pauses: some 4 ms."""
 
 
 def drop_partitions(
     engine: Engine, first_kept: date, key: SealKey | None, stopped: Callable[[], bool]
 ) -> int:
-    """Drop all days before `first_kept`, each with its outcomes, in a transaction of its own.
+    """Drop all partitions before `first_kept`, each with its outcomes, one transaction per day.
 
     Parameters
     ----------
     engine
-        A reader's; its answers may take minutes.
+        A reader's, with a timeout of minutes.
     first_kept
-        The oldest day that stays.
+        The oldest day to keep.
     key
-        Signs what remains of a sealed log.
+        Signs the tombstones of a sealed log.
     stopped
         Asked before each day.
 
     Returns
     -------
     int
-        How many predictions those days had.
+        Number of predictions in those partitions.
 
     Raises
     ------
     DatabaseUnavailable
-        Somebody reads the log for too long; the days that are dropped so far are gone.
+        A reader holds the log for too long; earlier partitions stay dropped.
     SealError
         The log is sealed and there is no key.
     """
@@ -77,19 +77,19 @@ def _drop(connection: Connection, day: date, key: SealKey | None) -> int:
     def of(id_: ColumnElement[Any]) -> ColumnElement[bool]:
         return (id_ >= first) & (id_ < end)
 
-    add_expired(connection, key, _gently(read_entries(connection, of)))
+    add_expired(connection, key, _throttled(read_entries(connection, of)))
     without_seal = count_unsealed(connection, of)
     of_day = select(func.count()).select_from(predictions).where(of(predictions.c.id))
     n = connection.scalar(of_day) or 0
     tables = f"{partition_name(day, 'outcomes')}, {partition_name(day)}"
-    _stop_everybody(connection, tables)
+    _lock_exclusively(connection, tables)
     add_unsealed(connection, key, without_seal)
     connection.exec_driver_sql(f"DROP TABLE {tables}")
     return n
 
 
-def _gently(found: Iterator[SealedEntry]) -> Iterator[SealedEntry]:
-    """Leave the processor to the requests for as long as was taken from them, time and again."""
+def _throttled(found: Iterator[SealedEntry]) -> Iterator[SealedEntry]:
+    """Yield entries with pauses as long as the work, to leave the processor to requests."""
     began = monotonic()
     for n, entry in enumerate(found):
         if n % _AT_ONCE == 0:
@@ -98,11 +98,11 @@ def _gently(found: Iterator[SealedEntry]) -> Iterator[SealedEntry]:
         yield entry
 
 
-def _stop_everybody(connection: Connection, tables: str) -> None:
-    """Have the log for this transaction alone, which ends at once then."""
+def _lock_exclusively(connection: Connection, tables: str) -> None:
+    """Lock the log exclusively; the transaction then ends at once."""
     lock = f"LOCK TABLE ONLY predictions, ONLY outcomes, {tables} IN ACCESS EXCLUSIVE MODE"
     for _ in range(_TRIES):
         if try_lock(connection, lock, _WAIT_MS):
             return
         sleep(_PAUSE_S)
-    raise DatabaseUnavailable("Old days are kept for now: somebody reads the log for too long.")
+    raise DatabaseUnavailable("Old partitions kept for now: a reader holds the log for too long.")

@@ -1,7 +1,7 @@
-"""How often each value occurred in a window: from the rollups as far as they go, else from rows.
+"""How often each value occurred in a window: from rollups where they are current, else from rows.
 
-Clinical values are discrete, so these counts are all that a test of one feature needs; reading
-them costs what the number of different values costs, not what the number of rows does.
+Clinical values are discrete, so these counts are all that a test of one feature needs; the cost of
+reading them grows with the number of distinct values, not of rows.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from db.schema import dirty_buckets, predictions, rollups
 from pipeline.schema import BY_NAME, FEATURES, Kind
 
 MAX_PENDING_ROWS = 5_000
-"""So many of the newest rows are read that no rollup counts yet."""
+"""Newest rows read that are in no rollup yet."""
 
 SMALL_WINDOW = 5_000
-"""A window of so few rows is counted from them, rolled up or not."""
+"""A window with at most so many rows is counted from rows, even if rolled up."""
 
 MAX_GAPS = 20
-"""So many separate stretches of such rows are read; each costs a few milliseconds."""
+"""Separate ranges of pending rows that are read; each costs a few milliseconds."""
 
 MISSING = -32_768
-"""Stands for a value that is not known: a key cannot be NULL."""
+"""Stands for an unknown value: a key cannot be NULL."""
 
 _PREDICTION, _PERCENT = "prediction", "percent"
 
@@ -38,7 +38,7 @@ COUNTED = (*BY_NAME, _PREDICTION, _PERCENT)
 _CODES = [f.name for f in FEATURES if f.kind is not Kind.NUMBER]
 _MEASURED = [f.name for f in FEATURES if f.kind is Kind.NUMBER]
 _GROUPS: tuple[Sequence[ColumnElement[Any]], ...] = (
-    # The codes together: they have few combinations, and one sort costs less than nine.
+    # All codes in one query: they have few combinations, and one sort is cheaper than nine.
     [predictions.c[name] for name in (_PREDICTION, *_CODES)],
     *[[predictions.c[name]] for name in _MEASURED],
     [func.round(predictions.c.probability * literal_column("100")).label(_PERCENT)],
@@ -63,11 +63,11 @@ class ValueCounts:
     n: int
     n_positive: int
     values: Mapping[str, Mapping[float | None, int]]
-    """Feature -> value, rounded to `Feature.step` -> count; None = not known."""
+    """Feature -> value, rounded to `Feature.step` -> count; None = unknown."""
     probability: tuple[int, ...]
     """101 counts: of probabilities nearest to 0.00, 0.01, ... 1.00."""
     exact: bool
-    """False when more rows wait to be rolled up than are read here; of those, the newest count."""
+    """False when more rows are pending than are read here; of those, only the newest count."""
 
 
 def count_rows(connection: Connection, *conditions: Condition) -> Counter[CountKey]:
@@ -102,26 +102,26 @@ def in_window(start_ms: int, end_ms: int) -> tuple[Condition, Condition]:
 
 
 def rollups_in(width_s: int, start_s: int, end_s: int) -> tuple[Condition, ...]:
-    """Choose the rollups of a window, so that their key serves it."""
+    """Select the rollups of a window, in the form that their key serves."""
     c = rollups.c
     return c.width_s == width_s, c.feature.in_(COUNTED), c.bucket >= start_s, c.bucket < end_s
 
 
 class WindowPlan(NamedTuple):
-    """How a window is put together; all times in milliseconds since 1970."""
+    """How a window is counted; all times in milliseconds since 1970."""
 
     rolled_up: list[tuple[int, int, int]]
-    """Width in s, start, end: whole buckets whose rollups count all of their rows."""
+    """Width in s, start, end: whole buckets whose rollups are current."""
     partial: list[tuple[int, int]]
     """Parts of such buckets."""
     pending: list[tuple[int, int]]
-    """Where rows are that no rollup counts yet, oldest first; none touches the next."""
+    """Ranges with rows that are in no rollup yet, oldest first, not adjacent."""
 
 
 def plan_window(start: int, end: int, marked: Collection[tuple[int, int]]) -> WindowPlan:
-    """Cover a window with the widest buckets that fit and are not marked, as (width, bucket).
+    """Cover a window with the widest buckets that fit and are not dirty, as (width, bucket).
 
-    A bucket is as good as marked when a narrower one inside it is.
+    A bucket counts as dirty when a narrower one inside it is.
     """
     rolled, rest = [], [(start, end)] if start < end else []
     for width in reversed(WIDTHS):
@@ -140,7 +140,7 @@ def plan_window(start: int, end: int, marked: Collection[tuple[int, int]]) -> Wi
 def _split(
     piece: tuple[int, int], width: int, blocked: Sequence[int]
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Divide a piece into runs of whole buckets that are not blocked, and the parts that remain."""
+    """Split a piece into runs of whole buckets that are not blocked, and the rest."""
     start, end = piece
     low, high = -(-start // width) * width, end // width * width
     if low >= high:
@@ -210,7 +210,7 @@ def _count_tail(
     of_rows: Sequence[Condition],
     counted: Counter[tuple[str, int]],
 ) -> list[tuple[int, int, int]]:
-    """Count the newest rows of the tail; return the buckets left out: their old rollups stand."""
+    """Count the newest pending rows; return the buckets left out, whose old rollups are used."""
     left, ids = MAX_PENDING_ROWS, predictions.c.id
     for number, (start, end) in enumerate(reversed(tail)):
         older = [(FIVE_MINUTES, *piece) for piece in tail[: len(tail) - number]]

@@ -1,10 +1,10 @@
-"""Which buckets of time hold rows that the rollups do not count yet.
+"""Dirty buckets: buckets of time with rows that the rollups do not count yet.
 
 A row marks its five-minute bucket in its own transaction, so a mark is never missing: not after a
-kill, and not when a row comes with a time long past (a replayed history, a slow disk). The roller
-takes a mark away in the transaction that stores the bucket's counts. What is not marked is counted.
+kill, and not when a row comes late (a replayed history, a slow disk). The rollup worker removes a
+mark in the transaction that stores the bucket's counts. A bucket without a mark is counted.
 
-The first row of a bucket writes the mark, the others find it: `DirtyBuckets` remembers the bucket.
+The first row of a bucket writes the mark; for the others `DirtyBuckets` remembers it.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ FIVE_MINUTES, HOUR, DAY = WIDTHS = (300, 3_600, 86_400)
 """Seconds of the buckets, finest first; each width divides the next."""
 
 LATE_ROWS_S = 10.0
-"""So long after its end a bucket's rows still come as usual; later ones mark it anew."""
+"""How long after its end a bucket's rows still count as on time; later ones mark it again."""
 
 ROLLUP_DELAY_S = 2 * LATE_ROWS_S
-"""So long after its end a bucket is counted; the difference is what two hosts' clocks may differ.
+"""How long after its end a bucket is counted; the difference allows for clock skew of hosts.
 
-Nothing depends on `LOG_TIMEOUT_S`: a row that is stored later than this marks its bucket.
+Nothing depends on `LOG_TIMEOUT_S`: a row stored later than this marks its bucket.
 """
 
 
 class DirtyBuckets:
-    """Marks the buckets of a writer's rows; forget() when a transaction was rolled back."""
+    """Marks the buckets of a writer's rows; reset() after a rollback."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Take no mark for granted."""
+        """Forget the marked bucket."""
         self._first, self._end, self._until = "", "", 0.0
 
     def mark_rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Mark the buckets of rows (id first) that this transaction has just inserted.
 
-        After, not before: a transaction that found its bucket open has begun to write by then, so
-        the roller, who waits for those that have, does not miss it.
+        After, not before: a transaction that found its bucket open has already written, so the
+        rollup worker, which waits for transactions in progress, does not miss it.
         """
         now = time.time()
         ids = [row[0] for row in rows]
@@ -67,6 +67,6 @@ def mark_dirty(connection: Connection, width_s: int, buckets: Iterable[int]) -> 
     insert = insert.on_conflict_do_update(
         index_elements=["width_s", "bucket"], set_={"mark": insert.excluded.mark}
     )
-    # In order: two processes that mark the same ones never wait in a circle.
+    # In order: two processes that mark the same ones never deadlock.
     rows = [{"width_s": width_s, "bucket": bucket, "mark": new_id()} for bucket in sorted(buckets)]
     connection.execute(insert, rows)

@@ -1,8 +1,8 @@
-"""Count closed buckets of time into the rollups: `python -m db.rollup`, or inside the API.
+"""Roll up closed buckets of time: `python -m db.rollup`, or inside the API.
 
-A pass counts the marked five-minute buckets from the predictions, then folds the hours and the days
-that they belong to. Each bucket is one short transaction that takes its mark away: two passes at
-once, or one that is killed, leave nothing half done and nothing counted twice.
+A run counts the dirty five-minute buckets from the predictions, then sums the hours and days that
+they belong to. Each bucket is one short transaction that removes its mark: two runs at once, or a
+killed one, leave nothing half done and nothing counted twice.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ COUNT_TIMEOUT_S = 300.0
 """Longest wait for the counts of one bucket."""
 
 _WRITERS_S = 5.0
-"""Longest wait for transactions that were under way; the next pass tries again."""
+"""Longest wait for transactions in progress; the next run tries again."""
 
-_GIVE_WAY_S = 0.02
+_PAUSE_S = 0.02
 """Pause before each write inside the API: a backlog of thousands of buckets is not urgent."""
 
-_ADVISORY_LOCK = 0x726F6C6C  # "roll"; any number that no other program takes
+_ADVISORY_LOCK = 0x726F6C6C  # "roll"; unique to this program
 _NARROWER = {HOUR: FIVE_MINUTES, DAY: HOUR}
 _WIDER = {FIVE_MINUTES: HOUR, HOUR: DAY}
 
 RunInTransaction = Callable[[Callable[[Connection], Any]], Any]
-"""Runs work in a write transaction, commits it, and returns what the work returned."""
+"""Runs work in a write transaction, commits it, and returns its result."""
 
 Execute = Callable[[Callable[[Connection], Any]], Coroutine[Any, Any, Any]]
-"""`execute` of the log's writer: the same, inside its event loop."""
+"""`LogWriter.execute`: the same, inside its event loop."""
 
 MaintenanceTask = Callable[[Engine, RunInTransaction, Callable[[], bool]], object]
 """Reads and writes in small steps until it is done or stopped."""
@@ -56,7 +56,7 @@ def update_rollups(
     now: datetime,
     stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Roll up what is closed, the newest first, and return how many buckets that were.
+    """Roll up closed buckets, newest first, and return how many.
 
     Raises
     ------
@@ -67,14 +67,14 @@ def update_rollups(
     with maintenance_lock(read) as allowed:
         for width in WIDTHS if allowed else ():
             closed = _closed(read, width, now)
-            if not (closed and _writers_are_through(read, write)):
+            if not (closed and _writers_are_done(read, write)):
                 continue
             for bucket, seen in closed:
                 if stopped():
                     return rolled
                 with session(read) as connection:
                     counted = _count(connection, width, bucket)
-                # Made here, not in the transaction, for whose end the log's next rows wait.
+                # Outside the transaction, for whose end the log's next rows wait.
                 rows = [
                     (width, key.feature, bucket, key.source, key.model_version, key.value, count)
                     for key, count in sorted(counted.items())
@@ -84,7 +84,7 @@ def update_rollups(
 
 
 def _closed(read: Engine, width: int, now: datetime) -> list[tuple[int, str]]:
-    """Return the marked buckets, with their marks, to which no row comes any more as usual."""
+    """Return the dirty buckets, with their marks, that get no more rows on time."""
     c = dirty_buckets.c
     end = now.timestamp() - ROLLUP_DELAY_S - width
     wanted = select(c.bucket, c.mark).where(c.width_s == width, c.bucket <= end)
@@ -107,7 +107,7 @@ def _count(connection: Connection, width: int, bucket: int) -> Counter[CountKey]
 def _replace(
     width: int, bucket: int, seen: str, rows: Sequence[tuple[Any, ...]], connection: Connection
 ) -> bool:
-    """Store a bucket's counts, unless more rows have come or another pass was faster."""
+    """Store a bucket's counts, unless more rows have come or another run was faster."""
     c = dirty_buckets.c
     this_mark = c.width_s == width, c.bucket == bucket, c.mark == seen
     if not connection.execute(delete(dirty_buckets).where(*this_mark)).rowcount:
@@ -134,9 +134,9 @@ def insert_counts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
 
 @contextmanager
 def maintenance_lock(read: Engine) -> Iterator[bool]:
-    """Say whether no other pass runs on PostgreSQL: several would count the same buckets."""
+    """Yield whether no other run is active on PostgreSQL: both would count the same buckets."""
     if read.dialect.name == "sqlite":
-        yield True  # one process writes, and a second pass does no harm
+        yield True  # one process writes, and a second run does no harm
         return
     lock = {"number": _ADVISORY_LOCK}
     with session(read) as connection:
@@ -149,11 +149,11 @@ def maintenance_lock(read: Engine) -> Iterator[bool]:
             connection.execute(text("SELECT pg_advisory_unlock(:number)"), lock)
 
 
-def _writers_are_through(read: Engine, write: RunInTransaction) -> bool:
-    """Wait for the transactions that may have found a closed bucket open; False = not yet.
+def _writers_are_done(read: Engine, write: RunInTransaction) -> bool:
+    """Wait for transactions that may have found a closed bucket open; return False on timeout.
 
-    SQLite has one writer at a time, so to have written is to have waited. On PostgreSQL every
-    transaction below `pg_snapshot_xmin` has ended and is visible, if it was committed.
+    SQLite has one writer at a time, so a write has waited for all others. On PostgreSQL every
+    transaction below `pg_snapshot_xmin` has ended and is visible if committed.
 
     Source: PostgreSQL manual, "Transaction ID and Snapshot Information Functions".
     """
@@ -173,21 +173,21 @@ def _writers_are_through(read: Engine, write: RunInTransaction) -> bool:
 
 
 class RollupWorker:
-    """Rolls up every so often, in a thread of the process that writes the log.
+    """Rolls up periodically, in a thread of the process that writes the log.
 
-    It reads on a connection of its own, and writes as an entry of the log, between two batches:
-    on SQLite a second writer would wait for the lock, and the log for it.
+    It reads on its own connection and writes through the log writer, between two batches: on SQLite
+    a second writer would wait for the lock, and the log for it.
 
     Parameters
     ----------
     execute
-        Of the writer, which is running when `start` is called.
+        `LogWriter.execute`; the writer is running when `start` is called.
     url
         Of the log's database.
     every_s
-        Pause between two passes.
+        Pause between two runs.
     then
-        Further work of this kind, done after each pass with the same connections.
+        Further maintenance after each run, with the same connections.
     """
 
     def __init__(
@@ -203,15 +203,15 @@ class RollupWorker:
         self._read = open_engine(url, read_only=True, timeout_s=COUNT_TIMEOUT_S)
         self._every_s = every_s
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="roller", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rollup", daemon=True)
 
     def start(self) -> None:
-        """Begin, in the event loop of the log."""
+        """Start, in the event loop of the writer."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
     async def stop(self) -> None:
-        """End after the bucket that is being counted; a long one is left alone."""
+        """Stop after the bucket being counted, or in two seconds."""
         self._stopped.set()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 2.0)
@@ -223,18 +223,18 @@ class RollupWorker:
                 update_rollups(self._read, self._write, datetime.now(UTC), self._stopped.is_set)
                 if self._also is not None:
                     self._also(self._read, self._write, self._stopped.is_set)
-            except Exception as cause:  # the next pass continues where this one ended
+            except Exception as cause:  # the next run continues where this one ended
                 if not self._stopped.is_set():
-                    logger.warning("not rolled up, or not expired: %s", cause)
+                    logger.warning("rollup or retention failed: %s", cause)
 
     def _write(self, work: Callable[[Connection], Any]) -> Any:
-        self._stopped.wait(_GIVE_WAY_S)
+        self._stopped.wait(_PAUSE_S)
         writing = asyncio.run_coroutine_threadsafe(self._execute(work), self._loop)
         return writing.result(COUNT_TIMEOUT_S)
 
 
 def transaction_runner(engine: Engine) -> RunInTransaction:
-    """Return the function that writes without a `Log`, as a program does."""
+    """Return a function that writes without a `LogWriter`, for programs."""
 
     def write(work: Callable[[Connection], Any]) -> Any:
         with transaction(engine) as connection:

@@ -1,8 +1,8 @@
-"""Group commit: one thread that writes everything that waits in one transaction, again and again.
+"""Group commit: one thread that writes everything queued in one transaction, again and again.
 
-A batch never waits for company: it is what has gathered while the one before was being committed.
-An entry is taken exactly once, by this thread (which then stores it) or by the caller's timeout
-(and then it is never stored); that is what makes a refusal trustworthy.
+A batch is what was queued while the one before was being committed; nothing is delayed to fill it.
+A write is claimed exactly once, by this thread (which then stores it) or by the caller's timeout
+(then it is never stored); so a 503 is reliable.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class LogUnavailable(Exception):
 
 
 class RowRejected(Exception):
-    """The rows break a constraint of the tables: the program is wrong, a retry does not help."""
+    """The rows violate a constraint of the tables: a bug; a retry does not help."""
 
 
 class PendingWrite:
-    """What one caller wants written: rows of predictions, or other work inside the transaction."""
+    """One caller's write: rows of predictions, or other work inside the transaction."""
 
     __slots__ = ("_taken", "claim", "deadline", "error", "future", "result", "rows", "work")
 
@@ -75,20 +75,20 @@ class PendingWrite:
         self._taken = threading.Lock()
 
     def try_claim(self) -> bool:
-        """Decide this entry's fate; true for the one caller, in whichever thread, that may."""
+        """Claim this write; return True to exactly one caller, in any thread."""
         return self._taken.acquire(blocking=False)
 
 
 class Committer:
-    """Writes entries in batches; `run` is the body of its thread.
+    """Commits writes in batches; `run` is the body of its thread.
 
     Parameters
     ----------
     engine
-        In autocommit mode; transactions are begun and ended here.
+        In autocommit mode; transactions begin and end here.
     on_settled
-        Receives the entries of each batch when their `result` or `error` is final; called in the
-        writing thread.
+        Called in the writing thread with the writes of each batch, once their `result` or `error`
+        is final.
     chain
         Seals what is written.
     """
@@ -111,25 +111,27 @@ class Committer:
         self._chain = chain
 
     def start_chain(self, url: str) -> None:
-        """Begin a new log's chain in the database of this URL, before `run`; see Chain.begin."""
+        """Start a new log's chain in the database of this URL, before `run`; see Chain.start."""
         self._file = self._file_now()
         self._chain.start(url)
 
     def run(self) -> None:
         """Commit batch after batch until None comes through the queue."""
         while (first := self.queue.get()) is not None:
-            self._settle(self._commit_all_that_waits(first))
+            self._settle(self._commit_queued(first))
         self._discard()
 
-    def _commit_all_that_waits(self, first: PendingWrite) -> list[PendingWrite]:
+    def _commit_queued(self, first: PendingWrite) -> list[PendingWrite]:
         try:
             connection = self._begin()
-        except Exception as error:  # whatever it is, the thread must live and the callers hear it
+        except (
+            Exception
+        ) as error:  # whatever it is, the thread must go on and the callers must be told
             self._discard()
             entries = self._drain(first)
             _fail([e for e in entries if e.try_claim()], error_message(self._engine, error))
             return entries
-        # Only now: what times out while the database is being waited for is not stored later.
+        # Only now: what times out while waiting for the database is not stored later.
         entries = self._drain(first)
         taken = [entry for entry in entries if entry.try_claim()]
         committing = False
@@ -140,7 +142,7 @@ class Committer:
             self._chain.mark_committed()
         except Exception as error:
             self._discard()
-            unknown = committing and not _surely_rolled_back(error)
+            unknown = committing and not _certainly_rolled_back(error)
             _fail(taken, error_message(self._engine, error), commit_unknown=unknown)
         return entries
 
@@ -152,14 +154,14 @@ class Committer:
             except Empty:
                 return entries
             if entry is None:
-                self.queue.put(None)  # the end; run() has to see it too
+                self.queue.put(None)  # the end, which run() must see too
                 return entries
             entries.append(entry)
 
     def _begin(self) -> Connection:
         """Begin a transaction, on a new connection when the old one has died."""
         if self._file != self._file_now():
-            self._discard()  # deleted or replaced: rows written to it now would never be seen
+            self._discard()  # deleted or replaced: rows written to the old file would be lost
         if self._connection is not None:
             try:
                 self._connection.exec_driver_sql(self._begin_sql)
@@ -175,7 +177,7 @@ class Committer:
         return self._connection
 
     def _file_now(self) -> int | None:
-        """Return what tells SQLite's file from another one in its place; None elsewhere."""
+        """Return the inode of SQLite's file, which tells a replaced one; None on PostgreSQL."""
         if self._engine.dialect.name != "sqlite":
             return None
         return Path(self._engine.url.database or "").stat().st_ino
@@ -193,24 +195,24 @@ class Committer:
         try:
             self._write_together(connection, entries)
         except Exception as error:
-            if not self._is_refusal(error):
+            if not self._is_rejection(error):
                 raise
             connection.exec_driver_sql("ROLLBACK")
             self._forget()
             self._chain.position = place
             connection.exec_driver_sql(self._begin_sql)
             for entry in entries:
-                self._write_alone(connection, entry)
+                self._write_separately(connection, entry)
 
-    def _write_alone(self, connection: Connection, entry: PendingWrite) -> None:
-        """Write one entry so that its refusal does not touch the others."""
-        entry.result = None  # what it found when all were written together has been rolled back
+    def _write_separately(self, connection: Connection, entry: PendingWrite) -> None:
+        """Write one entry so that its rejection does not affect the others."""
+        entry.result = None  # that of the batch was rolled back
         place = self._chain.position
         connection.exec_driver_sql("SAVEPOINT entry")
         try:
             self._write_together(connection, [entry])
         except Exception as error:
-            if not self._is_refusal(error):
+            if not self._is_rejection(error):
                 raise
             entry.error = RowRejected(_first_line(error))
             connection.exec_driver_sql("ROLLBACK TO SAVEPOINT entry")
@@ -219,14 +221,14 @@ class Committer:
         connection.exec_driver_sql("RELEASE SAVEPOINT entry")
 
     def _forget(self) -> None:
-        """Take nothing for granted that a rollback may have undone."""
+        """Reset the caches of what a rollback may have undone."""
         self._marks.reset()
         self._days.reset()
 
-    def _is_refusal(self, error: Exception) -> bool:
-        """Tell an entry that the tables do not accept from a database that cannot write."""
+    def _is_rejection(self, error: Exception) -> bool:
+        """Return whether the tables reject an entry, as opposed to a database that cannot write."""
         by_driver = self._driver.IntegrityError, self._driver.DataError
-        return isinstance(error, (*_REFUSALS, *by_driver)) or (
+        return isinstance(error, (*_REJECTIONS, *by_driver)) or (
             isinstance(error, StatementError) and not isinstance(error, DBAPIError)
         )
 
@@ -247,24 +249,24 @@ class Committer:
                 entry.result = entry.work(connection)
 
 
-_REFUSALS = (IntegrityError, DataError, TypeError, ValueError, LookupError, ArithmeticError)
+_REJECTIONS = (IntegrityError, DataError, TypeError, ValueError, LookupError, ArithmeticError)
 
 
 def _fail(entries: list[PendingWrite], reason: str, *, commit_unknown: bool = False) -> None:
-    for entry in entries:  # each its own: an error that many callers raise collects their frames
+    for entry in entries:  # one each: a shared error would collect the frames of all callers
         entry.error = LogUnavailable(reason, commit_unknown=commit_unknown)
 
 
-def _surely_rolled_back(error: Exception) -> bool:
-    """Tell whether a failed COMMIT is known to have stored nothing.
+def _certainly_rolled_back(error: Exception) -> bool:
+    """Return whether a failed COMMIT is known to have stored nothing.
 
-    SQLite fails so when it cannot write its last page; after any other error a commit may have
-    happened without our hearing of it.
+    SQLite fails this way when it cannot write its last page; after any other error the commit may
+    have happened unnoticed.
     """
     cause = getattr(error, "orig", None)
     return getattr(cause, "sqlite_errorname", "") in ("SQLITE_FULL", "SQLITE_BUSY")
 
 
 def _first_line(error: Exception) -> str:
-    """Return what is wrong without the row: PostgreSQL's further lines quote its values."""
+    """Return the error without the row: PostgreSQL's further lines quote its values."""
     return str(getattr(error, "orig", None) or error).split("\n")[0]

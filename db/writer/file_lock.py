@@ -12,18 +12,18 @@ from db.engine import DatabaseUnavailable
 
 
 class LogLocked(Exception):
-    """Another process writes to the same SQLite file; the message says what to do."""
+    """Another process is writing to the same SQLite file; the message says what to do."""
 
 
 def lock_file(engine: Engine) -> IO[str] | None:
-    """Keep a second process from writing the same SQLite file: its batches would collide.
+    """Keep a second process from writing to the same SQLite file: its batches would collide.
 
-    Returns what to close in the end; None on PostgreSQL, which takes several.
+    Returns the lock, to be closed at the end; None on PostgreSQL, which allows several writers.
 
     Raises
     ------
     LogLocked
-        Another process writes to it.
+        Another process is writing to it.
     """
     if engine.dialect.name != "sqlite":
         return None
@@ -34,8 +34,8 @@ def lock_file(engine: Engine) -> IO[str] | None:
     except BlockingIOError:
         file.close()
         raise LogLocked(
-            f"Another process writes to {engine.url.database}: stop it, or use PostgreSQL, "
-            "which takes several."
+            f"Another process is writing to {engine.url.database}: stop it, or use PostgreSQL, "
+            "which allows several writers."
         ) from None
     except OSError as error:
         raise DatabaseUnavailable(f"Cannot lock {path}: {error.strerror}.") from error

@@ -1,4 +1,4 @@
-"""Idempotency keys: taken in the transaction of their rows, so that a retry adds nothing."""
+"""Idempotency keys: claimed in the transaction of their rows, so that a retry adds nothing."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from db.engine import upsert
 from db.schema import idempotency
 
 KEY_LIFETIME = timedelta(hours=24)
-"""For so long an idempotency key is remembered."""
+"""How long an idempotency key is stored."""
 
 DELETE_BATCH = 1_000
 """Keys deleted in one transaction, for which the log's next rows wait."""
 
 
 class StoredResponse(NamedTuple):
-    """What was answered the first time under an idempotency key."""
+    """The first response under an idempotency key."""
 
     request_hash: bytes
     response: bytes
 
 
 class IdempotencyClaim(NamedTuple):
-    """An idempotency key with the answer to remember under it."""
+    """An idempotency key with the response to store under it."""
 
     scope: str
     key: str
@@ -35,7 +35,7 @@ class IdempotencyClaim(NamedTuple):
 
 
 def find_response(connection: Connection, scope: str, key: str) -> StoredResponse | None:
-    """Return what was answered under a key, if anything was."""
+    """Return the response stored under a key, or None."""
     columns = idempotency.c
     found = connection.execute(
         select(columns.request_hash, columns.response).where(
@@ -48,7 +48,7 @@ def find_response(connection: Connection, scope: str, key: str) -> StoredRespons
 def claim_keys(
     connection: Connection, claims: Sequence[IdempotencyClaim]
 ) -> list[StoredResponse | None]:
-    """Claim keys; return for each None, or the first answer if it was claimed before, anywhere."""
+    """Claim keys; return None for each, or the stored response if it was claimed before."""
     first: dict[tuple[str, str], int] = {}
     for number, claim in enumerate(claims):
         first.setdefault((claim.scope, claim.key), number)

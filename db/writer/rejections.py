@@ -1,4 +1,4 @@
-"""Counts of refused requests: in memory per minute, added to the table when the writer can."""
+"""Counts of rejected requests: in memory per minute, added to the table by the writer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from db.engine import upsert
 from db.schema import rejections
 
 MAX_DISTINCT = 1_000
-"""Different refusals kept between two flushes; what comes on top is counted as "other"."""
+"""Distinct rejections kept between two flushes; any others are counted as "other"."""
 
 RejectionKey = tuple[int, str, int, str, str, str]
 """Minute since 1970, route, status, field, reason, source."""
@@ -21,13 +21,13 @@ _KEY = ("minute", "route", "status", "field", "reason", "source")
 
 
 class RejectionCounter:
-    """The refusals since the last flush."""
+    """Counts the rejections since the last flush."""
 
     def __init__(self) -> None:
         self._counts: Counter[RejectionKey] = Counter()
 
     def count(self, route: str, status: int, field: str, reason: str, source: str) -> None:
-        """Count one refusal now."""
+        """Count one rejection in the current minute."""
         minute = int(time.time()) // 60
         key = (minute, route[:128], status, field[:64], reason[:64], source[:16])
         if len(self._counts) >= MAX_DISTINCT and key not in self._counts:
@@ -35,12 +35,12 @@ class RejectionCounter:
         self._counts[key] += 1
 
     def drain(self) -> Counter[RejectionKey]:
-        """Hand over the counts and start again from nothing."""
+        """Return the counts and start again from zero."""
         counts, self._counts = self._counts, Counter()
         return counts
 
     def restore(self, counts: Counter[RejectionKey]) -> None:
-        """Keep counts that could not be written for the next time, as far as there is room."""
+        """Keep counts that could not be written for the next flush, as far as there is room."""
         for key, count in counts.items():
             if key in self._counts or len(self._counts) < MAX_DISTINCT:
                 self._counts[key] += count
@@ -52,7 +52,7 @@ def add_rejections(connection: Connection, counts: Counter[RejectionKey]) -> Non
     insert = insert.on_conflict_do_update(
         index_elements=_KEY, set_={"count": rejections.c.count + insert.excluded.count}
     )
-    # In order: two processes that update the same rows never wait in a circle.
+    # In order: two processes that update the same rows never deadlock.
     rows = [
         dict(zip(_KEY, (datetime.fromtimestamp(key[0] * 60, UTC), *key[1:]), strict=True))
         | {"count": count}

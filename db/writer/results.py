@@ -1,7 +1,6 @@
-"""What programs found: reports of monitoring passes and summaries of load tests.
+"""Writes results: reports of monitoring runs and summaries of load tests.
 
-They are written by the programs themselves, each in one short transaction; the log of predictions
-has its own writer.
+Programs write them directly, each in one short transaction; predictions have their own writer.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from db.schema import MONITORING, load_tests, reports
 
 
 class MonitoringRun(NamedTuple):
-    """A monitoring pass in short; what is needed to show a history of them."""
+    """A monitoring run in short, as a history of them shows it."""
 
     source: str
     model_version: str
@@ -32,18 +31,18 @@ class MonitoringRun(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What two passes share that look at the same thing."""
+        """The same for two runs over the same window, source and model."""
         return run_key(self.source, self.model_version, self.since, self.until)
 
 
 def run_key(source: str, model_version: str, since: datetime, until: datetime) -> str:
-    """Name a pass by what it looks at: the same window, source and model is the same pass."""
+    """Return a run's key: the same window, source and model is the same run."""
     window = f"{since:%Y-%m-%dT%H:%M:%S.%fZ}/{until:%Y-%m-%dT%H:%M:%S.%fZ}"
     return f"{source} {model_version} {window}"
 
 
 def add_report(url: str, report: Mapping[str, Any], *, version: int, kind: str = MONITORING) -> str:
-    """Keep a report, whose format has a version; return its id.
+    """Store a report, whose format has a version; return its id.
 
     Raises
     ------
@@ -57,7 +56,7 @@ def add_report(url: str, report: Mapping[str, Any], *, version: int, kind: str =
 def add_monitoring_run(
     url: str, report: Mapping[str, Any], done: MonitoringRun, *, version: int
 ) -> bool:
-    """Keep the report of a monitoring pass, once; False when another process was faster.
+    """Store the report of a monitoring run, once; return False if another process was faster.
 
     Raises
     ------
@@ -82,7 +81,7 @@ def add_monitoring_run(
 
 
 def add_load_test(url: str, kind: str, summary: Mapping[str, Any]) -> str:
-    """Keep the summary of a load test; return its id.
+    """Store the summary of a load test; return its id.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The log's only writer: what it has acknowledged is committed.
+"""The log's only writer: what it acknowledges is committed.
 
-The asyncio side: callers queue their entries, time out, and hear what became of them. Writing is
-`db.writer.committer`'s, in a thread of its own, so the event loop never waits for a database.
+The asyncio side: callers queue writes and await their result or a timeout. `db.writer.committer`
+writes in its own thread, so the event loop never waits for a database.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ __all__ = ["LogUnavailable", "LogWriter", "RowRejected"]
 T = TypeVar("T")
 
 
-_FLUSH_S = 1.0  # refusals reach the table about so often
-_CLEAN_S = 600.0  # old idempotency keys are deleted so often
+_FLUSH_S = 1.0  # between writes of the counted rejections
+_CLEAN_S = 600.0  # between deletions of expired idempotency keys
 
 
 class LogWriter:
@@ -54,11 +54,11 @@ class LogWriter:
     queue_max
         Rows that may wait for their commit; above it `LogUnavailable` comes at once.
     timeout_s
-        Seconds until a row that is not committed is given up.
+        Seconds after which a row that is not committed is abandoned.
     key
         Seals every row (db.audit.chain); without one they carry no seals.
     heads_path
-        Where it is written, outside the database, how far the chain has come; needs a key.
+        File for the chain heads, outside the database; needs a key.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class LogWriter:
         self._lock: IO[str] | None = None
 
     async def start(self) -> None:
-        """Begin to write; once begun, a second call does nothing.
+        """Start writing; a second call does nothing.
 
         Raises
         ------
         DatabaseUnavailable
             When the database is missing, silent or not migrated.
         LogLocked
-            When another process writes to the same SQLite file.
+            When another process is writing to the same SQLite file.
         SealError
-            When the log is sealed and its key is another one, or missing.
+            When the log is sealed and its key is wrong or missing.
         """
         if self._running:
             return
@@ -114,7 +114,7 @@ class LogWriter:
         self._running = True
 
     async def stop(self) -> None:
-        """Commit everything queued, then end; a database that stays silent is not waited for."""
+        """Commit everything queued, then stop; do not wait for a silent database."""
         if not self._running:
             return
         self._upkeep.cancel()
@@ -142,13 +142,13 @@ class LogWriter:
         rows
             Tuples in the order of `PREDICTION_COLUMNS`; `received_at` follows from the id.
         idempotency
-            A key to be taken in the same transaction, with the answer to remember.
+            A key to claim in the same transaction, with the response to store.
 
         Returns
         -------
         Answer or None
-            None when the rows are stored; when the key was taken before, by any process, what was
-            answered then, and none of these rows are stored.
+            None when the rows are stored; the stored response when the key was claimed before, by
+            any process, and then none of these rows are stored.
 
         Raises
         ------
@@ -161,14 +161,14 @@ class LogWriter:
         return answer
 
     async def find_response(self, scope: str, key: str) -> StoredResponse | None:
-        """Return what was answered under an idempotency key, if anything was."""
+        """Return the response stored under an idempotency key, or None."""
         found: StoredResponse | None = await self._enqueue(
             work=lambda c: find_response(c, scope, key)
         )
         return found
 
     async def register_model(self, version: str, scorecard: str) -> None:
-        """Keep a model's scorecard (JSON text), so that its predictions can always be explained."""
+        """Store a model's scorecard (JSON text): it explains its predictions for ever."""
         await self._enqueue(work=lambda c: insert_model(c, version, scorecard))
 
     async def record_outcome(
@@ -178,7 +178,7 @@ class LogWriter:
         observed_at: datetime | None,
         key_id: str | None = None,
     ) -> dict[str, Any] | Literal["full"] | None:
-        """Append what was found later (1 = disease), and who said so; the newest counts.
+        """Append an outcome (1 = disease) and who recorded it; the newest counts.
 
         Returns
         -------
@@ -192,22 +192,22 @@ class LogWriter:
         return recorded
 
     async def execute(self, work: Callable[[Connection], T]) -> T:
-        """Run other writes in the writer's own transaction, so that they never wait for its lock.
+        """Run other writes in the writer's transaction, so that they never wait for its lock.
 
-        The rows behind wait for them: keep them to a few milliseconds. They run again, after a
-        rollback, when another entry of the same transaction is refused.
+        The next rows wait for them: keep them to a few milliseconds. They run again, after a
+        rollback, when another write of the same transaction is rejected.
         """
         result: T = await self._enqueue(work=work)
         return result
 
     async def ping(self) -> None:
-        """Really write to the database; raise LogUnavailable when that fails."""
+        """Write to the database; raise LogUnavailable when that fails."""
         await self._enqueue(work=check_writable)
 
     def count_rejection(
         self, *, route: str, status: int, field: str, reason: str, source: str
     ) -> None:
-        """Count a refused request; written about every second, best effort, never a value."""
+        """Count a rejected request, never its values; written about every second, best effort."""
         self._rejections.count(route, status, field, reason, source)
 
     def _enqueue(
@@ -217,10 +217,10 @@ class LogWriter:
         work: Callable[[Connection], Any] | None = None,
     ) -> asyncio.Future[Any]:
         if not self._running:
-            raise LogUnavailable("The log is not running.")
-        # A call larger than the whole queue may pass when nothing waits, or it never could.
+            raise LogUnavailable("The log writer is not running.")
+        # A call larger than the whole queue passes when the queue is empty, or it never could.
         if self._rows_waiting and self._rows_waiting + len(rows) > self._queue_max:
-            reason = f"{self._rows_waiting} rows wait for their commit already."
+            reason = f"{self._rows_waiting} rows are already queued."
             raise LogUnavailable(reason, queue_full=True)
         entry = PendingWrite(
             self._loop.create_future(), monotonic() + self._timeout_s, rows, claim, work
@@ -233,13 +233,13 @@ class LogWriter:
     def _commit(self) -> None:
         """Body of the writing thread."""
         self._committer.run()
-        self._tell_loop(self._ended.set_result, None)
+        self._call_in_loop(self._ended.set_result, None)
 
     def _settle(self, entries: list[PendingWrite]) -> None:
-        self._tell_loop(self._answer, entries)
+        self._call_in_loop(self._answer, entries)
 
-    def _tell_loop(self, callback: Callable[[Any], None], argument: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+    def _call_in_loop(self, callback: Callable[[Any], None], argument: Any) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is waiting
             self._loop.call_soon_threadsafe(callback, argument)
 
     def _answer(self, entries: list[PendingWrite]) -> None:
@@ -253,11 +253,11 @@ class LogWriter:
                 entry.future.set_exception(entry.error)
 
     async def _watch_entries(self) -> None:
-        """Give up what is due: one clock for all entries, which are due in the order they came."""
+        """Abandon overdue writes: one timer for all, which are due in the order they came."""
         tick = min(0.05, self._timeout_s / 10)
         while True:
             await asyncio.sleep(tick)
-            due = monotonic() + tick  # rather a tick early than late
+            due = monotonic() + tick  # a tick early rather than late
             while self._pending and (
                 self._pending[0].future.done() or self._pending[0].deadline <= due
             ):
@@ -271,7 +271,7 @@ class LogWriter:
         entry.future.set_exception(LogUnavailable(reason, commit_unknown=in_flight))
 
     async def _keep_up(self) -> None:
-        """Write the counted refusals and the chain's head; now and then forget old keys."""
+        """Write the counted rejections and the chain head; sometimes delete expired keys."""
         next_cleaning = monotonic()
         while True:
             await asyncio.sleep(_FLUSH_S)
@@ -282,7 +282,7 @@ class LogWriter:
                     next_cleaning = monotonic() + _CLEAN_S
 
     async def _clean(self) -> bool:
-        """Forget old keys, for a second at most; say whether all of them are forgotten."""
+        """Delete expired keys for at most a second; return whether all of them are deleted."""
         end = monotonic() + _FLUSH_S
         while await self._enqueue(work=delete_expired_keys) == DELETE_BATCH:
             if monotonic() >= end:

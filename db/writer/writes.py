@@ -1,4 +1,4 @@
-"""What the log writes besides predictions; each function runs inside the writer's transaction."""
+"""The log's writes besides predictions; each function runs inside the writer's transaction."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from db.partitions import try_share_lock
 from db.schema import SEAL_COLUMNS, models, outcomes, predictions
 
 MAX_OUTCOMES_PER_KEY = 100
-"""Of one prediction, from one API key: far more than corrections take."""
+"""Of one prediction, by one API key: far more than corrections need."""
 
 MAX_OUTCOME_CHANGES = 1_000
-"""Beyond `MAX_OUTCOMES_PER_KEY` so many in all are taken where they change what the newest says."""
+"""In total, if those beyond `MAX_OUTCOMES_PER_KEY` each change the newest outcome."""
 
 TOO_MANY_OUTCOMES: Final = "full"
-"""Instead of an outcome: there are too many."""
+"""Returned instead of an outcome."""
 
 
 def insert_outcome(
@@ -34,9 +34,9 @@ def insert_outcome(
 ) -> dict[str, Any] | Literal["full"] | None:
     """Append an outcome, sealed, and return it; None when there is no such prediction.
 
-    What a key has said before is not written again, as long as the newest outcome agrees.
+    A key's repeated outcome is not written again, as long as the newest outcome agrees.
     """
-    if not _stands(connection, prediction_id):
+    if not _exists(connection, prediction_id):
         return None
     newest = connection.execute(_newest_first(prediction_id).limit(1)).first()
     if newest is not None:
@@ -50,7 +50,9 @@ def insert_outcome(
         ):
             return TOO_MANY_OUTCOMES
     outcome_id = new_id()
-    if newest is not None and outcome_id <= newest.id:  # of the same millisecond: the last counts
+    if (
+        newest is not None and outcome_id <= newest.id
+    ):  # of the same millisecond: the later one counts
         outcome_id = new_id(timestamp_ms(newest.id) + 1)
     row = (prediction_id, outcome_id, outcome, observed_at, key_id)
     (seal,) = chain.seal(connection, [row], serialize_outcome)
@@ -61,10 +63,10 @@ def insert_outcome(
     return _recorded(prediction_id, outcome_id, outcome, observed_at)
 
 
-def _stands(connection: Connection, prediction_id: str) -> bool:
-    """Say whether there is such a prediction, and its day is not being dropped.
+def _exists(connection: Connection, prediction_id: str) -> bool:
+    """Return whether the prediction exists and its partition is not being dropped.
 
-    For that this transaction does not wait.
+    Does not wait for the drop to end.
     """
     if not is_id(prediction_id):
         return False
@@ -99,7 +101,7 @@ def _recorded(
 
 
 def insert_model(connection: Connection, version: str, scorecard: str) -> None:
-    """Keep a scorecard under its version, once."""
+    """Store a scorecard under its version, once."""
     connection.execute(
         upsert(connection, models).on_conflict_do_nothing(),
         {"version": version, "scorecard": scorecard, "first_used": datetime.now(UTC)},
@@ -107,7 +109,7 @@ def insert_model(connection: Connection, version: str, scorecard: str) -> None:
 
 
 def check_writable(connection: Connection) -> None:
-    """Write one row as it is, to see whether the database can be written."""
+    """Rewrite one row unchanged, to check that the database can be written."""
     some_version = select(func.max(models.c.version)).scalar_subquery()
     connection.execute(
         update(models)

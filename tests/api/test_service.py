@@ -112,7 +112,7 @@ def test_a_waiting_service_whose_log_another_process_writes_to_waits_for_that_to
         assert lock is not None
         with closing(lock):
             migrate(url, lambda _: None)
-            wait_until(lambda: "Another process writes to" in caplog.text)
+            wait_until(lambda: "Another process is writing to" in caplog.text)
         wait_until(lambda: client.get("/readyz").status_code == 200)
 
 

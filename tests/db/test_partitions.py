@@ -164,7 +164,7 @@ def test_who_reads_for_long_keeps_old_days_and_stops_nobody(
     with session(open_engine(postgres_url)) as reader:
         reader.exec_driver_sql("BEGIN")
         reader.exec_driver_sql("SELECT * FROM predictions")
-        with pytest.raises(DatabaseUnavailable, match="somebody reads the log for too long"):
+        with pytest.raises(DatabaseUnavailable, match="a reader holds the log for too long"):
             expire_now(postgres_url, 4)
         asyncio.run(store(postgres_url, [at(NOW)]))
         assert [n for _, n in placed(postgres_url)] == [1, 2]
@@ -183,7 +183,7 @@ def test_the_api_tries_again_in_an_hour_when_somebody_reads_for_long(
     with session(open_engine(postgres_url)) as reader:
         reader.exec_driver_sql("BEGIN")
         reader.exec_driver_sql("SELECT * FROM predictions")
-        with pytest.raises(DatabaseUnavailable, match="somebody reads the log for too long"):
+        with pytest.raises(DatabaseUnavailable, match="a reader holds the log for too long"):
             expiry(read, write, lambda: False)
         expiry(read, write, lambda: False)
     read.dispose()

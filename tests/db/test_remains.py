@@ -91,7 +91,7 @@ def test_an_erasure_that_waits_for_readers_keeps_no_writer_out(
             with transaction(open_engine(sqlite_url, timeout_s=2)) as connection:
                 check_writable(connection)
         assert ended.result() == 1
-    assert "Remains are in the database's files" in capsys.readouterr().err
+    assert "Deleted data may remain in the database files" in capsys.readouterr().err
 
 
 def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path:
     with closing(lock):
         ended = run("-m", "db.repair", database_url=sqlite_url)
     assert ended.returncode == 1
-    assert "Another process writes to" in ended.stderr
+    assert "Another process is writing to" in ended.stderr
     assert not list(tmp_path.glob("log.db.damaged-*"))
 
 
@@ -134,7 +134,7 @@ def test_a_pass_beside_another_says_that_nothing_was_deleted(postgres_url: str) 
         ended = run("-m", "db.retention", database_url=postgres_url, retention_days=30)
     other.dispose()
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Nothing is deleted: another process")
+    assert ended.stderr.startswith("Nothing deleted: another process")
     assert ended.stderr.count("\n") == 1
 
 

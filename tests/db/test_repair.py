@@ -102,12 +102,12 @@ def test_the_documented_repair_saves_what_can_be_read_and_names_what_was_lost(
     repaired, verified = [run(*command, database_url=sqlite_url) for command in described(log)]
 
     assert repaired.returncode == 0, repaired.stderr
-    assert "NOT ALL OF IT COULD BE READ" in repaired.stdout
+    assert "SOME ROWS COULD NOT BE READ" in repaired.stdout
     with session(open_engine(sqlite_url)) as connection:
         left = connection.scalar(select(func.count()).select_from(predictions)) or 0
     assert ROWS - on_them <= left < ROWS, "no row of a sound page is lost"
     assert (verified.returncode, verified.stderr) == (1, "")
-    named = re.findall(r"entr(?:y|ies) (\d+)(?: to (\d+))? of writer 1: gone", verified.stdout)
+    named = re.findall(r"entr(?:y|ies) (\d+)(?: to (\d+))? of writer 1: missing", verified.stdout)
     assert sum(int(last or first) - int(first) + 1 for first, last in named) == ROWS - left
     settings = Settings(database_url=sqlite_url, model_dir=model_dir)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
@@ -127,7 +127,7 @@ def test_a_file_of_which_nothing_can_be_read_is_left_alone(log: Path, sqlite_url
 def test_a_sound_file_is_left_alone(log: Path, sqlite_url: str) -> None:
     before = log.read_bytes()
     ended = run("-m", "db.repair", database_url=sqlite_url)
-    assert (ended.returncode, ended.stdout) == (0, f"{log} is not damaged; nothing was done\n")
+    assert (ended.returncode, ended.stdout) == (0, f"{log} is not damaged; nothing to do\n")
     assert log.read_bytes() == before
 
 

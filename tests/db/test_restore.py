@@ -98,7 +98,7 @@ def test_the_documented_commands_save_and_restore_the_log(
     assert [command.endswith("rows are lost") for command in failed] == [True], failed
     with session(open_engine(url)) as connection:
         assert connection.scalar(select(func.count()).select_from(predictions)) == DAYS * 10
-    assert "writer 2: gone, with its whole chain" in (tmp_path / "lost.txt").read_text()
+    assert "writer 2: missing, with its entire chain" in (tmp_path / "lost.txt").read_text()
     asyncio.run(write(url, key, heads))
     assert verify_log(url, key, [heads]).findings == []
     assert verify_log(url, key, [tmp_path / "heads.before-restore"]).findings

@@ -185,7 +185,7 @@ def test_an_erasure_goes_past_an_inconsistent_index_and_says_so(
     hide_one(url)
     assert erase(["--patient", PATIENT]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("5 predictions are erased")
+    assert said.out.startswith("5 predictions erased")
     assert "lacks 1 predictions and names 0 that are not there" in said.err
     assert 71.0 not in ages(url)
     assert verify_log(url, key).counts["erased"] == 10
@@ -202,7 +202,7 @@ def test_where_sqlite_deletes_nothing_for_an_inconsistent_index_a_repaired_file_
     assert "run python -m db.repair" in said.err
     assert repair([]) == 0
     assert erase(["--patient", PATIENT]) == 0
-    assert "5 predictions are erased" in capsys.readouterr().out
+    assert "5 predictions erased" in capsys.readouterr().out
     assert 71.0 not in ages(url)
 
 

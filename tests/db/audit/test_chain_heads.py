@@ -90,5 +90,5 @@ def test_a_longer_writer_in_place_of_a_removed_one_is_found_by_its_old_heads(
     for kept in (old + heads.read_text(), heads.read_text() + old):
         heads.write_text(kept)
         assert verify_log(database_url, key, [heads]).findings == [
-            "writer 1: not the one that the heads name"
+            "writer 1: does not match the writer in the heads"
         ]

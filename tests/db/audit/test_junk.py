@@ -145,12 +145,12 @@ def test_an_altered_row_of_a_patient_can_be_erased(
             "UPDATE predictions SET chol = 'x', salt = NULL WHERE number = 1"
         )
     assert erase(["--patient", "bed 7"]) == 0
-    assert "1 predictions are erased" in capsys.readouterr().out
+    assert "1 predictions erased" in capsys.readouterr().out
     with session(open_engine(sqlite_url)) as connection:
         assert connection.execute(select(predictions.c.number)).all() == [(2,)]
         assert connection.execute(select(outcomes.c.number)).all() == []
     assert verify(["--heads", str(heads)]) == 1
-    assert "entry 1 of writer 1: gone" in capsys.readouterr().out
+    assert "entry 1 of writer 1: missing" in capsys.readouterr().out
 
 
 def test_a_writer_of_a_great_number_is_a_finding_and_no_great_list(
@@ -161,4 +161,4 @@ def test_a_writer_of_a_great_number_is_a_finding_and_no_great_list(
         connection.execute(writers.insert().values(there | {"id": 2**40}))
 
     findings = found_behind(sqlite_url, key, heads, put).findings
-    assert any(f"writers 5 to {2**40 - 1}: gone" in finding for finding in findings)
+    assert any(f"writers 5 to {2**40 - 1}: missing" in finding for finding in findings)

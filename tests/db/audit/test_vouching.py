@@ -222,7 +222,7 @@ def test_an_entry_that_was_given_to_a_patient_stays_a_finding_when_that_one_is_e
     findings = verify_log(url, key, [heads]).findings
     assert len(findings) == 2
     assert "the erased entry 7 of writer 1 (entry 7 of writer 1): altered" in findings[0]
-    assert findings[1].startswith("entry 10 of writer 1: gone")
+    assert findings[1].startswith("entry 10 of writer 1: missing")
 
 
 def test_the_unsealed_rows_of_a_sealed_log_that_are_newer_than_its_chain_are_found(

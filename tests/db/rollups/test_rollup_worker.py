@@ -205,7 +205,7 @@ def test_the_program_makes_one_pass_and_says_what_it_did(url: str) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout == "3 buckets rolled up, 1 wait for their time to pass\n"
+    assert done.stdout == "3 buckets rolled up, 1 pending\n"
 
 
 def test_the_program_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_full_queue_is_a_refusal_at_once(sqlite_url: str) -> None:
             other.execute("BEGIN IMMEDIATE")
             waiting = [asyncio.create_task(log.append([row(), row()])) for _ in range(5)]
             await asyncio.sleep(0.01)
-            with pytest.raises(LogUnavailable, match="10 rows wait") as refused:
+            with pytest.raises(LogUnavailable, match="10 rows are already queued") as refused:
                 await log.append([row()])
             assert not any(task.done() for task in waiting)  # refused before their time is over
             assert refused.value.queue_full

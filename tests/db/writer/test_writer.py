@@ -249,7 +249,7 @@ def test_different_refusals_are_bounded(sqlite_url: str) -> None:
 def test_a_second_writer_of_a_sqlite_file_is_refused_with_the_reason(sqlite_url: str) -> None:
     async def run() -> None:
         async with running_log(sqlite_url):
-            with pytest.raises(LogLocked, match="Another process writes to"):
+            with pytest.raises(LogLocked, match="Another process is writing to"):
                 await LogWriter(sqlite_url).start()
         await _start_and_stop(sqlite_url)  # free again
 
