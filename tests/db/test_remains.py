@@ -60,7 +60,7 @@ def test_a_writer_that_the_heads_leave_out_is_named(sqlite_url: str, key: SealKe
     heads.write_text(heads.read_text().splitlines()[0] + "\n")
     verdict = verify_log(sqlite_url, key, [heads])
     assert (verdict.findings, verdict.writers_without_head) == ([], [2])
-    assert "newest rows of writer 2 were removed" in format_result(verdict, with_heads=True)[-1]
+    assert "tail of writer 2 was truncated" in format_result(verdict, with_heads=True)[-1]
 
 
 def test_what_a_reader_keeps_of_an_erased_patient_is_said(

@@ -169,7 +169,7 @@ def test_a_removed_end_is_found_with_the_heads_and_said_to_be_unknown_without(
     assert entries == 25
     without = verify_log(database_url, key)
     assert without.findings == []
-    assert "that takes --heads FILE" in format_result(without, with_heads=False)[-1]
+    assert "that requires --heads FILE" in format_result(without, with_heads=False)[-1]
     (finding,) = verify_log(database_url, key, [heads]).findings
     assert finding.startswith("entry 25 of writer 1: missing, tail truncated")
 

@@ -189,7 +189,7 @@ def test_a_roller_survives_a_log_that_cannot_write(
         await log.stop()
         roller = RollupWorker(log.execute, url, every_s=0.01)
         roller.start()
-        while "The log is not running" not in caplog.text:
+        while "The log writer is not running" not in caplog.text:
             await asyncio.sleep(0.01)
         await roller.stop()
 
