@@ -105,7 +105,7 @@ def test_a_database_of_a_newer_program_is_left_alone(database_url: str) -> None:
     migrate(database_url, lambda _: None)
     with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(DatabaseUnavailable, match="newer program"):
+    with pytest.raises(DatabaseUnavailable, match="newer version"):
         migrate(database_url, lambda _: None)
     check_migrated(open_engine(database_url))  # but served: old processes run during an upgrade
 
