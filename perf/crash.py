@@ -122,7 +122,7 @@ def line(counts: CrashCounts) -> str:
     return (
         f"{counts.acknowledged:,} acknowledged ({per_s:,.0f} a second), "
         f"{counts.missing} of them missing, {counts.unanswered} stored but not acknowledged, "
-        f"{counts.refused} refused, {counts.interrupted} interrupted and not stored"
+        f"{counts.refused} rejected, {counts.interrupted} interrupted and not stored"
     )
 
 

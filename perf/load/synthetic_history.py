@@ -91,7 +91,7 @@ class Day:
     """One day of patients: values, outcomes and times."""
 
     rows: Array
-    """Shape (n, 13), UCI codes, NaN = not known."""
+    """Shape (n, 13), UCI codes, NaN = missing."""
     disease: Array
     received_ms: npt.NDArray[np.int64]
     """Since 1970, ascending."""

@@ -1,4 +1,4 @@
-"""Have the patients changed? Compare a window with a reference: `compare`, `compare_counts`.
+"""Drift: compare a window of patients with a reference (`compare`, `compare_counts`).
 
 Start reading at `comparison`; docs/drift.md describes the tests and how well they work.
 """

@@ -1,4 +1,4 @@
-"""Do the predictions treat groups of patients alike? `assess`; docs/fairness.md says how."""
+"""Fairness of the predictions between groups of patients: `assess`; see docs/fairness.md."""
 
 from pipeline.fairness.disparities import assess
 

@@ -1,11 +1,11 @@
-"""How often do the intervals hold what they promise? Simulate groups like Cleveland's and count.
+"""How often do the intervals contain the true gap? Simulate groups like Cleveland's and count.
 
     python -m pipeline.fairness.coverage [--by sex|age|both] [--draws 10000] [--seed 0]
 
 Patients of either group are drawn as often as in training, from the table of predictions and
 outcomes that training measured; a 95 % interval should contain the true gap in 95 % of the draws.
-The method of the fairness page stands beside those that it replaced. Of more than two groups each
-is compared with all others, as on the page, by the page's method alone.
+The method of the fairness page is compared with those that it replaced. With more than two groups,
+each is compared with all others, as on the page, by the page's method only.
 """
 
 from __future__ import annotations

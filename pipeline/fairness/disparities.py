@@ -1,12 +1,12 @@
 """Do the predictions treat groups of patients alike? Rates by group, gaps, and what is uncertain.
 
-Two kinds of figures stand side by side. The *differences* are fairlearn's (largest minus smallest
-rate): comparable elsewhere, but never below 0, so that their intervals cannot say "none"; what
-chance alone makes of them stands beside. The *gaps* are signed, have an interval and a p-value, and
-carry the verdict. A cell with fewer than `MIN_GROUP_SIZE` patients says "cannot tell".
+There are two kinds of figures. The *differences* are fairlearn's (largest minus smallest rate):
+comparable elsewhere, but never below 0, so their intervals cannot show "no difference"; their size
+by chance is given too. The *gaps* are signed, with an interval, a p-value and the verdict, which is
+"cannot tell" for a cell with fewer than `MIN_GROUP_SIZE` patients.
 
 A difference in selection rates is not a fault in itself: where one group has the disease more
-often, a perfect classifier selects it more often, too. numpy and the standard library only.
+often, a perfect classifier also selects it more often. numpy and the standard library only.
 
 Source: Hardt, Price, Srebro (2016), equalized odds; fairlearn 0.15, `demographic_parity_difference`
 and `equalized_odds_difference` (worst case).

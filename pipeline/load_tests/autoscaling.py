@@ -1,4 +1,4 @@
-"""What an autoscaler did during a load test, as it is kept in `load_tests` and shown."""
+"""The record of an autoscaler during a load test, stored in `load_tests`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a load test found, as it is kept in `load_tests`: written by perf, read by the dashboard.
+"""The result of a load test, stored in `load_tests`: written by perf, read by the dashboard.
 
 The format has a number. Changing the meaning of a field, or removing one, requires a new number; a
 new field has a default, so that older runs stay readable.

@@ -22,11 +22,11 @@ DECIMALS = 9
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the design matrix: a number's value, one level, or "not known"."""
+    """One column of the design matrix: a number's value, one level, or a missing indicator."""
 
     feature: Feature
     code: float | None
-    """The UCI code of a level; None for a number's value and for "not known"."""
+    """The UCI code of a level; None for a number's value and for a missing indicator."""
     missing: bool = False
 
     @property
@@ -81,8 +81,8 @@ def build_design_matrix(rows: Array, center: Array, scale: Array) -> Array:
     Returns
     -------
     Array
-        Shape (n, number of `COLUMNS`). An unknown number has 0 in its value column, and every
-        unknown value has 1 in its "not known" column.
+        Shape (n, number of `COLUMNS`). A missing number has 0 in its value column, and every
+        missing value has 1 in its missing indicator.
 
     Raises
     ------

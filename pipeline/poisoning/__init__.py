@@ -1,4 +1,4 @@
-"""What poisoned labels do to the model: `run`; docs/poisoning.md says how it is measured."""
+"""The effect of poisoned labels on the model: `run`; see docs/poisoning.md."""
 
 from pipeline.poisoning.experiment import MAX_SEEDS, SEEDS, C, PoisoningResult, run, run_job
 

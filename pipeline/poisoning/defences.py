@@ -49,7 +49,7 @@ class DefendedFit:
     beta: Array
     """Coefficients, intercept first, shape (n_sets, p + 1)."""
     removed: Mask | None = None
-    """Rows that were left out, shape (n_sets, m); None = the defence removes nobody."""
+    """Rows that were left out, shape (n_sets, m); None = the defence removes no rows."""
 
 
 def no_defence(data: TrainingSets, c: float) -> DefendedFit:
@@ -93,7 +93,7 @@ def nearest_neighbours(data: TrainingSets, c: float) -> DefendedFit:
     squares = (data.x**2).sum(axis=1)
     distance = squares[:, None] + squares - 2.0 * data.x @ data.x.T
     np.fill_diagonal(distance, np.inf)
-    order = np.argsort(distance, axis=1, kind="stable")[:, :-1]  # nobody is his own neighbour
+    order = np.argsort(distance, axis=1, kind="stable")[:, :-1]  # no patient is their own neighbour
     removed = np.zeros(data.used.shape, dtype=bool)
     for i, (used, y) in enumerate(zip(data.used, data.y, strict=True)):
         mine = order[used]
@@ -125,7 +125,7 @@ def _mean(values: Array, where: Mask) -> Array:
 
 
 def _without(data: TrainingSets, removed: Mask, c: float, start: Array | None) -> DefendedFit:
-    """Fit without rows, but leave out nobody where too few of a class would be left."""
+    """Fit without rows; keep all where too few of a class would be left."""
     left = data.used & ~removed
     smaller = np.minimum((left & (data.y == 1)).sum(axis=1), (left & (data.y == 0)).sum(axis=1))
     removed = removed & (smaller >= MIN_PER_CLASS)[:, None]

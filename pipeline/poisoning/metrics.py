@@ -50,7 +50,7 @@ class ExperimentCell:
     """Share that was changed; smaller where the attack reaches fewer."""
     defence: str
     bands: Mapping[str, SeedInterval | None]
-    """By name of `METRICS`; None = not defined, as precision when nobody is predicted positive."""
+    """By name of `METRICS`; None = not defined, as precision without positive predictions."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

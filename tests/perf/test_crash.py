@@ -39,7 +39,7 @@ def test_on_sigterm_everything_accepted_is_answered(model_dir: Path) -> None:
     ended = run("-m", "perf.crash", "--kills", "2", "--signal", "TERM", model_dir=model_dir)
 
     assert ended.returncode == 0, ended.stderr
-    assert " 0 stored but not acknowledged, 0 refused" in ended.stdout
+    assert " 0 stored but not acknowledged, 0 rejected" in ended.stdout
 
 
 def test_a_service_that_acknowledges_without_storing_is_found_out(

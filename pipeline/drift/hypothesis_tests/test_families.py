@@ -1,4 +1,4 @@
-"""The kinds of evidence, and the share of the alarm budget that each may spend.
+"""The test families, and the share of alpha that each may spend.
 
 Each statistic is a function of sums of columns over the patients of the window. One matrix product
 then gives every statistic for every relabelling, and the same relabellings serve all of them, so
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from pipeline.drift.contingency_tables import Array
 
 VALUES, LEVELS, MISSING, TAILS, DIGIT_PREFERENCE = "values", "levels", "missing", "tails", "digits"
-"""Evidence of one feature alone."""
+"""Univariate families."""
 PAIRS, FEATURE_CORRELATIONS, CONDITIONAL, MULTIVARIATE = (
     "pairs",
     "relations",
     "given the others",
     "together",
 )
-"""Evidence of several: each pair, one feature's twelve pairs, what it adds to the others, all."""
+"""Families of several features: each pair, one feature's twelve pairs, conditional, all."""
 COMBINED = "column"
-"""A feature's values and what it adds to the others, as one: a fault in a column shows in both."""
+"""A feature's values and its conditional test, combined: a fault in a column shows in both."""
 UNIVARIATE = (VALUES, LEVELS, MISSING, TAILS, DIGIT_PREFERENCE)
 
 ALPHA_WEIGHTS = {
@@ -39,7 +39,7 @@ ALPHA_WEIGHTS = {
     COMBINED: 0.38,
     MULTIVARIATE: 0.05,
 }
-"""Share of the alarm budget of each kind of evidence: is there drift at all?"""
+"""Share of alpha of each family for detection: is there drift at all?"""
 
 ATTRIBUTION_WEIGHTS = {
     VALUES: 0.5,
@@ -49,14 +49,14 @@ ATTRIBUTION_WEIGHTS = {
     DIGIT_PREFERENCE: 0.05,
     PAIRS: 0.1,
 }
-"""Share of the budget for names: what changed? Only what points at its own column or pair."""
+"""Share of alpha for identification: what changed? Only tests of one column or one pair."""
 ATTRIBUTION_ALPHA_SHARE = 0.8
-"""Of alpha: a wrong name sends people to the wrong place, so names are rarer than alarms."""
+"""Of alpha; a wrongly identified feature misleads, so identification is stricter than alarms."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Something that may have changed."""
+    """What a test is about: a family and its features."""
 
     family: str
     names: tuple[str, ...]
