@@ -106,7 +106,7 @@ _UNREACHED = (
 
 
 def _erase_some(connection: Connection, key: SealKey, ids: Sequence[str]) -> set[str]:
-    """Erase predictions and their outcomes; return the ids of what there was."""
+    """Erase predictions and their outcomes; return the ids that existed."""
 
     def of(id_: ColumnElement[Any]) -> ColumnElement[bool]:
         return id_.in_(ids)
@@ -127,9 +127,9 @@ _IDS = re.compile(rb'"([0-9a-f-]{36})"')  # in JSON
 
 
 def _answers_about(connection: Connection, ids: Set[str]) -> list[dict[str, str]]:
-    """Find the answers remembered for retries that name a prediction, also in a whole batch.
+    """Return the keys of stored answers that name a prediction, alone or in a batch.
 
-    All of them are looked through once, in the order of their keys: however many ids there are.
+    One pass over all stored answers in key order, however many ids there are.
     """
     named = {str(id_).encode() for id_ in ids}
     found: list[dict[str, str]] = []
@@ -147,7 +147,7 @@ def _answers_about(connection: Connection, ids: Set[str]) -> list[dict[str, str]
 
 
 def purge_deleted_pages(engine: Engine) -> None:
-    """Have what was deleted leave the files too.
+    """Remove deleted data from the database's files too.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Read tables themselves, past their indexes: an index may say what its table does not."""
+"""Read tables directly, bypassing their indexes: an index may differ from its table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class HintingCompiler(SQLiteCompiler):
     """Writes hints into queries; SQLAlchemy's own leaves them out on SQLite."""
 
     def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
-        """Return what stands behind a table's name."""
+        """Return the hint that follows a table's name."""
         return text
 
 

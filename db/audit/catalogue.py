@@ -28,7 +28,7 @@ Description = dict[str, dict[str, str]]
 
 
 def check_catalogue(engine: Engine) -> None:
-    """Refuse a database whose catalogue is not what this program's migrations make.
+    """Reject a database whose catalogue differs from what this program's migrations make.
 
     One of a newer program is let through: during an upgrade old processes run on its tables.
 
@@ -97,7 +97,7 @@ def _days(found: Description, expected: Description) -> Description:
 
 
 def describe(connection: Connection) -> Description:
-    """Return what the catalogue holds; of two objects with one name, both definitions."""
+    """Return the catalogue's objects; both definitions where two objects share a name."""
     found: Description = {}
     question = _ON_SQLITE if connection.dialect.name == "sqlite" else _ON_POSTGRESQL
     for name, part, definition in connection.execute(text(question)):

@@ -1,7 +1,8 @@
-"""Compare what each index says with what its table holds.
+"""Compare each index with its table.
 
-An index is a copy of some columns in another order, and readers believe it. Whoever may write the
-database can make it from other rows, or leave rows out, and put its definition right afterwards.
+An index is a copy of some columns in another order, and readers believe it. Anybody who can write
+to the database can build it from other rows, or leave rows out, and restore its definition
+afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class _Index(NamedTuple):
 
 
 def inconsistencies(connection: Connection) -> Iterator[str]:
-    """Yield a sentence for each index that does not say what its table holds.
+    """Yield a sentence for each index that differs from its table.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def _differs_on_postgresql(connection: Connection, index: _Index) -> bool:
 
 
 def _checked_by_amcheck(connection: Connection) -> Iterator[str]:
-    """Have amcheck look at each B-tree, where somebody has installed it and we may use it."""
+    """Check each B-tree with amcheck, where it is installed and we may use it."""
     schema = connection.scalar(
         text("SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace n"
              " ON n.oid = extnamespace WHERE extname = 'amcheck'")

@@ -33,7 +33,7 @@ class PatientRows(NamedTuple):
         return {row["id"] for row in self.predictions}
 
     def difference(self) -> str | None:
-        """Say how the index differs from the table; None = it does not."""
+        """Return how the index differs from the table; None = it does not."""
         missed, made_up = len(self.ids - self.index_ids), len(self.index_ids - self.ids)
         if not missed and not made_up:
             return None
@@ -56,7 +56,7 @@ class PatientRows(NamedTuple):
 
 
 def rows_of(engine: Engine, patient: bytes) -> PatientRows:
-    """Look through the log for a patient, by the HMAC of its reference.
+    """Search the log for a patient by the HMAC of the reference.
 
     Raises
     ------
