@@ -85,7 +85,7 @@ def under_load(service: subprocess.Popen[str], port: int) -> Iterator[list[str]]
                 try:
                     reply = client.post("/predict", json=PATIENT)
                 except httpx.TransportError:
-                    return  # refused at the door, or cut off: nothing was promised
+                    return  # rejected or cut off: nothing was acknowledged
                 assert reply.status_code == 200
                 answered.append(reply.json()["id"])
 

@@ -124,10 +124,10 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
         page = new_context(browser).new_page()
         page.goto(dashboard.url)
         expect(page.get_by_role("heading", name="Scoring latency")).to_be_visible()
-        take(page, "overview", height=1440)
+        take(page, "overview", height=1396)
         page.goto(f"{dashboard.url}/predictions")
         expect(page.get_by_test_id("stDataFrame")).to_be_visible()
-        take(page, "predictions", height=1060)
+        take(page, "predictions", height=1110)
         for name, card, height in (
             ("explanations", "Feature importance table", 1500),
             ("fairness", "Demographic parity and equalized odds", 1700),

@@ -48,18 +48,18 @@ def provider() -> Iterator[tuple[int, int]]:
 
 
 @dataclass
-class Door:
-    """The dashboard that asks for a login."""
+class GuardedDashboard:
+    """A dashboard with a login."""
 
     url: str
     program: Program
 
 
 @pytest.fixture(scope="module")
-def door(
+def guarded(
     provider: tuple[int, int], servers: Servers, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Door]:
-    folder = tmp_path_factory.mktemp("door")
+) -> Iterator[GuardedDashboard]:
+    folder = tmp_path_factory.mktemp("login")
     port, own = provider
     file = folder / "login.toml"
     url = f"http://127.0.0.1:{own}"
@@ -70,20 +70,20 @@ def door(
     )  # fmt: skip
     try:
         dashboard.start()
-        yield Door(url, dashboard)
+        yield GuardedDashboard(url, dashboard)
     finally:
         dashboard.stop()
 
 
 @pytest.fixture
-def visit(browser: Browser, door: Door) -> Iterator[Callable[[], Page]]:
-    """Open the dashboard as somebody whom it has not seen before."""
+def visit(browser: Browser, guarded: GuardedDashboard) -> Iterator[Callable[[], Page]]:
+    """Open the dashboard as a new visitor."""
     contexts = []
 
     def open_page() -> Page:
         contexts.append(new_context(browser))
         page = contexts[-1].new_page()
-        page.goto(door.url)
+        page.goto(guarded.url)
         return page
 
     yield open_page
@@ -91,13 +91,13 @@ def visit(browser: Browser, door: Door) -> Iterator[Callable[[], Page]]:
         context.close()
 
 
-def log_in(page: Page, door: Door, name: str) -> None:
+def log_in(page: Page, guarded: GuardedDashboard, name: str) -> None:
     page.get_by_role("button", name="Sign in").click()
     page.locator("input[name=login]").fill(name)
     page.locator("input[name=password]").fill("anything")
     page.locator("button[type=submit]").click()
     page.locator("button[type=submit]").click()  # that Cardiowatch may know who it is
-    page.wait_for_url(f"{door.url}/**")
+    page.wait_for_url(f"{guarded.url}/**")
     settled(page)
 
 
@@ -107,12 +107,12 @@ def names_in_the_bar(page: Page) -> list[str]:
 
 
 def test_who_is_not_logged_in_sees_nothing_but_how_to(
-    visit: Callable[[], Page], door: Door
+    visit: Callable[[], Page], guarded: GuardedDashboard
 ) -> None:
     page = visit()
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     for name in ("predictions", "patient", "load-tests"):
-        page.goto(f"{door.url}/{name}")
+        page.goto(f"{guarded.url}/{name}")
         expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         expect(page.get_by_test_id("stDataFrame")).to_have_count(0)
         expect(page.get_by_role("dialog")).to_have_count(0)
@@ -121,73 +121,79 @@ def test_who_is_not_logged_in_sees_nothing_but_how_to(
 
 @pytest.mark.parametrize("group", ROLE_OF)
 def test_each_group_sees_the_pages_of_its_role_and_no_other(
-    visit: Callable[[], Page], door: Door, group: str
+    visit: Callable[[], Page], guarded: GuardedDashboard, group: str
 ) -> None:
     page = visit()
-    log_in(page, door, group)
+    log_in(page, guarded, group)
     expect(page.get_by_text(f"Signed in as {group}")).to_be_visible()
     wanted = {TITLES[name] for name in ROLES[ROLE_OF[group]]}
 
     assert set(names_in_the_bar(page)) == wanted
     for title in set(TITLES.values()) - wanted:
-        page.goto(f"{door.url}/{title.lower().replace(' ', '-')}")
+        page.goto(f"{guarded.url}/{title.lower().replace(' ', '-')}")
         settled(page)
         expect(page).not_to_have_title(f"{title} · Cardiowatch")
         expect(page.get_by_text("Your role does not include this page")).to_be_visible()
         expect(page.get_by_role("dialog")).to_have_count(0)
     for title in wanted & {"Overview", "Drift"}:  # they lead to pages that not everybody may see
-        page.goto(f"{door.url}/{title.lower().replace('overview', '')}")
+        page.goto(f"{guarded.url}/{title.lower().replace('overview', '')}")
         settled(page)
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         expect(page.get_by_text("This page could not be displayed")).to_have_count(0)
 
 
-def test_a_login_leads_to_the_page_of_the_bookmark(visit: Callable[[], Page], door: Door) -> None:
+def test_a_login_leads_to_the_page_of_the_bookmark(
+    visit: Callable[[], Page], guarded: GuardedDashboard
+) -> None:
     page = visit()
-    page.goto(f"{door.url}/predictions?result=Negative&period=7+days")
-    log_in(page, door, "ward-3")
+    page.goto(f"{guarded.url}/predictions?result=Negative&period=7+days")
+    log_in(page, guarded, "ward-3")
     expect(page).to_have_title("Predictions · Cardiowatch")
     expect(page).to_have_url(re.compile(r"/predictions\?(?=.*result=Negative)(?=.*period=7)"))
 
 
-def test_a_group_without_a_role_is_told_whom_to_ask(visit: Callable[[], Page], door: Door) -> None:
+def test_a_group_without_a_role_is_told_whom_to_ask(
+    visit: Callable[[], Page], guarded: GuardedDashboard
+) -> None:
     for name in ("nobody", "cleaning"):
         page = visit()
-        log_in(page, door, name)
+        log_in(page, guarded, name)
         expect(page.get_by_text("none of your groups has a role")).to_be_visible()
         assert names_in_the_bar(page) == []
 
 
-def test_who_logs_out_is_out(visit: Callable[[], Page], door: Door) -> None:
+def test_who_logs_out_is_out(visit: Callable[[], Page], guarded: GuardedDashboard) -> None:
     page = visit()
-    log_in(page, door, "heads")
+    log_in(page, guarded, "heads")
     page.get_by_role("button", name="Sign out").click()
     # Ours is left by then; the provider asks whether its own login is to end, too.
     expect(page.get_by_role("heading", name="Do you want to sign-out")).to_be_visible()
-    page.goto(f"{door.url}/predictions")
+    page.goto(f"{guarded.url}/predictions")
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-def test_a_link_on_another_site_logs_nobody_out(visit: Callable[[], Page], door: Door) -> None:
+def test_a_link_on_another_site_logs_nobody_out(
+    visit: Callable[[], Page], guarded: GuardedDashboard
+) -> None:
     page = visit()
-    log_in(page, door, "heads")
-    link = f'<a href="{door.url}/auth/logout">Kittens</a>'
+    log_in(page, guarded, "heads")
+    link = f'<a href="{guarded.url}/auth/logout">Kittens</a>'
     page.route(
         "http://evil.example/", lambda route: route.fulfill(body=link, content_type="text/html")
     )
     page.goto("http://evil.example/")
     page.get_by_text("Kittens").click()
-    page.wait_for_url(f"{door.url}/**")
+    page.wait_for_url(f"{guarded.url}/**")
     expect(page.get_by_text("Signed in as heads")).to_be_visible()
 
 
 def test_a_download_belongs_to_the_login_whose_page_made_it(
-    visit: Callable[[], Page], door: Door
+    visit: Callable[[], Page], guarded: GuardedDashboard
 ) -> None:
     page, other, stranger = visit(), visit(), visit()
-    log_in(other, door, "heads")
-    log_in(page, door, "ward-3")
-    page.goto(f"{door.url}/predictions")
+    log_in(other, guarded, "heads")
+    log_in(page, guarded, "ward-3")
+    page.goto(f"{guarded.url}/predictions")
     settled(page)
     with page.expect_download() as export:
         page.get_by_role("button", name="Download CSV").click()
@@ -196,9 +202,11 @@ def test_a_download_belongs_to_the_login_whose_page_made_it(
     assert seen == [200, 404, 403]
 
 
-def test_a_cookie_of_ones_own_making_opens_nothing(visit: Callable[[], Page], door: Door) -> None:
+def test_a_cookie_of_ones_own_making_opens_nothing(
+    visit: Callable[[], Page], guarded: GuardedDashboard
+) -> None:
     page = visit()
-    log_in(page, door, "ethics")
+    log_in(page, guarded, "ethics")
     (cookie,) = [c for c in page.context.cookies() if c["name"] == "_streamlit_user"]
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Lax"
@@ -206,12 +214,12 @@ def test_a_cookie_of_ones_own_making_opens_nothing(visit: Callable[[], Page], do
     page.context.add_cookies(
         [{**cookie, "value": cookie["value"].replace("ethics", "heads")[:-4] + "AAAA"}]  # type: ignore[list-item]
     )
-    page.goto(f"{door.url}/predictions")
+    page.goto(f"{guarded.url}/predictions")
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-def test_the_secrets_of_the_login_are_printed_nowhere(door: Door) -> None:
-    printed = door.program.printed()
+def test_the_secrets_of_the_login_are_printed_nowhere(guarded: GuardedDashboard) -> None:
+    printed = guarded.program.printed()
 
     assert "only-for-tests" not in printed
     assert "0123456789abcdef" not in printed

@@ -20,7 +20,7 @@ def add(url: str, status: str, verdict: str, days_ago: int = 0, source: str = "l
     assert add_monitoring_run(url, {"format": 1}, done, version=1)
 
 
-def test_an_empty_log_asks_for_a_patient_not_for_a_pass(pages: AppTest) -> None:
+def test_an_empty_log_asks_for_a_patient_not_for_a_monitoring_run(pages: AppTest) -> None:
     pages.run()
     assert not pages.exception
     assert "make monitor" not in shown(pages)

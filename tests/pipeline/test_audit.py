@@ -93,7 +93,7 @@ def test_the_evidence_is_the_mean_signed_rank_correlation(tmp_path: Path) -> Non
         [line.rsplit(",", 1)[0] + "," for line in EIGHT],  # no label in any row
     ],
 )
-def test_what_cannot_be_judged_is_said_so(tmp_path: Path, lines: list[str]) -> None:
+def test_what_cannot_be_judged_is_reported(tmp_path: Path, lines: list[str]) -> None:
     assert audit(csv_file(tmp_path, *lines)).label_inverted is None
 
 

@@ -1,4 +1,4 @@
-"""API keys: what is kept of them, and who is let in with which."""
+"""API keys: what is stored of them, and who is accepted with which."""
 
 from __future__ import annotations
 

@@ -26,12 +26,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def taken(pace: RateLimiter, key: str, times: int) -> int:
-    """Ask so many times; return how often it was allowed."""
+def taken(limiter: RateLimiter, key: str, times: int) -> int:
+    """Return how many of these requests were allowed."""
     allowed = 0
     for _ in range(times):
         try:
-            pace.acquire(key)
+            limiter.acquire(key)
             allowed += 1
         except Problem:
             continue
@@ -39,24 +39,24 @@ def taken(pace: RateLimiter, key: str, times: int) -> int:
 
 
 def test_a_key_may_sustain_its_rate_and_burst_for_two_seconds_of_it(clock: list[float]) -> None:
-    pace = RateLimiter(10)
+    limiter = RateLimiter(10)
 
-    assert taken(pace, "a", 100) == 10 * BURST_S
+    assert taken(limiter, "a", 100) == 10 * BURST_S
     clock[0] += 1.0
-    assert taken(pace, "a", 100) == 10
+    assert taken(limiter, "a", 100) == 10
     clock[0] += 3600
-    assert taken(pace, "a", 100) == 10 * BURST_S
+    assert taken(limiter, "a", 100) == 10 * BURST_S
 
 
 def test_a_slow_rate_says_how_long_to_wait(clock: list[float]) -> None:
-    pace = RateLimiter(0.1)  # one in ten seconds: more than a burst holds
-    pace.acquire("a")
+    limiter = RateLimiter(0.1)  # one in ten seconds: more than a burst holds
+    limiter.acquire("a")
     with pytest.raises(Problem) as refused:
-        pace.acquire("a")
+        limiter.acquire("a")
 
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (429, "10")
     clock[0] += 10
-    pace.acquire("a")
+    limiter.acquire("a")
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ class Answer:
     """The last part of a problem's type."""
 
     @property
-    def let_in(self) -> bool:
+    def accepted(self) -> bool:
         """Whether a handler was reached: anything but no key, no role, no such address."""
         if self.status in (400, 401, 403, 405):
             return False
@@ -189,7 +189,7 @@ def test_a_route_that_declares_nothing_is_the_administrators() -> None:
 def test_a_path_opens_only_its_own_route_and_only_to_its_role(
     service: Service, gate: Dispatcher, role: str
 ) -> None:
-    """Every route x way of writing it x method: 0 are let in where they do not belong."""
+    """Every route x way of writing it x method: none is accepted where it has no access."""
     wrong, asked, rows = [], 0, 0
     key = service.keys[role]
     with connection(service.port) as caller:
@@ -201,9 +201,9 @@ def test_a_path_opens_only_its_own_route_and_only_to_its_role(
                     answer = ask(caller, method, target, key)
                     asked += 1
                     rows += answer.status == 200 and route.path.startswith("/predict")
-                    if (answer.let_in and not may) or answer.status >= 500:
+                    if (answer.accepted and not may) or answer.status >= 500:
                         wrong.append((method, target, answer.status, answer.kind))
-                    if target == route.path and may and not answer.let_in:
+                    if target == route.path and may and not answer.accepted:
                         wrong.append((method, target, answer.status, "kept out"))
 
     assert wrong == []

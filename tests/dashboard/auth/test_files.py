@@ -24,15 +24,15 @@ _names = count()
 
 @pytest.fixture
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard where nobody logs in."""
+    """The address of a dashboard without a login."""
     with served(tmp_path_factory.mktemp("open")) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard where people log in."""
-    with served(tmp_path_factory.mktemp("door"), login=True) as address:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a dashboard with a login."""
+    with served(tmp_path_factory.mktemp("login"), login=True) as address:
         yield address
 
 
@@ -67,41 +67,42 @@ def test_one_session_cannot_take_the_places_of_others_where_nobody_logs_in(addre
         assert upload(address, modest) == 204
 
 
-def test_a_login_cannot_take_the_places_of_others_with_many_tabs_or_at_once(door: str) -> None:
+def test_a_login_cannot_take_the_places_of_others_with_many_tabs_or_at_once(guarded: str) -> None:
     greedy, other = (
-        login_cookie("ethics", subject=s, address=door) for s in ("greedy", "modest")
+        login_cookie("ethics", subject=s, address=guarded) for s in ("greedy", "modest")
     )  # fmt: skip
     with ExitStack() as stack:
-        tabs = [session_id(run(stack.enter_context(session(door, greedy)))) for _ in range(5)]
+        tabs = [session_id(run(stack.enter_context(session(guarded, greedy)))) for _ in range(5)]
         with ThreadPoolExecutor(10) as at_once:
-            statuses = list(at_once.map(lambda sid: upload(door, sid, greedy), tabs * 4))
+            statuses = list(at_once.map(lambda sid: upload(guarded, sid, greedy), tabs * 4))
         assert statuses.count(204) <= MAX_UPLOADS_PER_PERSON
         assert set(statuses) == {204, 429}
         assert (
-            upload(door, session_id(run(stack.enter_context(session(door, other)))), other) == 204
+            upload(guarded, session_id(run(stack.enter_context(session(guarded, other)))), other)
+            == 204
         )
 
 
-def test_a_tab_that_was_closed_gives_no_new_places(door: str) -> None:
-    cookie = login_cookie("ethics", subject="closes tabs", address=door)
+def test_a_tab_that_was_closed_gives_no_new_places(guarded: str) -> None:
+    cookie = login_cookie("ethics", subject="closes tabs", address=guarded)
     for _ in range(MAX_UPLOADS_PER_PERSON):
-        with session(door, cookie) as socket:
-            assert upload(door, session_id(run(socket)), cookie) == 204
-    with session(door, cookie) as socket:
-        assert upload(door, session_id(run(socket)), cookie) == 429
+        with session(guarded, cookie) as socket:
+            assert upload(guarded, session_id(run(socket)), cookie) == 204
+    with session(guarded, cookie) as socket:
+        assert upload(guarded, session_id(run(socket)), cookie) == 429
 
 
-def test_a_file_that_is_taken_back_gives_its_place_back(door: str) -> None:
-    cookie = login_cookie("ethics", subject="changes files", address=door)
-    with session(door, cookie) as socket:
+def test_a_file_that_is_taken_back_gives_its_place_back(guarded: str) -> None:
+    cookie = login_cookie("ethics", subject="changes files", address=guarded)
+    with session(guarded, cookie) as socket:
         sid = session_id(run(socket))
         for _ in range(2 * MAX_UPLOADS_PER_PERSON):
-            assert upload(door, sid, cookie, name="chosen") == 204
-            assert upload(door, sid, cookie, name="chosen", method="DELETE") == 204
+            assert upload(guarded, sid, cookie, name="chosen") == 204
+            assert upload(guarded, sid, cookie, name="chosen", method="DELETE") == 204
 
 
-def test_a_file_that_arrives_after_its_page_was_closed_is_not_kept(door: str) -> None:
-    cookie = login_cookie("ethics", subject="slow", address=door)
+def test_a_file_that_arrives_after_its_page_was_closed_is_not_kept(guarded: str) -> None:
+    cookie = login_cookie("ethics", subject="slow", address=guarded)
     arriving, closed = threading.Event(), threading.Event()
 
     def body() -> Iterator[bytes]:
@@ -115,29 +116,31 @@ def test_a_file_that_arrives_after_its_page_was_closed_is_not_kept(door: str) ->
             "X-Xsrftoken": xsrf(), "Cookie": f"_streamlit_xsrf={xsrf()}{cookie}",
             "Content-Type": "multipart/form-data; boundary=frame",
         }  # fmt: skip
-        url = f"{door}/_stcore/upload_file/{sid}/slow"
+        url = f"{guarded}/_stcore/upload_file/{sid}/slow"
         return httpx.put(
             url, content=body(), headers=headers, trust_env=False, timeout=60
         ).status_code
 
     with ThreadPoolExecutor(1) as beside:
-        with session(door, cookie) as socket:
+        with session(guarded, cookie) as socket:
             sid = session_id(run(socket))
             slow = beside.submit(send_slowly, sid)
             assert arriving.wait(60)
-            assert upload(door, sid, cookie, method="DELETE") == 204  # what came before was heard
-        while upload(door, sid, cookie, method="DELETE") == 204:
+            assert (
+                upload(guarded, sid, cookie, method="DELETE") == 204
+            )  # what came before was heard
+        while upload(guarded, sid, cookie, method="DELETE") == 204:
             time.sleep(0.05)
         closed.set()
         assert slow.result(60) == 204
-    with session(door, cookie) as socket:
+    with session(guarded, cookie) as socket:
         sid = session_id(run(socket))
-        assert [upload(door, sid, cookie) for _ in range(MAX_UPLOADS_PER_PERSON)] == [
+        assert [upload(guarded, sid, cookie) for _ in range(MAX_UPLOADS_PER_PERSON)] == [
             204
         ] * MAX_UPLOADS_PER_PERSON
 
 
-def test_only_so_many_files_are_kept_for_all(address: str) -> None:
+def test_the_number_of_files_is_limited_for_all_together(address: str) -> None:
     with ExitStack() as stack:
         for _ in range(MAX_UPLOADS // MAX_UPLOADS_PER_PERSON):
             sid = session_id(run(stack.enter_context(session(address))))
@@ -155,33 +158,35 @@ NOBODY = (
 
 
 @pytest.mark.parametrize("cookie", NOBODY)
-def test_who_has_not_logged_in_uploads_nothing(door: str, cookie: str) -> None:
-    with session(door, cookie) as socket:
-        assert upload(door, session_id(run(socket)), cookie) == 403
+def test_who_has_not_logged_in_uploads_nothing(guarded: str, cookie: str) -> None:
+    with session(guarded, cookie) as socket:
+        assert upload(guarded, session_id(run(socket)), cookie) == 403
 
 
 @pytest.mark.parametrize("group", ["machine-room", "ward-3"])
-def test_a_role_without_a_page_for_uploads_uploads_nothing(door: str, group: str) -> None:
-    cookie = login_cookie(group, address=door)
-    with session(door, cookie) as socket:
+def test_a_role_without_a_page_for_uploads_uploads_nothing(guarded: str, group: str) -> None:
+    cookie = login_cookie(group, address=guarded)
+    with session(guarded, cookie) as socket:
         sid = session_id(run(socket))
-        assert [upload(door, sid, cookie) for _ in range(MAX_UPLOADS + 1)] == [403] * (
+        assert [upload(guarded, sid, cookie) for _ in range(MAX_UPLOADS + 1)] == [403] * (
             MAX_UPLOADS + 1
         )
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_a_session_takes_and_drops_files_of_its_own_visitor_alone(door: str, method: str) -> None:
-    mine = login_cookie("ethics", subject="me", address=door)
-    with session(door, mine) as socket:
+def test_a_session_takes_and_drops_files_of_its_own_visitor_alone(
+    guarded: str, method: str
+) -> None:
+    mine = login_cookie("ethics", subject="me", address=guarded)
+    with session(guarded, mine) as socket:
         sid = session_id(run(socket))
-        assert upload(door, sid, mine, name="mine") == 204
+        assert upload(guarded, sid, mine, name="mine") == 204
         for cookie, browser in (
             (login_cookie("ethics", subject="other"), 0), (login_cookie("machine-room"), 0),
             (login_cookie("machine-room", subject="me"), 0), (mine, 1),
         ):  # fmt: skip
-            assert upload(door, sid, cookie, name="mine", method=method, browser=browser) == 403
-    assert upload(door, sid, mine, name="mine", method=method) == 403  # the page is closed
+            assert upload(guarded, sid, cookie, name="mine", method=method, browser=browser) == 403
+    assert upload(guarded, sid, mine, name="mine", method=method) == 403  # the page is closed
 
 
 def test_the_pages_for_uploads_are_those_with_a_file_uploader() -> None:
@@ -196,12 +201,12 @@ def download(address: str, path: str, cookie: str = "", browser: int = 0) -> htt
 
 
 @pytest.mark.parametrize("cookie", NOBODY)
-def test_who_has_not_logged_in_downloads_nothing(door: str, cookie: str) -> None:
-    assert download(door, "/media/0.csv", cookie).status_code == 403
+def test_who_has_not_logged_in_downloads_nothing(guarded: str, cookie: str) -> None:
+    assert download(guarded, "/media/0.csv", cookie).status_code == 403
 
 
-def test_a_download_that_is_not_there_is_kept_by_no_cache(door: str) -> None:
-    answer = download(door, "/media/0.csv", login_cookie("ethics"))
+def test_a_download_that_is_not_there_is_kept_by_no_cache(guarded: str) -> None:
+    answer = download(guarded, "/media/0.csv", login_cookie("ethics"))
     assert answer.status_code == 404
     assert answer.headers["cache-control"] == "no-store"
 
@@ -213,24 +218,26 @@ def offered(said: list[ForwardMsg]) -> str:
     return url
 
 
-def test_a_download_is_served_to_whom_it_was_offered_alone(door: str) -> None:
-    mine = login_cookie("machine-room", subject="me", address=door)
-    with session(door, mine) as socket:
+def test_a_download_is_served_to_whom_it_was_offered_alone(guarded: str) -> None:
+    mine = login_cookie("machine-room", subject="me", address=guarded)
+    with session(guarded, mine) as socket:
         url = offered(run(socket, "load-tests"))
-        assert download(door, url, mine).status_code == 200
-        with session(door, login_cookie("machine-room", subject="other", address=door)) as other:
+        assert download(guarded, url, mine).status_code == 200
+        with session(
+            guarded, login_cookie("machine-room", subject="other", address=guarded)
+        ) as other:
             run(other)
             for cookie, browser in (
                 (login_cookie("machine-room", subject="other"), 0), (mine, 1),
                 (login_cookie("ward-3", subject="me"), 0), (login_cookie("ethics"), 0),
             ):  # fmt: skip
-                assert download(door, url, cookie, browser).status_code == 404
-        assert download(door, url, "").status_code == 403
-        assert download(door, url.replace(".csv", ".html"), mine).status_code == 404
-        assert download(door, url + "%0a", mine).status_code == 404
+                assert download(guarded, url, cookie, browser).status_code == 404
+        assert download(guarded, url, "").status_code == 403
+        assert download(guarded, url.replace(".csv", ".html"), mine).status_code == 404
+        assert download(guarded, url + "%0a", mine).status_code == 404
         older = login_cookie("machine-room", subject="me", age_s=13 * 3600)
-        assert download(door, url, older).status_code == 403
-    assert download(door, url, mine).status_code == 404
+        assert download(guarded, url, older).status_code == 403
+    assert download(guarded, url, mine).status_code == 404
 
 
 def test_a_download_is_served_to_its_own_browser_alone_where_nobody_logs_in(address: str) -> None:
@@ -242,35 +249,35 @@ def test_a_download_is_served_to_its_own_browser_alone_where_nobody_logs_in(addr
         assert httpx.get(f"{address}{url}", trust_env=False).status_code == 404
 
 
-def test_a_page_whose_connection_was_lost_offers_its_downloads_again(door: str) -> None:
-    mine = login_cookie("machine-room", subject="me", address=door)
-    other = login_cookie("machine-room", subject="other", address=door)
-    with session(door, mine) as socket:
+def test_a_page_whose_connection_was_lost_offers_its_downloads_again(guarded: str) -> None:
+    mine = login_cookie("machine-room", subject="me", address=guarded)
+    other = login_cookie("machine-room", subject="other", address=guarded)
+    with session(guarded, mine) as socket:
         said = run(socket, "load-tests")
     url, sid = offered(said), session_id(said)
-    with session(door, other, resumed=sid):
-        assert download(door, url, other).status_code == 404
-        assert download(door, url, mine).status_code == 404
-    with session(door, mine, resumed=sid):
-        assert download(door, url, mine).status_code == 200
+    with session(guarded, other, resumed=sid):
+        assert download(guarded, url, other).status_code == 404
+        assert download(guarded, url, mine).status_code == 404
+    with session(guarded, mine, resumed=sid):
+        assert download(guarded, url, mine).status_code == 200
 
 
-def test_an_export_that_is_made_when_it_is_asked_for_is_served_to_who_asked(door: str) -> None:
-    mine, other = (login_cookie("ward-3", subject=s, address=door) for s in ("me", "other"))
-    with session(door, mine) as socket:
+def test_an_export_that_is_made_when_it_is_asked_for_is_served_to_who_asked(guarded: str) -> None:
+    mine, other = (login_cookie("ward-3", subject=s, address=guarded) for s in ("me", "other"))
+    with session(guarded, mine) as socket:
         said = run(socket, "predictions")
         made, *_ = [
             b for m in said if (b := m.delta.new_element.download_button).deferred_file_id
         ]  # fmt: skip
         *_, answer = ask(socket, asked(made.deferred_file_id, said), "backend_operation_response")
         url = answer.backend_operation_response.deferred_file.url
-        assert download(door, url, mine).status_code == 200
-        assert download(door, url, other).status_code == 404
+        assert download(guarded, url, mine).status_code == 200
+        assert download(guarded, url, other).status_code == 404
 
 
-def test_an_export_is_made_for_the_session_that_offers_it_alone(door: str) -> None:
-    mine, other = (login_cookie("ward-3", subject=s, address=door) for s in ("me", "other"))
-    with session(door, mine) as socket, session(door, other) as stranger:
+def test_an_export_is_made_for_the_session_that_offers_it_alone(guarded: str) -> None:
+    mine, other = (login_cookie("ward-3", subject=s, address=guarded) for s in ("me", "other"))
+    with session(guarded, mine) as socket, session(guarded, other) as stranger:
         made, *_ = [
             b
             for m in run(socket, "predictions")

@@ -20,15 +20,15 @@ from tests.dashboard.sessions import login_cookie, run, served, session, session
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard where nobody logs in."""
+    """The address of a dashboard without a login."""
     with served(tmp_path_factory.mktemp("open")) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard where people log in."""
-    with served(tmp_path_factory.mktemp("door"), login=True) as address:
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a dashboard with a login."""
+    with served(tmp_path_factory.mktemp("login"), login=True) as address:
         yield address
 
 
@@ -40,12 +40,12 @@ def test_a_message_is_no_larger_than_a_page_sends(address: str) -> None:
             list(socket)
 
 
-def test_sessions_before_a_login_are_bounded_and_the_oldest_goes_first(door: str) -> None:
-    someone = login_cookie("ethics", address=door)
+def test_sessions_before_a_login_are_bounded_and_the_oldest_goes_first(guarded: str) -> None:
+    someone = login_cookie("ethics", address=guarded)
     with ExitStack() as stack:
-        logged_in = stack.enter_context(session(door, someone))
+        logged_in = stack.enter_context(session(guarded, someone))
         first, second, *_ = [
-            stack.enter_context(session(door)) for _ in range(SESSIONS_BEFORE_LOGIN + 1)
+            stack.enter_context(session(guarded)) for _ in range(SESSIONS_BEFORE_LOGIN + 1)
         ]
         with pytest.raises(ConnectionClosedError) as closed:
             first.recv(timeout=60)

@@ -101,7 +101,7 @@ def fragments() -> Iterator[tuple[str, list[str]]]:
                     yield f"{path.name}: {node.name}", marks
 
 
-def test_every_fragment_asks_who_looks() -> None:
+def test_every_fragment_checks_the_role_of_the_user() -> None:
     open_to_all = [
         name for name, marks in fragments() if not marks[-1].startswith("login.requires_page(")
     ]

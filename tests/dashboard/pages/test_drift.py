@@ -257,7 +257,7 @@ def test_an_alarm_without_a_name_says_where_to_look_first() -> None:
     assert likely in texts.verdict(found, "live", "today", {})
 
 
-def test_how_far_the_test_can_be_trusted_is_said_in_sums_that_can_be_checked() -> None:
+def test_the_calibration_is_summarised_as_false_positive_rate_and_power() -> None:
     clean = [{"alarms": 0.05, "upper_95": 0.0551}, {"alarms": 0.04, "upper_95": 0.045}]
     power = [
         {"n": 100, "power": 0.2, "what": "10 % of chol in mmol/l"},
@@ -271,7 +271,7 @@ def test_how_far_the_test_can_be_trusted_is_said_in_sums_that_can_be_checked() -
     assert "lowest 20 % (10 % of serum cholesterol in mmol/l)" in said
 
 
-def test_a_risk_that_moved_within_chance_is_said_to_have_stayed() -> None:
+def test_a_change_of_risk_within_chance_is_not_significant() -> None:
     assert "no significant difference" in texts.prediction_drift(0.40, 0.42, 0.02)
     assert "10 percentage points higher" in texts.prediction_drift(0.40, 0.50, 0.02)
 

@@ -33,7 +33,7 @@ def test_one_prediction_is_explained_without_the_service(
     assert pages.table[-1].value["ID"].tolist() == [id_]
 
 
-def test_twenty_predictions_say_what_the_model_goes_by_without_the_service(
+def test_twenty_predictions_give_global_feature_importance_without_the_service(
     pages: AppTest, write: Write, known: str
 ) -> None:
     write(20, model_version=known)
@@ -100,7 +100,7 @@ def test_the_viewer_chooses_how_many_of_the_newest_predictions_are_explained(
     assert "the most recent 50 live predictions" in shown(pages)
 
 
-def test_what_the_model_goes_by_is_offered_as_csv_and_json(
+def test_global_feature_importance_is_offered_as_csv_and_json(
     pages: AppTest, write: Write, known: str
 ) -> None:
     write(1, model_version=known)

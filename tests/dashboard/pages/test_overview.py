@@ -112,7 +112,7 @@ def test_a_missing_database_has_its_own_calm_screen(pages: AppTest, tmp_path: Pa
     assert "The log cannot be read" in shown(pages)
 
 
-def test_a_service_that_answers_is_said_to_answer(served: AppTest, write: Write) -> None:
+def test_a_service_that_responds_is_shown_as_up(served: AppTest, write: Write) -> None:
     served.run()
     assert verdict(served) == "The service is up. No predictions yet."
 

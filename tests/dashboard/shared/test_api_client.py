@@ -97,7 +97,7 @@ def test_a_refusal_names_what_is_wrong(serve: Callable[..., Service]) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_not_known_is_told_from_a_mistake_in_what_was_sent(
+def test_an_unknown_key_is_distinguished_from_an_invalid_request(
     serve: Callable[..., Service], status: int
 ) -> None:
     with pytest.raises(AuthenticationFailed):

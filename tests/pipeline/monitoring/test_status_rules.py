@@ -75,9 +75,7 @@ def people(women_selected: int, men_selected: int, of: int = 100) -> tuple[np.nd
 
 
 @pytest.mark.parametrize(("women", "men", "found"), [(20, 50, 0), (70, 50, 1)])
-def test_a_gap_is_told_when_it_is_another_one_than_in_training(
-    women: int, men: int, found: int
-) -> None:
+def test_a_gap_is_reported_when_it_differs_from_training(women: int, men: int, found: int) -> None:
     predicted, groups = people(20, 50)
     trained = assess(None, predicted, groups | {"age": groups["sex"]})
     predicted, groups = people(women, men)

@@ -92,7 +92,7 @@ def test_a_heart_rate_is_unusual_for_an_age() -> None:
     assert found.warned == 0.5
 
 
-def test_one_patient_sent_again_and_again_is_told(cleveland: np.ndarray) -> None:
+def test_one_patient_sent_again_and_again_is_reported(cleveland: np.ndarray) -> None:
     rows = np.vstack([cleveland[:100], np.repeat(cleveland[:1], 6, axis=0)])
     found = assess(rows, reference=cleveland)
     assert (found.repeats, found.longest_run) == (5, 6)
