@@ -71,7 +71,7 @@ def judged(page: Page, servers: Servers) -> None:
     ("lines", "verdict"),
     [
         ([HEADER, *PATIENTS[::3]], "new.csv: accepted for training"),
-        ([HEADER, *map(turned, PATIENTS[::3])], "new.csv: rejected; the label "),
+        ([HEADER, *map(turned, PATIENTS[::3])], "new.csv: rejected; label inverted"),
         (["not a table", "at all"], "The file could not be checked: "),
     ],
     ids=["good", "inverted", "unreadable"],
