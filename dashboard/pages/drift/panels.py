@@ -87,7 +87,7 @@ def verdict(found: Comparison | None, of: Window, phrase: str, reference: str) -
         said.append(texts.NOT_EXACT)
     st.caption(" ".join(said))
     with st.container(horizontal=True):
-        label = f"View these {numbers.count_noun(found.current.n, 'prediction')} →"
+        label = f"View {numbers.count_noun(found.current.n, 'prediction')} →"
         rows = drift_history.prediction_filter(of.since, of.until, of.source)
         login.page_link("predictions", label, rows)
 

@@ -103,7 +103,7 @@ def test_what_changed_is_named_first_and_leads_to_its_rows(pages: AppTest, log_u
         f"{in_a_sentence(texts.label('thalach'))} ("
     )
     link = page.page_link[0]
-    assert link.label == "View these 303 predictions →"
+    assert link.label == "View 303 predictions →"
     assert "source=Live" in link.proto.query_string
     assert page.get_by_key("feature").value == "thalach"
 
