@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from api import metrics
-from api.auth.authorization import KEY, authenticate
+from api.auth.authorization import KEY, RoleRoute, authenticate
 from api.auth.rate_limit import RateLimiter
 from api.routes.predict import MAX_BATCH_BODY, MAX_BODY, Endpoint, score_batch, score_one
 from api.routes.predictions import KEYLESS, router
@@ -206,6 +206,7 @@ def create_app(settings: Settings | None = None) -> Dispatcher:
         title="Cardiowatch", version=VERSION, description=_ABOUT, lifespan=lifespan,
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
+    app.router.route_class = RoleRoute  # a route added here without a role is the admin's, too
     app.state.service = service
     endpoints = [
         Endpoint(service, "/predict", score_one, allowed=PREDICT_PARAMS, max_body=MAX_BODY),
