@@ -190,13 +190,13 @@ class JobPool:
         person = (subject(context.user_info) if context else None) or session
         job = Job(json.dumps({"function": function, "arguments": arguments}), session, person)
         with self._lock:
-            self._make_room(job.person)
+            self._enforce_limits(job.person)
             self._start_threads()
             self._queue.put(job)
             self._jobs.append(job)
         return job
 
-    def _make_room(self, person: str | None) -> None:
+    def _enforce_limits(self, person: str | None) -> None:
         for job in self._jobs:
             if job.person == person and not _is_connected(job.session):
                 job.cancel()

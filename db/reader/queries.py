@@ -82,7 +82,6 @@ class Reader(ResultsReader):
         limit: int = 100,
         cursor: str | None = None,
         positive: bool | None = None,
-        patient: bytes | None = None,
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Return the newest predictions of a window, and where the next page begins.
 
@@ -98,8 +97,6 @@ class Reader(ResultsReader):
             From the previous page.
         positive
             Only predictions of disease (True) or of none (False).
-        patient
-            Only of one patient, by the HMAC of the reference.
 
         Returns
         -------
@@ -115,8 +112,6 @@ class Reader(ResultsReader):
             wanted = wanted.where(predictions.c.id < cursor)
         if positive is not None:
             wanted = wanted.where(predictions.c.prediction == int(positive))
-        if patient is not None:
-            wanted = wanted.where(predictions.c.patient == patient)
         wanted, rows = wanted.order_by(*_NEWEST_FIRST).limit(limit + 1), []
         if self._engine.dialect.name == "postgresql":  # plans for every partition of the range
             rows = self._rows(wanted.where(predictions.c.id >= _day_before(until, cursor)))
@@ -131,7 +126,6 @@ class Reader(ResultsReader):
         since: datetime | None = None,
         until: datetime | None = None,
         source: str | None = None,
-        patient: bytes | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Yield all predictions of a window, newest first, in flat memory.
 
@@ -140,12 +134,7 @@ class Reader(ResultsReader):
         cursor = None
         while True:
             rows, cursor = self.page(
-                since=since,
-                until=until,
-                source=source,
-                limit=MAX_PAGE,
-                cursor=cursor,
-                patient=patient,
+                since=since, until=until, source=source, limit=MAX_PAGE, cursor=cursor
             )
             yield from rows
             if cursor is None:
