@@ -33,7 +33,7 @@ def empty_form(page: Page, servers: Servers) -> None:
 def refused_form(page: Page, servers: Servers) -> None:
     empty_form(page, servers)
     page.get_by_role("button", name="Estimate risk").click()
-    expect(page.get_by_text("Age and Sex are required")).to_be_visible()
+    expect(page.get_by_text("Age and Sex are required.")).to_be_visible()
 
 
 def result_and_comparison(page: Page, servers: Servers) -> None:
