@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := api dashboard db perf pipeline tests demo.py logs.py run.py settings.py
+SOURCES := api dashboard db perf pipeline tests cardiowatch.py demo.py errors.py logs.py run.py settings.py
 SHIPPED := requirements-api.txt requirements.txt
 
 .PHONY: help run test up test-deploy train audit lint lock sbom bench monitor demo soak migrate clean

@@ -21,3 +21,10 @@ command -v "$python" >/dev/null 2>&1 || {
 echo "Installing $(grep -c '==' "$requirements") packages from $requirements (a few minutes at most)" >&2
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
     --only-binary :all: -r "$requirements"
+
+# The one command line, from any folder: this environment's Python, this folder's code.
+cat >"$venv/bin/cardiowatch" <<LAUNCHER
+#!/bin/sh
+exec "$(cd "$venv" && pwd)/bin/python" "$(cd "$(dirname "$0")" && pwd)/cardiowatch.py" "\$@"
+LAUNCHER
+chmod +x "$venv/bin/cardiowatch"

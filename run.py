@@ -22,6 +22,7 @@ from db.audit.chain import create_default_key
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
+from errors import CardiowatchError
 from settings import Settings, SettingsError, load_settings, local_url
 
 _START_S = 90.0
@@ -33,7 +34,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Calls our own servers without the proxy that the environment may name."""
 
 
-class StartupError(Exception):
+class StartupError(CardiowatchError):
     """The servers cannot start or have stopped; the message says why in one line."""
 
 

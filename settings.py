@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from errors import CardiowatchError
+
 
 class Settings(BaseSettings):
     """What can be set, as `CARDIOWATCH_<NAME>`; the table in docs/settings.md derives from this."""
@@ -119,7 +121,7 @@ def in_kubernetes() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
-class SettingsError(ValueError):
+class SettingsError(CardiowatchError):
     """A setting that cannot be used, named in one line."""
 
 

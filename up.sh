@@ -7,13 +7,14 @@ python=${PYTHON:-python3}
 command -v docker >/dev/null 2>&1 || { echo "Docker is missing: https://docs.docker.com/engine/install" >&2; exit 1; }
 if [ ! -e .env ]; then
     mkdir -p var && mkdir -p -m 755 var/keys # the container's user reads the hashes there
-    key=$("$python" -m api.keys --file var/keys/keys.json create --name dashboard \
-        --roles predict,read,outcome 2>/dev/null)
+    # The standard library is enough for this: nothing need be installed but the engine.
+    key=$("$python" -c 'from pathlib import Path; from api.auth.api_keys import add_key
+print(add_key(Path("var/keys/keys.json"), "dashboard", ("predict", "read", "outcome"))[1])')
     password=$("$python" -c 'import secrets; print(secrets.token_hex(32))')
     # Written completely or not at all: an interruption must not leave half a file.
     printf 'POSTGRES_PASSWORD=%s\nCARDIOWATCH_API_KEY=%s\n' "$password" "$key" >.env.part
     mv .env.part .env
-    echo "New secrets are in .env; more API keys: python -m api.keys --file var/keys/keys.json create" >&2
+    echo "New secrets are in .env; more API keys: cardiowatch keys --file var/keys/keys.json create" >&2
 fi
 mkdir -p var/private
 chmod 700 var/private # even if the folder existed

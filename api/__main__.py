@@ -35,7 +35,7 @@ def _reason_not_to_start(settings: Settings) -> str | None:
         return (
             f"CARDIOWATCH_API_HOST is {settings.api_host}, but without API keys the service "
             "listens on loopback only: set it to 127.0.0.1, or create keys with "
-            "python -m api.keys and set CARDIOWATCH_KEYS_FILE"
+            "cardiowatch keys and set CARDIOWATCH_KEYS_FILE"
         )
     if in_kubernetes() and settings.database_url.startswith("sqlite"):
         return (

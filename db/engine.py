@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.schema import REVISION
 from db.table_scans import HintingCompiler
+from errors import CardiowatchError
 
 QUERY_TIMEOUT_S = 10.0
 """Longest wait for a reader's query; the writer has a shorter timeout."""
@@ -26,7 +27,7 @@ CONNECT_TIMEOUT_S = 2
 """Longest wait for a connection to PostgreSQL; libpq has no shorter one."""
 
 
-class DatabaseUnavailable(Exception):
+class DatabaseUnavailable(CardiowatchError):
     """The database cannot be used; the message is one sentence that says what to do."""
 
 

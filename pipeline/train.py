@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from errors import CardiowatchError
 from pipeline.audit import Audit, audit_patients
 from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read_patients
 from pipeline.gate.power import measure as measure_gate
@@ -40,7 +41,7 @@ GATE_SPLITS = 100  # a quarter of what `pipeline.gate.power` takes by default: 6
 PARITY_TOLERANCE = 1e-12  # log-odds arithmetic in two orders; anything above is another model
 
 
-class TrainError(Exception):
+class TrainError(CardiowatchError):
     """The model cannot be trained on this file; one sentence says why."""
 
 

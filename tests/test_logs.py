@@ -117,7 +117,9 @@ def test_of_equal_events_one_is_written_in_a_while_and_stands_for_all(
 def test_the_monitor_speaks_json_where_that_is_asked_for(tmp_path: Path, model_dir: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
-    ended = run("-m", "pipeline.monitor", database_url=url, model_dir=model_dir, log_format="json")
+    ended = run(
+        "-m", "cardiowatch", "monitor", database_url=url, model_dir=model_dir, log_format="json"
+    )
 
     (line,) = lines(ended.stderr)
     assert ended.returncode == 0

@@ -23,6 +23,8 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
+from errors import CardiowatchError
+
 logger = logging.getLogger("cardiowatch.api")
 
 ROLES = ("predict", "read", "outcome", "admin")
@@ -35,7 +37,7 @@ _RECHECK_S = 1.0
 _NO_DIGEST = b"\0" * 32
 
 
-class KeysFileError(ValueError):
+class KeysFileError(CardiowatchError):
     """The keys file cannot be used; one sentence says why and what to do."""
 
 
@@ -66,7 +68,7 @@ def read_keys(path: Path) -> list[ApiKey]:
     Raises
     ------
     KeysFileError
-        It is missing, or not what `python -m api.keys` writes.
+        It is missing, or not what `cardiowatch keys` writes.
     """
     keys: list[ApiKey] = []
     where = ""
@@ -78,11 +80,11 @@ def read_keys(path: Path) -> list[ApiKey]:
     except OSError as error:
         raise KeysFileError(
             f"Cannot read the API keys in {path} ({error.strerror}): create one with "
-            "python -m api.keys create"
+            "cardiowatch keys create"
         ) from None
     except Exception:  # whatever is wrong with it, RecursionError too, must reject all requests
         raise KeysFileError(
-            f"{path} is not a keys file{where}: create it with python -m api.keys"
+            f"{path} is not a keys file{where}: create it with cardiowatch keys"
         ) from None
 
 
@@ -118,6 +120,14 @@ def edit_keys(path: Path) -> Iterator[list[ApiKey]]:
             _write(path, keys)
     except OSError as error:
         raise KeysFileError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def add_key(path: Path, name: str, roles: tuple[str, ...]) -> tuple[ApiKey, str]:
+    """Add a new key to a file; return it as stored, and its text, which is stored nowhere."""
+    with edit_keys(path) as keys:
+        key, text = create_key(name, roles)
+        keys.append(key)
+    return key, text
 
 
 def _write(path: Path, keys: list[ApiKey]) -> None:

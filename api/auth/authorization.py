@@ -177,7 +177,7 @@ def _not_local() -> Problem:
         "not-local",
         "Without API keys this service accepts requests only from its own machine: use HTTP/1.1 "
         "and 127.0.0.1 or localhost, not a proxy, another host name or another site. To allow "
-        "other callers, create API keys: python -m api.keys.",
+        "other callers, create API keys: cardiowatch keys.",
     )
 
 
@@ -189,7 +189,7 @@ def missing_role(role: str) -> Problem:
 def _no_key() -> Problem:
     detail = (
         "Missing or unknown API key. Send Authorization: Bearer <key>; create keys with "
-        "python -m api.keys."
+        "cardiowatch keys."
     )
     return Problem(401, "no-key", detail, headers={"WWW-Authenticate": "Bearer"})
 

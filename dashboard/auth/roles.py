@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.navigation import PAGES
+from errors import CardiowatchError
 
 ROLES: Mapping[str, frozenset[str]] = {
     "clinician": frozenset({"overview", "patient", "predictions", "explanations", "model_card"}),
@@ -38,7 +39,7 @@ MIN_SECRET_LENGTH = 32
 """Characters, at least, of a secret that signs cookies."""
 
 
-class LoginError(ValueError):
+class LoginError(CardiowatchError):
     """The login file is unusable; one sentence says why."""
 
 

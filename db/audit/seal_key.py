@@ -13,11 +13,13 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from errors import CardiowatchError
+
 _SECRET = re.compile(r"[0-9a-fA-F]{64}")
 _BLOCK = 64  # bytes, of SHA-256
 
 
-class SealError(Exception):
+class SealError(CardiowatchError):
     """The log cannot be sealed or checked; one sentence says why and what to do."""
 
 

@@ -9,9 +9,10 @@ from typing import IO
 from sqlalchemy import Engine
 
 from db.engine import DatabaseUnavailable
+from errors import CardiowatchError
 
 
-class LogLocked(Exception):
+class LogLocked(CardiowatchError):
     """Another process is writing to the same SQLite file; the message says what to do."""
 
 

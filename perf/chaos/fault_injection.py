@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.engine import open_engine, transaction
+from errors import CardiowatchError
 from perf.chaos.network_faults import NetworkNamespaces, StallingProxy
 from perf.chaos.postgres_cluster import Cluster
 
 
-class FaultUnavailable(Exception):
+class FaultUnavailable(CardiowatchError):
     """The fault cannot be injected here; the message says why."""
 
 

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from errors import CardiowatchError
 from pipeline.load_tests.benchmark import LatencySummary
 
 _MARK = "RESULT "
 """Prefix of the one machine-readable line."""
 
 
-class UnreadableOutput(ValueError):
+class UnreadableOutput(CardiowatchError):
     """The text holds no result of perf/formats/predict.lua."""
 
 

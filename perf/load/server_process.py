@@ -14,13 +14,15 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+from errors import CardiowatchError
+
 ROOT = Path(__file__).resolve().parents[2]
 _PROC = Path("/proc")
 _START_S = 180.0
 """Longest wait for an answer; importing scikit-learn alone takes seconds on a busy machine."""
 
 
-class ServerFailed(Exception):
+class ServerFailed(CardiowatchError):
     """A service did not start, stop or answer as expected; the message says which."""
 
 

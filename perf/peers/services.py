@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from errors import CardiowatchError
 from perf.baselines.models import encode_codes
 from perf.load.server_process import ROOT, Server, ServerFailed
 
@@ -22,7 +23,7 @@ _QUIET = {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(_ENVIRONMENTS / "b
 """BentoML sends usage reports unless told not to; LitServe and MLServer do not."""
 
 
-class PeerFailed(Exception):
+class PeerFailed(CardiowatchError):
     """A peer cannot be measured here; the message says why."""
 
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from errors import CardiowatchError
+
 KIND = "hpa"
 """The kind of `load_tests` that this module reads and writes."""
 
 FORMAT = 1
 
 
-class UnreadableRecord(ValueError):
+class UnreadableRecord(CardiowatchError):
     """The text is no output of `kubectl get hpa -w`, or what is kept is of another format."""
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
+from errors import CardiowatchError
+
 KIND = "wrk"
 """The kind of `load_tests` that this module reads and writes."""
 
@@ -22,7 +24,7 @@ ECHO = "FastAPI echo"
 """The baseline that ratios are taken against: the framework's floor."""
 
 
-class UnreadableBenchmark(ValueError):
+class UnreadableBenchmark(CardiowatchError):
     """What is kept is not a benchmark of this format."""
 
 

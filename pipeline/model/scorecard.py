@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from errors import CardiowatchError
 from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, Array, build_design_matrix
 from pipeline.model.scores import Explanation, Scores, percentile_interval, sigmoid, sigmoid_scalar
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row, range_warnings
@@ -38,7 +39,7 @@ CHECKSUMS_FILE = "SHA256SUMS"
 VERSION_LENGTH = 12  # hex digits: 48 bits tell apart every model that a hospital will ever train
 
 
-class ModelError(Exception):
+class ModelError(CardiowatchError):
     """The model cannot be used; one sentence says why and what to do."""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from db.reader.queries import Reader
 from db.schema import DEFAULT_SOURCES
 from db.writer.results import MonitoringRun, add_monitoring_run, run_key
+from errors import CardiowatchError
 from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
 from pipeline.model import EVIDENCE_FILE, Model, ModelError, load
 from pipeline.monitoring.monitoring_run import FORMAT, Reference, Window, run
@@ -24,7 +25,7 @@ MAX_CATCH_UP = 31
 """Windows of one call: a month, about a minute."""
 
 
-class NoPredictions(Exception):
+class NoPredictions(CardiowatchError):
     """The log has no predictions; one sentence says what to do."""
 
 

@@ -109,7 +109,7 @@ class Stack:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The running stack, from a copy of what a server needs: its files and no source."""
     folder = tmp_path_factory.mktemp("server")
-    for name in ("docker-compose.yml", "up.sh", "settings.py"):
+    for name in ("docker-compose.yml", "up.sh", "errors.py"):
         shutil.copy(ROOT / name, folder)
     for part in ("api", "k8s/observability"):
         shutil.copytree(ROOT / part, folder / part)
@@ -188,7 +188,7 @@ def test_patients_are_answered_looked_over_and_shown(stack: Stack, tmp_path: Pat
     )  # fmt: skip
     assert sent.returncode == 0, sent.stderr
     watched = stack.run(
-        "docker", "compose", "exec", "-T", "monitor", "python", "-m", "pipeline.monitor"
+        "docker", "compose", "exec", "-T", "monitor", "python", "-m", "cardiowatch", "monitor"
     )
     lines = [json.loads(line) for line in (watched.stdout + watched.stderr).splitlines()]
     assert any("synthetic patients" in line["message"] for line in lines)

@@ -16,7 +16,7 @@ from tests.programs import ROOT
 @pytest.mark.parametrize("there", ["nothing", "the folder", "the key"])
 def test_the_key_of_the_log_lies_where_only_the_owner_comes(tmp_path: Path, there: str) -> None:
     shutil.copytree(ROOT / "api", tmp_path / "api")
-    shutil.copy(ROOT / "settings.py", tmp_path)
+    shutil.copy(ROOT / "errors.py", tmp_path)
     (tmp_path / "docker").symlink_to("/bin/true")
     folder = tmp_path / "var" / "private"
     if there != "nothing":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from errors import CardiowatchError
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.dataset.heart.detect_coding import detect_coding
 from pipeline.schema import BY_NAME, FEATURES, NAMES, TARGET, Feature, Kind
@@ -43,7 +44,7 @@ _LABEL_WORDS = {**_YES_NO, "presence": 1.0, "absence": 0.0}
 _CODED = ("cp", "restecg", "slope", "ca", "thal")  # where UCI and Kaggle codes differ
 
 
-class DataError(Exception):
+class DataError(CardiowatchError):
     """The file cannot be read as patients; one sentence says why."""
 
 

@@ -32,7 +32,7 @@ def test_keys_come_and_go_without_a_restart(
     late = add_key(keys_file, "read")
     wait_until(lambda: client.get("/predictions", headers=late).status_code, 200)
     late_id = read_keys(keys_file)[1].id
-    assert run("-m", "api.keys", "revoke", late_id, keys_file=keys_file).returncode == 0
+    assert run("-m", "cardiowatch", "keys", "revoke", late_id, keys_file=keys_file).returncode == 0
     wait_until(lambda: client.get("/predictions", headers=late).status_code, 401)
 
     assert client.get("/predictions", headers=kept).status_code == 200
@@ -46,7 +46,9 @@ def test_a_key_that_is_revoked_through_a_link_is_revoked_in_the_file(
     link.parent.mkdir()
     link.symlink_to(keys_file)
 
-    assert run("-m", "api.keys", "--file", str(link), "revoke", read_keys(keys_file)[0].id).stdout
+    assert run(
+        "-m", "cardiowatch", "keys", "--file", str(link), "revoke", read_keys(keys_file)[0].id
+    ).stdout
     assert read_keys(keys_file) == []
     assert link.is_symlink()
 
@@ -117,7 +119,7 @@ def test_a_file_that_becomes_invalid_rejects_all_requests(keys_file: Path, kind:
     keyring = ApiKeys(keys_file)
 
     keys_file.write_text(STRANGE[kind])
-    with pytest.raises(KeysFileError, match=r"python -m api\.keys"):
+    with pytest.raises(KeysFileError, match=r"cardiowatch keys"):
         look_again(keyring)
     with pytest.raises(KeysFileError):
         keyring.authenticate(text)
@@ -133,7 +135,7 @@ def test_a_file_that_is_not_a_keys_file_is_rejected_at_the_start(
 ) -> None:
     keys_file.write_text(content)
 
-    with pytest.raises(KeysFileError, match=r"python -m api\.keys"):
+    with pytest.raises(KeysFileError, match=r"cardiowatch keys"):
         ApiKeys(keys_file)
 
 
@@ -155,17 +157,17 @@ def test_the_service_does_not_start_without_its_keys(model_dir: Path, keys_file:
     ended = run("-m", "api", model_dir=model_dir, keys_file=keys_file)
 
     assert ended.returncode == 1
-    assert "python -m api.keys create" in ended.stderr
+    assert "cardiowatch keys create" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 
 def test_the_program_prints_a_key_once_and_lists_without_it(keys_file: Path) -> None:
     made = run(
-        "-m", "api.keys", "create", "--name", "ward 3", "--roles", "predict,read",
+        "-m", "cardiowatch", "keys", "create", "--name", "ward 3", "--roles", "predict,read",
         keys_file=keys_file,
     )  # fmt: skip
     key = made.stdout.strip()
-    listed = run("-m", "api.keys", "list", keys_file=keys_file).stdout
+    listed = run("-m", "cardiowatch", "keys", "list", keys_file=keys_file).stdout
 
     found = ApiKeys(keys_file).authenticate(key.encode())
     assert found is not None
@@ -187,7 +189,7 @@ def test_what_the_program_cannot_do_it_says(
     keys_file: Path, arguments: list[str], says: str
 ) -> None:
     add_key(keys_file, "read")
-    ended = run("-m", "api.keys", *arguments, keys_file=keys_file)
+    ended = run("-m", "cardiowatch", "keys", *arguments, keys_file=keys_file)
 
     assert ended.returncode != 0
     assert says in ended.stderr
@@ -196,7 +198,7 @@ def test_what_the_program_cannot_do_it_says(
 def test_a_name_that_was_written_by_hand_forges_no_line_of_the_list(keys_file: Path) -> None:
     with edit_keys(keys_file) as keys:
         keys.append(create_key("wärd\n\x1b[2K12345678  admin", ("read",))[0])
-    listed = run("-m", "api.keys", "list", keys_file=keys_file).stdout
+    listed = run("-m", "cardiowatch", "keys", "list", keys_file=keys_file).stdout
 
     assert len(listed.splitlines()) == 1
     assert r"\n\x1b[2K12345678" in listed

@@ -214,7 +214,7 @@ def _run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str
         "CARDIOWATCH_DATABASE_URL": settings.database_url,
         "CARDIOWATCH_MODEL_DIR": str(settings.model_dir),
     }
-    command = [sys.executable, "-m", "pipeline.monitor", *arguments]
+    command = [sys.executable, "-m", "cardiowatch", "monitor", *arguments]
     return subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -228,14 +228,14 @@ def test_the_program_says_what_it_found_and_fails_only_when_asked_to(
     assert (done.returncode, done.stdout.split()[2]) == (0, "red"), done.stderr
     assert "synthetic patients, not live ones" in done.stderr
     again = _run(on_sqlite, "--fail-on", "red")
-    assert again.returncode == 3
+    assert again.returncode == 1
     assert "already has its report" in again.stderr
 
 
 def test_the_program_says_in_one_line_what_is_wrong(tmp_path: Path, model_dir: Path) -> None:
     missing = Settings(database_url=f"sqlite:///{tmp_path}/none.db", model_dir=model_dir)
     done = _run(missing)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
     assert "run python -m db.migrate" in done.stderr
     assert _run(missing, "--window", "soon").returncode == 2
 

@@ -1,0 +1,193 @@
+"""The command line: `cardiowatch COMMAND`, or `python -m cardiowatch COMMAND` in this folder.
+
+A command is a Click command beside the code that it runs. It is imported when it is called, so that
+`cardiowatch keys list` does not wait for scikit-learn. Here are the things that all commands share:
+their names, what becomes of an error, and the exit codes (`errors`).
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from errors import FAILED, CardiowatchError
+
+
+class Entry(NamedTuple):
+    """Where a command is, and the line about it in the list of commands."""
+
+    module: str
+    help: str
+    attribute: str = "command"
+
+
+SECTIONS: Mapping[str, Mapping[str, Entry]] = {
+    "Serve": {
+        "run": Entry("run", "Start the API and the dashboard; set up what is missing."),
+        "demo": Entry("demo", "Start both over sixty synthetic days that drift."),
+        "api": Entry("api.__main__", "Start the API alone."),
+        "dashboard": Entry("dashboard.__main__", "Start the dashboard alone."),
+        "migrate": Entry("db.migrate", "Create the database, or update it to this version."),
+    },
+    "Model and data": {
+        "train": Entry("pipeline.train", "Train the model."),
+        "audit": Entry("pipeline.audit", "Check a file of patients before it is trained on."),
+        "convert": Entry("pipeline.convert", "Convert a file of patients to UCI codes."),
+        "gate": Entry("pipeline.gate.__main__", "Accept or refuse a batch of new labels."),
+        "poison": Entry("pipeline.poisoning.experiment", "Measure attacks and defences."),
+        "card": Entry("dashboard.card", "Write the model card as one page of HTML."),
+    },
+    "Monitoring": {
+        "monitor": Entry("pipeline.monitor", "Check the log for every completed day."),
+        "calibrate": Entry("pipeline.calibrate", "Measure the false alarms of the drift test."),
+    },
+    "The log": {
+        "verify": Entry("db.verify", "Verify that no row was altered, removed or inserted."),
+        "export": Entry("db.export", "Write the predictions, or one patient's, to a file."),
+        "erase": Entry("db.erase", "Erase one patient's predictions."),
+        "retention": Entry("db.retention.__main__", "Delete the rows that are past retention."),
+        "repair": Entry("db.repair", "Repair what a damaged disk or a restore left behind."),
+        "rollup": Entry("db.rollup", "Count the log again for the dashboard."),
+    },
+    "API keys": {"keys": Entry("api.keys", "Create, list and revoke API keys.")},
+    "Measure": {
+        "bench": Entry("perf.bench", "Load-test the API beside the baselines."),
+        "replay": Entry("perf.replay", "Send synthetic patients through the API."),
+        "hpa": Entry("perf.hpa", "Record a run of the cluster's autoscaler."),
+        "measure": Entry("cardiowatch", "Crash, fault, memory, cost and power studies.", "measure"),
+    },
+}
+"""All commands, in the sections and the order in which `--help` lists them."""
+
+STUDIES: Mapping[str, Entry] = {
+    "costs": Entry("perf.costs", "What sealing and PostgreSQL cost in throughput."),
+    "coverage": Entry("pipeline.fairness.coverage", "Coverage of the fairness intervals."),
+    "crash": Entry("perf.crash", "Kill the API under load; count what is missing."),
+    "drift-cost": Entry("pipeline.drift.cost", "Time and memory of one drift verdict."),
+    "faults": Entry("perf.faults", "Behaviour when the database fails or hangs."),
+    "gate-power": Entry("pipeline.gate.power", "What the gate for new labels finds."),
+    "log-size": Entry("perf.log_size", "Pages and queries over a large log."),
+    "memory": Entry("perf.memory", "Memory of the API over hours."),
+    "open-loop": Entry("perf.openloop", "Latency at a fixed rate of arrivals."),
+    "rollout": Entry("perf.rollout", "Requests lost while the API is replaced."),
+    "slow": Entry("perf.slow", "Latency beside a thousand slow clients."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def __init__(self, sections: Mapping[str, Mapping[str, Entry]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sections = sections
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the sections."""
+        return [name for entries in self.sections.values() for name in entries]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        for entries in self.sections.values():
+            if cmd_name in entries:
+                return self._load(cmd_name, entries[cmd_name])
+        return None
+
+    @staticmethod
+    def _load(name: str, entry: Entry) -> click.Command:
+        try:
+            command: click.Command = getattr(importlib.import_module(entry.module), entry.attribute)
+        except ModuleNotFoundError as missing:
+            raise CardiowatchError(
+                f"{name} needs {missing.name}, which is not installed here (images hold only what "
+                "their server needs): run it where `make run` or `make test` was run"
+            ) from None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a list for each section, without importing the commands."""
+        for title, entries in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
+
+
+measure = LazyGroup({"Studies": STUDIES}, name="measure", help=SECTIONS["Measure"]["measure"].help)
+root = LazyGroup(
+    SECTIONS,
+    name="cardiowatch",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="A heart-disease risk service whose every answer is logged, and its dashboard.\n\n"
+    "Settings are read from the environment (docs/settings.md). Exit codes: 0 done; 1 the answer "
+    "is no; 2 wrong usage; 3 not decidable from the data; 4 could not run, or could not write its "
+    "output.",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit code. An error is one line on standard error."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except (OSError, UnicodeEncodeError) as error:
+        _drop_output()
+        return _fail(_output_error(error), FAILED)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        returned = root.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="cardiowatch",
+            standalone_mode=False,
+        )
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = f" ({context.command_path} --help)" if context else ""
+        return _fail(f"{error.format_message()}{where}", error.exit_code)
+    except CardiowatchError as error:
+        return _fail(str(error), error.exit_code)
+    except click.Abort:  # Ctrl-C; 128 + SIGINT, as a shell says it
+        return 130
+    return returned if isinstance(returned, int) else 0
+
+
+def _output_error(error: OSError | UnicodeEncodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"the output cannot be written in the encoding {error.encoding}: "
+            "set PYTHONIOENCODING=utf-8"
+        )
+    if error.errno == errno.EPIPE:
+        return "the output was closed before its end"
+    return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+
+
+def _drop_output() -> None:
+    """Let what standard output still holds go, or Python would fail again when it ends."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # a test's standard output has no file
+        return
+
+
+def _fail(sentence: str, code: int) -> int:
+    click.echo(f"cardiowatch: {sentence}", err=True)
+    return code
+
+
+def deprecated(*command: str) -> int:
+    """Run a command for its old form, `python -m MODULE`; goes with the next release."""
+    spec = sys.modules["__main__"].__spec__
+    old = spec.name.removesuffix(".__main__") if spec else sys.argv[0]
+    click.echo(f"python -m {old} is deprecated: use cardiowatch {' '.join(command)}", err=True)
+    return main([*command, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
