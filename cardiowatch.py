@@ -2,7 +2,8 @@
 
 A command is a Click command beside the code that it runs. It is imported when it is called, so that
 `cardiowatch keys list` does not wait for scikit-learn. Here are the things that all commands share:
-their names, what becomes of an error, and the exit codes (`errors`).
+their names, what becomes of an error, and the exit codes (`errors`). Commands write with `print`:
+`click.echo` would send UTF-8 to a terminal that asked for ASCII.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import click
 
-from errors import FAILED, CardiowatchError
+from errors import CardiowatchError
 
 
 class Entry(NamedTuple):
@@ -80,6 +82,15 @@ STUDIES: Mapping[str, Entry] = {
 }
 
 
+@contextmanager
+def _system_errors() -> Iterator[None]:
+    """Make one line of what the system refused; Click would end a closed pipe with code 1."""
+    try:
+        yield
+    except (OSError, UnicodeEncodeError) as error:
+        raise CardiowatchError(_system_error(error)) from error
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
@@ -97,6 +108,16 @@ class LazyGroup(click.Group):
             if cmd_name in entries:
                 return self._load(cmd_name, entries[cmd_name])
         return None
+
+    def make_context(self, *arguments: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments; `--help` writes here."""
+        with _system_errors():
+            return super().make_context(*arguments, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _system_errors():
+            return super().invoke(ctx)
 
     @staticmethod
     def _load(name: str, entry: Entry) -> click.Command:
@@ -131,21 +152,14 @@ root = LazyGroup(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code. An error is one line on standard error."""
     try:
-        code = _run(arguments)
-        sys.stdout.flush()
-    except (OSError, UnicodeEncodeError) as error:
-        _drop_output()
-        return _fail(_output_error(error), FAILED)
-    return code
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    try:
-        returned = root.main(
+        code = root.main(
             args=None if arguments is None else list(arguments),
             prog_name="cardiowatch",
             standalone_mode=False,
         )
+        with _system_errors():
+            sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = f" ({context.command_path} --help)" if context else ""
@@ -154,10 +168,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _fail(str(error), error.exit_code)
     except click.Abort:  # Ctrl-C; 128 + SIGINT, as a shell says it
         return 130
-    return returned if isinstance(returned, int) else 0
 
 
-def _output_error(error: OSError | UnicodeEncodeError) -> str:
+def _system_error(error: OSError | UnicodeEncodeError) -> str:
     if isinstance(error, UnicodeEncodeError):
         return (
             f"the output cannot be written in the encoding {error.encoding}: "
@@ -168,16 +181,12 @@ def _output_error(error: OSError | UnicodeEncodeError) -> str:
     return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
 
 
-def _drop_output() -> None:
-    """Let what standard output still holds go, or Python would fail again when it ends."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # a test's standard output has no file
-        return
-
-
 def _fail(sentence: str, code: int) -> int:
-    click.echo(f"cardiowatch: {sentence}", err=True)
+    print(f"cardiowatch: {sentence}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would fail once more when it ends, with a code of its own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
@@ -185,7 +194,7 @@ def deprecated(*command: str) -> int:
     """Run a command for its old form, `python -m MODULE`; goes with the next release."""
     spec = sys.modules["__main__"].__spec__
     old = spec.name.removesuffix(".__main__") if spec else sys.argv[0]
-    click.echo(f"python -m {old} is deprecated: use cardiowatch {' '.join(command)}", err=True)
+    print(f"python -m {old} is deprecated: use cardiowatch {' '.join(command)}", file=sys.stderr)
     return main([*command, *sys.argv[1:]])
 
 

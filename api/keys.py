@@ -33,45 +33,51 @@ def command(ctx: click.Context, file: Path | None) -> None:
 
     A new key is printed once, alone on standard output, and stored only as its SHA-256.
     """
-    ctx.obj = file or load_settings().keys_file
-    if ctx.obj is None:
+    ctx.obj = file
+
+
+def _path(named: Path | None) -> Path:
+    path = named or load_settings().keys_file
+    if path is None:
         raise KeysFileError("No keys file: set CARDIOWATCH_KEYS_FILE or give --file")
+    return path
 
 
 @command.command()
 @click.option("--name", required=True, callback=_name, help="The key's user, e.g. dashboard.")
 @click.option("--roles", required=True, callback=_roles, help=", ".join(ROLES))
 @click.pass_obj
-def create(path: Path, name: str, roles: tuple[str, ...]) -> None:
+def create(file: Path | None, name: str, roles: tuple[str, ...]) -> None:
     """Create a key and print it, once."""
-    key, text = add_key(path, name, roles)
-    click.echo(text)
-    click.echo(
+    key, text = add_key(_path(file), name, roles)
+    print(text)
+    print(
         f"Key {key.id} ({name}) has the roles {', '.join(roles)}. It is shown only once; send it "
         "as Authorization: Bearer ...",
-        err=True,
+        file=sys.stderr,
     )
 
 
 @command.command("list")
 @click.pass_obj
-def list_keys(path: Path) -> None:
+def list_keys(file: Path | None) -> None:
     """List id, roles, age and name of each key; never the key."""
-    for key in read_keys(path):
-        click.echo(_escaped(f"{key.id}  {','.join(key.roles):28}  {key.created_at}  {key.name}"))
+    for key in read_keys(_path(file)):
+        print(_escaped(f"{key.id}  {','.join(key.roles):28}  {key.created_at}  {key.name}"))
 
 
 @command.command()
 @click.argument("key_id", metavar="ID")
 @click.pass_obj
-def revoke(path: Path, key_id: str) -> None:
+def revoke(file: Path | None, key_id: str) -> None:
     """Revoke the key with the id that `list` shows."""
+    path = _path(file)
     with edit_keys(path) as keys:
         kept = [key for key in keys if key.id != key_id]
         if len(kept) == len(keys):
             raise KeysFileError(f"There is no such key in {path}; cardiowatch keys list shows them")
         keys[:] = kept
-    click.echo(f"Key {key_id} is revoked")
+    print(f"Key {key_id} is revoked")
 
 
 def _escaped(line: str) -> str:

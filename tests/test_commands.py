@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -97,7 +98,7 @@ def test_a_setting_that_cannot_be_used_is_one_line_and_code_4() -> None:
 
 @pytest.mark.parametrize("name", [path.command_path for path in _contexts()])
 def test_a_full_disk_is_one_line_and_code_4(name: str) -> None:
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", *name.split(), "--help"],
             cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
@@ -116,7 +117,7 @@ def _keys_in_greek(folder: str) -> dict[str, str]:
     return settings
 
 
-def test_a_closed_pipe_is_one_line_and_code_4(tmp_path: os.PathLike[str]) -> None:
+def test_a_closed_pipe_is_one_line_and_code_4(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     ended = subprocess.run(
@@ -130,7 +131,7 @@ def test_a_closed_pipe_is_one_line_and_code_4(tmp_path: os.PathLike[str]) -> Non
     assert ended.stderr.splitlines() == ["cardiowatch: the output was closed before its end"]
 
 
-def test_a_terminal_without_the_letters_is_one_line_and_code_4(tmp_path: os.PathLike[str]) -> None:
+def test_a_terminal_without_the_letters_is_one_line_and_code_4(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "cardiowatch", "keys", "list"],
         cwd=ROOT, env=_keys_in_greek(str(tmp_path)) | {"PYTHONIOENCODING": "ascii"},
