@@ -107,11 +107,11 @@ lock: $(VENV)/.dev ## write the hash-locked requirements again from pyproject.to
 clean: ## remove the virtual environment; the data in var/ stay
 	rm -rf $(VENV)
 
-$(VENV)/.run: requirements.txt
+$(VENV)/.run: requirements.txt install.sh
 	@PYTHON="$(PYTHON)" ./install.sh $(VENV) requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt
+$(VENV)/.dev: requirements-dev.txt install.sh
 	@PYTHON="$(PYTHON)" ./install.sh $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/.run
 
