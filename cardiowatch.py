@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import click
 
+import logs
 from errors import CardiowatchError
 
 
@@ -182,7 +183,7 @@ def _system_error(error: OSError | UnicodeEncodeError) -> str:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"cardiowatch: {sentence}", file=sys.stderr)
+    logs.program.critical(f"cardiowatch: {sentence}")  # standard error, or a line of JSON
     try:
         sys.stdout.flush()
     except OSError:  # Python would fail once more when it ends, with a code of its own

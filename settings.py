@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     api_workers: int = Field(
         1, ge=1, le=64, description="API processes; more than one requires PostgreSQL."
     )
+    server: Literal["cardiowatch", "uvicorn"] = Field(
+        "cardiowatch", description="HTTP server of the API: uvicorn with our limits, or as it is."
+    )
     api_url: str = Field(
         "",
         description="Where the dashboard and the replay find the API; "

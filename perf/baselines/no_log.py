@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from api.__main__ import main
+from cardiowatch import main
 from db.writer.writer import LogWriter
 
 
@@ -14,4 +14,4 @@ async def _forget(*_: object, **__: object) -> None:
 
 if __name__ == "__main__":
     LogWriter.append = _forget  # type: ignore[method-assign]  # deliberately
-    sys.exit(main())
+    sys.exit(main(["api"]))

@@ -30,7 +30,7 @@ def url(tmp_path: Path) -> str:
 def test_without_a_model_it_ends_and_names_the_command(tmp_path: Path, url: str) -> None:
     ended = run("-m", "api", model_dir=tmp_path / "none", database_url=url)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "make train" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
@@ -38,14 +38,14 @@ def test_without_a_model_it_ends_and_names_the_command(tmp_path: Path, url: str)
 def test_it_listens_on_loopback_only(model_dir: Path, url: str) -> None:
     ended = run("-m", "api", model_dir=model_dir, database_url=url, api_host="192.0.2.1")
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "loopback" in ended.stderr
 
 
 def test_several_workers_need_postgresql(model_dir: Path, url: str) -> None:
     ended = run("-m", "api", model_dir=model_dir, database_url=url, api_workers=2)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "PostgreSQL" in ended.stderr
 
 
@@ -55,7 +55,7 @@ def test_several_workers_need_postgresql(model_dir: Path, url: str) -> None:
 def test_a_wrong_setting_is_named_in_one_line(url: str, name: str, value: str) -> None:
     ended = run("-m", "api", **{"database_url": url, name: value})
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert f"CARDIOWATCH_{name.upper()}" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
@@ -69,7 +69,7 @@ def test_a_second_process_on_the_same_sqlite_file_refuses_to_start(
 
         second = run("-m", "api", model_dir=model_dir, database_url=url, api_port=free_port())
 
-    assert second.returncode != 0
+    assert second.returncode == 4
     assert "Another process" in second.stderr
     assert "Traceback" not in second.stderr
 
@@ -136,6 +136,6 @@ def test_in_kubernetes_the_service_starts_with_postgresql_only(
     monkeypatch.setitem(os.environ, "KUBERNETES_SERVICE_HOST", "10.0.0.1")
     ended = run("-m", "api", model_dir=model_dir)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "PostgreSQL" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -12,7 +12,7 @@ from tests.api.conftest import PATIENT
 from tests.programs import free_port, running, wait_for
 
 LOSING_ITS_LOG = """
-import api.__main__ as program
+import cardiowatch
 from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
 
@@ -24,7 +24,7 @@ def first_page(self, *, limit, cursor, **window):
     return page(self, limit=1, **window)
 
 Reader.page = first_page
-program.main()
+cardiowatch.main(["api"])
 """
 """The service on a log that can be read up to its first row."""
 
