@@ -1,12 +1,12 @@
-"""Serve the dashboard on this machine: `python -m dashboard`, settings from the environment."""
+"""Serve the dashboard: `cardiowatch dashboard` or `python -m dashboard`."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from pathlib import Path
 
+import click
 import uvicorn
 from streamlit import config
 from streamlit import logger as streamlit_logger
@@ -23,26 +23,31 @@ _EMPTY_SECRETS_FILE = Path(__file__).with_name("no-login.toml")
 """A file that does not exist; Streamlit would complain about any other path."""
 
 
-def _startup_error(settings: Settings) -> str | None:
+def _require_login_or_loopback(settings: Settings) -> None:
     guarded = settings.dashboard_behind_proxy or settings.login_file is not None
-    if guarded or is_loopback(settings.dashboard_host):
-        return None
-    return (
-        f"CARDIOWATCH_DASHBOARD_HOST is {settings.dashboard_host}: without a login the dashboard "
-        "listens on loopback only; set it to 127.0.0.1, set CARDIOWATCH_LOGIN_FILE, or put an "
-        "authenticating proxy in front and set CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
-    )
+    if not guarded and not is_loopback(settings.dashboard_host):
+        raise SettingsError(
+            f"CARDIOWATCH_DASHBOARD_HOST is {settings.dashboard_host}: without a login the "
+            "dashboard listens on loopback only; set it to 127.0.0.1, set CARDIOWATCH_LOGIN_FILE, "
+            "or put an authenticating proxy in front and set "
+            "CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
+        )
 
 
 def _cookie_secret(path: Path) -> str:
     try:
         secret = path.read_text("utf-8").strip()
     except OSError as error:
-        raise SettingsError(f"cannot be read: {error.strerror}") from None
+        raise SettingsError(
+            f"CARDIOWATCH_COOKIE_SECRET_FILE cannot be read: {error.strerror}"
+        ) from None
     except UnicodeDecodeError:
-        raise SettingsError("is not text; create a secret with openssl rand -hex 32") from None
+        secret = ""
     if len(secret) < roles.MIN_SECRET_LENGTH:
-        raise SettingsError("is empty or too short; create a secret with openssl rand -hex 32")
+        raise SettingsError(
+            "CARDIOWATCH_COOKIE_SECRET_FILE is empty, too short or not text; create a secret with "
+            "openssl rand -hex 32"
+        )
     return secret
 
 
@@ -71,31 +76,20 @@ def _use_our_log_handlers() -> None:
     streamlit_logger.update_formatter()
 
 
-def main() -> int:
-    """Parse the command line and serve until stopped; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m dashboard", description=__doc__)
-    parser.add_argument("--port", type=int, help="default: CARDIOWATCH_DASHBOARD_PORT or 8501")
-    chosen = parser.parse_args().port
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        return _fail(str(error))
+@click.command("dashboard")
+@click.option("--port", type=int, help="Default: CARDIOWATCH_DASHBOARD_PORT or 8501.")
+def command(port: int | None) -> None:
+    """Start the dashboard alone, and serve until stopped."""
+    settings = load_settings()
     logs.configure(settings.log_format)
     _use_our_log_handlers()
-    error_message = _startup_error(settings)
-    if error_message is not None:
-        return _fail(error_message)
-    try:
-        role_map = None if settings.login_file is None else roles.load_roles(settings.login_file)
-        _configure_streamlit(settings)
-    except roles.LoginError as error:
-        return _fail(f"CARDIOWATCH_LOGIN_FILE: {error}")
-    except SettingsError as error:
-        return _fail(f"CARDIOWATCH_COOKIE_SECRET_FILE {error}")
+    _require_login_or_loopback(settings)
+    role_map = None if settings.login_file is None else roles.load_roles(settings.login_file)
+    _configure_streamlit(settings)
     uvicorn.run(
         create_app(role_map),
         host=settings.dashboard_host,
-        port=chosen or settings.dashboard_port,
+        port=port or settings.dashboard_port,
         access_log=False,
         server_header=False,
         log_config=logs.logging_config(settings.log_format),
@@ -104,13 +98,9 @@ def main() -> int:
         ws_max_size=_MAX_MESSAGE_BYTES,
         timeout_graceful_shutdown=5,
     )
-    return 0
-
-
-def _fail(sentence: str) -> int:
-    logs.program.critical(sentence)
-    return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import main
+
+    sys.exit(main(["dashboard", *sys.argv[1:]]))

@@ -1,17 +1,16 @@
-"""Write the model card as one HTML file: `python -m dashboard.card [FILE.html]`."""
+"""Write the model card as one HTML file: `cardiowatch card`."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
-from dashboard.pages.model_card import texts
+import click
+
 from dashboard.pages.model_card.document import render_html
-from dashboard.pages.model_card.sections import EvidenceMissing, build_card
-from pipeline.model import EVIDENCE_FILE, ModelError, load
-from settings import SettingsError, load_settings
+from dashboard.pages.model_card.sections import build_card
+from pipeline.model import EVIDENCE_FILE, load
+from settings import load_settings
 
 
 def render_from_folder(folder: Path, threshold: float) -> str:
@@ -30,31 +29,16 @@ def render_from_folder(folder: Path, threshold: float) -> str:
     return render_html(build_card(found))
 
 
-def main() -> int:
-    """Write one file, or to standard output."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dashboard.card", description="Write the model card as one HTML file."
-    )
-    parser.add_argument("file", type=Path, nargs="?", help="output file (default: standard output)")
-    parser.add_argument(
-        "--model-dir", type=Path, help="model directory (default: CARDIOWATCH_MODEL_DIR)"
-    )
-    arguments = parser.parse_args()
-    try:
-        settings = load_settings()
-        page = render_from_folder(arguments.model_dir or settings.model_dir, settings.threshold)
-        if arguments.file:
-            arguments.file.write_text(page, encoding="utf-8")
-        else:
-            print(page, end="")
-    except EvidenceMissing:
-        print(f"card: {texts.INCOMPLETE}", file=sys.stderr)
-        return 1
-    except (ModelError, SettingsError, OSError) as error:
-        print(f"card: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+@click.command("card")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--model-dir", type=click.Path(path_type=Path), help="Default: CARDIOWATCH_MODEL_DIR."
+)
+def command(file: Path | None, model_dir: Path | None) -> None:
+    """Write the model card as one page of HTML: to FILE, or to standard output."""
+    settings = load_settings()
+    page = render_from_folder(model_dir or settings.model_dir, settings.threshold)
+    if file:
+        file.write_text(page, encoding="utf-8")
+    else:
+        print(page, end="")

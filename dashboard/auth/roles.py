@@ -42,6 +42,9 @@ MIN_SECRET_LENGTH = 32
 class LoginError(CardiowatchError):
     """The login file is unusable; one sentence says why."""
 
+    def __str__(self) -> str:
+        return f"CARDIOWATCH_LOGIN_FILE: {super().__str__()}"
+
 
 @dataclass(frozen=True)
 class RoleMap:

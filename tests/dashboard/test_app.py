@@ -17,9 +17,9 @@ from tests.programs import ROOT, free_port, run, running, wait_for
 _SERVE = """
 from pathlib import Path
 from streamlit import net_util
-from dashboard.__main__ import main
+from dashboard.__main__ import command
 net_util.get_internal_ip = net_util.get_external_ip = Path({asked!r}).touch
-main()
+command()
 """
 
 
@@ -227,7 +227,7 @@ print("heavy:", [name for name in heavy if name in sys.modules])
 
 def test_a_wrong_setting_is_said_in_one_line() -> None:
     ended = run("-m", "dashboard", dashboard_port="many")
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert ended.stderr.count("\n") == 1
     assert "CARDIOWATCH_DASHBOARD_PORT" in ended.stderr
 

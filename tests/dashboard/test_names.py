@@ -47,7 +47,7 @@ def test_it_opens_sessions_under_its_own_names_alone(tmp_path: Path) -> None:
 def test_it_says_in_one_line_why_it_does_not_start(setting: str, value: str) -> None:
     ended = run("-m", "dashboard", dashboard_port=free_port(), **{setting: value})
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert f"CARDIOWATCH_{setting.upper()}" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
@@ -58,7 +58,7 @@ def test_a_file_that_holds_no_secret_ends_the_start(tmp_path: Path, content: byt
     file.write_bytes(content)
     ended = run("-m", "dashboard", dashboard_port=free_port(), cookie_secret_file=file)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "CARDIOWATCH_COOKIE_SECRET_FILE" in ended.stderr
     assert "openssl rand -hex 32" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -13,6 +13,7 @@ from dashboard.pages.model_card import chart_data, texts, texts_limits
 from dashboard.pages.model_card.chart_data import ChartData, Point
 from dashboard.shared import group_rates
 from dashboard.shared.numbers import percent
+from errors import CardiowatchError
 from pipeline.fairness.result import Grouping
 from pipeline.schema import FEATURES, Feature
 
@@ -41,7 +42,7 @@ class ModelCard:
     sections: tuple[Section, ...]
 
 
-class EvidenceMissing(Exception):
+class EvidenceMissing(CardiowatchError):
     """The bundle of an older training lacks what a card needs."""
 
 
@@ -60,8 +61,8 @@ def build_card(found: Mapping[str, Any]) -> ModelCard:
     """
     try:
         return _build(found)
-    except KeyError as error:
-        raise EvidenceMissing(str(error.args[0])) from None
+    except KeyError:
+        raise EvidenceMissing(texts.INCOMPLETE) from None
 
 
 def _build(found: Mapping[str, Any]) -> ModelCard:

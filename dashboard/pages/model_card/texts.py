@@ -14,7 +14,7 @@ LEAD = "Performance, calibration, fairness, training data and limitations of the
 NOTHING_TITLE = "Model card unavailable"
 NOTHING = (
     "The service that provides it is not responding. Start the service, or create the card from "
-    "the model directory with `python -m dashboard.card`."
+    "the model directory with `cardiowatch card`."
 )
 INCOMPLETE = (
     "The current model lacks these measurements. Retrain with `make train` (about 30 s; the same "

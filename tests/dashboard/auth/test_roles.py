@@ -150,7 +150,7 @@ def test_a_file_that_lacks_something_ends_the_start_with_one_line(
     with pytest.raises(LoginError, match=re.escape(says)):
         load_roles(file)
     ended = run("-m", "dashboard", login_file=file)
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert len(ended.stderr.splitlines()) == 1
     assert "CARDIOWATCH_LOGIN_FILE" in ended.stderr
 
@@ -158,7 +158,7 @@ def test_a_file_that_lacks_something_ends_the_start_with_one_line(
 def test_without_a_login_the_dashboard_stays_on_its_machine() -> None:
     ended = run("-m", "dashboard", dashboard_host="0.0.0.0")  # noqa: S104
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "loopback only" in ended.stderr
 
 

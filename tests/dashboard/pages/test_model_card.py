@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import card as program
 from dashboard.pages.model_card import chart_data, svg, texts, texts_limits
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import EvidenceMissing, ModelCard, build_card
 from tests.dashboard.conftest import shown
+from tests.programs import run
 
 OWN = {"auc": {"mean": 0.912}, "ece": {"mean": 0.037}}
 HOSTILE = "<script>alert(1)</script> & *b*.csv"
@@ -182,23 +182,20 @@ def test_an_axis_has_three_to_seven_round_marks(low: float, high: float) -> None
     assert all(low <= mark <= high for mark in marks)
 
 
-def test_the_program_writes_the_card_of_the_model_folder(
-    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any]
+def test_the_command_writes_the_card_of_the_model_folder(
+    model_dir: Path, tmp_path: Path, found: dict[str, Any]
 ) -> None:
     target = tmp_path / "card.html"
-    monkeypatch.setattr("sys.argv", ["card", str(target), "--model-dir", str(model_dir)])
-    assert program.main() == 0
+    ended = run("-m", "cardiowatch", "card", str(target), "--model-dir", str(model_dir))
+    assert ended.returncode == 0, ended.stderr
     assert target.read_text() == render_html(build_card(found))
 
 
-def test_without_a_model_the_program_says_so_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["card", "--model-dir", str(tmp_path)])
-    assert program.main() == 1
-    error = capsys.readouterr().err
-    assert "make train" in error
-    assert error.count("\n") == 1
+def test_without_a_model_the_command_says_so_in_one_line(tmp_path: Path) -> None:
+    ended = run("-m", "cardiowatch", "card", "--model-dir", str(tmp_path))
+    assert ended.returncode == 4
+    assert "make train" in ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 def test_a_bundle_without_a_part_is_incomplete(found: dict[str, Any]) -> None:
