@@ -44,11 +44,20 @@ class UnitHint:
 
 
 @dataclass(frozen=True)
+class SecondUnit:
+    """A second unit in which a value may be entered; `factor` converts it to the feature's own."""
+
+    unit: str
+    factor: float
+
+
+@dataclass(frozen=True)
 class Feature:
     """One column of the data: its words, unit and limits.
 
     Values below `low` or above `high` are rejected; values outside `usual_low` and `usual_high`
     are accepted with a warning. `step` is the grid to which drift, rollups and charts round.
+    `section` is the heading in the form; the features of a section follow each other.
     """
 
     name: str
@@ -64,6 +73,8 @@ class Feature:
     codes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     help: str = ""
     unit_hint: UnitHint | None = None
+    second_unit: SecondUnit | None = None
+    section: str = ""
     zero_is_missing: bool = False
 
     @property
@@ -107,9 +118,27 @@ _YES_NO = _codes(no=0, yes=1)
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
-        "age", "Age", Kind.NUMBER, 18, 120, "years", required=True, usual_low=28, usual_high=77
+        "age",
+        "Age",
+        Kind.NUMBER,
+        18,
+        120,
+        "years",
+        required=True,
+        usual_low=28,
+        usual_high=77,
+        section="Patient",
     ),
-    Feature("sex", "Sex", Kind.CATEGORY, 0, 1, required=True, codes=_codes(female=0, male=1)),
+    Feature(
+        "sex",
+        "Sex",
+        Kind.CATEGORY,
+        0,
+        1,
+        required=True,
+        codes=_codes(female=0, male=1),
+        section="Patient",
+    ),
     Feature(
         "cp",
         "Chest pain",
@@ -119,6 +148,7 @@ FEATURES: tuple[Feature, ...] = (
         codes=MappingProxyType(
             {"typical angina": 1, "atypical angina": 2, "non-anginal pain": 3, "asymptomatic": 4}
         ),
+        section="At rest",
     ),
     Feature(
         "trestbps",
@@ -132,6 +162,7 @@ FEATURES: tuple[Feature, ...] = (
         help="Systolic, on admission to the hospital.",
         unit_hint=UnitHint(5, 40, "looks like cmHg or kPa; mm Hg is expected"),
         zero_is_missing=True,
+        section="At rest",
     ),
     Feature(
         "chol",
@@ -144,9 +175,19 @@ FEATURES: tuple[Feature, ...] = (
         usual_high=578,
         help="Total cholesterol.",
         unit_hint=UnitHint(2, 20, "looks like mmol/l; mg/dl is expected (mmol/l times 38.67)"),
+        second_unit=SecondUnit("mmol/l", 38.67),
         zero_is_missing=True,
+        section="At rest",
     ),
-    Feature("fbs", "Fasting blood sugar above 120 mg/dl", Kind.BOOLEAN, 0, 1, codes=_YES_NO),
+    Feature(
+        "fbs",
+        "Fasting blood sugar above 120 mg/dl",
+        Kind.BOOLEAN,
+        0,
+        1,
+        codes=_YES_NO,
+        section="At rest",
+    ),
     Feature(
         "restecg",
         "Resting ECG",
@@ -157,6 +198,7 @@ FEATURES: tuple[Feature, ...] = (
             {"normal": 0, "ST-T wave abnormality": 1, "left ventricular hypertrophy": 2}
         ),
         help="Left ventricular hypertrophy: probable or definite by Estes' criteria.",
+        section="At rest",
     ),
     Feature(
         "thalach",
@@ -166,8 +208,17 @@ FEATURES: tuple[Feature, ...] = (
         250,
         "beats/min",
         help="During the exercise test.",
+        section="Exercise test",
     ),
-    Feature("exang", "Chest pain brought on by exercise", Kind.BOOLEAN, 0, 1, codes=_YES_NO),
+    Feature(
+        "exang",
+        "Chest pain brought on by exercise",
+        Kind.BOOLEAN,
+        0,
+        1,
+        codes=_YES_NO,
+        section="Exercise test",
+    ),
     Feature(
         "oldpeak",
         "ST depression by exercise",
@@ -179,6 +230,7 @@ FEATURES: tuple[Feature, ...] = (
         usual_low=0,
         usual_high=6.2,
         help="Relative to rest.",
+        section="Exercise test",
     ),
     Feature(
         "slope",
@@ -187,6 +239,7 @@ FEATURES: tuple[Feature, ...] = (
         1,
         3,
         codes=_codes(upsloping=1, flat=2, downsloping=3),
+        section="Exercise test",
     ),
     Feature(
         "ca",
@@ -196,6 +249,7 @@ FEATURES: tuple[Feature, ...] = (
         3,
         "vessels",
         help="A count from 0 to 3.",
+        section="Imaging",
     ),
     Feature(
         "thal",
@@ -205,6 +259,7 @@ FEATURES: tuple[Feature, ...] = (
         7,
         codes=MappingProxyType({"normal": 3, "fixed defect": 6, "reversible defect": 7}),
         help="Thallium scintigraphy of the heart muscle; not thalassemia.",
+        section="Imaging",
     ),
 )
 
