@@ -29,7 +29,7 @@ lint: $(VENV)/.dev ## check format, lint, types, architecture, security and lice
 	@$(PY) -m tests.licences
 
 train: $(VENV)/.run ## train the model again (seconds, deterministic)
-	@$(PY) -m pipeline.train
+	@$(PY) -m cardiowatch train
 
 monitor: $(VENV)/.run ## run monitoring for each completed day; run it once a day
 	@$(PY) -m pipeline.monitor $(ARGS)

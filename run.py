@@ -129,7 +129,7 @@ def _log_is_empty(settings: Settings) -> bool:
 def train_if_missing(settings: Settings) -> None:
     """Train the model if there is none."""
     if not (settings.model_dir / "SHA256SUMS").exists():
-        _call("-m", "pipeline.train")
+        _call("-m", "cardiowatch", "train")
 
 
 def run(settings: Settings, supervisor: Supervisor, report: Callable[[str], None]) -> None:

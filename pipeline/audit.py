@@ -1,7 +1,5 @@
 """Audit a CSV of patients: coding, inverted label, duplicates, missing cells, limits, units.
 
-    python -m pipeline.audit FILE.csv [--json]
-
 The popular Kaggle heart.csv calls the healthy `target = 1`. A model trained on it tells sick
 patients that they are well, so the label is checked against what every hospital sees: disease goes
 with chest pain on exercise, ST depression, coloured vessels and a *lower* highest heart rate.
@@ -9,7 +7,6 @@ with chest pain on exercise, ST depression, coloured vessels and a *lower* highe
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -18,16 +15,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import click
 import pandas as pd
 
-from pipeline.dataset.heart.cli_arguments import add_file_argument, coding_argument
+from errors import NO, UNDECIDABLE
 from pipeline.dataset.heart.codings import Coding, decoder
-from pipeline.dataset.heart.csv_reader import DataError, Patients, read_patients
+from pipeline.dataset.heart.csv_reader import Patients, read_patients
 from pipeline.dataset.heart.label_check import LabelCheck, check_label, is_inverted
+from pipeline.dataset.heart.options import coding_option, file_argument, json_option
 from pipeline.dataset.heart.units import find_unit_errors
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind
-
-EXIT_OK, EXIT_INVERTED, EXIT_UNREADABLE, EXIT_UNFIT = 0, 1, 2, 3
 
 
 class Severity(StrEnum):
@@ -216,13 +213,6 @@ def _duplicate_problems(groups: tuple[tuple[int, ...], ...]) -> list[Problem]:
     return [Problem(Severity.WARNING, None, text)]
 
 
-def exit_code(result: Audit) -> int:
-    """Return 0 = usable, 1 = label inverted, 3 = another error that training rejects."""
-    if result.label_inverted:
-        return EXIT_INVERTED
-    return EXIT_UNFIT if result.errors else EXIT_OK
-
-
 def report(result: Audit) -> str:
     """Return the audit in words."""
     check = result.label_check
@@ -244,25 +234,26 @@ def report(result: Audit) -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Run the audit from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.audit",
-        description="Audit a CSV of patients: coding, label, duplicates, missing cells, limits.",
-        epilog="exit code: 0 = usable, 1 = the label is inverted, 2 = the file cannot be read "
-        "(or wrong usage), 3 = another error for which training rejects the file",
-    )
-    add_file_argument(parser, "UCI, Kaggle-coded or study-project CSV")
-    arguments = parser.parse_args()
-    try:
-        result = audit(arguments.file, coding_argument(arguments))
-    except DataError as error:
-        print(f"audit: {error}", file=sys.stderr)
-        return EXIT_UNREADABLE
-    text = json.dumps(result.to_dict(), indent=2) if arguments.json else report(result)
-    print(text)
-    return exit_code(result)
+@click.command("audit")
+@file_argument
+@json_option
+@coding_option
+def command(file: Path, as_json: bool, coding: Coding | None) -> int:
+    """Check a file of patients before it is trained on.
+
+    Its coding, an inverted label, duplicates, missing cells, values outside the limits and in
+    another unit. The file is CSV with the UCI columns, in UCI codes, Kaggle codes or words.
+
+    Exit code 1: the label is inverted; 3: another error for which training rejects the file.
+    """
+    result = audit(file, coding)
+    print(json.dumps(result.to_dict(), indent=2) if as_json else report(result))
+    if result.label_inverted:
+        return NO
+    return UNDECIDABLE if result.errors else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("audit"))

@@ -1,22 +1,23 @@
 """Make `data/heart.csv` from the package that carries the original UCI Cleveland table.
 
     pip download --no-deps --only-binary=:all: orange3==3.40.0
-    python -m pipeline.convert orange3-3.40.0-*.whl data/heart.csv
+    cardiowatch convert orange3-3.40.0-*.whl data/heart.csv
 
 Words become UCI codes, `?` becomes an empty cell, the binary label keeps its meaning. The table's
-hash is checked first, so the outcome is the same file everywhere. Standard library only.
+hash is checked first, so the outcome is the same file everywhere.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import io
-import sys
 import zipfile
 from pathlib import Path
 
+import click
+
+from errors import CardiowatchError
 from pipeline.schema import NAMES, TARGET
 
 MEMBER = "Orange/datasets/heart_disease.tab"
@@ -38,15 +39,15 @@ def table_bytes(source: Path) -> bytes:
 
     Raises
     ------
-    ValueError
+    CardiowatchError
         When the table is not the one that this conversion was written for.
     """
     content = source.read_bytes()
     if zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as wheel:
-            content = wheel.read(MEMBER)
+            content = wheel.read(MEMBER) if MEMBER in wheel.namelist() else b""
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise ValueError(f"{source.name} does not hold the expected {MEMBER} (hash differs)")
+        raise CardiowatchError(f"{source.name} does not hold the expected {MEMBER} (hash differs)")
     return content
 
 
@@ -63,20 +64,12 @@ def convert(table: bytes) -> str:
     return out.getvalue()
 
 
-def main() -> int:
-    """Run the conversion from the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("source", type=Path, help="the orange3 3.40.0 wheel, or its table")
-    parser.add_argument("output", type=Path, help="the CSV file to write")
-    arguments = parser.parse_args()
-    try:
-        text = convert(table_bytes(arguments.source))
-        arguments.output.write_text(text, encoding="utf-8", newline="\n")
-    except (OSError, ValueError, KeyError) as error:
-        print(f"convert: {error}", file=sys.stderr)
-        return 1
-    return 0
+@click.command("convert")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("output", type=click.Path(path_type=Path))
+def command(source: Path, output: Path) -> None:
+    """Convert the original UCI Cleveland table to the CSV that the model is trained on.
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    SOURCE is the wheel of orange3 3.40.0, or the table in it; OUTPUT is the CSV file to write.
+    """
+    output.write_text(convert(table_bytes(source)), encoding="utf-8", newline="\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from dataclasses import dataclass
@@ -10,14 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from errors import CardiowatchError
+from errors import FAILED, NO, UNDECIDABLE, CardiowatchError
 from pipeline.audit import Audit, audit_patients
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read_patients
+from pipeline.dataset.heart.csv_reader import HEART_CSV, Patients, read_patients
 from pipeline.gate.power import measure as measure_gate
-from pipeline.model import Model, ModelError, from_json
+from pipeline.model import Model, from_json
 from pipeline.model.design_matrix import Array, build_design_matrix, standardise
 from pipeline.model.logistic_regression import bootstrap_coefficients
 from pipeline.poisoning import MAX_SEEDS, SEEDS
@@ -33,7 +33,7 @@ from pipeline.training.evidence import (
 from pipeline.training.imputation import SEED, augment_with_missingness
 from pipeline.training.scorecard_writer import build_scorecard, write_bundle
 from pipeline.training.sklearn_pipeline import coefficients, fit_sklearn_pipeline
-from settings import SettingsError, load_settings
+from settings import load_settings
 
 N_BOOTSTRAP = 400  # the ends of a 95 % interval then rest on 10 sets each
 MIN_PER_CLASS = 20  # five folds need some of either class
@@ -43,6 +43,10 @@ PARITY_TOLERANCE = 1e-12  # log-odds arithmetic in two orders; anything above is
 
 class TrainError(CardiowatchError):
     """The model cannot be trained on this file; one sentence says why."""
+
+    def __init__(self, sentence: str, exit_code: int = UNDECIDABLE) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,12 @@ def load_labelled(path: Path, correct_label: bool = False) -> LabelledPatients:
 
     Raises
     ------
+    DataError
+        When the file cannot be read.
     TrainError
-        When the file cannot be read, fails the audit or has no trustworthy label.
+        When it fails the audit or has no trustworthy label.
     """
-    try:
-        patients = read_patients(path)
-    except DataError as error:
-        raise TrainError(str(error)) from error
+    patients = read_patients(path)
     result = audit_patients(patients, path.name)
     _insist(result, correct_label)
     return _rows(patients, result, correct_label)
@@ -84,7 +87,8 @@ def _insist(result: Audit, correct_label: bool) -> None:
     if result.label_inverted and not correct_label:
         raise TrainError(
             f"{result.file} fails the audit: {result.label} = 1 marks the healthy; "
-            "--correct-label inverts it"
+            "--correct-label inverts it",
+            NO,
         )
     errors = [e for e in result.errors if e.column != result.label]
     if errors:
@@ -135,7 +139,7 @@ def fit(data: LabelledPatients, c: float) -> Model:
     expected = pipeline.predict_proba(copies)[:, 1]
     apart = float(np.abs(model.score(copies).probability - expected).max())
     if apart > PARITY_TOLERANCE:
-        raise TrainError(f"the scorecard differs from scikit-learn by {apart:.1e}")
+        raise TrainError(f"the scorecard differs from scikit-learn by {apart:.1e}", FAILED)
     return model
 
 
@@ -240,53 +244,57 @@ def _bar(done: float) -> None:
         print(f"train: [{'#' * round(30 * done):30}] {done:4.0%}", end=end, file=sys.stderr)
 
 
-def main() -> int:
-    """Run the training from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.train", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument(
-        "--data", type=Path, default=HEART_CSV, help="CSV (default: data/heart.csv)"
-    )
-    parser.add_argument("--model-dir", type=Path, help="where to write it (default: the setting)")
-    parser.add_argument(
-        "--correct-label", action="store_true", help="correct an inverted label and train"
-    )
-    parser.add_argument(
-        "--external",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="another hospital's patients to validate on; may be given more than once",
-    )
-    parser.add_argument(
-        "--full", action="store_true", help="challengers in all 10 repeats (about half a minute)"
-    )
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        default=SEEDS,
-        choices=range(2, MAX_SEEDS + 1),
-        metavar="N",
-        help=f"draws of the poisoning grid (default {SEEDS})",
-    )
-    arguments = parser.parse_args()
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("train")
+@click.option(
+    "--data", type=_FILE, default=HEART_CSV, show_default="data/heart.csv", help="The patients."
+)
+@click.option("--model-dir", type=_FILE, help="Where to write it; default: the setting.")
+@click.option("--correct-label", is_flag=True, help="Correct an inverted label and train.")
+@click.option(
+    "--external",
+    type=_FILE,
+    multiple=True,
+    help="Another hospital's patients to validate on; may be given more than once.",
+)
+@click.option("--full", is_flag=True, help="Challengers in all 10 repeats (about half a minute).")
+@click.option(
+    "--seeds",
+    type=click.IntRange(2, MAX_SEEDS),
+    default=SEEDS,
+    show_default=True,
+    help="Draws of the poisoning grid.",
+)
+def command(
+    data: Path,
+    model_dir: Path | None,
+    correct_label: bool,
+    external: tuple[Path, ...],
+    full: bool,
+    seeds: int,
+) -> None:
+    """Train the model.
+
+    Audits the patients, fits the scorecard, measures it and writes the folder of the model: half a
+    minute, and the same to the last digit in every run.
+    """
+    folder = model_dir or load_settings().model_dir
+    patients = load_labelled(data, correct_label)
+    _check_training(patients)
+    others = {path.name: load_labelled(path) for path in external}
+    # One thread: matrices this small only wait for each other, and sums keep their order.
     try:
-        folder = arguments.model_dir or load_settings().model_dir
-        data = load_labelled(arguments.data, arguments.correct_label)
-        _check_training(data)
-        others = {path.name: load_labelled(path) for path in arguments.external}
-        # One thread: matrices this small only wait for each other, and sums keep their order.
         with threadpool_limits(1):
-            model, evidence = train(data, others, arguments.full, arguments.seeds)
-        write_bundle(folder, model.scorecard, evidence)
-    except (TrainError, ModelError, SettingsError, ArithmeticError, OSError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 1
+            model, evidence = train(patients, others, full, seeds)
+    except ArithmeticError as error:
+        raise TrainError(f"{data.name}: {error}", FAILED) from error
+    write_bundle(folder, model.scorecard, evidence)
     _say(f"model {model.version} is in {folder}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("train"))

@@ -1,1 +1,1 @@
-"""May newly labelled patients enter training? `check` and the program `python -m pipeline.gate`."""
+"""The gate for newly labelled patients: may they enter training."""

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import audit as program
+import cardiowatch
 from pipeline.audit import Severity, audit
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.train import LabelledPatients
@@ -21,9 +20,8 @@ STUDY_HEADER = (
 )
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["audit", *arguments])
-    return program.main()
+def run(*arguments: object) -> int:
+    return cardiowatch.main(["audit", *map(str, arguments)])
 
 
 def messages(path: Path, severity: Severity) -> list[str]:
@@ -177,26 +175,24 @@ def test_patients_without_age_or_sex_are_an_error(tmp_path: Path) -> None:
 
 
 def test_the_program_exits_with_1_only_for_an_inverted_label(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     inverted = csv_file(tmp_path, *map(flip, EIGHT), name="inverted.csv")
     unfit = csv_file(tmp_path, *EIGHT, WELL.replace("63,", "163,"), name="unfit.csv")
-    assert run(monkeypatch, str(HEART_CSV)) == 0
-    assert run(monkeypatch, str(inverted)) == 1
-    assert run(monkeypatch, str(tmp_path / "absent.csv")) == 2
-    assert run(monkeypatch, str(unfit)) == 3
+    assert run(str(HEART_CSV)) == 0
+    assert run(str(inverted)) == 1
+    assert run(str(unfit)) == 3
+    assert run(tmp_path / "absent.csv") == 4
     assert capsys.readouterr().err == (
-        "audit: absent.csv cannot be read: No such file or directory\n"
+        "cardiowatch: absent.csv cannot be read: No such file or directory\n"
     )
 
 
-def test_the_report_says_it_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_report_says_it_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = "{},63,male,3,145,233,1,0,150,0,2.3,0,0,1,yes"
     sick = "{},67,male,0,160,286,0,0,108,1,2.5,1,3,2,no"
     lines = [line.format(i) for i in range(6)] + [sick.format(i) for i in range(6, 12)]
-    assert run(monkeypatch, str(csv_file(tmp_path, *lines, header=STUDY_HEADER))) == 1
+    assert run(str(csv_file(tmp_path, *lines, header=STUDY_HEADER))) == 1
     words = capsys.readouterr().out
     assert "coding: kaggle" in words
     assert "label:  INVERTED (mean signed rank correlation -1.00" in words
@@ -204,10 +200,10 @@ def test_the_report_says_it_in_words(
 
 
 def test_the_json_is_json_whatever_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for lines in ([WELL], EIGHT, [SICK] * 9, [WELL.rsplit(",", 1)[0] + ","]):
-        run(monkeypatch, "--json", str(csv_file(tmp_path, *lines)))
+        run("--json", str(csv_file(tmp_path, *lines)))
         found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
         assert found["coding"] == "uci"
         assert found["n"] == len(lines)

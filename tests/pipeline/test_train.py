@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import cardiowatch
 from pipeline import train
 from pipeline.model import load
 from pipeline.model.design_matrix import Array
@@ -17,9 +17,8 @@ from tests.conftest import shared
 from tests.pipeline.conftest import SICK, WELL, C, Fitted, csv_file
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["train", *arguments])
-    return train.main()
+def run(*arguments: str) -> int:
+    return cardiowatch.main(["train", *arguments])
 
 
 def evidence(model_dir: Path) -> dict:
@@ -62,10 +61,10 @@ def test_hungarian_patients_reach_the_targets(fitted: Fitted) -> None:
 
 
 def test_an_inverted_file_is_refused_and_names_the_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = str(shared("seed_data.csv"))
-    assert run(monkeypatch, "--data", data, "--model-dir", str(tmp_path)) == 1
+    assert run("--data", data, "--model-dir", str(tmp_path)) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "--correct-label" in error
@@ -105,11 +104,9 @@ def test_a_file_without_a_label_is_refused(tmp_path: Path) -> None:
         load_labelled(csv_file(tmp_path, WELL.rsplit(",", 1)[0], header=header))
 
 
-def test_too_few_patients_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_few_patients_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = csv_file(tmp_path, *[WELL] * 10, *[SICK] * 10)
-    assert run(monkeypatch, "--data", str(path), "--model-dir", str(tmp_path / "m")) == 1
+    assert run("--data", str(path), "--model-dir", str(tmp_path / "m")) == 3
     assert "10 patients in the smaller class; at least 20 needed" in capsys.readouterr().err
 
 

@@ -125,7 +125,7 @@ def external_validation(external: Sequence[Mapping[str, Any]]) -> str:
     """Return how the model is calibrated at other hospitals."""
     if not external:
         return (
-            "None yet. Run python -m pipeline.train --external FILE.csv with data from "
+            "None yet. Run cardiowatch train --external FILE.csv with data from "
             "another hospital. Until then, the probabilities apply only to patients referred like "
             "the training patients."
         )

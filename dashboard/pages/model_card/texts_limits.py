@@ -116,7 +116,7 @@ def withdrawal_criteria(evidence: Mapping[str, Any], grouping: Grouping) -> tupl
     return (
         f"External validation with an AUC below {MIN_AUC:g} or an expected calibration error above "
         f"{100 * MAX_CALIBRATION_ERROR:.0f} percentage points{seen}.",
-        "A challenger preferred by the selection rule in all ten repeats (python -m pipeline.train "
+        "A challenger preferred by the selection rule in all ten repeats (cardiowatch train "
         "--full).",
         *_unsettled(grouping),
         "Recorded outcomes that contradict the predictions (PUT /predictions/{id}/outcome records "

@@ -15,7 +15,7 @@ GATE = (
     "findings, and rejects the file if it exceeds the loss of 95 % of clean batches. Files with an "
     "inverted label are rejected at once. Suspicious patients are listed only **in excess of what "
     "clean data show**: about 5 of 100 clean patients look suspicious too. On the command line: "
-    "`python -m pipeline.gate NEW.csv`."
+    "`cardiowatch gate NEW.csv`."
 )
 UPLOAD = "CSV file of labelled patients"
 UPLOAD_HELP = (
@@ -62,7 +62,7 @@ def training_data_missing(trained_on: str) -> str:
     return (
         f"The current model was trained on {escape_markdown(trained_on)}, which is not available "
         "here, and the gate needs those data as its reference. On a machine that has them, run "
-        "`python -m pipeline.gate NEW.csv --trusted THAT.csv`."
+        "`cardiowatch gate NEW.csv --trusted THAT.csv`."
     )
 
 
@@ -113,7 +113,7 @@ def unreadable(problem: str) -> str:
 
 def more_rows(n: int) -> str:
     """Return how many suspicious patients are not shown."""
-    return f"And {n:,} more; `python -m pipeline.gate NEW.csv --json` lists all."
+    return f"And {n:,} more; `cardiowatch gate NEW.csv --json` lists all."
 
 
 def loss_summary(found: Mapping[str, Any]) -> str:

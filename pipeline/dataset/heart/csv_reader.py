@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from errors import CardiowatchError
+from errors import FAILED, UNDECIDABLE, CardiowatchError
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.dataset.heart.detect_coding import detect_coding
 from pipeline.schema import BY_NAME, FEATURES, NAMES, TARGET, Feature, Kind
@@ -46,6 +46,14 @@ _CODED = ("cp", "restecg", "slope", "ca", "thal")  # where UCI and Kaggle codes 
 
 class DataError(CardiowatchError):
     """The file cannot be read as patients; one sentence says why."""
+
+    exit_code = UNDECIDABLE
+
+
+class UnreadableFile(DataError):
+    """The file cannot be opened."""
+
+    exit_code = FAILED
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def _bytes(path: Path) -> bytes:
             content = file.read(MAX_BYTES + 1)  # the size of a pipe is unknown in advance
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a usable path"
-        raise DataError(f"{path.name} cannot be read: {reason}") from error
+        raise UnreadableFile(f"{path.name} cannot be read: {reason}") from error
     if len(content) > MAX_BYTES:
         raise DataError(f"{path.name} is larger than {MAX_BYTES // 2**20} MiB")
     return content

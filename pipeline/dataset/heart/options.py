@@ -1,21 +1,24 @@
-"""What the programs that look at a file of patients ask for on the command line."""
+"""What the commands that look at a file of patients ask for."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Any
+
+import click
 
 from pipeline.dataset.heart.codings import Coding
 
 
-def add_file_argument(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add the file, its coding and `--json`."""
-    parser.add_argument("file", type=Path, help=what)
-    parser.add_argument("--json", action="store_true", help="write JSON instead of words")
-    codings = [Coding.UCI.value, Coding.KAGGLE.value]
-    parser.add_argument("--coding", choices=codings, help="the coding, when it cannot be told")
+class _Coding(click.ParamType[Coding]):
+    name = "uci|kaggle"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Coding:
+        if value not in (Coding.UCI, Coding.KAGGLE):
+            self.fail("write uci or kaggle", param, ctx)
+        return Coding(value)
 
 
-def coding_argument(arguments: argparse.Namespace) -> Coding | None:
-    """Return the coding that was named; None = detect it."""
-    return Coding(arguments.coding) if arguments.coding else None
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+coding_option = click.option("--coding", type=_Coding(), help="Of its codes, when not decidable.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")

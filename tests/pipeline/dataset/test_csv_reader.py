@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from errors import CardiowatchError
 from pipeline.convert import SHA256, convert, table_bytes
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read_patients
@@ -57,7 +58,7 @@ def test_the_conversion_turns_words_into_codes() -> None:
 
 def test_the_conversion_refuses_another_table(tmp_path: Path) -> None:
     (tmp_path / "other.tab").write_text("another table")
-    with pytest.raises(ValueError, match="hash differs"):
+    with pytest.raises(CardiowatchError, match="hash differs"):
         table_bytes(tmp_path / "other.tab")
 
 

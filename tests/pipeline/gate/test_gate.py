@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+import cardiowatch
 from pipeline.dataset.heart.csv_reader import HEART_CSV
-from pipeline.gate import __main__ as gate
 from pipeline.gate.check import run_job
 from pipeline.gate.label_loss import (
     DRAWS,
@@ -38,8 +38,7 @@ def run(
 ) -> object:
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
-        monkeypatch.setattr("sys.argv", ["gate", *map(str, arguments)])
-        code = gate.main()
+        code = cardiowatch.main(["gate", *map(str, arguments)])
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -190,17 +189,16 @@ def test_an_unreadable_file_and_a_missing_model_are_one_line_each(  # type: igno
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, error = run(tmp_path / "absent.csv")
-    assert (code, error.count("\n")) == (2, 1)
+    assert (code, error.count("\n")) == (4, 1)
     monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(tmp_path))
-    monkeypatch.setattr("sys.argv", ["gate", str(HEART_CSV)])
-    assert gate.main() == 3
+    assert cardiowatch.main(["gate", str(HEART_CSV)]) == 4
     assert "run make train" in capsys.readouterr().err
 
 
 def test_a_model_of_other_patients_is_not_trusted(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     other = csv_file(tmp_path, *[WELL] * 6, *[SICK] * 6)
     code, _, error = run(HEART_CSV, "--trusted", other)
-    assert code == 3
+    assert code == 4
     assert "was not trained on patients.csv" in error
 
 
