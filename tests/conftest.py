@@ -51,7 +51,16 @@ def model_dir() -> Path:
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=folder.parent))
-        command = [sys.executable, "-m", "pipeline.train", "--seeds", "3", "--model-dir", str(part)]
+        command = [
+            sys.executable,
+            "-m",
+            "cardiowatch",
+            "train",
+            "--seeds",
+            "3",
+            "--model-dir",
+            str(part),
+        ]
         subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
         with contextlib.suppress(OSError):  # another worker was faster
             part.rename(folder)
