@@ -38,7 +38,7 @@ demo: $(VENV)/.run ## both servers over a history of sixty days that drifts, in 
 	@exec $(PY) demo.py
 
 bench: $(VENV)/.run ## load tests beside the baselines, on a scratch database (45 minutes)
-	@$(PY) -m db.migrate
+	@$(PY) -m cardiowatch migrate
 	@$(PY) -m perf.bench $(ARGS)
 
 soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow clients, altered logs, fuzzing; with POSTGRES_URL=... also kills on PostgreSQL
@@ -82,7 +82,7 @@ sbom: .venv-fuzz/.ready ## list the packages of the shipped locks and of IMAGES=
 	@ls var/sbom/*
 
 migrate: $(VENV)/.run ## create or update the database
-	@$(PY) -m db.migrate
+	@$(PY) -m cardiowatch migrate
 
 lock: $(VENV)/.dev ## write the hash-locked requirements again from pyproject.toml
 	@for lock in "requirements-api.txt" \

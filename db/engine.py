@@ -198,11 +198,11 @@ def error_message(engine: Engine, error: BaseException) -> str:
     cause = getattr(error, "orig", None) or error
     reason = str(cause).strip().split("\n")[0] or type(cause).__name__
     if getattr(cause, "sqlstate", None) in _NO_TABLE or reason.startswith("no such "):
-        return f"{_name(engine)} is not migrated: run python -m db.migrate ({reason})."
+        return f"{_name(engine)} is not migrated: run cardiowatch migrate ({reason})."
     if engine.dialect.name == "sqlite":
         path = Path(engine.url.database or "")
         if not path.exists():
-            return f"Database {path} does not exist: run python -m db.migrate."
+            return f"Database {path} does not exist: run cardiowatch migrate."
         if getattr(cause, "sqlite_errorname", "").startswith(_DAMAGED):
             return _damaged(engine, reason)
         if reason == "interrupted":
@@ -213,7 +213,7 @@ def error_message(engine: Engine, error: BaseException) -> str:
 
 def _damaged(engine: Engine, reason: str) -> str:
     return (
-        f"{_name(engine)} is damaged ({reason}): stop the service and run python -m db.repair, "
+        f"{_name(engine)} is damaged ({reason}): stop the service and run cardiowatch repair, "
         "or restore a backup (docs/operations.md)."
     )
 
@@ -250,6 +250,6 @@ def check_migrated(engine: Engine, *, or_newer: bool = True) -> None:
     with session(engine) as connection:
         found = connection.scalar(text("SELECT version_num FROM alembic_version"))
     if not isinstance(found, str) or found < REVISION:
-        raise DatabaseUnavailable(f"{_name(engine)} is not migrated: run python -m db.migrate.")
+        raise DatabaseUnavailable(f"{_name(engine)} is not migrated: run cardiowatch migrate.")
     if found > REVISION and not or_newer:
         raise DatabaseUnavailable(f"{_name(engine)} was made by a newer program: use that one.")

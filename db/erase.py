@@ -1,19 +1,19 @@
-"""Erase a patient from the log: `python -m db.erase --patient REFERENCE`.
+"""Erase a patient from the log: `cardiowatch erase --patient REFERENCE`.
 
 Deletes the predictions that were asked for with this Patient-Reference, their outcomes and their
 remembered answers, and has the counts of their time made anew. What remains is a signed digest of
-each entry, which says nothing without the salt that goes too; `python -m db.verify` still passes.
+each entry, which says nothing without the salt that goes too; `cardiowatch verify` still passes.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence, Set
 from time import sleep
 from typing import Any
 
+import click
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -26,10 +26,10 @@ from sqlalchemy import (
     tuple_,
 )
 
-from db.arguments import patient_reference
+from db.arguments import PatientReference
 from db.audit.chain import check_key
 from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
-from db.audit.seal_key import SealError, SealKey, require_patient_key
+from db.audit.seal_key import SealKey, require_patient_key
 from db.audit.sealed_entries import count_unsealed, read_entries
 from db.audit.tombstones import add_erased, add_unsealed, require_key
 from db.engine import DatabaseUnavailable, check_migrated, open_engine, session, transaction
@@ -37,12 +37,11 @@ from db.ids import is_id, timestamp_ms
 from db.partitions import share_lock_all
 from db.rollups.dirty_buckets import FIVE_MINUTES, mark_dirty
 from db.schema import idempotency, outcomes, predictions
-from settings import SettingsError, load_settings
+from settings import load_settings
 
 _AT_ONCE = 1_000  # a statement of PostgreSQL takes 65,535 values
 _CLEAR_TRIES = 20
 _CLEAR_PAUSE_S = 0.5
-_CLEAR_S = 3_600.0  # longest wait for PostgreSQL, which looks through a large log
 _ANSWERS_AT_ONCE = 5_000
 _BUSY_MS = 100  # longest wait for SQLite's readers: nobody can write meanwhile
 
@@ -101,7 +100,7 @@ def erase_patient(
 
 _UNREACHED = (
     "Nothing was erased: {:,} rows of this patient stand in the tables and are not found by their "
-    "keys. Run this again; if it says so again, see python -m db.verify and docs/record.md."
+    "keys. Run this again; if it says so again, see cardiowatch verify and docs/record.md."
 )
 
 
@@ -169,41 +168,37 @@ def purge_deleted_pages(engine: Engine) -> None:
     raise DatabaseUnavailable("another process is still reading the log")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Erase the patient; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m db.erase", description=__doc__)
-    parser.add_argument(
-        "--patient", required=True, help="the Patient-Reference; - = read from standard input"
-    )
-    named = parser.parse_args(argv).patient
+@click.command("erase")
+@click.option(
+    "--patient", type=PatientReference(), required=True, help="Patient-Reference; - = from stdin."
+)
+def command(patient: str) -> None:
+    """Erase one patient's predictions, outcomes and remembered answers.
+
+    What remains is a signed digest of each entry, which says nothing without the salt that goes
+    too; `cardiowatch verify` still passes.
+    """
+    settings = load_settings()
+    key = require_patient_key(settings.database_url, settings.log_hmac_key_file)
+    engine = open_engine(settings.database_url)
+    check_migrated(engine)
+    check_key(engine, key)
+    patiently = open_engine(settings.database_url, timeout_s=LONGEST_S)
+    known = rows_of(patiently, key.hash_patient_reference(patient))
+    if difference := known.difference():
+        print(difference, file=sys.stderr)
+    erased = erase_patient(engine, key, patient, known)
     try:
-        settings = load_settings()
-        key = require_patient_key(settings.database_url, settings.log_hmac_key_file)
-        engine = open_engine(settings.database_url)
-        check_migrated(engine)
-        check_key(engine, key)
-        patient = patient_reference(named)
-        known = rows_of(
-            open_engine(settings.database_url, timeout_s=LONGEST_S),
-            key.hash_patient_reference(patient),
-        )
-        if difference := known.difference():
-            print(difference, file=sys.stderr)
-        erased = erase_patient(engine, key, patient, known)
-    except (DatabaseUnavailable, SettingsError, SealError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{erased:,} predictions erased, with their outcomes")
-    try:
-        purge_deleted_pages(open_engine(settings.database_url, timeout_s=_CLEAR_S))
+        purge_deleted_pages(patiently)
     except DatabaseUnavailable as left:
-        print(
-            f"Deleted data may remain in the database files ({left}): run this again.",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+        raise DatabaseUnavailable(
+            f"Deleted data may remain in the database files ({left}): run this again."
+        ) from left
+    finally:
+        print(f"{erased:,} predictions erased, with their outcomes")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("erase"))

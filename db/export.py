@@ -1,30 +1,28 @@
-"""Export predictions with their outcomes as CSV or JSON lines: `python -m db.export`."""
+"""Export predictions with their outcomes as CSV or JSON lines: `cardiowatch export`."""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
-from db.arguments import patient_reference
+from db.arguments import PatientReference, Time
 from db.audit.chain import check_key
 from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
-from db.audit.seal_key import SealError, require_patient_key
-from db.engine import DatabaseUnavailable, open_engine
+from db.audit.seal_key import require_patient_key
+from db.engine import open_engine
 from db.reader.queries import Reader
 from db.schema import EXPORTED_COLUMNS, SOURCES, outcomes
 from pipeline.dataset.heart.codings import Coding, encode_row
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, load_settings
 
 EXPORT_COLUMNS = (
     *(c.name for c in EXPORTED_COLUMNS),
@@ -90,36 +88,19 @@ _CELLS: dict[type, Callable[[Any], str]] = {
 }
 
 
-def _time(text: str) -> datetime:
-    with suppress(ValueError):
-        time = datetime.fromisoformat(text)
-        if time.tzinfo is not None:
-            return time
-    raise argparse.ArgumentTypeError("expected a time with a time zone, e.g. 2026-01-31T08:00:00Z")
+class _Counted:
+    """Passes rows on and counts them, on a terminal visibly."""
 
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+        self.number = 0
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m db.export", description=__doc__)
-    parser.add_argument("--since", type=_time, help="earliest time, e.g. 2026-01-31T08:00:00Z")
-    parser.add_argument("--until", type=_time, help="time before which rows are exported")
-    parser.add_argument("--source", choices=SOURCES, help="only this source; default: all")
-    parser.add_argument(
-        "--patient", help="only this Patient-Reference; - = read from standard input"
-    )
-    parser.add_argument("--format", choices=tuple(FORMATS), default="csv")
-    parser.add_argument("--coding", choices=tuple(Coding), type=Coding, default=Coding.LABELS)
-    parser.add_argument("--output", type=Path, help="file to write; default: standard output")
-    return parser.parse_args(argv)
-
-
-def _counted(rows: Iterable[Row]) -> Iterator[Row]:
-    """Pass rows on and report progress on stderr, on a terminal."""
-    number = 0
-    for number, row in enumerate(rows, 1):
-        yield row
-        if number % 100_000 == 0 and sys.stderr.isatty():
-            print(f"{number:,} rows", file=sys.stderr)
-    print(f"{number:,} rows written", file=sys.stderr)
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            self.number += 1
+            yield row
+            if self.number % 100_000 == 0 and sys.stderr.isatty():
+                print(f"{self.number:,} rows", file=sys.stderr)
 
 
 def _write(blocks: Iterable[str], output: Path | None) -> None:
@@ -129,46 +110,76 @@ def _write(blocks: Iterable[str], output: Path | None) -> None:
         return
     part = output.with_name(f"{output.name}.part")  # a partial export never looks complete
     part.touch(mode=0o600)  # patient data: readable by the owner only
-    with part.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(blocks)
-    part.replace(output)
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(blocks)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def _of_patient(settings: Settings, named: str) -> PatientRows:
+def _of_patient(settings: Settings, patient: str) -> PatientRows:
     key = require_patient_key(settings.database_url, settings.log_hmac_key_file)
     engine = open_engine(settings.database_url, read_only=True, timeout_s=LONGEST_S)
     try:
         check_key(engine, key)
-        return rows_of(engine, key.hash_patient_reference(patient_reference(named)))
+        return rows_of(engine, key.hash_patient_reference(patient))
     finally:
         engine.dispose()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Export what the arguments ask for; return the exit code."""
-    wanted = _arguments(argv)
-    try:
-        settings = load_settings()
-        window = {"since": wanted.since, "until": wanted.until, "source": wanted.source}
-        difference = None
-        reader = Reader(settings.database_url)
-        reader.ping()  # before the header is written
-        rows: Iterable[Row] = reader.stream(**window)
-        if wanted.patient is not None:
-            found = _of_patient(settings, wanted.patient)
-            rows, difference = found.between(**window), found.difference()
-        _write(FORMATS[wanted.format](_counted(rows), wanted.coding), wanted.output)
-        reader.close()
-    except BrokenPipeError:  # the pipe was closed; keep Python from failing again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (DatabaseUnavailable, SettingsError, SealError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+@click.command("export")
+@click.option("--since", type=Time(), help="Earliest time, e.g. 2026-01-31T08:00:00Z.")
+@click.option("--until", type=Time(), help="Time before which rows are exported.")
+@click.option("--source", type=click.Choice(SOURCES), help="Only this source; default: all.")
+@click.option(
+    "--patient", type=PatientReference(), help="Only this Patient-Reference; - = from stdin."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(FORMATS)),
+    default="csv",
+    show_default=True,
+    help="Of the file.",
+)
+@click.option(
+    "--coding",
+    type=click.Choice([*Coding]),
+    default=Coding.LABELS,
+    show_default=True,
+    help="Of the findings.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="File to write; default: standard output."
+)
+def command(
+    since: datetime | None,
+    until: datetime | None,
+    source: str | None,
+    patient: str | None,
+    form: str,
+    coding: str,
+    output: Path | None,
+) -> None:
+    """Write the predictions with their outcomes, or one patient's, newest first."""
+    settings = load_settings()
+    difference = None
+    reader = Reader(settings.database_url)
+    reader.ping()  # before the header is written
+    rows: Iterable[Row] = reader.stream(since=since, until=until, source=source)
+    if patient is not None:
+        found = _of_patient(settings, patient)
+        rows, difference = found.between(since, until, source), found.difference()
+    counted = _Counted(rows)
+    _write(FORMATS[form](counted, Coding(coding)), output)
+    reader.close()
+    print(f"{counted.number:,} rows written", file=sys.stderr)
     if difference:
         print(difference, file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("export"))

@@ -1,20 +1,20 @@
-"""Migrate the database to the newest schema: `python -m db.migrate`; safe to run concurrently."""
+"""Migrate the database to the newest schema: `cardiowatch migrate`; safe to run concurrently."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alembic import command
+import alembic.command
+import click
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from db.engine import DatabaseUnavailable, open_engine, session
-from settings import SettingsError, load_settings
+from settings import load_settings
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -47,7 +47,7 @@ def migrate(url: str, report: Callable[[str], None] = print, *, to: str = "head"
     with session(engine) as connection:
         begin_locked(connection)
         try:
-            command.upgrade(_config(connection, report), to)
+            alembic.command.upgrade(_config(connection, report), to)
         except CommandError as error:
             raise DatabaseUnavailable(
                 f"The database was created by a newer version: {error}"
@@ -84,17 +84,16 @@ def _make_file(path: Path) -> None:
         raise DatabaseUnavailable(f"Cannot create {path}: {error.strerror}.") from error
 
 
-def main() -> int:
-    """Migrate the database of the settings; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m db.migrate", description=__doc__)
-    parser.parse_args()
-    try:
-        migrate(load_settings().database_url)
-    except (DatabaseUnavailable, SettingsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+@click.command("migrate")
+def command() -> None:
+    """Create the database of the settings, or migrate it to the newest schema.
+
+    All missing migrations are applied, or none; one run waits for another.
+    """
+    migrate(load_settings().database_url)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("migrate"))

@@ -1,16 +1,15 @@
-"""Repair a damaged SQLite log: `python -m db.repair`, while nothing else uses the file.
+"""Repair a damaged SQLite log: `cardiowatch repair`, while nothing else uses the file.
 
 Copies every readable row into a new file, replaces the old file with it and keeps the old one
-beside it. Prints what was recovered; `python -m db.verify` then reports what was lost.
+beside it. Prints what was recovered; `cardiowatch verify` then reports what was lost.
 """
 
 from __future__ import annotations
 
-import argparse
 import sqlite3
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
+import click
 from sqlalchemy import Table
-from sqlalchemy.engine import make_url
 
 from db.engine import DatabaseUnavailable, check_integrity, open_engine
 from db.migrate import migrate
 from db.schema import PARTITIONED_TABLES, REVISION, metadata
-from db.writer.file_lock import LogLocked, lock_file
+from db.writer.file_lock import lock_file
 from settings import SettingsError, load_settings
 
 _PROBES = 2_000
@@ -192,44 +191,35 @@ def _text(number: int) -> str:
     return str(UUID(int=number))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Repair the file of the settings; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m db.repair", description=__doc__)
-    parser.parse_args(argv)
-    try:
-        url = load_settings().database_url
-        engine = open_engine(url)
-        if engine.dialect.name != "sqlite":
-            raise SettingsError(
-                "Only SQLite files can be repaired; restore PostgreSQL from a backup."
-            )
-        path = Path(make_url(url).database or "")
-        with ExitStack() as held:
-            try:
-                check_integrity(engine)
-            except DatabaseUnavailable as damage:
-                if not path.exists():
-                    raise
-                print(damage, file=sys.stderr)
-            else:
-                print(f"{path} is not damaged; nothing to do")
-                return 0
-            if lock := lock_file(engine):
-                held.enter_context(closing(lock))
-            saved = repair(path)
-        check_integrity(open_engine(url))
-    except (DatabaseUnavailable, LogLocked, SettingsError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+@click.command("repair")
+def command() -> None:
+    """Copy every readable row of a damaged SQLite log into a new file.
+
+    The damaged file is kept beside it. Nothing else may use the log meanwhile; `cardiowatch verify`
+    then reports what was lost.
+    """
+    url = load_settings().database_url
+    engine = open_engine(url)
+    if engine.dialect.name != "sqlite":
+        raise SettingsError("Only SQLite files can be repaired; restore PostgreSQL from a backup.")
+    path = Path(engine.url.database or "")
+    with ExitStack() as held:
+        try:
+            check_integrity(engine)
+        except DatabaseUnavailable as damage:
+            if not path.exists():
+                raise
+            print(damage, file=sys.stderr)
+        else:
+            print(f"{path} is not damaged; nothing to do")
+            return
+        if lock := lock_file(engine):
+            held.enter_context(closing(lock))
+        saved = repair(path)
+    check_integrity(open_engine(url))
     for table in saved:
         if table.rows or table.invalid_rows or not table.complete:
-            lost = (
-                "" if table.complete and not table.invalid_rows else "; SOME ROWS COULD NOT BE READ"
-            )
+            sound = table.complete and not table.invalid_rows
+            lost = "" if sound else "; SOME ROWS COULD NOT BE READ"
             print(f"{table.name}: {table.rows:,} rows recovered{lost}")
-    print(f"The damaged file is kept beside {path}. Now run python -m db.verify")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    print(f"The damaged file is kept beside {path}. Now run cardiowatch verify")

@@ -1,16 +1,13 @@
-"""Verify that no row of the log was altered, removed or inserted: `python -m db.verify`.
-
-Needs the key of the log and reads all of it. Exit code 0 = integrity check passed.
-"""
+"""Verify that no row of the log was altered, removed or inserted: `cardiowatch verify`."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
@@ -20,10 +17,11 @@ from db.audit.chain_heads import read_heads
 from db.audit.index_consistency import inconsistencies
 from db.audit.seal_key import SealError, SealKey, load_key
 from db.audit.verify_chain import Verification, verify_chains
-from db.engine import DatabaseUnavailable, check_migrated, open_engine, session
+from db.engine import check_migrated, open_engine, session
 from db.schema import writers
 from db.table_scans import read_tables
-from settings import SettingsError, load_settings
+from errors import NO
+from settings import load_settings
 
 QUERY_TIMEOUT_S = 86_400.0
 """Longest wait for the database: it sorts the whole log."""
@@ -163,35 +161,37 @@ def _visible(sentence: str) -> str:
     return sentence.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Verify the log of the settings; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m db.verify", description=__doc__)
-    parser.add_argument(
-        "--heads",
-        metavar="FILE",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="files of signed heads (<key file>.heads): finds truncated tails, missing writers",
-    )
-    parser.add_argument("--all", action="store_true", help="list every finding")
-    wanted = parser.parse_args(argv)
-    try:
-        settings = load_settings()
-        key = load_key(settings.database_url, settings.log_hmac_key_file)
-        if key is None:
-            raise SealError(
-                "The log's key is needed: set CARDIOWATCH_LOG_HMAC_KEY_FILE (docs/record.md). "
-                "Without a key nothing is sealed, and nothing can be verified."
-            )
-        verdict = verify_log(settings.database_url, key, wanted.heads)
-    except (DatabaseUnavailable, SettingsError, SealError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    most = len(verdict.findings) if wanted.all else MAX_FINDINGS
-    print("\n".join(format_result(verdict, with_heads=bool(wanted.heads), limit=most)))
-    return 1 if verdict.findings else 0
+@click.command("verify")
+@click.option(
+    "--heads",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Signed chain heads (<key file>.heads): finds truncated tails and missing writers.",
+)
+@click.argument("more_heads", type=click.Path(path_type=Path), nargs=-1, metavar="[FILE]...")
+@click.option("--all", "every", is_flag=True, help="List every finding.")
+def command(heads: tuple[Path, ...], more_heads: tuple[Path, ...], every: bool) -> int:
+    """Verify that no row was altered, removed or inserted.
+
+    Needs the key of the log (CARDIOWATCH_LOG_HMAC_KEY_FILE) and reads all of it. Exit code 0: the
+    integrity check passed; 1: it found something. --heads takes one file for each host.
+    """
+    settings = load_settings()
+    key = load_key(settings.database_url, settings.log_hmac_key_file)
+    if key is None:
+        raise SealError(
+            "The log's key is needed: set CARDIOWATCH_LOG_HMAC_KEY_FILE (docs/record.md). "
+            "Without a key nothing is sealed, and nothing can be verified."
+        )
+    heads += more_heads
+    verdict = verify_log(settings.database_url, key, heads)
+    most = len(verdict.findings) if every else MAX_FINDINGS
+    print("\n".join(format_result(verdict, with_heads=bool(heads), limit=most)))
+    return NO if verdict.findings else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("verify"))

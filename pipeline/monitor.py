@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
 import logs
+from db.arguments import Time
 from db.reader.queries import Reader
 from db.schema import SOURCES
 from db.writer.results import MonitoringRun
@@ -31,22 +32,9 @@ class _Length(click.ParamType[timedelta]):
         return int(found[1]) * (timedelta(hours=1) if found[2] == "h" else DAY)
 
 
-class _Time(click.ParamType[datetime]):
-    name = "time"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail("write it as 2026-11-24T00:00:00Z", param, ctx)
-        if moment.tzinfo is None:
-            self.fail("give the time a zone, as in 2026-11-24T00:00:00Z", param, ctx)
-        return moment.astimezone(UTC)
-
-
 @click.command("monitor")
 @click.option("--window", type=_Length(), default=DAY, show_default="24h", help="Length.")
-@click.option("--until", type=_Time(), help="End; default: the last midnight, UTC.")
+@click.option("--until", type=Time(), help="End; default: the last midnight, UTC.")
 @click.option(
     "--source", type=click.Choice(SOURCES), help="Whose rows; default: live where there is any."
 )

@@ -43,7 +43,7 @@ def check_catalogue(engine: Engine) -> None:
     if found:
         raise DatabaseUnavailable(
             f"The database's catalogue is not what the migrations make ({found}): run "
-            "python -m db.verify (docs/record.md)."
+            "cardiowatch verify (docs/record.md)."
         )
 
 

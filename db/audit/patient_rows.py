@@ -39,7 +39,7 @@ class PatientRows(NamedTuple):
             return None
         return (
             f"The index of patients is not what the table holds: it lacks {missed:,} predictions "
-            f"and names {made_up:,} that are not there. Run python -m db.verify (docs/record.md)."
+            f"and names {made_up:,} that are not there. Run cardiowatch verify (docs/record.md)."
         )
 
     def between(

@@ -147,7 +147,7 @@ def _signed(connection: Connection, key: SealKey, which: ColumnElement[bool]) ->
         if not right:
             raise SealError(
                 f"The record of {describe(removal)} was altered, so nothing more is removed: see "
-                "python -m db.verify, and docs/record.md for what to do."
+                "cardiowatch verify, and docs/record.md for what to do."
             )
         found.append(removal)
     return found

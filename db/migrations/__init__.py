@@ -1,1 +1,1 @@
-"""How the tables came to be, one file per step; `python -m db.migrate` applies what is missing."""
+"""How the tables came to be, one file per step; `cardiowatch migrate` applies what is missing."""

@@ -1,4 +1,4 @@
-"""Delete rows older than `RETENTION_DAYS`: `python -m db.retention`, or inside the API.
+"""Delete rows older than `RETENTION_DAYS`: `cardiowatch retention`, or inside the API.
 
 Whole days (UTC) are deleted, with their outcomes and rollups; signed tombstones keep the rest of
 the chain verifiable. PostgreSQL drops partitions (db.retention.drop_partitions), SQLite deletes

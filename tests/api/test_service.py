@@ -128,7 +128,7 @@ def test_a_database_with_a_catalogue_that_no_migration_made_is_not_served_until_
     with TestClient(app, base_url="http://127.0.0.1") as client:
         assert client.post("/predict", json=PATIENT).status_code == 503
         assert "mine" in caplog.text
-        assert "run python -m db.verify" in caplog.text
+        assert "run cardiowatch verify" in caplog.text
         with session(open_engine(database_url)) as connection:
             connection.exec_driver_sql("DROP INDEX mine")
         wait_until(lambda: client.get("/readyz").status_code == 200)

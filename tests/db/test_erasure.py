@@ -146,22 +146,22 @@ def test_a_patient_is_exported_and_erased_by_name(
 ) -> None:
     one, _, two = write_about(database_url, key)
     settings = {"database_url": database_url, "log_hmac_key_file": key.path}
-    export = "-m", "db.export", "--format", "jsonl", "--patient", PATIENT
+    export = "-m", "cardiowatch", "export", "--format", "jsonl", "--patient", PATIENT
     done = run(*export, **settings)
     assert done.returncode == 0, done.stderr
     assert {json.loads(line)["id"] for line in done.stdout.splitlines()} == {one, two}
     assert PATIENT not in done.stdout
-    erased = run("-m", "db.erase", "--patient", PATIENT, **settings)
+    erased = run("-m", "cardiowatch", "erase", "--patient", PATIENT, **settings)
     assert erased.stdout == "2 predictions erased, with their outcomes\n"
     assert run(*export, **settings).stdout == ""
     assert key.path is not None
     settings["log_hmac_key_file"] = key.path.rename(tmp_path / "elsewhere.key")
     without = run(*export, database_url=database_url)
-    assert (without.returncode, without.stderr.count("\n")) == (1, 1)
+    assert (without.returncode, without.stderr.count("\n")) == (4, 1)
     assert "set CARDIOWATCH_LOG_HMAC_KEY_FILE" in without.stderr
     create_seal_key(tmp_path / "other.key")
     wrong = run(*export, **settings | {"log_hmac_key_file": tmp_path / "other.key"})
-    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert (wrong.returncode, wrong.stdout) == (4, "")
     assert "was not sealed with" in wrong.stderr
 
 

@@ -88,7 +88,7 @@ def test_a_second_migration_has_nothing_to_do(database_url: str) -> None:
 
 
 def test_of_two_migrations_at_once_one_does_the_work(database_url: str) -> None:
-    command = [sys.executable, "-m", "db.migrate"]
+    command = [sys.executable, "-m", "cardiowatch", "migrate"]
 
     def run() -> subprocess.CompletedProcess[str]:
         settings = {"CARDIOWATCH_DATABASE_URL": database_url}
@@ -114,7 +114,7 @@ def test_a_database_of_an_older_program_is_not_served(database_url: str) -> None
     migrate(database_url, lambda _: None)
     with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
-    with pytest.raises(DatabaseUnavailable, match=r"run python -m db\.migrate"):
+    with pytest.raises(DatabaseUnavailable, match=r"run cardiowatch migrate"):
         check_migrated(open_engine(database_url))
 
 
@@ -147,12 +147,12 @@ def test_only_the_owner_can_read_a_new_file(tmp_path: Path) -> None:
 
 def test_a_migration_that_cannot_be_made_says_why_in_one_line() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "db.migrate"],
+        [sys.executable, "-m", "cardiowatch", "migrate"],
         env={"CARDIOWATCH_DATABASE_URL": "sqlite:////proc/nowhere/log.db"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Cannot create /proc/nowhere/log.db")
+    assert done.returncode == 4
+    assert done.stderr.startswith("cardiowatch: Cannot create /proc/nowhere/log.db")
     assert done.stderr.count("\n") == 1

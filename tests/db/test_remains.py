@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cardiowatch import main
 from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealError, SealKey, load_key
 from db.engine import DatabaseUnavailable, open_engine, session, transaction
-from db.erase import erase_patient, main, purge_deleted_pages
+from db.erase import erase_patient, purge_deleted_pages
 from db.migrate import migrate
 from db.retention.delete_expired import delete_expired
 from db.rollups.rollup_worker import maintenance_lock, transaction_runner
@@ -86,11 +87,11 @@ def test_an_erasure_that_waits_for_readers_keeps_no_writer_out(
     monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
     write(sqlite_url, key)
     with ThreadPoolExecutor() as pool, reading(sqlite_url):
-        ended = pool.submit(main, ["--patient", "bed 7"])
+        ended = pool.submit(main, ["erase", "--patient", "bed 7"])
         while not ended.done():
             with transaction(open_engine(sqlite_url, timeout_s=2)) as connection:
                 check_writable(connection)
-        assert ended.result() == 1
+        assert ended.result() == 4
     assert "Deleted data may remain in the database files" in capsys.readouterr().err
 
 
@@ -104,8 +105,8 @@ def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path:
         file.seek(2 * 4096)
         file.write(b"\xff" * 4096)
     with closing(lock):
-        ended = run("-m", "db.repair", database_url=sqlite_url)
-    assert ended.returncode == 1
+        ended = run("-m", "cardiowatch", "repair", database_url=sqlite_url)
+    assert ended.returncode == 4
     assert "Another process is writing to" in ended.stderr
     assert not list(tmp_path.glob("log.db.damaged-*"))
 
@@ -131,16 +132,16 @@ def test_a_pass_beside_another_says_that_nothing_was_deleted(postgres_url: str) 
     other = open_engine(postgres_url, read_only=True)
     with maintenance_lock(other) as allowed:
         assert allowed
-        ended = run("-m", "db.retention", database_url=postgres_url, retention_days=30)
+        ended = run("-m", "cardiowatch", "retention", database_url=postgres_url, retention_days=30)
     other.dispose()
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Nothing deleted: another process")
+    assert (ended.returncode, ended.stdout) == (4, "")
+    assert ended.stderr.startswith("cardiowatch: Nothing deleted: another process")
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("program", ["db.verify", "db.erase"])
-def test_an_address_that_is_none_is_one_sentence(program: str) -> None:
-    arguments = ["--patient", "x"] if program == "db.erase" else []
-    ended = run("-m", program, *arguments, database_url="foo")
-    assert ended.returncode == 1
+@pytest.mark.parametrize("command", ["verify", "erase"])
+def test_an_address_that_is_none_is_one_sentence(command: str) -> None:
+    arguments = ["--patient", "x"] if command == "erase" else []
+    ended = run("-m", "cardiowatch", command, *arguments, database_url="foo")
+    assert ended.returncode == 4
     assert len(ended.stderr.splitlines()) == 1

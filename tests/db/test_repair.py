@@ -67,7 +67,7 @@ def described(log: Path) -> list[list[str]]:
     block = re.findall(r"```\n(.*?)```", section, re.DOTALL)[0].replace(
         "var/cardiowatch.db", str(log)
     )
-    return [shlex.split(line, comments=True)[1:] for line in block.strip().splitlines()]
+    return [["-m", *shlex.split(line, comments=True)] for line in block.strip().splitlines()]
 
 
 @pytest.mark.parametrize("pages", [[3], [0], "a row's", "cut"])
@@ -85,7 +85,7 @@ def test_the_service_on_a_damaged_file_is_not_ready_and_says_why(
         assert reply.status_code == 503
         assert client.get("/healthz").status_code == 200
     assert "is damaged" in caplog.text
-    assert "python -m db.repair" in caplog.text
+    assert "cardiowatch repair" in caplog.text
 
 
 def test_the_documented_repair_saves_what_can_be_read_and_names_what_was_lost(
@@ -118,20 +118,20 @@ def test_the_documented_repair_saves_what_can_be_read_and_names_what_was_lost(
 def test_a_file_of_which_nothing_can_be_read_is_left_alone(log: Path, sqlite_url: str) -> None:
     spoil(log, [0])
     before = log.read_bytes()
-    ended = run("-m", "db.repair", database_url=sqlite_url)
-    assert ended.returncode == 1
+    ended = run("-m", "cardiowatch", "repair", database_url=sqlite_url)
+    assert ended.returncode == 4
     assert "restore a backup" in ended.stderr
     assert log.read_bytes() == before
 
 
 def test_a_sound_file_is_left_alone(log: Path, sqlite_url: str) -> None:
     before = log.read_bytes()
-    ended = run("-m", "db.repair", database_url=sqlite_url)
+    ended = run("-m", "cardiowatch", "repair", database_url=sqlite_url)
     assert (ended.returncode, ended.stdout) == (0, f"{log} is not damaged; nothing to do\n")
     assert log.read_bytes() == before
 
 
 def test_only_sqlite_files_are_mended(postgres_url: str) -> None:
     migrate(postgres_url, lambda _: None)
-    ended = run("-m", "db.repair", database_url=postgres_url)
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    ended = run("-m", "cardiowatch", "repair", database_url=postgres_url)
+    assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)

@@ -35,9 +35,9 @@ stop | up) exit ;;
 cp) exec cp "${{2#api:}}" "$3" ;;
 esac
 while [ "$1" != postgres ] && [ "$1" != api ] && [ "$1" != migrate ]; do shift; done
-[ "$1" != migrate ] || set -- "$1" python -m db.migrate
+[ "$1" != migrate ] || set -- "$1" cardiowatch migrate
 shift
-[ "$1" != python ] || {{ shift; cd {ROOT} && set -- {sys.executable} "$@"; }}
+[ "$1" != cardiowatch ] || {{ cd {ROOT} && set -- {sys.executable} -m "$@"; }}
 exec "$@"
 """
 

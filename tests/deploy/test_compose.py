@@ -324,7 +324,7 @@ def a_stranger_sees(stack: Stack, role: Literal["button", "heading"], name: str)
 def verified(stack: Stack) -> subprocess.CompletedProcess[str]:
     """Ask whether the log was altered, as the operations page says."""
     return stack.run(
-        "docker", "compose", "exec", "-T", "api", "python", "-m", "db.verify",
+        "docker", "compose", "exec", "-T", "api", "cardiowatch", "verify",
         "--heads", "/var/lib/cardiowatch/heads", check=False,
     )  # fmt: skip
 

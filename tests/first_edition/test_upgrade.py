@@ -55,10 +55,10 @@ class Kept:
         return found
 
     def run(self, *program: str) -> subprocess.CompletedProcess[str]:
-        return run("-m", *program, **self.settings)
+        return run("-m", "cardiowatch", *program, **self.settings)
 
     def verify(self) -> None:
-        ended = self.run("db.verify", "--heads", str(self.heads))
+        ended = self.run("verify", "--heads", str(self.heads))
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
     @contextmanager
@@ -88,7 +88,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
 
 
 def test_the_log_migrates_and_verifies_with_its_heads(kept: Kept) -> None:
-    migrated = kept.run("db.migrate")
+    migrated = kept.run("migrate")
 
     assert migrated.returncode == 0, migrated.stderr
     kept.verify()
@@ -118,11 +118,11 @@ def test_the_log_takes_new_rows_and_still_verifies(kept: Kept) -> None:
 
 
 def test_a_patient_of_then_is_exported_and_erased_and_the_log_still_verifies(kept: Kept) -> None:
-    kept.run("db.migrate")
+    kept.run("migrate")
     of_patient = "--patient", kept.expected["kept"]
-    exported = kept.run("db.export", *of_patient, "--format", "jsonl")
-    erased = kept.run("db.erase", *of_patient)
-    left = kept.run("db.export", *of_patient, "--format", "jsonl")
+    exported = kept.run("export", *of_patient, "--format", "jsonl")
+    erased = kept.run("erase", *of_patient)
+    left = kept.run("export", *of_patient, "--format", "jsonl")
 
     assert len(exported.stdout.splitlines()) == 2, exported.stderr
     assert erased.returncode == 0, erased.stderr
@@ -140,10 +140,10 @@ def test_the_model_scores_as_it_did(kept: Kept) -> None:
 
 
 def test_an_altered_row_of_then_is_found(kept: Kept) -> None:
-    kept.run("db.migrate")
+    kept.run("migrate")
     engine = create_engine(kept.url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE predictions SET age = age + 1"))
     engine.dispose()
 
-    assert kept.run("db.verify").returncode == 1
+    assert kept.run("verify").returncode == 1

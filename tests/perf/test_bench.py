@@ -86,7 +86,7 @@ def test_a_database_that_cannot_keep_it_is_named_before_anything_is_measured(
     ended = run("-m", "perf.bench", "--quick", model_dir=model_dir, database_url=missing)
 
     assert ended.returncode == 1
-    assert "python -m db.migrate" in ended.stderr
+    assert "cardiowatch migrate" in ended.stderr
     assert "--no-store" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 

@@ -11,7 +11,7 @@ from db.export import csv_lines, jsonl_lines
 from pipeline.dataset.heart.codings import Coding
 
 MAX_DOWNLOAD_ROWS = 100_000
-"""Rows of one download, about 30 MB in memory; `python -m db.export` streams any number."""
+"""Rows of one download, about 30 MB in memory; `cardiowatch export` streams any number."""
 
 
 def download(

@@ -7,7 +7,7 @@ from dashboard.shared.prediction.texts import OUTCOMES
 NO_MATCH_TITLE = "No matching predictions"
 NO_MATCH = "Choose a longer window or another source."
 LEAD = "Every logged prediction, newest first. “Details” shows its explanation."
-DOWNLOAD = "The 100,000 most recent rows of this selection; `python -m db.export` has no limit."
+DOWNLOAD = "The 100,000 most recent rows of this selection; `cardiowatch export` has no limit."
 
 
 def time_filter(since: str, until: str) -> str:

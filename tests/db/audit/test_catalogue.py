@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 
+from cardiowatch import main
 from db.audit.catalogue import EXPECTED, check_catalogue, describe, differences
 from db.audit.index_consistency import inconsistencies
 from db.audit.seal_key import SealKey
 from db.engine import DatabaseUnavailable, check_integrity, open_engine, session
-from db.erase import main as erase
-from db.export import main as export
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.repair import main as repair
-from db.verify import main, verify_log
+from db.verify import verify_log
 from tests.db.audit.tampering_postgresql import POSTGRESQL, on_server
 from tests.db.audit.tampering_sqlite import KEY, SQLITE, Tampering, key_was_descending
 from tests.db.rows import row, running_log, store_as_before
@@ -103,7 +101,7 @@ def test_an_index_that_shows_another_age_is_found_though_every_seal_holds(
     reader = Reader(url)
     assert {each["age"] for each in reader.page()[0]} == {99.0}
     reader.close()
-    assert main([]) == 1
+    assert main(["verify"]) == 1
     assert "index ix_all: no migration made it" in capsys.readouterr().out
 
 
@@ -183,7 +181,7 @@ def test_an_erasure_goes_past_an_inconsistent_index_and_says_so(
     url: str, key: SealKey, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hide_one(url)
-    assert erase(["--patient", PATIENT]) == 0
+    assert main(["erase", "--patient", PATIENT]) == 0
     said = capsys.readouterr()
     assert said.out.startswith("5 predictions erased")
     assert "lacks 1 predictions and names 0 that are not there" in said.err
@@ -196,12 +194,12 @@ def test_where_sqlite_deletes_nothing_for_an_inconsistent_index_a_repaired_file_
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hide_one(url)
-    assert erase(["--patient", PATIENT]) == 1
+    assert main(["erase", "--patient", PATIENT]) == 4
     said = capsys.readouterr()
     assert "lacks 1 predictions and names 0 that are not there" in said.err
-    assert "run python -m db.repair" in said.err
-    assert repair([]) == 0
-    assert erase(["--patient", PATIENT]) == 0
+    assert "run cardiowatch repair" in said.err
+    assert main(["repair"]) == 0
+    assert main(["erase", "--patient", PATIENT]) == 0
     assert "5 predictions erased" in capsys.readouterr().out
     assert 71.0 not in ages(url)
 
@@ -210,7 +208,7 @@ def test_an_export_goes_past_an_inconsistent_index_and_says_so(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hide_one(url)
-    assert export(["--patient", PATIENT, "--format", "jsonl"]) == 0
+    assert main(["export", "--patient", PATIENT, "--format", "jsonl"]) == 0
     said = capsys.readouterr()
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert sorted(each["age"] for each in rows) == sorted(AGES)
@@ -223,7 +221,7 @@ def test_an_export_of_a_patient_does_not_believe_an_index_of_all_columns(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     SQLITE["a covering index over an altered copy"][0](url)
-    assert export(["--patient", PATIENT, "--format", "jsonl"]) == 0
+    assert main(["export", "--patient", PATIENT, "--format", "jsonl"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sorted(each["age"] for each in rows) == sorted(AGES)
 
@@ -233,6 +231,6 @@ def test_an_erasure_that_cannot_reach_a_row_says_so_and_erases_nothing(
     url: str, key: SealKey, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key_was_descending(url, "predictions", KEY)
-    assert erase(["--patient", PATIENT]) == 1
+    assert main(["erase", "--patient", PATIENT]) == 4
     assert "Nothing was erased" in capsys.readouterr().err
     assert verify_log(url, key).counts["erased"] == 0

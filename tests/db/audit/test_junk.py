@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
+from cardiowatch import main
 from db.audit.seal_key import SealKey
 from db.audit.verify_chain import Verification, verify_chains
 from db.engine import open_engine, session, transaction
-from db.erase import main as erase
 from db.schema import metadata, outcomes, predictions, writers
-from db.verify import main as verify
 from tests.db.audit.test_verify import lived_in
 from tests.db.rows import row, running_log
 
@@ -80,7 +79,7 @@ def test_anything_in_any_cell_of_a_sqlite_file_is_found(
             made = junk_in(file, chance)
         if made is not None:
             tried += 1
-            if verify(["--heads", str(heads)]) == 0:
+            if main(["verify", "--heads", str(heads)]) == 0:
                 missed.append((seed, made))
         log.write_bytes(whole)
         if tried == CELLS:
@@ -123,7 +122,7 @@ def test_what_is_written_to_be_shown_stays_within_its_line(
         connection.exec_driver_sql(
             "UPDATE models SET version = 'x' || char(27) || '[2J' || char(10) || 'all is well'"
         )
-    assert verify([]) == 1
+    assert main(["verify"]) == 1
     said = capsys.readouterr().out
     assert "\x1b" not in said
     assert "all is well" not in said.splitlines()
@@ -144,12 +143,12 @@ def test_an_altered_row_of_a_patient_can_be_erased(
         connection.exec_driver_sql(
             "UPDATE predictions SET chol = 'x', salt = NULL WHERE number = 1"
         )
-    assert erase(["--patient", "bed 7"]) == 0
+    assert main(["erase", "--patient", "bed 7"]) == 0
     assert "1 predictions erased" in capsys.readouterr().out
     with session(open_engine(sqlite_url)) as connection:
         assert connection.execute(select(predictions.c.number)).all() == [(2,)]
         assert connection.execute(select(outcomes.c.number)).all() == []
-    assert verify(["--heads", str(heads)]) == 1
+    assert main(["verify", "--heads", str(heads)]) == 1
     assert "entry 1 of writer 1: missing" in capsys.readouterr().out
 
 

@@ -251,12 +251,12 @@ def test_a_sealed_log_takes_no_rows_without_its_key(
 def test_the_program_says_what_it_found(sqlite_url: str, key: SealKey, heads: Path) -> None:
     settings = {"database_url": sqlite_url, "log_hmac_key_file": key.path}
     ids = asyncio.run(write_some(sqlite_url, key, heads, 6))
-    good = run("-m", "db.verify", "--heads", str(heads), **settings)
+    good = run("-m", "cardiowatch", "verify", "--heads", str(heads), **settings)
     assert (good.returncode, good.stderr) == (0, "")
     assert good.stdout == ("6 predictions and 6 outcomes of 1 writers: integrity check passed.\n")
     with session(open_engine(sqlite_url)) as connection:
         connection.execute(update(predictions).where(predictions.c.id == ids[2]).values(sex=0))
-    bad = run("-m", "db.verify", **settings)
+    bad = run("-m", "cardiowatch", "verify", **settings)
     assert bad.returncode == 1
     assert f"prediction {ids[2]} (entry 3 of writer 1): altered" in bad.stdout
     assert "INTEGRITY CHECK FAILED: 1 findings" in bad.stdout
@@ -268,11 +268,13 @@ def test_a_log_without_a_key_is_said_to_be_unverifiable(
     assert key.path is not None
     elsewhere = key.path.rename(key.path.with_name("elsewhere.key"))
     asyncio.run(write_some(sqlite_url, None, heads, 3))
-    without = run("-m", "db.verify", database_url=sqlite_url)
-    assert (without.returncode, without.stdout) == (1, "")
+    without = run("-m", "cardiowatch", "verify", database_url=sqlite_url)
+    assert (without.returncode, without.stdout) == (4, "")
     assert "Without a key nothing is sealed" in without.stderr
-    unsealed = run("-m", "db.verify", database_url=sqlite_url, log_hmac_key_file=elsewhere)
-    assert (unsealed.returncode, unsealed.stdout) == (1, "")
+    unsealed = run(
+        "-m", "cardiowatch", "verify", database_url=sqlite_url, log_hmac_key_file=elsewhere
+    )
+    assert (unsealed.returncode, unsealed.stdout) == (4, "")
     assert "This log is not sealed" in unsealed.stderr
 
 

@@ -207,7 +207,7 @@ def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -
 def test_a_database_that_is_not_migrated_is_named_with_what_to_do(database_url: str) -> None:
     open_engine(database_url, create=True).connect().close()
     reader = Reader(database_url)
-    with pytest.raises(DatabaseUnavailable, match=r"not migrated: run python -m db\.migrate"):
+    with pytest.raises(DatabaseUnavailable, match=r"not migrated: run cardiowatch migrate"):
         reader.ping()
     reader.close()
 

@@ -211,9 +211,9 @@ def test_the_api_s_roller_expires_too(database_url: str, key: SealKey) -> None:
 def test_the_program_expires_by_the_setting(sqlite_url: str, key: SealKey) -> None:
     write(sqlite_url, key, [row(id=new_id(0)), row()])
     settings = {"database_url": sqlite_url, "log_hmac_key_file": key.path}
-    unset = run("-m", "db.retention", **settings)
+    unset = run("-m", "cardiowatch", "retention", **settings)
     assert (unset.returncode, unset.stderr) == (
-        1, "Nothing deleted: CARDIOWATCH_RETENTION_DAYS is not set.\n",
+        4, "cardiowatch: Nothing deleted: CARDIOWATCH_RETENTION_DAYS is not set.\n",
     )  # fmt: skip
-    done = run("-m", "db.retention", **settings, retention_days=30)
+    done = run("-m", "cardiowatch", "retention", **settings, retention_days=30)
     assert done.stdout == "Deleted 1 predictions older than 30 days\n"

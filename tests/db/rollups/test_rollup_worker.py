@@ -199,7 +199,7 @@ def test_a_roller_survives_a_log_that_cannot_write(
 def test_the_program_makes_one_pass_and_says_what_it_did(url: str) -> None:
     asyncio.run(store(url, [at(NOON), row()]))
     done = subprocess.run(
-        [sys.executable, "-m", "db.rollup"],
+        [sys.executable, "-m", "cardiowatch", "rollup"],
         env={"CARDIOWATCH_DATABASE_URL": url},
         capture_output=True,
         text=True,
@@ -210,12 +210,12 @@ def test_the_program_makes_one_pass_and_says_what_it_did(url: str) -> None:
 
 def test_the_program_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "db.rollup"],
+        [sys.executable, "-m", "cardiowatch", "rollup"],
         env={"CARDIOWATCH_DATABASE_URL": f"sqlite:///{tmp_path}/none.db"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert done.stderr.count("\n") == 1
-    assert "run python -m db.migrate" in done.stderr
+    assert "run cardiowatch migrate" in done.stderr

@@ -67,7 +67,7 @@ def test_a_deleted_file_is_a_refusal_and_a_new_one_is_written(sqlite_url: str) -
             await log.append([row()])
             for file in file_of(sqlite_url).parent.glob("log.db*"):
                 file.unlink()
-            with pytest.raises(LogUnavailable, match=r"run python -m db\.migrate"):
+            with pytest.raises(LogUnavailable, match=r"run cardiowatch migrate"):
                 await log.append([row()])
             migrate(sqlite_url, lambda _: None)
             await log.append([row()])

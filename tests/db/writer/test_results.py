@@ -93,5 +93,5 @@ def test_what_is_not_json_is_not_kept(sqlite_url: str) -> None:
 
 
 def test_a_result_for_a_missing_database_says_so(sqlite_url: str) -> None:
-    with pytest.raises(DatabaseUnavailable, match=r"python -m db\.migrate"):
+    with pytest.raises(DatabaseUnavailable, match=r"cardiowatch migrate"):
         add_load_test(sqlite_url, "wrk", {})

@@ -259,7 +259,7 @@ def test_a_second_writer_of_a_sqlite_file_is_refused_with_the_reason(sqlite_url:
 def test_a_database_without_tables_is_not_written(database_url: str) -> None:
     if database_url.startswith("sqlite"):
         open_engine(database_url, create=True).connect().close()
-    with pytest.raises(DatabaseUnavailable, match=r"run python -m db\.migrate"):
+    with pytest.raises(DatabaseUnavailable, match=r"run cardiowatch migrate"):
         asyncio.run(_start_and_stop(database_url))
 
 

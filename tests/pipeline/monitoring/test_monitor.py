@@ -236,7 +236,7 @@ def test_the_program_says_in_one_line_what_is_wrong(tmp_path: Path, model_dir: P
     missing = Settings(database_url=f"sqlite:///{tmp_path}/none.db", model_dir=model_dir)
     done = _run(missing)
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
-    assert "run python -m db.migrate" in done.stderr
+    assert "run cardiowatch migrate" in done.stderr
     assert _run(missing, "--window", "soon").returncode == 2
 
 
