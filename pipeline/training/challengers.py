@@ -16,7 +16,6 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 
 from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
 from pipeline.model.design_matrix import Array
-from pipeline.schema import FEATURES, Kind
 from pipeline.training.imputation import MISSINGNESS_SCENARIOS, SEED, Predictor
 
 LOGISTIC = "logistic regression"
@@ -35,7 +34,11 @@ def fit_forest(rows: Array, y: Array) -> Predictor:
 
 
 def boosting(rows: Array, y: Array) -> HistGradientBoostingClassifier:
-    """Fit 100 boosted trees of 4 leaves; categories are split as sets of levels."""
+    """Fit 100 boosted trees of 4 leaves.
+
+    Codes are split as numbers: as sets of levels the loss is .0006 lower (its standard error is
+    .007), and shap 0.51 explains such splits wrongly, by as much as 5 in log-odds.
+    """
     trees = HistGradientBoostingClassifier(
         max_iter=100,
         learning_rate=0.05,
@@ -43,7 +46,6 @@ def boosting(rows: Array, y: Array) -> HistGradientBoostingClassifier:
         min_samples_leaf=15
         * len(MISSINGNESS_SCENARIOS),  # 15 patients, each there once per scenario
         l2_regularization=1.0,
-        categorical_features=[f.kind is Kind.CATEGORY for f in FEATURES],
         early_stopping=False,
         random_state=SEED,
     )

@@ -14,7 +14,6 @@ from pipeline.model import Model
 from pipeline.model.design_matrix import Array
 from pipeline.model.global_explanation import count_values
 from pipeline.schema import NAMES
-from pipeline.training.boosted_trees import column_features, encoded_columns, numeric_splits
 from pipeline.training.challengers import boosting, forest
 
 try:
@@ -41,24 +40,27 @@ def evaluate_explanations(rows: Array, y: Array, model: Model) -> dict[str, Any]
 def _forest(rows: Array, y: Array) -> dict[str, Any]:
     explainer = shap.TreeExplainer(forest(rows, y), feature_perturbation="tree_path_dependent")
     values = np.asarray(explainer.shap_values(rows))[:, :, 1]
-    return {
-        "explainer": "shap.TreeExplainer, along the trees' own paths",
-        "scale": "probability",
-        "n": len(rows),
-        "features": _effects(rows, values),
-    }
+    return _study("shap.TreeExplainer, along the trees' own paths", "probability", rows, values)
 
 
 def _boosting(rows: Array, y: Array) -> dict[str, Any]:
-    trees = boosting(rows, y)
-    seen = encoded_columns(trees, rows)
-    background = shap.maskers.Independent(seen, max_samples=len(seen))
-    explainer = shap.TreeExplainer(numeric_splits(trees), background)
-    values = np.empty_like(rows)
-    values[:, column_features(trees)] = explainer.shap_values(seen, check_additivity=False)
+    values = explain_boosting(boosting(rows, y), rows, rows)[0]
+    explainer = "shap.TreeExplainer, against all training patients"
+    return _study(explainer, "log-odds", rows, values)
+
+
+def explain_boosting(trees: Any, background: Array, rows: Array) -> tuple[Array, float]:
+    """Return interventional SHAP values in log-odds, shape (n, 13), and the base value."""
+    masker = shap.maskers.Independent(background, max_samples=len(background))
+    explainer = shap.TreeExplainer(trees, masker)
+    values = explainer.shap_values(rows, check_additivity=False)
+    return np.asarray(values), float(explainer.expected_value)
+
+
+def _study(explainer: str, scale: str, rows: Array, values: Array) -> dict[str, Any]:
     return {
-        "explainer": "shap.TreeExplainer, against all training patients",
-        "scale": "log-odds",
+        "explainer": explainer,
+        "scale": scale,
         "n": len(rows),
         "features": _effects(rows, values),
     }
