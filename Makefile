@@ -4,6 +4,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+CARDIOWATCH := $(PY) -m cardiowatch
 SOURCES := api dashboard db perf pipeline tests cardiowatch.py demo.py errors.py logs.py run.py settings.py
 SHIPPED := requirements-api.txt requirements.txt
 
@@ -29,31 +30,31 @@ lint: $(VENV)/.dev ## check format, lint, types, architecture, security and lice
 	@$(PY) -m tests.licences
 
 train: $(VENV)/.run ## train the model again (seconds, deterministic)
-	@$(PY) -m cardiowatch train
+	@$(CARDIOWATCH) train
 
 monitor: $(VENV)/.run ## run monitoring for each completed day; run it once a day
-	@$(PY) -m pipeline.monitor $(ARGS)
+	@$(CARDIOWATCH) monitor $(ARGS)
 
 demo: $(VENV)/.run ## both servers over a history of sixty days that drifts, in var/demo.db
 	@exec $(PY) demo.py
 
 bench: $(VENV)/.run ## load tests beside the baselines, on a scratch database (45 minutes)
-	@$(PY) -m cardiowatch migrate
-	@$(PY) -m perf.bench $(ARGS)
+	@$(CARDIOWATCH) migrate
+	@$(CARDIOWATCH) bench $(ARGS)
 
 soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow clients, altered logs, fuzzing; with POSTGRES_URL=... also kills on PostgreSQL
-	@$(PY) -m perf.crash --kills 200
-	@$(PY) -m perf.crash --kills 50 --signal TERM
-	@$(PY) -m perf.rollout --rollouts 20
+	@$(CARDIOWATCH) measure crash --kills 200
+	@$(CARDIOWATCH) measure crash --kills 50 --signal TERM
+	@$(CARDIOWATCH) measure rollout --rollouts 20
 	@$(PY) -m pipeline.calibrate
 	@SOAK=1 $(PY) -m pytest tests/db/audit/test_verify.py tests/db/audit/test_junk.py
 ifdef POSTGRES_URL
-	@$(PY) -m perf.crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
-	@$(PY) -m perf.crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"
+	@$(CARDIOWATCH) measure crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"
+	@$(CARDIOWATCH) measure crash --kills 50 --signal TERM --workers 3 --database "$(POSTGRES_URL)"
 endif
-	@$(PY) -m perf.faults
-	@$(PY) -m perf.memory
-	@$(PY) -m perf.slow
+	@$(CARDIOWATCH) measure faults
+	@$(CARDIOWATCH) measure memory
+	@$(CARDIOWATCH) measure slow
 	@$(PY) -m tests.hostile.fuzz
 	@HOSTILE=all $(PY) -m pytest tests/hostile tests/browser/test_scripts.py
 
@@ -82,7 +83,7 @@ sbom: .venv-fuzz/.ready ## list the packages of the shipped locks and of IMAGES=
 	@ls var/sbom/*
 
 migrate: $(VENV)/.run ## create or update the database
-	@$(PY) -m cardiowatch migrate
+	@$(CARDIOWATCH) migrate
 
 lock: $(VENV)/.dev ## write the hash-locked requirements again from pyproject.toml
 	@for lock in "requirements-api.txt" \
@@ -92,11 +93,6 @@ lock: $(VENV)/.dev ## write the hash-locked requirements again from pyproject.to
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    pyproject.toml "$$@" --output-file $$file || exit 1; \
-	done
-	@for peer in mlserver litserve bentoml; do \
-	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	    perf/peers/$$peer.in --output-file perf/peers/$$peer.txt || exit 1; \
 	done
 	@for tool in deploy hostile; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -152,6 +153,7 @@ root = LazyGroup(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code. An error is one line on standard error."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = root.main(
             args=None if arguments is None else list(arguments),
@@ -169,6 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except click.Abort:  # Ctrl-C; 128 + SIGINT, as a shell says it
         return 130
+
+
+def _terminate(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)  # unwinds, so that everything a command started is stopped
 
 
 def _system_error(error: OSError | UnicodeEncodeError) -> str:

@@ -142,7 +142,7 @@ def run(settings: Settings, supervisor: Supervisor, report: Callable[[str], None
         create_default_key(settings.database_url)
     supervisor.start("api", f"{settings.api_url}/readyz")
     if _log_is_empty(settings):
-        _call("-m", "perf.replay", "--patients", str(_SYNTHETIC))
+        _call("-m", "cardiowatch", "replay", "--patients", str(_SYNTHETIC))
     page = local_url(settings.dashboard_host, settings.dashboard_port)
     supervisor.start("dashboard", f"{page}/_stcore/health")
     report(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")

@@ -1,31 +1,25 @@
-"""What each type of request costs the service: CPU per request, or per patient of a batch.
-
-`python -m perf.costs` starts the service on two scratch databases, one of them with a key that
-seals its rows (docs/record.md), and the bare FastAPI echo. It sends each type in turns over open
-connections, round after round, and prints medians and their ratio to a valid single request. CPU is
-the kernel's count for the whole service. With `--postgresql` it also prints what each request costs
-its PostgreSQL (fsync on): CPU, commits, which rows that arrive together share, and bytes of WAL.
-"""
+"""What each type of request costs the service and PostgreSQL: `cardiowatch measure costs`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import click
 import uvloop
 
 from db.audit.seal_key import create_seal_key
 from perf.chaos.postgres_cluster import Cluster
 from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import PATH, encode_requests
-from perf.load.program import run_program, scratch_folder, start_service
+from perf.load.report import markdown_table
 from perf.load.request_bodies import synthetic_patients
+from perf.load.scratch import scratch_folder, start_baseline, start_service
 from perf.load.server_process import Server, ServerFailed, pin_to_cores, split_cores
 
 SINGLE = "POST /predict, valid"
@@ -127,45 +121,24 @@ def measure(request_type: RequestType, connections: int, cluster: Cluster | None
 
 def table(found: dict[str, list[Cost]]) -> str:
     """Return medians as Markdown; ratios are taken within a round."""
-    lines = ["| request | CPU us | x a valid one | per second, x |", "| --- | ---: | ---: | ---: |"]
+    rows = []
     for name, costs in found.items():
         pairs = list(zip(costs, found[SINGLE], strict=True))
-        lines.append(
-            f"| {name} | {median(cost.cpu_us for cost in costs):.0f} "
-            f"| {median(cost.cpu_us / good.cpu_us for cost, good in pairs):.2f} "
-            f"| {median(cost.per_s / good.per_s for cost, good in pairs):.2f} |"
-        )
-    return "\n".join(lines)
+        cpu = median(cost.cpu_us for cost in costs)
+        cpu_ratio = median(cost.cpu_us / good.cpu_us for cost, good in pairs)
+        rate_ratio = median(cost.per_s / good.per_s for cost, good in pairs)
+        rows.append((name, f"{cpu:.0f}", f"{cpu_ratio:.2f}", f"{rate_ratio:.2f}"))
+    return markdown_table(("request", "CPU us", "x a valid one", "per second, x"), rows)
 
 
 def database_table(found: dict[str, list[Cost]]) -> str:
     """Return what PostgreSQL used, medians as Markdown."""
-    lines = ["| request | PostgreSQL CPU us | commits per 1,000 | WAL bytes |"]
-    lines.append("| --- | ---: | ---: | ---: |")
+    rows = []
     for name, costs in found.items():
-        cpu_us, commits, wal = (
-            median(values)
-            for values in zip(*(c.database for c in costs if c.database), strict=True)
-        )
-        lines.append(f"| {name} | {cpu_us:.0f} | {1000 * commits:.1f} | {wal:,.0f} |")
-    return "\n".join(lines)
-
-
-def run(options: argparse.Namespace) -> str:
-    """Measure everything in turns; return the tables."""
-    with ExitStack() as stack:
-        folder = stack.enter_context(scratch_folder())
-        cluster = stack.enter_context(Cluster()) if options.postgresql else None
-        asked = request_types(*start(stack, folder, cluster), options.requests)
-        connections = options.connections
-        for request_type in asked:
-            measure(request_type._replace(number=connections), connections, cluster)
-        found: dict[str, list[Cost]] = {request_type.name: [] for request_type in asked}
-        for round_ in range(1, options.rounds + 1):
-            for request_type in asked:
-                found[request_type.name].append(measure(request_type, connections, cluster))
-            print(f"round {round_} of {options.rounds}", file=sys.stderr)
-    return f"{table(found)}\n\n{database_table(found)}" if cluster else table(found)
+        used = zip(*(cost.database for cost in costs if cost.database), strict=True)
+        cpu_us, commits, wal = map(median, used)
+        rows.append((name, f"{cpu_us:.0f}", f"{1000 * commits:.1f}", f"{wal:,.0f}"))
+    return markdown_table(("request", "PostgreSQL CPU us", "commits per 1,000", "WAL bytes"), rows)
 
 
 def start(stack: ExitStack, folder: Path, cluster: Cluster | None) -> tuple[Server, Server, Server]:
@@ -173,32 +146,43 @@ def start(stack: ExitStack, folder: Path, cluster: Cluster | None) -> tuple[Serv
     on = split_cores()[0]
     create_seal_key(folder / "key")
     services = []
-    for key in ({}, {"CARDIOWATCH_LOG_HMAC_KEY_FILE": str(folder / "key")}):
-        url = f"sqlite:///{folder}/log-{len(key)}.db"
+    sealing: dict[str, dict[str, Any]] = {
+        "open": {}, "sealed": {"log_hmac_key_file": folder / "key"}
+    }  # fmt: skip
+    for name, key in sealing.items():
+        url = f"sqlite:///{folder}/{name}.db"
         if cluster:
             url = cluster.url(cluster.new_database())
-        services.append(stack.enter_context(start_service(url, on=on, variables=key)))
-    uvicorn = ("-m", "uvicorn", "perf.baselines.echo:app", "--port", "{port}")
-    quiet = ("--log-level", "warning", "--no-access-log")
-    echo = stack.enter_context(Server((*uvicorn, *quiet), health="/openapi.json", on=on))
+        services.append(stack.enter_context(start_service(url, on=on, **key)))
+    echo = stack.enter_context(start_baseline("echo", on))
     return services[0], services[1], echo
 
 
-def main() -> int:
-    """Measure; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m perf.costs", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=4000, help="of each type per round")
-    parser.add_argument("--connections", type=int, default=64, help="used at once")
-    parser.add_argument("--postgresql", action="store_true", help="on its own PostgreSQL server")
-    options = parser.parse_args()
+@click.command("costs")
+@click.option("--rounds", default=5, show_default=True, help="How often to measure each type.")
+@click.option("--requests", default=4000, show_default=True, help="Of each type per round.")
+@click.option("--connections", default=64, show_default=True, help="Used at once.")
+@click.option("--postgresql", is_flag=True, help="Use a PostgreSQL server of its own.")
+def command(rounds: int, requests: int, connections: int, postgresql: bool) -> None:
+    """Measure what each type of request costs.
 
-    def work() -> int:
-        print(run(options))
-        return 0
-
-    return run_program(work, "Nothing can be measured")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Starts the API on two scratch databases, one of them with a key that seals its rows, and the
+    bare FastAPI echo. Sends each type of request in turns over open connections, round after round,
+    and prints the CPU per request, or per patient of a batch: medians, and their ratio to a valid
+    single request. With --postgresql it also prints what each request costs PostgreSQL (fsync on):
+    CPU, commits, which rows that arrive together share, and bytes of WAL.
+    """
+    with ExitStack() as stack:
+        folder = stack.enter_context(scratch_folder())
+        cluster = stack.enter_context(Cluster()) if postgresql else None
+        types = request_types(*start(stack, folder, cluster), requests)
+        for request_type in types:
+            measure(request_type._replace(number=connections), connections, cluster)  # warm-up
+        found: dict[str, list[Cost]] = {request_type.name: [] for request_type in types}
+        for round_ in range(1, rounds + 1):
+            for request_type in types:
+                found[request_type.name].append(measure(request_type, connections, cluster))
+            print(f"round {round_} of {rounds}", file=sys.stderr)
+    print(table(found))
+    if cluster:
+        print(f"\n{database_table(found)}")

@@ -1,14 +1,7 @@
-"""Kills the service under load, repeatedly, and looks for acknowledged rows that are not stored.
-
-`--signal KILL` (the default) ends every process of the service at once: each row that was
-acknowledged must be in the log. `--signal TERM` stops it as a cluster does in every rollout: each
-accepted request must also be answered with a 200. Neither is a power failure: what survives that is
-up to the database (`synchronous=FULL`, `fsync`) and is not measured here.
-"""
+"""Kill the API under load and look for acknowledged rows that are not stored."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
@@ -16,7 +9,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+import click
 import numpy as np
 import uvloop
 
@@ -24,10 +19,11 @@ from db.audit.seal_key import create_seal_key, load_key
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.verify import format_result, verify_log
+from errors import NO
 from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import encode_requests, prediction_id
-from perf.load.program import require_scratch_database, run_program, scratch_folder, start_service
 from perf.load.request_bodies import write_bodies
+from perf.load.scratch import require_scratch_database, scratch_folder, start_service
 from perf.load.server_process import Server
 
 _SHORTEST_S, _LONGEST_S = 0.3, 1.0
@@ -76,11 +72,10 @@ async def _kill_under_load(
 
 
 def kill_once(
-    server: Server, database: str, requests: Sequence[bytes], options: argparse.Namespace
+    server: Server, database: str, requests: Sequence[bytes], connections: int, gently: bool
 ) -> CrashCounts:
     """Kill a service under load and compare what it acknowledged with what is stored."""
     since = datetime.now(UTC)
-    gently = options.signal == "TERM"
     seconds = float(np.random.default_rng().uniform(_SHORTEST_S, _LONGEST_S))
     acknowledged: set[str] = set()
 
@@ -90,7 +85,7 @@ def kill_once(
 
     client = ClosedLoopClient(requests, on_answer=keep_id)
     began = time.monotonic()
-    uvloop.run(_kill_under_load(server, client, options.connections, seconds, gently))
+    uvloop.run(_kill_under_load(server, client, connections, seconds, gently))
     elapsed = time.monotonic() - began
     bad_exit = gently and server.exit_code() != 0
     with closing(Reader(database)) as reader:
@@ -104,15 +99,22 @@ def kill_once(
 
 
 def crash(
-    database: str, options: argparse.Namespace, requests: Sequence[bytes], *, service: str = "api"
+    database: str,
+    requests: Sequence[bytes],
+    kills: int,
+    connections: int,
+    gently: bool,
+    **service: Any,
 ) -> CrashCounts:
-    """Start the service, load it and kill it, `--kills` times."""
+    """Start the service, with the options of `start_service`, load it and kill it, repeatedly."""
     total = CrashCounts()
-    for number in range(1, options.kills + 1):
-        with start_service(database, module=service, api_workers=options.workers) as server:
-            total.add(kill_once(server, database, requests, options))
-        if total.missing or number % 10 == 0 or number == options.kills:
-            print(f"SIG{options.signal} {number} of {options.kills}: {line(total)}", flush=True)
+    for number in range(1, kills + 1):
+        with start_service(database, **service) as server:
+            total.add(kill_once(server, database, requests, connections, gently))
+        if total.missing or number % 10 == 0 or number == kills:
+            print(
+                f"SIG{'TERM' if gently else 'KILL'} {number} of {kills}: {line(total)}", flush=True
+            )
     return total
 
 
@@ -126,9 +128,9 @@ def line(counts: CrashCounts) -> str:
     )
 
 
-def failed(counts: CrashCounts, signal: str) -> bool:
+def failed(counts: CrashCounts, gently: bool) -> bool:
     """Return whether a promise was broken: a missing row, or a failed request after SIGTERM."""
-    broken = counts.unanswered + counts.refused + counts.bad_exits if signal == "TERM" else 0
+    broken = counts.unanswered + counts.refused + counts.bad_exits if gently else 0
     return bool(counts.missing or broken or not counts.acknowledged)
 
 
@@ -141,36 +143,41 @@ def _chain_is_whole(database: str) -> bool:
     return not verdict.findings
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m perf.crash", description=__doc__)
-    parser.add_argument("--kills", type=int, default=5, metavar="N")
-    parser.add_argument("--signal", choices=["KILL", "TERM"], default="KILL")
-    parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL; default: SQLite")
-    parser.add_argument("--workers", type=int, default=1, help="processes of the API")
-    parser.add_argument("--connections", type=int, default=64)
-    options = parser.parse_args()
-    if options.kills < 1:
-        parser.error("--kills must be at least 1")
-    return options
+@click.command("crash")
+@click.option(
+    "--kills", type=click.IntRange(1), default=5, show_default=True, help="How often to kill."
+)
+@click.option(
+    "--signal",
+    type=click.Choice(["KILL", "TERM"]),
+    default="KILL",
+    show_default=True,
+    help="How to end the API.",
+)
+@click.option("--database", help="URL of an empty PostgreSQL; default: a scratch SQLite file.")
+@click.option("--workers", default=1, show_default=True, help="Processes of the API.")
+@click.option("--connections", default=64, show_default=True, help="Requests in flight.")
+def command(kills: int, signal: str, database: str | None, workers: int, connections: int) -> int:
+    """Kill the API under load and count what is missing.
 
-
-def _measure(options: argparse.Namespace) -> int:
+    KILL ends every process of the API at once: each row that was acknowledged must be in the log.
+    TERM stops it as a cluster does in every rollout: each accepted request must also be answered
+    with a 200. Exits with 1 otherwise. Neither is a power failure: what survives that is up to the
+    database (synchronous=FULL, fsync) and is not measured here.
+    """
+    gently = signal == "TERM"
     with scratch_folder() as folder:
-        database = options.database or f"sqlite:///{folder}/log.db"
+        url = database or f"sqlite:///{folder}/log.db"
         create_seal_key(folder / "log.db.key")
-        migrate(database, lambda _: None)
-        require_scratch_database(database)
+        migrate(url, lambda _: None)
+        require_scratch_database(url)
         requests = encode_requests(write_bodies(folder / "bodies.jsonl"))
-        total = crash(database, options, requests)
-        whole = options.database is not None or _chain_is_whole(database)
-    return 0 if whole and not failed(total, options.signal) else 1
-
-
-def main() -> int:
-    """Kill; return 0 only if nothing acknowledged is missing."""
-    options = _parse()
-    return run_program(lambda: _measure(options), "The crash test cannot run")
+        total = crash(url, requests, kills, connections, gently, api_workers=workers)
+        whole = database is not None or _chain_is_whole(url)
+    return 0 if whole and not failed(total, gently) else NO
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("measure", "crash"))

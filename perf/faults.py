@@ -1,15 +1,7 @@
-"""Breaks the database under steady load and reports what clients were told.
-
-Each fault has its own database and service, started and removed here. Latencies count from when a
-request was due. Promised: every rejection is a 503 with `Retry-After` within 2 s; `/healthz` stays
-200 and `/readyz` does not; predictions recover within 5 s after the repair; every acknowledged row
-is stored, and none that was rejected as not stored. Exits with 1 if a promise is broken that does
-not depend on the machine's speed; times are only shown.
-"""
+"""Break the database under steady load and report what clients were told."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
@@ -18,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
+import click
 import uvloop
 
 from db.reader.queries import Reader
+from errors import NO
 from perf.chaos.fault_injection import (
     ON_POSTGRESQL,
     ON_SQLITE,
@@ -30,10 +24,11 @@ from perf.chaos.fault_injection import (
 )
 from perf.chaos.postgres_cluster import PostgresNotFound
 from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
-from perf.load.program import run_program, start_service
+from perf.load.report import markdown_table
+from perf.load.scratch import start_service
 from perf.load.server_process import ROOT, Server, allow_connections
 
-RATE = 300
+RATE = 300.0
 """Requests per second: far below capacity, so that only the fault delays them."""
 
 _BEFORE_S, _AFTER_S = 2.0, 3.0
@@ -177,17 +172,20 @@ def _result(
     )  # fmt: skip
 
 
+_HEAD = (
+    "fault", "method", "s", "200", "503 not stored", "503 fate unknown", "other answers",
+    "longest to a 503, s", "/healthz not 200 (longest, s)", "/readyz 200 meanwhile",
+    "recovered after, s", "ready after, s", "missing", "stored though rejected",
+)  # fmt: skip
+
+
 def table(rows: Sequence[FaultResult | tuple[str, str]]) -> str:
     """Return the Markdown table; a fault that could not be injected has its reason."""
-    head = ("fault", "method", "s", "200", "503 not stored", "503 fate unknown", "other answers",
-            "longest to a 503, s", "/healthz not 200 (longest, s)", "/readyz 200 meanwhile",
-            "recovered after, s", "ready after, s", "missing",
-            "stored though rejected")  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
-    for row in rows:
-        cells = (*row, *["-"] * (len(head) - 2)) if isinstance(row, tuple) else _cells(row)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return markdown_table(
+        _HEAD,
+        [(*r, *["-"] * (len(_HEAD) - 2)) if isinstance(r, tuple) else _cells(r) for r in rows],
+        texts=2,
+    )
 
 
 def _cells(r: FaultResult) -> tuple[str, ...]:
@@ -203,42 +201,39 @@ def _cells(r: FaultResult) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _parse() -> argparse.Namespace:
-    known = {fault.name: fault for fault in ON_SQLITE + ON_POSTGRESQL}
-    parser = argparse.ArgumentParser(prog="python -m perf.faults", description=__doc__)
-    parser.add_argument(
-        "--fault", action="append", choices=known, help="inject only this one; repeatable"
-    )
-    parser.add_argument("--rate", type=float, default=RATE, help="requests per second (300)")
-    parser.add_argument("--quick", action="store_true", help="each fault lasts 3 s")
-    options = parser.parse_args()
-    options.faults = [known[name] for name in options.fault or known]
-    if options.quick:
-        options.faults = [replace(fault, seconds=3) for fault in options.faults]
-    return options
+_FAULTS = {fault.name: fault for fault in ON_SQLITE + ON_POSTGRESQL}
 
 
-def _inject_all(options: argparse.Namespace) -> int:
+@click.command("faults")
+@click.option(
+    "--fault",
+    "names",
+    type=click.Choice(list(_FAULTS)),
+    multiple=True,
+    help="Inject only this one; may be repeated.",
+)
+@click.option("--rate", default=RATE, show_default=True, help="Requests per second.")
+@click.option("--quick", is_flag=True, help="Each fault lasts 3 s.")
+def command(names: Sequence[str], rate: float, quick: bool) -> int:
+    """Break the database under steady load and report what clients were told.
+
+    Each fault has its own database and service, started and removed here. Latencies count from when
+    a request was due. Promised: every rejection is a 503 with Retry-After within 2 s; /healthz
+    stays 200 and /readyz does not; predictions recover within 5 s after the repair; every
+    acknowledged row is stored, and none that was rejected as not stored. Exits with 1 if a promise
+    is broken that does not depend on the machine's speed; times are only shown.
+    """
     rows: list[FaultResult | tuple[str, str]] = []
     allow_connections()
+    faults = [_FAULTS[name] for name in names or _FAULTS]
     try:
-        for number, fault in enumerate(options.faults, 1):
-            print(f"{number} of {len(options.faults)}: {fault.title}", file=sys.stderr)
+        for number, fault in enumerate(faults, 1):
+            print(f"{number} of {len(faults)}: {fault.title}", file=sys.stderr)
             try:
-                rows.append(inject_fault(fault, options.rate))
+                rows.append(inject_fault(replace(fault, seconds=3) if quick else fault, rate))
             except (FaultUnavailable, PostgresNotFound) as reason:
                 rows.append((fault.title, f"not tried: {reason}"))
     finally:
         if rows:
             print(table(rows))
-    return 1 if any(isinstance(row, FaultResult) and row.violated for row in rows) else 0
-
-
-def main() -> int:
-    """Inject the faults; return 0 if all promises were kept."""
-    options = _parse()
-    return run_program(lambda: _inject_all(options), "The faults cannot be tried")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return NO if any(isinstance(row, FaultResult) and row.violated for row in rows) else 0

@@ -1,28 +1,21 @@
-"""Measure a log of a given size: `python -m perf.log_size --rows 10000000`.
-
-Writes a history of 30 days through the log's own writer, rolls it up and prints what reading costs
-(the dashboard's queries, a monitoring run, streaming it all); what readers and the rollup worker
-cost single appends at a fixed rate; and what removing a day costs, by dropping its partition and by
-deleting its rows. The log is sealed and on a scratch database; a named one is filled without a key,
-stays, and loses no day.
-"""
+"""Pages and queries over a log of a given size: `cardiowatch measure log-size`."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import multiprocessing
 import os
 import resource
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from statistics import median
 from typing import Any
 
+import click
 import numpy as np
 
 from db.audit.seal_key import SealKey
@@ -35,6 +28,7 @@ from db.rollups.dirty_buckets import FIVE_MINUTES, mark_dirty
 from db.rollups.rollup_worker import COUNT_TIMEOUT_S, RollupWorker, transaction_runner
 from db.verify import verify_log
 from db.writer.writer import LogWriter
+from errors import NO
 from perf.chaos.postgres_cluster import Cluster
 from perf.load.log_history import (
     RATE,
@@ -44,7 +38,7 @@ from perf.load.log_history import (
     roll_up,
     write_history,
 )
-from perf.load.program import run_program, scratch_folder
+from perf.load.scratch import scratch_folder
 from perf.load.server_process import ServerFailed
 from pipeline.model import load
 from pipeline.monitoring.monitoring_run import Window, run
@@ -120,11 +114,12 @@ async def append_under_load(
     p99: dict[str, list[float]] = {"alone": [], "the dashboard": [], "the rollup worker": []}
     for _ in range(rounds):
         p99["alone"].append(_p99(await append_latencies(log, seconds)))
-        asking = subprocess.Popen([sys.executable, "-m", "perf.log_size", "--ask", url])  # noqa: S603
+        asking = multiprocessing.get_context("spawn").Process(target=query_forever, args=(url,))
+        asking.start()
         await asyncio.sleep(2)
         p99["the dashboard"].append(_p99(await append_latencies(log, seconds)))
         asking.kill()
-        asking.wait()
+        asking.join()
         await log.execute(_mark_backlog)
         roller = RollupWorker(log.execute, url, every_s=0.01)
         roller.start()
@@ -189,56 +184,47 @@ async def _longest_append_during(url: str, key: SealKey, work: Callable[[], int]
     return max(latencies)
 
 
-def measure(url: str, key: SealKey | None, options: argparse.Namespace) -> int:
-    """Measure everything, one line each; return 1 if the log does not verify afterwards."""
-    for line in fill(url, options.rows, key):
-        print(line, flush=True)
-    for line in read_costs(url):
-        print(line, flush=True)
-    for line in asyncio.run(append_under_load(url, key, options.seconds, options.rounds)):
-        print(line)
-    print(f"load average {', '.join(f'{load:.1f}' for load in os.getloadavg())}", flush=True)
-    if key is None:
-        return 0
-    if options.postgresql:
-        print(removal_cost(url, key, "dropped", drop_day), flush=True)
-    print(removal_cost(url, key, "deleted", delete_day), flush=True)
-    left = verify_log(url, key)
+@click.command("log-size")
+@click.option(
+    "--rows", default=1_000_000, show_default=True, help="Rows to write; 0 = use the log as it is."
+)
+@click.option("--database", help="URL of a database to fill and keep.")
+@click.option("--postgresql", is_flag=True, help="Use a PostgreSQL server of its own.")
+@click.option("--seconds", default=15.0, show_default=True, help="Per timing of appends.")
+@click.option("--rounds", default=3, show_default=True, help="Number of timings.")
+def command(rows: int, database: str | None, postgresql: bool, seconds: float, rounds: int) -> int:
+    """Time pages, queries and appends over a large log.
+
+    Writes a history of 30 days through the log's own writer, rolls it up and prints what reading
+    costs (the dashboard's queries, a monitoring run, streaming it all); what readers and the rollup
+    worker cost single appends at a fixed rate; and what removing a day costs, by dropping its
+    partition and by deleting its rows. Exits with 1 if the log does not verify afterwards.
+
+    The log is sealed and on a scratch database. One that is named with --database is filled without
+    a key, stays, and loses no day.
+    """
+    if database and postgresql:
+        raise click.UsageError("name a database or ask for a server, not both")
+    key = None if database else SealKey(secrets.token_bytes(32))
+    with ExitStack() as stack:
+        if postgresql:
+            cluster = stack.enter_context(Cluster())
+            url = cluster.url(cluster.new_database())
+        else:
+            url = database or f"sqlite:///{stack.enter_context(scratch_folder())}/log.db"
+        for line in chain(fill(url, rows, key), read_costs(url)):
+            print(line, flush=True)
+        for line in asyncio.run(append_under_load(url, key, seconds, rounds)):
+            print(line)
+        print(f"load average {', '.join(f'{load:.1f}' for load in os.getloadavg())}", flush=True)
+        if key is None:
+            return 0
+        if postgresql:
+            print(removal_cost(url, key, "dropped", drop_day), flush=True)
+        print(removal_cost(url, key, "deleted", delete_day), flush=True)
+        left = verify_log(url, key)
     print(
         f"{left.counts['predictions']:,} rows are left, {left.counts['expired']:,} expired, "
-        f"{len(left.findings)} findings of db.verify"
+        f"{len(left.findings)} findings of `cardiowatch verify`"
     )
-    return 1 if left.findings else 0
-
-
-def _measure_on_scratch(options: argparse.Namespace) -> int:
-    if options.database:
-        return measure(options.database, None, options)
-    key = SealKey(secrets.token_bytes(32))
-    with ExitStack() as stack:
-        if options.postgresql:
-            cluster = stack.enter_context(Cluster())
-            return measure(cluster.url(cluster.new_database()), key, options)
-        return measure(f"sqlite:///{stack.enter_context(scratch_folder())}/log.db", key, options)
-
-
-def main() -> int:
-    """Measure; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m perf.log_size", description=__doc__)
-    parser.add_argument(
-        "--rows", type=int, default=1_000_000, help="rows to write; 0 = use the log as is"
-    )
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--database", metavar="URL", help="fill and keep this database")
-    where.add_argument("--postgresql", action="store_true", help="on its own PostgreSQL server")
-    parser.add_argument("--seconds", type=float, default=15, help="per timing of appends")
-    parser.add_argument("--rounds", type=int, default=3, help="number of timings")
-    parser.add_argument("--ask", metavar="URL", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.ask:
-        query_forever(options.ask)
-    return run_program(lambda: _measure_on_scratch(options), "The log cannot be measured")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return NO if left.findings else 0

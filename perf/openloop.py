@@ -1,66 +1,49 @@
-"""Sends requests at a fixed rate, whether or not earlier ones were answered; prints the latencies.
-
-`python -m perf.openloop --port 8000 --rate 1000 --seconds 10`. Latencies count from when a request
-was due; a closed-loop client such as wrk cannot see what a stall costs (docs/performance.md).
-"""
+"""Send requests at a fixed rate: `cardiowatch measure open-loop`."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import click
 import uvloop
 
+from errors import NO
 from perf.load.fixed_rate_client import measure_fixed_rate
 from perf.load.http_client import encode_requests
+from perf.load.open_loop_client import numbered_request
+from perf.load.server_process import ServerFailed
+
+RATE = click.FloatRange(min=0, min_open=True)
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m perf.openloop", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="of the service, on 127.0.0.1")
-    parser.add_argument("--rate", type=float, required=True, help="requests per second")
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument(
-        "--bodies",
-        type=Path,
-        metavar="FILE",
-        help="bodies to send, one per line; default: synthetic patients",
-    )
-    parser.add_argument("--connections", type=int, default=256, help="maximum requests in flight")
-    return parser.parse_args()
+@click.command("open-loop")
+@click.option("--port", type=int, required=True, help="Of the service, on 127.0.0.1.")
+@click.option("--rate", type=RATE, required=True, help="Requests per second.")
+@click.option("--seconds", type=RATE, default=10, show_default=True, help="How long to send.")
+@click.option(
+    "--bodies",
+    type=click.Path(exists=True, path_type=Path),
+    help="File of bodies, one per line; default: a patient whose measurements vary.",
+)
+@click.option(
+    "--connections", default=256, show_default=True, help="At most so many requests in flight."
+)
+def command(port: int, rate: float, seconds: float, bodies: Path | None, connections: int) -> int:
+    """Send requests at a fixed rate and print the latencies as JSON.
 
-
-def _lines(file: Path | None) -> list[bytes]:
-    if file is not None:
-        return file.read_bytes().splitlines()
-    from perf.load.request_bodies import (
-        write_bodies,  # brings pandas, which the bench has loaded already
-    )
-
-    with tempfile.TemporaryDirectory() as folder:
-        return write_bodies(Path(folder) / "bodies.jsonl")
-
-
-def main() -> int:
-    """Measure and print one JSON object; return 0 if every request was answered with 200."""
-    options = _parse()
-    requests = encode_requests(_lines(options.bodies))
+    Requests are sent whether or not earlier ones were answered, and a latency counts from when its
+    request was due: a client that waits, such as wrk, cannot see what a stall costs
+    (docs/performance.md). Exits with 1 if a request was not answered with 200.
+    """
+    request = numbered_request
+    if bodies is not None:
+        requests = encode_requests(bodies.read_bytes().splitlines())
+        request = lambda number: requests[number % len(requests)]  # noqa: E731
     try:
-        result = uvloop.run(
-            measure_fixed_rate(
-                options.port, requests, options.rate, options.seconds, options.connections
-            )
-        )
+        result = uvloop.run(measure_fixed_rate(port, request, rate, seconds, connections))
     except OSError as error:
-        print(f"The service on port {options.port} cannot be reached: {error}", file=sys.stderr)
-        return 1
+        raise ServerFailed(f"no service answers on port {port}: {error}") from error
     print(json.dumps(asdict(result)))
-    return 1 if result.failed or result.unanswered else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return NO if result.failed or result.unanswered else 0

@@ -1,14 +1,7 @@
-"""Sends synthetic patients through the service and keeps requests, replies and latencies.
-
-`python -m perf.replay --patients 100` draws patients from a smoothed bootstrap of the Cleveland
-data, posts each to /predict with the source `synthetic`, and writes requests, replies and latencies
-as JSONL and CSV. `python -m perf.replay --history` writes sixty past days, with outcomes and three
-injected changes, directly into the log (`perf.load.synthetic_history`); `make demo` shows them.
-"""
+"""Send synthetic patients through the service and keep the answers: `cardiowatch replay`."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import csv
 import json
@@ -20,19 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import numpy as np
 
-from db.engine import DatabaseUnavailable
 from db.reader.queries import Reader
-from db.writer.file_lock import LogLocked
-from db.writer.writer import LogUnavailable
+from errors import NO
 from perf.load import synthetic_history
 from perf.load.request_bodies import synthetic_patients
-from pipeline.dataset.heart.csv_reader import DataError
-from pipeline.model import ModelError, load
+from perf.load.server_process import ServerFailed
+from pipeline.model import load
 from pipeline.schema import NAMES
-from settings import SettingsError, load_settings
+from settings import load_settings
 
 Json = dict[str, Any]
 
@@ -84,74 +76,79 @@ def write_records(records: list[Json], folder: Path) -> tuple[Path, Path]:
     return jsonl, table
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m perf.replay", description=__doc__)
-    parser.add_argument("--patients", type=int, default=100, metavar="N", help="number of patients")
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same patients")
-    parser.add_argument("--source", default="synthetic", choices=["synthetic", "load-test"])
-    parser.add_argument("--url", help="of the API; default: CARDIOWATCH_API_URL")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder for the records")
-    parser.add_argument(
-        "--history", action="store_true", help="write sixty past days into the log instead"
-    )
-    options = parser.parse_args()
-    if options.patients < 1:
-        parser.error("--patients must be at least 1")
-    return options
-
-
-def _write_history(seed: int) -> int:
-    """Write the history into the configured log, unless it has one; return the exit code."""
-    try:
-        settings = load_settings()
-        with closing(Reader(settings.database_url)) as reader:
-            if reader.sources()[synthetic_history.SOURCE]:
-                print("The log already has replayed patients.", file=sys.stderr)
-                return 1
-        model, now = load(settings.model_dir), datetime.now(UTC)
-        number = asyncio.run(
-            synthetic_history.write_history(settings.database_url, model, now, seed)
-        )
-    except (
-        DatabaseUnavailable, LogLocked, LogUnavailable, ModelError, SettingsError, DataError
-    ) as error:  # fmt: skip
-        print(f"The history could not be written: {error}", file=sys.stderr)
-        return 1
+def _write_history(seed: int) -> None:
+    """Write the history into the configured log, unless it has one."""
+    settings = load_settings()
+    with closing(Reader(settings.database_url)) as reader:
+        if reader.sources()[synthetic_history.SOURCE]:
+            raise synthetic_history.HistoryExists("the log already has replayed patients")
+    model, now = load(settings.model_dir), datetime.now(UTC)
+    number = asyncio.run(synthetic_history.write_history(settings.database_url, model, now, seed))
     print(f"{number:,} patients of {synthetic_history.DAYS} days and today are in the log")
     for change in synthetic_history.scenario(now, model.version)["changes"]:
         print(f"{change['since'][:10]} to {change['until'][:10]}  {change['title']}")
-    return 0
 
 
-def main() -> int:
-    """Replay; return 0 only if every patient was answered."""
-    options = _parse()
-    if options.history:
-        return _write_history(options.seed)
+@click.command("replay")
+@click.option(
+    "--patients", type=click.IntRange(1), default=100, show_default=True, help="How many."
+)
+@click.option("--seed", default=0, show_default=True, help="Same seed, same patients.")
+@click.option(
+    "--source",
+    type=click.Choice(["synthetic", "load-test"]),
+    default="synthetic",
+    show_default=True,
+    help="The source that the log keeps.",
+)
+@click.option("--url", help="Of the API; default: CARDIOWATCH_API_URL.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=OUT,
+    show_default=True,
+    help="Folder for the records.",
+)
+@click.option("--history", is_flag=True, help="Write sixty past days into the log instead.")
+def command(
+    patients: int, seed: int, source: str, url: str | None, out: Path, history: bool
+) -> int | None:
+    """Send synthetic patients through the API.
+
+    Patients are drawn from a smoothed bootstrap of the training data and posted to /predict one by
+    one; requests, replies and latencies are written as JSONL and CSV. Exits with 1 if the API
+    rejected one.
+
+    With --history, sixty past days with outcomes and three injected changes are written directly
+    into the log; `cardiowatch demo` shows such a history.
+    """
+    if history:
+        _write_history(seed)
+        return None
+    settings = load_settings()
+    url, key = url or settings.api_url, settings.api_key.get_secret_value()
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    records = []
     try:
-        settings = load_settings()
-        url, key = options.url or settings.api_url, settings.api_key.get_secret_value()
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         # Not through a proxy of the environment: the service is on this machine.
         with httpx.Client(base_url=url, timeout=10, trust_env=False, headers=headers) as client:
-            records = []
-            requested = synthetic_patients(options.patients, options.seed)
-            for record in replay(client, requested, options.source):
+            for record in replay(client, synthetic_patients(patients, seed), source):
                 records.append(record)
                 if record["number"] % 1000 == 0:
-                    print(f"{record['number']:,} of {options.patients:,}", file=sys.stderr)
-    except (httpx.HTTPError, SettingsError, DataError) as error:
-        print(f"The patients could not be sent: {error}", file=sys.stderr)
-        return 1
-    jsonl, table = write_records(records, options.out)
+                    print(f"{record['number']:,} of {patients:,}", file=sys.stderr)
+    except httpx.HTTPError as error:
+        raise ServerFailed(f"the API at {url} cannot be reached: {error}") from error
+    jsonl, table = write_records(records, out)
     refused = sum(record["status"] != 200 for record in records)
     median = float(np.median([record["latency_ms"] for record in records]))
     print(
         f"{len(records)} synthetic patients sent, {refused} rejected, "
         f"median {median:.1f} ms; see {jsonl} and {table}"
     )
-    return 1 if refused else 0
+    return NO if refused else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("replay"))

@@ -1,15 +1,10 @@
-"""Rolls out updates of the service behind a load balancer and counts failed requests.
+"""Roll out updates behind a load balancer and count failed requests: `cardiowatch measure rollout`.
 
-Two processes on one PostgreSQL run behind HAProxy under steady load. A rollout replaces one after
-the other as Kubernetes does: a new process starts; when its readiness probe succeeds, the old one's
-preStop begins, followed by SIGTERM; the load balancer learns of both `ENDPOINT_LAG_S` later. All
-waits are read from `k8s/base/api.yaml`, so that the test measures what is deployed. Every request
-must be answered with a 200, and every answer must be in the log.
+All waits are read from `k8s/base/api.yaml`, so that the test measures what is deployed.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import tempfile
@@ -20,16 +15,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import uvloop
 import yaml
 
 from db.migrate import migrate
 from db.reader.queries import Reader
+from errors import NO
 from perf.chaos.load_balancer import LoadBalancer
 from perf.chaos.postgres_cluster import Cluster
 from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
-from perf.load.program import run_program
 from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
 from settings import load_settings
 
@@ -188,37 +184,34 @@ async def _roll_under_load(deployment: Deployment, number: int, traffic: OpenLoo
     await asking
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m perf.rollout", description=__doc__)
-    parser.add_argument("--rollouts", type=int, default=2, metavar="N")
-    parser.add_argument("--rate", type=float, default=100, help="requests per second")
-    parser.add_argument(
-        "--pre-stop", type=float, metavar="S", help="instead of the manifest's value"
-    )
-    options = parser.parse_args()
-    if options.rollouts < 1 or options.rate <= 0:
-        parser.error("--rollouts must be at least 1 and --rate above 0")
-    return options
+@click.command("rollout")
+@click.option(
+    "--rollouts", "number", type=click.IntRange(1), default=2, show_default=True, help="How many."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=100,
+    show_default=True,
+    help="Requests per second.",
+)
+@click.option("--pre-stop", type=float, help="Seconds, instead of the manifest's.")
+def command(number: int, rate: float, pre_stop: float | None) -> int:
+    """Count the requests lost while the API is replaced.
 
-
-def _roll_out(options: argparse.Namespace) -> int:
+    Two processes on one PostgreSQL run behind HAProxy under steady load. A rollout replaces one
+    after the other as Kubernetes does: a new process starts; when its readiness probe succeeds, the
+    old one's preStop begins, followed by SIGTERM; the load balancer learns of both 1.5 s later. All
+    waits are the manifest's. Exits with 1 unless every request was answered with a 200 and every
+    answer is in the log.
+    """
     allow_connections()
     pod = Pod.from_manifest(MANIFEST)
-    if options.pre_stop is not None:
-        pod = replace(pod, pre_stop_s=options.pre_stop)
+    if pre_stop is not None:
+        pod = replace(pod, pre_stop_s=pre_stop)
     with tempfile.TemporaryDirectory(prefix="roll") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
         (Path(folder) / "pg").mkdir()
-        found = rollouts(options.rollouts, pod, options.rate, Path(folder))
+        found = rollouts(number, pod, rate, Path(folder))
     print(found.line())
-    return 0 if found.clean else 1
-
-
-def main() -> int:
-    """Roll out; return 0 only if every request was answered and every answer is in the log."""
-    options = _parse()
-    return run_program(lambda: _roll_out(options), "The rollout cannot be tried")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return 0 if found.clean else NO

@@ -1,24 +1,13 @@
-"""How large bodies and slow connections affect other clients: `python -m perf.slow`.
-
-Starts the service on a scratch SQLite file. First, twenty clients send 50 MB each at once and keep
-sending after they are rejected, with Content-Length and then chunked; meanwhile `/healthz` is
-called every 50 ms. Then clients request predictions at a fixed rate, alone and beside 1,000
-connections that send nothing, trickle a head, a body or chunks, or do not read their answers.
-Promised: at most 20 MB more memory and 200 ms for `/healthz`; slow connections closed within 15 s;
-p99 at most doubled. Exits with 1 otherwise. Linux only.
-"""
+"""How large bodies and slow connections affect others: `cardiowatch measure slow`. Linux only."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import http.client
-import json
 import os
 import random
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,10 +15,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from perf.load.program import exit_code, run_program, scratch_folder, start_service
-from perf.load.server_process import ROOT, Server, pin_to_cores, split_cores
+import click
+
+from perf.load.fixed_rate_client import read_fixed_rate, start_fixed_rate
+from perf.load.scratch import PromiseBroken, scratch_folder, start_service
+from perf.load.server_process import Server, ServerFailed, pin_to_cores, split_cores
+from pipeline.load_tests.benchmark import OpenLoop
 
 MAX_MEMORY_MB, MAX_HEALTH_MS, MAX_OPEN_S, MAX_SLOWDOWN = 20.0, 200.0, 15.0, 2.0
 _CALLERS, _BODY_MB, _PIECE = 20, 50, 64 * 1024
@@ -173,68 +166,61 @@ async def _hold_all_connections(port: int) -> dict[str, float]:
             for k in SLOW_CLIENTS}  # fmt: skip
 
 
-def well_behaved_clients(port: int, rate: float, seconds: float) -> subprocess.Popen[str]:
-    """Start a process that sends at a fixed rate and prints one JSON object."""
-    command = [sys.executable, "-m", "perf.openloop", "--port", str(port), "--rate", str(rate),
-               "--seconds", str(seconds)]  # fmt: skip
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
-
-
-def _outcome(clients: subprocess.Popen[str], when: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(clients.communicate(timeout=120)[0])
-    print(f"well-behaved clients {when}: {found['ok']} answers, {found['failed']} failed, p50 "
-          f"{found['p50_ms']:.1f}, p99 {found['p99_ms']:.1f}, longest {found['max_ms']:.0f} ms",
+def _outcome(clients: subprocess.Popen[str], when: str) -> tuple[OpenLoop, float]:
+    """Print and return the result of the well-behaved clients, and their p99, ms."""
+    found = read_fixed_rate(clients)
+    if found.p99_ms is None:
+        raise ServerFailed(f"no well-behaved client was answered {when}")
+    print(f"well-behaved clients {when}: {found.ok} answers, {found.failed} failed, p50 "
+          f"{found.p50_ms:.1f}, p99 {found.p99_ms:.1f}, longest {found.max_ms:.0f} ms",
           flush=True)  # fmt: skip
-    return found
+    return found, found.p99_ms
 
 
 def slow_connections(server: Server, rate: float, seconds: float) -> Iterator[str]:
     """Measure well-behaved clients alone and beside slow ones; yield the broken promises."""
-    alone = _outcome(well_behaved_clients(server.port, rate, seconds), "alone")
-    clients = well_behaved_clients(server.port, rate, seconds)
+    _, alone_ms = _outcome(start_fixed_rate(server.port, rate, seconds), "alone")
+    clients = start_fixed_rate(server.port, rate, seconds)
     time.sleep(2)  # until they have started
     with _background_process() as background:
         opened = background.submit(hold_all_connections, server.port).result()
     for name, longest in opened.items():
         print(f"{name}: closed after {longest:.1f} s at the latest")
-    beside = _outcome(clients, "beside them")
-    slower = beside["p99_ms"] / alone["p99_ms"]
+    beside, beside_ms = _outcome(clients, "beside them")
+    slower = beside_ms / alone_ms
     print(f"p99 is {slower:.2f} times as long")
     if max(opened.values()) > MAX_OPEN_S:
         yield f"a slow connection was open for {max(opened.values()):.1f} s"
     if slower > MAX_SLOWDOWN:
         yield f"well-behaved clients waited {slower:.2f} times as long"
-    if beside["failed"] or beside["unanswered"]:
+    if beside.failed or beside.unanswered:
         yield "well-behaved clients were not answered"
 
 
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m perf.slow", description=__doc__)
-    parser.add_argument("--rate", type=float, default=200, help="requests per second; default 200")
-    parser.add_argument("--seconds", type=float, default=20, help="per measurement")
-    return parser.parse_args()
+@click.command("slow")
+@click.option("--rate", default=200.0, show_default=True, help="Requests per second.")
+@click.option("--seconds", default=20.0, show_default=True, help="Per measurement.")
+def command(rate: float, seconds: float) -> None:
+    """Measure latency beside a thousand slow clients.
 
+    First, twenty clients send 50 MB each and keep sending after they are rejected, with
+    Content-Length and then chunked; meanwhile /healthz is called every 50 ms. Then clients request
+    predictions at a fixed rate, alone and beside 1,000 connections that send nothing, trickle a
+    head, a body or chunks, or do not read their answers.
 
-def measure(options: argparse.Namespace) -> list[str]:
-    """Measure, print, and return the broken promises."""
+    Promised: at most 20 MB more memory and 200 ms for /healthz; slow connections closed within
+    15 s; p99 at most doubled. Exits with 1 otherwise. Linux only.
+    """
     with (
         scratch_folder() as folder,
         start_service(f"sqlite:///{folder}/log.db", on=split_cores()[0]) as server,
     ):
-        well_behaved_clients(server.port, options.rate, 2).communicate()  # warm
+        start_fixed_rate(server.port, rate, 2).communicate()  # warm
         parts = (
             partial(large_bodies, server, False), partial(large_bodies, server, True),
-            partial(slow_connections, server, options.rate, options.seconds),
+            partial(slow_connections, server, rate, seconds),
         )  # fmt: skip
         with pin_to_cores(split_cores()[1]):
-            return [broken for part in parts for broken in part()]
-
-
-def main() -> int:
-    """Measure; return 0 if every promise was kept."""
-    options = _parse()
-    return run_program(lambda: exit_code(measure(options)), "Slow connections cannot be measured")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            broken = [promise for part in parts for promise in part()]
+    if broken:
+        raise PromiseBroken(broken)

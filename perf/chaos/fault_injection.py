@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import tempfile
 import threading
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from db.engine import open_engine, transaction
 from errors import CardiowatchError
-from perf.chaos.network_faults import NetworkNamespaces, StallingProxy
+from perf.chaos.network_faults import NetworkNamespaces
 from perf.chaos.postgres_cluster import Cluster
 
 
@@ -60,26 +59,13 @@ def locked() -> Iterator[FaultTarget]:
 
 @contextmanager
 def full_sqlite() -> Iterator[FaultTarget]:
-    """SQLite on a disk that another program fills; without root, every write fails."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        url = f"sqlite:///{folder}/log.db"
-        if os.getuid() == 0:
-            filler = DiskFiller(stack.enter_context(_small_disk(Path(folder), "16m")))
-            yield FaultTarget(url, lambda _: filler.fill(), filler.remove, "16 MB tmpfs, filled")
-        elif hasattr(resource, "prlimit"):
-            limited: list[int] = []
-
-            def limit(process: int) -> None:
-                limited.append(process)
-                resource.prlimit(process, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-            def lift() -> None:
-                unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-                resource.prlimit(limited[0], resource.RLIMIT_FSIZE, unlimited)
-
-            yield FaultTarget(url, limit, lift, "RLIMIT_FSIZE 0: every write fails")
-        else:
-            raise FaultUnavailable("needs root (a small file system) or Linux (prlimit)")
+    """SQLite on a disk that another program fills."""
+    with tempfile.TemporaryDirectory() as folder, _small_disk(Path(folder), "16m"):
+        filler = DiskFiller(Path(folder))
+        yield FaultTarget(
+            f"sqlite:///{folder}/log.db", lambda _: filler.fill(), filler.remove,
+            "16 MB tmpfs, filled",
+        )  # fmt: skip
 
 
 @contextmanager
@@ -107,16 +93,8 @@ def paused() -> Iterator[FaultTarget]:
 
 @contextmanager
 def partitioned() -> Iterator[FaultTarget]:
-    """PostgreSQL behind a router that drops every packet; without root, behind a stalling proxy."""
-    if os.getuid() != 0:
-        with Cluster() as cluster, ExitStack() as stack:
-            proxy = StallingProxy(cluster.folder / ".s.PGSQL.5432")
-            stack.callback(proxy.remove)
-            url = f"postgresql+psycopg://test@127.0.0.1:{proxy.port}/{cluster.new_database()}"
-            yield FaultTarget(
-                url, lambda _: proxy.partition(), proxy.heal, "a proxy forwards nothing"
-            )
-        return
+    """PostgreSQL behind a router that drops every packet."""
+    _require_root()
     with ExitStack() as stack:
         try:
             net = NetworkNamespaces()
@@ -135,8 +113,6 @@ def partitioned() -> Iterator[FaultTarget]:
 @contextmanager
 def full_postgresql() -> Iterator[FaultTarget]:
     """PostgreSQL on a disk that another program fills; restarted if that crashed it."""
-    if os.getuid() != 0:
-        raise FaultUnavailable("needs root (a small file system)")
     with tempfile.TemporaryDirectory(prefix="pg") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
@@ -156,14 +132,20 @@ def full_postgresql() -> Iterator[FaultTarget]:
         yield FaultTarget(url, lambda _: filler.fill(), recover, "160 MB tmpfs, filled")
 
 
+def _require_root() -> None:
+    if os.getuid() != 0:
+        raise FaultUnavailable("needs root")
+
+
 @contextmanager
-def _small_disk(folder: Path, size: str) -> Iterator[Path]:
+def _small_disk(folder: Path, size: str) -> Iterator[None]:
+    _require_root()
     mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
     done = subprocess.run(mount, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise FaultUnavailable(f"no small file system can be mounted: {done.stderr.strip()}")
     try:
-        yield folder
+        yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=False)  # noqa: S603, S607
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-import threading
-from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
 
 
 class NetworkNamespaces:
@@ -72,57 +68,3 @@ class NetworkNamespaces:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)  # noqa: S603
-
-
-class StallingProxy:
-    """A proxy to a Unix socket that can stop forwarding without closing; needs no root.
-
-    Milder than a real partition: the proxy still accepts new connections.
-    """
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        listening: Future[int] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listening)))
-        self._thread.start()
-        self.port = listening.result()
-
-    def partition(self) -> None:
-        """Forward nothing from now on."""
-        self._loop.call_soon_threadsafe(self._forwarding.clear)
-
-    def heal(self) -> None:
-        """Forward again, starting with what waited."""
-        self._loop.call_soon_threadsafe(self._forwarding.set)
-
-    def remove(self) -> None:
-        """Close every connection and stop listening."""
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
-
-    async def _serve(self, listening: Future[int]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._end, self._forwarding = asyncio.Event(), asyncio.Event()
-        self._forwarding.set()
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        listening.set_result(server.sockets[0].getsockname()[1])
-        await self._end.wait()
-        server.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_unix_connection(self._socket)
-        try:
-            await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
-        except asyncio.CancelledError:
-            pass  # removed; a stream's own callback would report it as an error
-        finally:
-            inner_writer.close()
-            writer.close()
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                await self._forwarding.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.close()

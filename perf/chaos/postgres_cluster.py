@@ -82,7 +82,7 @@ class Cluster:
             [*self._wrapper, *command], cwd=self.folder, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}")
+            raise ServerFailed(f"{program}: {' '.join((done.stdout + done.stderr).split())}")
         return done.stdout
 
     def start(self) -> None:

@@ -6,24 +6,23 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from perf.load.open_loop_client import OpenLoopClient
-from perf.load.server_process import ROOT, Server, ServerFailed, pin_to_cores, split_cores
+from perf.load.server_process import ROOT, ServerFailed
 from pipeline.load_tests.benchmark import OpenLoop
 
 
 async def measure_fixed_rate(
-    port: int, requests: Sequence[bytes], rate: float, seconds: float, connections: int
+    port: int, request: Callable[[int], bytes], rate: float, seconds: float, connections: int
 ) -> OpenLoop:
-    """Send the requests in turn at a fixed rate, wait for the answers and return the result."""
+    """Send requests by their numbers at a fixed rate, wait for the answers, return the result."""
     client = OpenLoopClient(
-        port, rate, lambda number: requests[number % len(requests)],
-        limit=round(rate * seconds), connections=connections,
-    )  # fmt: skip
+        port, rate, request, limit=round(rate * seconds), connections=connections
+    )
     await client.run(asyncio.Event())
     times = [1000 * (a.at - a.due) for a in client.answers if a.status == "stored"]
     p50, p99, p999, longest = (
@@ -38,22 +37,27 @@ async def measure_fixed_rate(
     )  # fmt: skip
 
 
-def run_fixed_rate(server: Server, rate: float, seconds: float, bodies: Path) -> OpenLoop:
-    """Run `perf.openloop` in its own process on the clients' core.
+def start_fixed_rate(
+    port: int, rate: float, seconds: float, bodies: Path | None = None
+) -> subprocess.Popen[str]:
+    """Start `measure open-loop` in a process of its own."""
+    command = [
+        sys.executable, "-m", "cardiowatch", "measure", "open-loop", "--port", str(port),
+        "--rate", f"{rate:g}", "--seconds", f"{seconds:g}",
+        *(("--bodies", str(bodies)) if bodies else ()),
+    ]  # fmt: skip
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+
+
+def read_fixed_rate(client: subprocess.Popen[str]) -> OpenLoop:
+    """Wait for the end of the process and return its result.
 
     Raises
     ------
     ServerFailed
-        It printed no result.
+        It printed no result; standard error says why.
     """
-    command = [
-        sys.executable, "-m", "perf.openloop", "--port", str(server.port),
-        "--rate", f"{rate:.0f}", "--seconds", f"{seconds:g}", "--bodies", str(bodies),
-    ]  # fmt: skip
-    with pin_to_cores(split_cores()[1]):
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    server.wait_until_idle()
-    if not done.stdout:
-        last = "".join(done.stderr.strip().splitlines()[-1:])
-        raise ServerFailed(f"the open-loop client failed: {last}")
-    return OpenLoop(**json.loads(done.stdout))
+    printed = client.communicate()[0]
+    if not printed:
+        raise ServerFailed(f"the open-loop client ended with code {client.returncode}")
+    return OpenLoop(**json.loads(printed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -81,21 +81,21 @@ def _cell(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    # The first column is text, the others are numbers.
-    rule = ["---", *["---:"] * (len(head) - 1)]
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """Return a table whose first columns are texts and whose others are numbers."""
+    rule = [*["---"] * texts, *["---:"] * (len(head) - texts)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 
 
-def closed_loop_table(summaries: Sequence[Summary], missing: Mapping[str, str]) -> str:
-    """Return one Markdown table per scenario; a missing service has a row with the reason."""
+def closed_loop_table(summaries: Sequence[Summary]) -> str:
+    """Return one Markdown table per scenario."""
     head = ("service", "req/s", "lowest-highest", "x echo", "p50 ms", "p99 ms", "p99 / echo's",
             "timeouts", "other failures", "503", "CPU us/req", "CPU / echo's", "MB")  # fmt: skip
     parts = []
     shapes = dict.fromkeys((s.connections, s.threads, s.seconds, s.timeout_s) for s in summaries)
     for shape in shapes:
         connections, threads, seconds, timeout_s = shape
-        rows: list[Sequence[str]] = [
+        rows = [
             (s.service, f"{s.ok_per_s:,.0f}", f"{s.low:,.0f}-{s.high:,.0f}",
              _cell(s.ok_ratio, ".2f"), _cell(s.p50_ms or None, ".1f"),
              _cell(s.p99_ms or None, ".1f"),
@@ -105,13 +105,11 @@ def closed_loop_table(summaries: Sequence[Summary], missing: Mapping[str, str]) 
             for s in summaries
             if (s.connections, s.threads, s.seconds, s.timeout_s) == shape
         ]  # fmt: skip
-        for service, reason in missing.items():
-            rows.append((service, f"not measured: {reason}", *["-"] * (len(head) - 2)))
         title = (
             f"**c={connections}, t={threads}, {seconds:g} s, timeout {timeout_s} s**, "
             f"median of {summaries[0].rounds}"
         )
-        parts.append(f"{title}\n\n{_table(head, rows)}")
+        parts.append(f"{title}\n\n{markdown_table(head, rows)}")
     return "\n\n".join(parts)
 
 
@@ -126,7 +124,7 @@ def open_loop_table(results: Iterable[tuple[str, OpenLoop]]) -> str:
          f"{r.late_p99_ms:.1f}")
         for service, r in results
     ]  # fmt: skip
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def environment_line(found: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -73,12 +73,8 @@ class Server:
         Path that answers 200 once the service is ready.
     on
         Cores to run on; empty = any.
-    python
-        The interpreter; default: this one.
     log
         File for its output; default: our own output.
-    variables
-        Further environment variables.
     settings
         The project's settings, as `database_url=...`.
     """
@@ -89,16 +85,14 @@ class Server:
         *,
         health: str,
         on: Set[int] = frozenset(),
-        python: Path | None = None,
         log: Path | None = None,
-        variables: Mapping[str, str] | None = None,
         **settings: object,
     ) -> None:
         self.port = free_port()
         own = {f"CARDIOWATCH_{name.upper()}": str(value) for name, value in settings.items()}
         own["CARDIOWATCH_API_PORT"] = str(self.port)
-        environment = os.environ | own | dict(variables or {})
-        command = [str(python or sys.executable), *(a.format(port=self.port) for a in arguments)]
+        environment = os.environ | own
+        command = [sys.executable, *(a.format(port=self.port) for a in arguments)]
         began = time.monotonic()
         with pin_to_cores(on), ExitStack() as stack:
             output = stack.enter_context(log.open("wb")) if log else None
@@ -121,12 +115,8 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL every process of the service at once, and wait."""
-        others = self.processes()  # first: orphans cannot be recognised later
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        for process in others:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
         self._process.wait()
 
     @property
@@ -155,37 +145,30 @@ class Server:
         """Return the CPU seconds of all its processes so far; None without /proc."""
         if not _PROC.exists():
             return None
-        # Fields after the name: utime, stime and those of ended children, in clock ticks.
-        ticks = sum(int(field) for stat in self._stats() for field in stat[11:15])
+        # utime, stime and those of ended children, in clock ticks
+        ticks = sum(int(field) for stat in self._stats().values() for field in stat[11:15])
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory_mb(self) -> float | None:
         """Return the resident memory of all its processes, MB; None without /proc."""
         if not _PROC.exists():
             return None
-        pages = sum(int(stat[21]) for stat in self._stats())
+        pages = sum(int(stat[21]) for stat in self._stats().values())
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def processes(self) -> list[int]:
         """Return the ids of all its processes; empty without /proc."""
-        return [process for process, _ in self._all()]
+        return list(self._stats())
 
-    def _stats(self) -> Iterator[list[str]]:
-        return (fields for _, fields in self._all())
-
-    def _all(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the processes of its session and their children: BentoML's have their own."""
+    def _stats(self) -> dict[int, list[str]]:
+        """Return the fields after the name in /proc/ID/stat of each process of its session."""
         found = {}
         for folder in _PROC.glob("[0-9]*"):
             with suppress(OSError):  # ended meanwhile
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                found[int(folder.name)] = fields
-        ours = {self._process.pid}
-        for process in sorted(found):  # a parent's number is lower, save after a wrap
-            parent, session = int(found[process][1]), int(found[process][3])
-            if process in ours or session == self._process.pid or parent in ours:
-                ours.add(process)
-                yield process, found[process]
+                if int(fields[3]) == self._process.pid:
+                    found[int(folder.name)] = fields
+        return found
 
     def wait_until_idle(self, longest_s: float = 120.0) -> None:
         """Wait until abandoned requests are finished: the next service shares the core."""

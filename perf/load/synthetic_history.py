@@ -21,6 +21,7 @@ from db.ids import new_id
 from db.writer.rejections import RejectionKey, add_rejections
 from db.writer.results import add_report
 from db.writer.writer import LogWriter
+from errors import CardiowatchError
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
@@ -43,6 +44,10 @@ _ROUNDS = tuple(range(7, 19))
 """Hours at which the wards send their patients, within five minutes each."""
 _CALL_ROWS = 1_000
 _SCREENED_ILL = 0.1
+
+
+class HistoryExists(CardiowatchError):
+    """The log already has a replayed history."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ FORMAT = 1
 
 CARDIOWATCH = "Cardiowatch, durable"
 ON_POSTGRESQL = "Cardiowatch, durable, PostgreSQL"
+ON_UVICORN = "Cardiowatch on stock uvicorn"
 NO_LOG = "Cardiowatch without its log"
+OURS = (CARDIOWATCH, ON_POSTGRESQL, ON_UVICORN, NO_LOG)
 ECHO = "FastAPI echo"
 """The baseline that ratios are taken against: the framework's floor."""
 
@@ -96,7 +98,7 @@ class OpenLoop:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One run of `perf.bench`; `complete` is False when it was interrupted and holds a part.
+    """One run of `cardiowatch bench`; `complete` is False when it was interrupted and holds a part.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Load tests as `perf.bench` keeps them, with figures that a reader can follow."""
+"""Load tests as `cardiowatch bench` keeps them, with figures that a reader can follow."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def benchmark(**changes: object) -> Benchmark:
 
 
 def store(url: str, found: Benchmark) -> None:
-    """Keep it as perf.bench does."""
+    """Keep it as `cardiowatch bench` does."""
     add_load_test(url, KIND, found.to_dict())

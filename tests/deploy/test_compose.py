@@ -183,7 +183,7 @@ def test_the_dashboard_is_served_and_reaches_the_api(stack: Stack) -> None:
 
 def test_patients_are_answered_looked_over_and_shown(stack: Stack, tmp_path: Path) -> None:
     sent = run(
-        "-m", "perf.replay", "--patients", "200", "--out", str(tmp_path),
+        "-m", "cardiowatch", "replay", "--patients", "200", "--out", str(tmp_path),
         api_url=f"http://127.0.0.1:{stack.api}", api_key=stack.key(),
     )  # fmt: skip
     assert sent.returncode == 0, sent.stderr

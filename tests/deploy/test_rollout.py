@@ -27,7 +27,9 @@ def haproxy() -> None:
 
 def roll(model_dir: Path, *options: str) -> tuple[int, int, str]:
     """Return the exit code, how many requests failed, and all that was said."""
-    ended = run("-m", "perf.rollout", *options, model_dir=model_dir, timeout=300)
+    ended = run(
+        "-m", "cardiowatch", "measure", "rollout", *options, model_dir=model_dir, timeout=300
+    )
     said = ended.stdout + ended.stderr
     failed = re.search(r"([\d,]+) failed", ended.stdout)
     assert failed is not None, said

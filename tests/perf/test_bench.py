@@ -36,7 +36,7 @@ def test_a_quick_run_measures_ours_beside_the_echo_without_an_error(
     tmp_path: Path, model_dir: Path, database_url: str
 ) -> None:
     ended = run(
-        "-m", "perf.bench", "--quick", "--connections", "32", "--seconds", "1",
+        "-m", "cardiowatch", "bench", "--quick", "--connections", "32", "--seconds", "1",
         "--out", str(tmp_path), model_dir=model_dir, database_url=database_url,
     )  # fmt: skip
 
@@ -44,7 +44,8 @@ def test_a_quick_run_measures_ours_beside_the_echo_without_an_error(
     results = json.loads(next(tmp_path.glob("*.json")).read_text())
     summaries = {summary["service"]: summary for summary in results["closed_loop"]}
     assert set(summaries) == {
-        "Cardiowatch, durable", "Cardiowatch without its log", "FastAPI echo",
+        "Cardiowatch, durable", "Cardiowatch on stock uvicorn", "Cardiowatch without its log",
+        "FastAPI echo",
     }  # fmt: skip
     assert {summary["connections"] for summary in summaries.values()} == {32}
     assert all(summary["ok_per_s"] > 0 for summary in summaries.values())
@@ -65,12 +66,20 @@ def test_an_interrupted_run_keeps_what_was_measured(
 ) -> None:
     settings = {"model_dir": model_dir, "database_url": database_url}
     with running(
-        "-m", "perf.bench", "--quick", "--rounds", "99", "--out", str(tmp_path), **settings
+        "-m",
+        "cardiowatch",
+        "bench",
+        "--quick",
+        "--rounds",
+        "99",
+        "--out",
+        str(tmp_path),
+        **settings,
     ) as bench:
         assert bench.stdout is not None
         next(line for line in bench.stdout if line.startswith("round 1 of 99"))
 
-    assert bench.returncode == 1
+    assert bench.returncode == 143  # 128 + SIGTERM
     reader = Reader(database_url)
     kept = from_dict(reader.load_tests()[0]["summary"])
     reader.close()
@@ -83,9 +92,9 @@ def test_a_database_that_cannot_keep_it_is_named_before_anything_is_measured(
     tmp_path: Path, model_dir: Path
 ) -> None:
     missing = f"sqlite:///{tmp_path}/none.db"
-    ended = run("-m", "perf.bench", "--quick", model_dir=model_dir, database_url=missing)
+    ended = run("-m", "cardiowatch", "bench", "--quick", model_dir=model_dir, database_url=missing)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "cardiowatch migrate" in ended.stderr
     assert "--no-store" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
@@ -96,8 +105,10 @@ def test_without_wrk_it_names_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    ended = run("-m", "perf.bench", "--quick", "--out", str(tmp_path), model_dir=model_dir)
+    ended = run(
+        "-m", "cardiowatch", "bench", "--quick", "--out", str(tmp_path), model_dir=model_dir
+    )
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "apt-get install wrk" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tests.programs import run
 
 
 def test_nothing_acknowledged_is_missing_after_sigkill(model_dir: Path) -> None:
-    ended = run("-m", "perf.crash", "--kills", "2", model_dir=model_dir)
+    ended = run("-m", "cardiowatch", "measure", "crash", "--kills", "2", model_dir=model_dir)
 
     assert ended.returncode == 0, ended.stderr
     assert " 0 of them missing" in ended.stdout
@@ -27,8 +26,8 @@ def test_nothing_acknowledged_is_missing_after_sigkill(model_dir: Path) -> None:
 
 def test_nor_with_several_workers_on_postgresql(model_dir: Path, postgres_url: str) -> None:
     ended = run(
-        "-m", "perf.crash", "--kills", "2", "--workers", "2", "--database", postgres_url,
-        model_dir=model_dir,
+        "-m", "cardiowatch", "measure", "crash", "--kills", "2", "--workers", "2",
+        "--database", postgres_url, model_dir=model_dir,
     )  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr
@@ -36,7 +35,17 @@ def test_nor_with_several_workers_on_postgresql(model_dir: Path, postgres_url: s
 
 
 def test_on_sigterm_everything_accepted_is_answered(model_dir: Path) -> None:
-    ended = run("-m", "perf.crash", "--kills", "2", "--signal", "TERM", model_dir=model_dir)
+    ended = run(
+        "-m",
+        "cardiowatch",
+        "measure",
+        "crash",
+        "--kills",
+        "2",
+        "--signal",
+        "TERM",
+        model_dir=model_dir,
+    )
 
     assert ended.returncode == 0, ended.stderr
     assert " 0 stored but not acknowledged, 0 rejected" in ended.stdout
@@ -48,14 +57,13 @@ def test_a_service_that_acknowledges_without_storing_is_found_out(
     monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
-    options = argparse.Namespace(kills=1, signal="KILL", workers=1, connections=4)
     requests = encode_requests(write_bodies(tmp_path / "bodies.jsonl", patients=10))
 
-    counts = crash(url, options, requests, service="perf.baselines.no_log")
+    counts = crash(url, requests, 1, 4, gently=False, module="perf.baselines.no_log")
 
     assert counts.acknowledged > 0
     assert counts.missing == counts.acknowledged
-    assert failed(counts, "KILL")
+    assert failed(counts, gently=False)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_a_service_that_acknowledges_without_storing_is_found_out(
 def test_a_kill_may_cut_requests_off_and_a_stop_may_not(
     counts: CrashCounts, after_kill: bool, after_term: bool
 ) -> None:
-    assert (failed(counts, "KILL"), failed(counts, "TERM")) == (after_kill, after_term)
+    assert (failed(counts, gently=False), failed(counts, gently=True)) == (after_kill, after_term)
 
 
 async def _log_one_live_row(url: str) -> None:
@@ -92,7 +100,7 @@ def test_a_log_that_somebody_uses_is_left_alone(tmp_path: Path, model_dir: Path)
     migrate(url, lambda _: None)
     asyncio.run(_log_one_live_row(url))
 
-    ended = run("-m", "perf.crash", "--database", url, model_dir=model_dir)
+    ended = run("-m", "cardiowatch", "measure", "crash", "--database", url, model_dir=model_dir)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "other predictions" in ended.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.memory import Sample, growth_mb, slope_mb
+from perf.memory import Sample, growth_mb
 from tests.programs import run
 
 SAMPLES = [
@@ -22,14 +22,10 @@ def test_growth_is_what_the_second_half_adds_to_the_largest_process() -> None:
     assert growth_mb(SAMPLES) == 1.0
 
 
-def test_the_slope_is_in_mb_a_million_requests() -> None:
-    assert slope_mb(SAMPLES) == pytest.approx(2.0)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_short_run_shows_the_memory_at_each_step(model_dir: Path) -> None:
     ended = run(
-        "-m", "perf.memory", "--requests", "200", "--starts", "0",
+        "-m", "cardiowatch", "measure", "memory", "--requests", "200", "--starts", "0",
         model_dir=model_dir, timeout=600,
     )  # fmt: skip
 

@@ -56,7 +56,7 @@ BUSY_LOAD = 0.7
 NO_AUTOSCALING = (
     "No autoscaling recorded yet. On a cluster, during a load test, run "
     "`kubectl -n cardiowatch get hpa cardiowatch-api -w > hpa.txt`, then "
-    "`python -m perf.hpa hpa.txt`."
+    "`cardiowatch hpa hpa.txt`."
 )
 
 COLUMNS: Mapping[str, str] = {

@@ -140,14 +140,14 @@ def test_the_fixed_rate_says_whether_all_were_answered(lost: int, said: str) -> 
 
 
 def test_without_a_watched_autoscaler_the_page_says_how_to_watch_one(pages: AppTest) -> None:
-    assert "`python -m perf.hpa hpa.txt`" in shown(opened(pages))
+    assert "`cardiowatch hpa hpa.txt`" in shown(opened(pages))
 
 
 def test_a_watched_autoscaler_is_drawn_with_what_it_did(
     pages: AppTest, log_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "hpa.txt").write_text(WATCHED)
-    kept = run("-m", "perf.hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+    kept = run("-m", "cardiowatch", "hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
     add_load_test(log_url, scaling.KIND, {"format": 99})
     page = opened(pages)
 
@@ -160,9 +160,9 @@ def test_a_watched_autoscaler_is_drawn_with_what_it_did(
 
 def test_a_file_that_is_no_record_is_refused_in_one_line(log_url: str, tmp_path: Path) -> None:
     (tmp_path / "hpa.txt").write_text("nothing")
-    ended = run("-m", "perf.hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+    ended = run("-m", "cardiowatch", "hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
 
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
     assert "kubectl get hpa" in ended.stderr
 
 

@@ -31,7 +31,9 @@ from tests.db.rows import row, running_log
 
 TIMEOUT_S = 0.5
 FAULT_S = 6 * TIMEOUT_S
-IN_TIME_S = 3 * TIMEOUT_S  # long before the fault ends; `perf.faults` measures how long it takes
+IN_TIME_S = (
+    3 * TIMEOUT_S
+)  # long before the fault ends; `cardiowatch measure faults` measures how long it takes
 RECOVERED_S = 5.0
 
 

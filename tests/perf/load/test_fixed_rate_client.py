@@ -34,7 +34,9 @@ async def measured(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        return await measure_fixed_rate(port, REQUESTS, rate, seconds, connections)
+        return await measure_fixed_rate(
+            port, lambda number: REQUESTS[number % 2], rate, seconds, connections
+        )
 
 
 def test_it_sends_as_many_as_are_due() -> None:

@@ -63,7 +63,7 @@ def test_without_the_echo_there_are_no_ratios(runs: list[Run]) -> None:
 
 
 def test_what_the_machine_does_not_tell_is_a_dash() -> None:
-    table = closed_loop_table(summarise([run(1, "ours", 2000, cpu_us=None)]), {})
+    table = closed_loop_table(summarise([run(1, "ours", 2000, cpu_us=None)]))
 
     assert "| ours | 200 | 200-200 | - | 1.0 | 200.0 | - | 0 | 0 | 0 | - | - | 80 |" in table
 
@@ -76,11 +76,3 @@ def test_the_open_loop_table_says_what_was_asked_and_what_was_answered() -> None
 
     line = "| ours | 1,000 | 998 | 2.0 | 8.0 | 9.0 | 12.0 | 1 | 19 | 1.0 |"
     assert line in open_loop_table([("ours", result)])
-
-
-def test_who_could_not_be_measured_has_a_row_that_says_why() -> None:
-    measured = summarise([run(1, "ours", 2000)])
-
-    table = closed_loop_table(measured, {"LitServe, array": "cannot be installed: no network"})
-
-    assert "| LitServe, array | not measured: cannot be installed: no network | - |" in table

@@ -110,8 +110,8 @@ def test_a_log_gets_one_history_only(tmp_path: Path, model_dir: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)
     settings = {"database_url": url, "model_dir": model_dir}
-    done = run("-m", "perf.replay", "--history", **settings)
+    done = run("-m", "cardiowatch", "replay", "--history", **settings)
     assert (done.returncode, "A unit error" in done.stdout) == (0, True), done.stderr
-    again = run("-m", "perf.replay", "--history", **settings)
-    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    again = run("-m", "cardiowatch", "replay", "--history", **settings)
+    assert (again.returncode, again.stderr.count("\n")) == (4, 1)
     assert "already" in again.stderr
