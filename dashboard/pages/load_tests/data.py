@@ -14,7 +14,7 @@ from pipeline.load_tests.benchmark import KIND, Benchmark, UnreadableBenchmark, 
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S, max_entries=1)
 def load_tests() -> tuple[list[tuple[datetime, Benchmark]], int]:
-    """Return the newest runs of `cardiowatch bench`, newest first, and how many could not be read."""
+    """Return the newest runs of `cardiowatch bench`, newest first, and how many are unreadable."""
     kept = [row for row in data_access.reader().load_tests(limit=100) if row["kind"] == KIND]
     runs = []
     for row in kept:
