@@ -21,7 +21,7 @@ CARDIOWATCH = "Cardiowatch, durable"
 ON_POSTGRESQL = "Cardiowatch, durable, PostgreSQL"
 ON_UVICORN = "Cardiowatch on stock uvicorn"
 NO_LOG = "Cardiowatch without its log"
-OURS = (CARDIOWATCH, ON_POSTGRESQL, ON_UVICORN, NO_LOG)
+OUR_SERVICES = (CARDIOWATCH, ON_POSTGRESQL, ON_UVICORN, NO_LOG)
 ECHO = "FastAPI echo"
 """The baseline that ratios are taken against: the framework's floor."""
 

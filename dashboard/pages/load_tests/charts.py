@@ -17,7 +17,7 @@ from dashboard.shared.charts import BLUE, DASHES, DATE_AXIS, GREY, ORANGE, apply
 from dashboard.shared.escaping import escape_plotly
 from dashboard.shared.numbers import milliseconds
 from pipeline.load_tests.autoscaling import Autoscaling
-from pipeline.load_tests.benchmark import ECHO, OURS, OpenLoop, Summary
+from pipeline.load_tests.benchmark import ECHO, OUR_SERVICES, OpenLoop, Summary
 
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "x", "star")
 _MS_TICKS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 def color(service: str) -> str:
     """Return the colour of a service on this page."""
-    return BLUE if service in OURS else ORANGE if service == ECHO else GREY
+    return BLUE if service in OUR_SERVICES else ORANGE if service == ECHO else GREY
 
 
 def chart_height(services: int) -> int:
@@ -141,7 +141,13 @@ def by_concurrency(
         points = sorted((s for s in of if s.service == service), key=lambda s: s.connections)
         shade = color(service)
         greys += shade == GREY
-        variant = greys if shade == GREY else OURS.index(service) if service in OURS else 0
+        variant = (
+            greys
+            if shade == GREY
+            else OUR_SERVICES.index(service)
+            if service in OUR_SERVICES
+            else 0
+        )
         figure.add_scatter(
             name=escape_plotly(service),
             x=[f"{s.connections:,}" for s in points],
