@@ -46,7 +46,7 @@ soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow cl
 	@$(CARDIOWATCH) measure crash --kills 200
 	@$(CARDIOWATCH) measure crash --kills 50 --signal TERM
 	@$(CARDIOWATCH) measure rollout --rollouts 20
-	@$(PY) -m pipeline.calibrate
+	@$(CARDIOWATCH) calibrate
 	@SOAK=1 $(PY) -m pytest tests/db/audit/test_verify.py tests/db/audit/test_junk.py
 ifdef POSTGRES_URL
 	@$(CARDIOWATCH) measure crash --kills 200 --workers 3 --database "$(POSTGRES_URL)"

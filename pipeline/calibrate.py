@@ -1,4 +1,4 @@
-"""Measure the drift test: how often clean windows alarm, and which changes are seen.
+"""Measure the drift test: `cardiowatch calibrate`.
 
 Draws thousands of windows, unchanged and changed in the ways of
 `pipeline.dataset.heart.drift_scenarios`, and counts alarms of ours and of the baseline tests, each
@@ -9,18 +9,15 @@ kept beside the other data, so that a stopped run resumes where it was.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -120,12 +117,17 @@ def chunks(plan: Plan) -> list[Chunk]:
     )
 
 
-def measure(chunk: Chunk) -> list[WindowResult]:
-    """Draw the windows of a chunk and test each; the same windows whatever else runs."""
+def training_patients() -> tuple[Array, Array]:
+    """Return the patients that come with the code, shape (303, 13), and their labels."""
     patients = read_patients(HEART_CSV)
     if patients.features is None or patients.disease is None:
         raise DataError(f"{HEART_CSV.name} has no coding or no label")
-    source = PatientSource(patients.features.to_numpy(float), patients.disease.to_numpy(float))
+    return patients.features.to_numpy(float), patients.disease.to_numpy(float)
+
+
+def measure(chunk: Chunk) -> list[WindowResult]:
+    """Draw the windows of a chunk and test each; the same windows whatever else runs."""
+    source = PatientSource(*training_patients())
     with threadpool_limits(1):
         return [_window(chunk, i, source) for i in range(chunk.first, chunk.first + chunk.count)]
 
@@ -183,46 +185,32 @@ def _summary(work: list[Chunk], done: dict[str, list[WindowResult]], plan: Plan)
     )
 
 
-def main() -> int:
-    """Run the calibration from the command line."""
-    arguments = _arguments()
-    plan = QUICK if arguments.quick else FULL
+@click.command("calibrate")
+@click.option("--quick", is_flag=True, help="Fewer windows, no boosted trees.")
+@click.option("--processes", type=click.IntRange(1), default=2, help="Processes at once.")
+@click.option("--fresh", is_flag=True, help="Forget what an earlier run measured.")
+@click.option("--dry", is_flag=True, help="Print the targets, write no tables.")
+def command(quick: bool, processes: int, fresh: bool, dry: bool) -> None:
+    """Measure the drift test: how often clean windows alarm, and which changes it detects.
+
+    Writes what the Drift page shows and the tables of docs/drift.md. Takes over an hour of CPU; a
+    run that was stopped resumes where it was.
+    """
+    plan = QUICK if quick else FULL
     work = chunks(plan)
-    store = Path(arguments.keep) if arguments.keep else HEART_CSV.parent.parent / "var"
-    path = store / f"calibrate-{'quick' if arguments.quick else 'full'}-{plan.seed}.jsonl"
-    try:
-        done = _kept(path) if not arguments.fresh else {}
-        if arguments.fresh:
-            path.unlink(missing_ok=True)
-        _run([c for c in work if c.key not in done], done, path, arguments)
-        if not any(c.key in done for c in work):
-            print("calibrate: nothing was measured; give it more minutes", file=sys.stderr)
-            return 1
-        again = chunks_to_refine(work, _summary(work, done, plan))
-        _run([c for c in again if c.key not in done], done, path, arguments)
-        summary = _summary(work, done, plan)
-        if not arguments.dry:
-            RESULT.write_text(json.dumps(summary, indent=1) + "\n")
-            write_tables(DOCS, summary)
-    except (DataError, OSError) as error:
-        print(f"calibrate: {error}", file=sys.stderr)
-        return 1
+    path = HEART_CSV.parent.parent / "var" / f"calibrate-{'quick' if quick else 'full'}.jsonl"
+    if fresh:
+        path.unlink(missing_ok=True)
+    done = _kept(path)
+    _run([c for c in work if c.key not in done], done, path, processes)
+    again = chunks_to_refine(work, _summary(work, done, plan))
+    _run([c for c in again if c.key not in done], done, path, processes)
+    summary = _summary(work, done, plan)
+    if not dry:
+        RESULT.write_text(json.dumps(summary, indent=1) + "\n")
+        write_tables(DOCS, summary)
     for line in summary["targets"]:
         print(f"{'met   ' if line['met'] else 'MISSED'} {line['text']}")
-    return 0
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.calibrate", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer windows, no boosted trees")
-    parser.add_argument("--minutes", type=float, help="stop then, and report what there is")
-    parser.add_argument("--processes", type=int, default=2, help="at once (default: 2)")
-    parser.add_argument("--fresh", action="store_true", help="forget what an earlier run measured")
-    parser.add_argument("--dry", action="store_true", help="print only, write no tables")
-    parser.add_argument("--keep", metavar="FOLDER", help="of finished chunks (default: var)")
-    return parser.parse_args()
 
 
 def _kept(path: Path) -> dict[str, list[WindowResult]]:
@@ -240,49 +228,27 @@ def _kept(path: Path) -> dict[str, list[WindowResult]]:
 
 
 def _run(
-    work: list[Chunk],
-    done: dict[str, list[WindowResult]],
-    path: Path,
-    arguments: argparse.Namespace,
+    work: list[Chunk], done: dict[str, list[WindowResult]], path: Path, processes: int
 ) -> None:
     """Measure the chunks in processes of their own, writing each down when it is finished."""
-    started, already = time.monotonic(), len(done)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when a worker imports numpy
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not work:
-        return
-    rest: Iterator[Chunk] = iter(work)
-    with ProcessPoolExecutor(arguments.processes) as pool, path.open("a") as file:
-        running = {pool.submit(measure, c): c for c in islice(rest, arguments.processes)}
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                chunk = running.pop(future)
-                records = future.result()
-                done[chunk.key] = records
-                kept = {"key": chunk.key, "records": [r.to_list() for r in records]}
-                file.write(json.dumps(kept) + "\n")
-                file.flush()
-                late = arguments.minutes and time.monotonic() - started > 60 * arguments.minutes
-                following = None if late else next(rest, None)
-                if following is not None:
-                    running[pool.submit(measure, following)] = following
-            _progress(len(done) - already, len(work), time.monotonic() - started)
-    print(file=sys.stderr)
-
-
-def _progress(done: int, of: int, seconds: float) -> None:
-    """Draw the bar; all cells go in step, so that the first chunks tell how long it takes."""
-    filled = int(30 * done / of)
-    left = seconds / done * (of - done) / 60
-    bar = "#" * filled + "." * (30 - filled)
-    print(
-        f"\rcalibrate: [{bar}] {done} of {of} chunks, about {left:.0f} min left ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
+    with (
+        ProcessPoolExecutor(processes) as pool,
+        path.open("a") as file,
+        click.progressbar(length=len(work), label="calibrate", file=sys.stderr) as bar,
+    ):
+        running = {pool.submit(measure, chunk): chunk for chunk in work}
+        for future in as_completed(running):
+            chunk, records = running[future], future.result()
+            done[chunk.key] = records
+            kept = {"key": chunk.key, "records": [r.to_list() for r in records]}
+            file.write(json.dumps(kept) + "\n")
+            file.flush()
+            bar.update(1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from cardiowatch import deprecated
+
+    sys.exit(deprecated("calibrate"))

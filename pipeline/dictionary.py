@@ -1,4 +1,4 @@
-"""The data dictionary as Markdown, from the schema: `python -m pipeline.dictionary`."""
+"""The data dictionary as Markdown, from the schema."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pipeline.schema import FEATURES, TARGET, Feature, Kind
 
 _HEAD = f"""# Data dictionary
 
-Made by `python -m pipeline.dictionary` from `pipeline/schema.py`; a test fails when it is not
-current. The thirteen findings are those of the UCI Heart Disease data; the label `{TARGET}` is 1
-when a coronary artery is narrowed by more than 50 %, else 0. `age` and `sex` are required; every
-other finding may be unknown (null).
+Written by `DICTIONARY=write pytest tests/test_docs.py` from `pipeline/schema.py`; a test fails when
+it is not current. The thirteen findings are those of the UCI Heart Disease data; the label
+`{TARGET}` is 1 when a coronary artery is narrowed by more than 50 %, else 0. `age` and `sex` are
+required; every other finding may be unknown (null).
 
 Values outside the *plausible* range are rejected. Values outside the *usual* range are accepted
 with a warning, as are values outside the training data's own range.
@@ -66,7 +66,3 @@ def markdown() -> str:
     """Return the whole page."""
     features = "".join(_line(feature) for feature in FEATURES)
     return _HEAD + features + _KAGGLE + "".join(_kaggle_line(name) for name in KAGGLE_TO_UCI)
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

@@ -1,16 +1,16 @@
-"""What one drift verdict costs: CPU seconds and memory. Run as `python -m pipeline.drift.cost`."""
+"""What one drift verdict costs: `cardiowatch measure drift-cost`."""
 
 from __future__ import annotations
 
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
+import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
+from pipeline.calibrate import training_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import MAX_PERMUTATION_ROWS, compare, compare_counts
 from pipeline.drift.contingency_tables import Array
@@ -60,19 +60,12 @@ def cases(real: Array) -> Iterator[tuple[str, Callable[[], object]]]:
         )
 
 
-def main() -> int:
-    """Print the table."""
-    try:
-        features = read_patients(HEART_CSV).features
-    except DataError as error:
-        print(f"drift_cost: {error}", file=sys.stderr)
-        return 1
-    if features is None:
-        print(f"drift_cost: the coding of {HEART_CSV.name} cannot be told", file=sys.stderr)
-        return 1
+@click.command("drift-cost")
+def command() -> None:
+    """Measure CPU seconds and memory of one drift verdict, for small and for large windows."""
     print("| verdict | CPU, median of 5 | memory at its peak |\n|---|---|---|")
     with threadpool_limits(1):  # threads that wait for each other count as CPU time
-        for name, verdict in cases(features.to_numpy(float)):
+        for name, verdict in cases(training_patients()[0]):
             verdict()
             seconds = []
             for _ in range(_REPEATS):
@@ -84,8 +77,3 @@ def main() -> int:
             peak = tracemalloc.get_traced_memory()[1] / 2**20
             tracemalloc.stop()
             print(f"| {name} | {np.median(seconds):.2f} s | {peak:.0f} MB |", flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """What poisoned labels do to the model: dose-response curves over attacks, defences and seeds.
 
-    python -m pipeline.poisoning [--seeds 30] [--c 0.3] [--json]
-
 The model under attack has the scorecard's columns and penalty, fitted to the patients as they are
 (without the copies with blanked cells, which would cost thirteen times the time and are no part of
 the question). Each seed draws its own five folds and its own poison. Poison is in the training
@@ -12,13 +10,13 @@ it, a worker process runs it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -274,29 +272,31 @@ def table(found: PoisoningResult) -> str:
     return str(wide.to_string(float_format="{:.3f}".format, na_rep=""))
 
 
-def main() -> int:
-    """Run the grid from the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.poisoning",
-        description="Dose-response curves of poisoned labels: attacks, defences, seeds.",
-    )
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"draws (default {SEEDS})")
-    parser.add_argument("--c", type=float, default=C, help=f"inverse L2 penalty (default {C})")
-    parser.add_argument("--group", choices=BY_NAME["sex"].codes, default=GROUP)
-    parser.add_argument("--json", action="store_true", help="write JSON instead of a table")
-    arguments = parser.parse_args()
+@click.command("poison")
+@click.option("--seeds", type=click.IntRange(2, MAX_SEEDS), default=SEEDS, help="Draws.")
+@click.option(
+    "--c",
+    type=click.FloatRange(0, MAX_C, min_open=True),
+    default=C,
+    help="Inverse strength of the L2 penalty.",
+)
+@click.option(
+    "--group",
+    type=click.Choice(list(BY_NAME["sex"].codes)),
+    default=GROUP,
+    help="The sex whose labels the attack on one group changes.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def command(seeds: int, c: float, group: str, as_json: bool) -> None:
+    """Measure what poisoned labels do to the model, and what defences save.
+
+    Every attack, dose and defence is trained and tested in as many draws as --seeds says.
+    """
 
     def progress(done: float) -> None:
-        print(f"\rpoisoning: {done:4.0%}", end="", file=sys.stderr, flush=True)
+        print(f"\rpoison: {done:4.0%}", end="", file=sys.stderr, flush=True)
 
-    try:
-        with threadpool_limits(1):  # matrices this small only wait for each other
-            found = run_job(progress, seeds=arguments.seeds, c=arguments.c, group=arguments.group)
-    except ValueError as error:
-        print(f"poisoning: {error}", file=sys.stderr)
-        return 2
+    with threadpool_limits(1):  # matrices this small only wait for each other
+        found = run_job(progress, seeds=seeds, c=c, group=group)
     print(file=sys.stderr)
-    print(
-        json.dumps(found, indent=2) if arguments.json else table(PoisoningResult.from_dict(found))
-    )
-    return 0
+    print(json.dumps(found, indent=2) if as_json else table(PoisoningResult.from_dict(found)))

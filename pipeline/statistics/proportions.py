@@ -2,9 +2,8 @@
 
 One method for every signed gap: each group's own interval, squared and added (MOVER). For shares it
 is Newcombe's hybrid score interval, whose 95 % hold at small denominators where those of Wald and
-of the percentile bootstrap do not (`python -m pipeline.fairness.coverage` measures all of
-them). The p-value inverts the same interval: p < .05 exactly when the 95 % interval
-excludes 0.
+of the percentile bootstrap do not (docs/fairness.md; `cardiowatch measure coverage`). The p-value
+inverts the same interval: p < .05 exactly when the 95 % interval excludes 0.
 
 Source: Wilson (1927), JASA 22; Newcombe (1998), Statistics in Medicine 17:873, method 10;
 Zou & Donner (2008), Statistics in Medicine 27:1693 (MOVER); Holm (1979).

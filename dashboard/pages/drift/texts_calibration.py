@@ -16,7 +16,7 @@ NOTE = (
     "a false positive; drift without an alarm is a false negative."
 )
 _FEATURE = re.compile(rf"\b({'|'.join(BY_NAME)})\b")
-NOT_CALIBRATED = "Not measured yet: run `python -m pipeline.calibrate`."
+NOT_CALIBRATED = "Not measured yet: run `cardiowatch calibrate`."
 
 
 def summary(found: Mapping[str, Any]) -> str:

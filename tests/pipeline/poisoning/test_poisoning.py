@@ -30,10 +30,10 @@ from pipeline.poisoning.defences import (
     confident_learning,
     nearest_neighbours,
 )
-from pipeline.poisoning.experiment import main
 from pipeline.poisoning.metrics import METRICS, ExperimentCell, ece, share
 from pipeline.schema import NAMES
 from pipeline.train import LabelledPatients as Cleveland
+from tests.programs import run as run_program
 
 
 @cache
@@ -238,11 +238,8 @@ def test_settings_that_are_not_allowed_say_what_is(
         run(cleveland.rows, cleveland.y, **wrong)  # type: ignore[arg-type]
 
 
-def test_a_wrong_number_on_the_command_line_is_said_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["poisoning", "--seeds", "1"])
-    assert main() == 2
-    assert capsys.readouterr().err.strip() == (
-        "poisoning: seeds must be 2 to 200, c above 0 and at most 100"
-    )
+def test_the_command_prints_a_table_of_every_attack_and_defence() -> None:
+    ended = run_program("-m", "cardiowatch", "poison", "--seeds", "2")
+
+    assert ended.returncode == 0, ended.stderr
+    assert all(name in ended.stdout for name in (*ATTACKS, *DEFENCES, *METRICS))

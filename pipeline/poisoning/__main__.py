@@ -1,5 +1,0 @@
-"""Print the grid: `python -m pipeline.poisoning`."""
-
-from pipeline.poisoning.experiment import main
-
-raise SystemExit(main())
