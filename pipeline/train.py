@@ -30,6 +30,7 @@ from pipeline.training.evidence import (
     evaluate_imputation,
     external_validation,
 )
+from pipeline.training.evidence_unknown import evaluate_unknown_range
 from pipeline.training.imputation import SEED, augment_with_missingness
 from pipeline.training.scorecard_writer import build_scorecard, write_bundle
 from pipeline.training.sklearn_pipeline import coefficients, fit_sklearn_pipeline
@@ -179,6 +180,8 @@ def train(
     explanations = evaluate_explanations(data.rows, data.y, model)
     if not explanations["challengers"]:
         _say("note: shap is not installed, so the challengers are not explained")
+    _say("measuring the range over unknown findings")
+    unknown_range = evaluate_unknown_range(data.rows, data.y, c)
     _say(f"poisoning the labels: 5 attacks, 3 defences, {seeds} seeds")
     poisoned = poison(data.rows, data.y, seeds=seeds, c=c, progress=_bar).to_dict()
     poisoned["settings"]["data"] = data.audit.file
@@ -199,6 +202,7 @@ def train(
         "confidence": treatments.pop("confidence"),
         "fairness": treatments.pop("fairness"),
         "explanations": explanations,
+        "unknown_range": unknown_range,
         "poisoning": poisoned,
         "gate": gate.to_dict(),
         "treatments": treatments,

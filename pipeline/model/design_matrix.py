@@ -119,3 +119,9 @@ def _parts() -> tuple[slice, ...]:
 
 FEATURE_SLICES: tuple[slice, ...] = _parts()
 """The columns of each feature, in the order of `FEATURES`; they are neighbours."""
+
+
+def feature_points(matrix: Array, coefficients: Array) -> Array:
+    """Return each feature's points for each patient, in log-odds, shape (n, 13)."""
+    points = matrix * coefficients
+    return np.column_stack([points[:, part].sum(axis=1) for part in FEATURE_SLICES])

@@ -25,8 +25,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from errors import CardiowatchError
-from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, Array, build_design_matrix
+from pipeline.model.design_matrix import (
+    COLUMNS,
+    FEATURE_SLICES,
+    Array,
+    build_design_matrix,
+    feature_points,
+)
 from pipeline.model.scores import Explanation, Scores, percentile_interval, sigmoid, sigmoid_scalar
+from pipeline.model.unknown_findings import JointPoints
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row, range_warnings
 
 if TYPE_CHECKING:
@@ -67,6 +74,8 @@ class Model:
             for name in NAMES
             if name in self.training_range
         )
+        joint = card.get("joint_points")  # scorecards of the first edition have none
+        self._joint = None if joint is None else JointPoints.from_dict(joint)
         self._sets = np.array(card["interval"]["sets"], dtype=float)
         self._sets_by_column = np.ascontiguousarray(self._sets.T)
         expected = ["intercept", *(column.name for column in COLUMNS)]
@@ -119,8 +128,7 @@ class Model:
             `FEATURES`, or a frame with (at least) the thirteen columns in any order.
         """
         matrix = build_design_matrix(_array(rows), self._center, self._scale)
-        points = matrix * self._coefficients
-        by_feature = np.column_stack([points[:, part].sum(axis=1) for part in FEATURE_SLICES])
+        by_feature = feature_points(matrix, self._coefficients)
         z = self._intercept + by_feature.sum(axis=1)
         return Scores(
             probability=sigmoid(z),
@@ -150,11 +158,29 @@ class Model:
             active.append(column)
             weights.append(weight)
         low, high = percentile_interval(np.array(weights) @ self._sets_by_column[active])
+        unknown_range, most_informative = self._unknown_range(row, points, p)
         return Explanation(
             base_value=self.base_value,
             contributions=tuple(g - m for g, m in zip(points, self._means.tolist(), strict=True)),
             interval=(min(low, p), max(high, p)),
+            unknown_range=unknown_range,
+            most_informative=most_informative,
         )
+
+    def _unknown_range(
+        self, row: Row, points: Sequence[float], p: float
+    ) -> tuple[tuple[float, float] | None, str | None]:
+        """Return the range of the full estimate, and the finding that would narrow it most."""
+        unknown = np.array([value is None or value != value for value in row])
+        if self._joint is None or not unknown.any():
+            return None, None
+        found = self._joint.unknown_sum(np.array(points), unknown)
+        if found is None:
+            return None, None
+        left_out = unknown & np.isnan(self._joint.mean)
+        z = self._intercept + float(np.array(points)[~unknown | left_out].sum()) + found.mean
+        low, high = (sigmoid_scalar(z + sign * found.half_width) for sign in (-1, 1))
+        return (min(low, p), max(high, p)), NAMES[found.most_informative]
 
     def score_row(self, row: Row) -> tuple[float, list[tuple[str, str]]]:
         """Return a patient's probability and its warnings as (feature name, sentence)."""

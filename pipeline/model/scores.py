@@ -30,6 +30,11 @@ class Explanation:
     """One per feature, in the order of `FEATURES`; with `base_value` they sum to the log-odds."""
     interval: tuple[float, float]
     """95 % bootstrap interval of the fitted probability; contains the probability."""
+    unknown_range: tuple[float, float] | None = None
+    """95 % range of the probability that the model would give if it knew the unknown findings;
+    contains the probability. None when none is unknown, or for a scorecard made without it."""
+    most_informative: str | None = None
+    """The unknown finding whose knowledge would narrow that range most."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 
 from pipeline.model import CHECKSUMS_FILE, EVIDENCE_FILE, FORMAT, SCORECARD_FILE, checksums
-from pipeline.model.design_matrix import COLUMNS, DECIMALS, Array, round_coefficients
+from pipeline.model.design_matrix import (
+    COLUMNS,
+    DECIMALS,
+    Array,
+    build_design_matrix,
+    feature_points,
+    round_coefficients,
+)
 from pipeline.model.scores import INTERVAL_LEVEL
+from pipeline.model.unknown_findings import JointPoints
 from pipeline.schema import FEATURES, Feature
 
 SET_DECIMALS = 6
@@ -66,6 +74,10 @@ def build_scorecard(
             "sets": _SETS,
         },
     }
+    points = feature_points(build_design_matrix(rows, center, scale), beta[1:])
+    joint = JointPoints.of(points, ~np.isnan(rows))
+    if joint is not None:
+        card["joint_points"] = joint.to_dict()
     lines = ",\n".join(f"      {json.dumps(row)}" for row in sets.tolist())
     return json.dumps(card, indent=2).replace(f'"{_SETS}"', f"[\n{lines}\n    ]") + "\n"
 

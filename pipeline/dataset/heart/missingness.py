@@ -76,3 +76,20 @@ def apply_missingness(rows: Array, site: MissingnessProfile, rng: np.random.Gene
         flat = rows[:, NAMES.index("oldpeak")] == 0
         masked[flat, NAMES.index("slope")] = np.nan
     return masked
+
+
+PATTERNS: Mapping[str, tuple[str, ...]] = {
+    "no thallium scan": ("thal",),
+    "no fluoroscopy": ("ca",),
+    "no imaging": ("ca", "thal"),
+    "no exercise test": ("thalach", "exang", "oldpeak", "slope"),
+    "no exercise ECG": ("oldpeak", "slope"),
+    "no resting ECG": ("restecg",),
+    "no laboratory": ("chol", "fbs"),
+    "no blood pressure": ("trestbps",),
+    "no history of chest pain": ("cp",),
+    "no exercise test, no imaging": ("thalach", "exang", "oldpeak", "slope", "ca", "thal"),
+    "history and blood pressure only": tuple(n for n in _OPTIONAL if n not in ("cp", "trestbps")),
+    "age and sex only": _OPTIONAL,
+}
+"""The unknown findings of patients whose work-up is not, or not yet, complete."""
