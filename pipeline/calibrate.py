@@ -21,13 +21,14 @@ import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
+from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.dataset.heart.drift_scenarios import (
     NO_DRIFT,
     RANDOM_HALVES,
     SCENARIOS,
     PatientSource,
     scenario_by_name,
+    training_source,
 )
 from pipeline.drift.calibration.baseline_tests import TREES, baseline_statistics
 from pipeline.drift.calibration.summary import (
@@ -117,17 +118,9 @@ def chunks(plan: Plan) -> list[Chunk]:
     )
 
 
-def training_patients() -> tuple[Array, Array]:
-    """Return the patients that come with the code, shape (303, 13), and their labels."""
-    patients = read_patients(HEART_CSV)
-    if patients.features is None or patients.disease is None:
-        raise DataError(f"{HEART_CSV.name} has no coding or no label")
-    return patients.features.to_numpy(float), patients.disease.to_numpy(float)
-
-
 def measure(chunk: Chunk) -> list[WindowResult]:
     """Draw the windows of a chunk and test each; the same windows whatever else runs."""
-    source = PatientSource(*training_patients())
+    source = training_source()
     with threadpool_limits(1):
         return [_window(chunk, i, source) for i in range(chunk.first, chunk.first + chunk.count)]
 

@@ -76,6 +76,12 @@ class Feature:
     second_unit: SecondUnit | None = None
     section: str = ""
     zero_is_missing: bool = False
+    sensitive: bool = False
+    """Its groups are compared by the fairness assessment: its codes, or the `bands` of a number."""
+    bands: tuple[int, ...] = ()
+    """Of a sensitive number: where the second and each later group begins."""
+    example: float | None = None
+    """A value for examples and tests: that of the first patient of the UCI file."""
 
     @property
     def is_numeric(self) -> bool:
@@ -128,6 +134,9 @@ FEATURES: tuple[Feature, ...] = (
         usual_low=28,
         usual_high=77,
         section="Patient",
+        example=63,
+        sensitive=True,
+        bands=(45, 55, 65),
     ),
     Feature(
         "sex",
@@ -138,6 +147,8 @@ FEATURES: tuple[Feature, ...] = (
         required=True,
         codes=_codes(female=0, male=1),
         section="Patient",
+        example=1,
+        sensitive=True,
     ),
     Feature(
         "cp",
@@ -149,6 +160,7 @@ FEATURES: tuple[Feature, ...] = (
             {"typical angina": 1, "atypical angina": 2, "non-anginal pain": 3, "asymptomatic": 4}
         ),
         section="At rest",
+        example=1,
     ),
     Feature(
         "trestbps",
@@ -163,6 +175,7 @@ FEATURES: tuple[Feature, ...] = (
         unit_hint=UnitHint(5, 40, "looks like cmHg or kPa; mm Hg is expected"),
         zero_is_missing=True,
         section="At rest",
+        example=145,
     ),
     Feature(
         "chol",
@@ -178,6 +191,7 @@ FEATURES: tuple[Feature, ...] = (
         second_unit=SecondUnit("mmol/l", 38.67),
         zero_is_missing=True,
         section="At rest",
+        example=233,
     ),
     Feature(
         "fbs",
@@ -187,6 +201,7 @@ FEATURES: tuple[Feature, ...] = (
         1,
         codes=_YES_NO,
         section="At rest",
+        example=1,
     ),
     Feature(
         "restecg",
@@ -199,6 +214,7 @@ FEATURES: tuple[Feature, ...] = (
         ),
         help="Left ventricular hypertrophy: probable or definite by Estes' criteria.",
         section="At rest",
+        example=2,
     ),
     Feature(
         "thalach",
@@ -209,6 +225,7 @@ FEATURES: tuple[Feature, ...] = (
         "beats/min",
         help="During the exercise test.",
         section="Exercise test",
+        example=150,
     ),
     Feature(
         "exang",
@@ -218,6 +235,7 @@ FEATURES: tuple[Feature, ...] = (
         1,
         codes=_YES_NO,
         section="Exercise test",
+        example=0,
     ),
     Feature(
         "oldpeak",
@@ -231,6 +249,7 @@ FEATURES: tuple[Feature, ...] = (
         usual_high=6.2,
         help="Relative to rest.",
         section="Exercise test",
+        example=2.3,
     ),
     Feature(
         "slope",
@@ -240,6 +259,7 @@ FEATURES: tuple[Feature, ...] = (
         3,
         codes=_codes(upsloping=1, flat=2, downsloping=3),
         section="Exercise test",
+        example=3,
     ),
     Feature(
         "ca",
@@ -250,6 +270,7 @@ FEATURES: tuple[Feature, ...] = (
         "vessels",
         help="A count from 0 to 3.",
         section="Imaging",
+        example=0,
     ),
     Feature(
         "thal",
@@ -260,11 +281,15 @@ FEATURES: tuple[Feature, ...] = (
         codes=MappingProxyType({"normal": 3, "fixed defect": 6, "reversible defect": 7}),
         help="Thallium scintigraphy of the heart muscle; not thalassemia.",
         section="Imaging",
+        example=6,
     ),
 )
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 BY_NAME: Mapping[str, Feature] = MappingProxyType({f.name: f for f in FEATURES})
+
+EXAMPLE: tuple[float | None, ...] = tuple(feature.example for feature in FEATURES)
+"""A patient for documents and tests."""
 
 Row = Sequence[float | None]
 """One patient: thirteen UCI-coded values in the order of `FEATURES`; None or NaN = missing."""

@@ -10,7 +10,7 @@ import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.calibrate import training_patients
+from pipeline.dataset.heart.drift_scenarios import training_source
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import MAX_PERMUTATION_ROWS, compare, compare_counts
 from pipeline.drift.contingency_tables import Array
@@ -65,7 +65,7 @@ def command() -> None:
     """Measure CPU seconds and memory of one drift verdict, for small and for large windows."""
     print("| verdict | CPU, median of 5 | memory at its peak |\n|---|---|---|")
     with threadpool_limits(1):  # threads that wait for each other count as CPU time
-        for name, verdict in cases(training_patients()[0]):
+        for name, verdict in cases(training_source().rows):
             verdict()
             seconds = []
             for _ in range(_REPEATS):

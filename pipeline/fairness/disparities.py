@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,7 +90,12 @@ def assess(
     p = None if probability is None else np.asarray(probability, dtype=float)
     if not np.isin(predicted, (0, 1)).all() or not (np.isnan(truth) | np.isin(truth, (0, 1))).all():
         raise ValueError("predictions and known outcomes must be 0 or 1")
-    labels = {name: np.asarray(values, dtype=object) for name, values in groups.items()}
+    if p is not None and not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("probabilities must lie between 0 and 1")
+    labels = {
+        name: np.array([_group_name(v) for v in np.asarray(values, dtype=object)], dtype=object)
+        for name, values in groups.items()
+    }
     if any(
         len(a) != len(predicted) for a in (truth, *labels.values(), *([] if p is None else [p]))
     ):
@@ -98,14 +104,18 @@ def assess(
     metrics = tuple(m for m in METRICS if p is not None or m.denominator)
     found = {}
     for i, (name, values) in enumerate(labels.items()):
-        inside = np.array([bool(value) and value == value for value in values], dtype=bool)
-        cells = {
-            str(group): count(inside & (values == group)) for group in sorted(set(values[inside]))
-        }
+        inside = values != ""
+        cells = {group: count(inside & (values == group)) for group in sorted(set(values[inside]))}
         others = {group: count(inside & (values != group)) for group in cells}
         rng = np.random.default_rng([seed, i])
         found[name] = _grouping(name, cells, others, metrics, rng)
     return Assessment(len(predicted), int((~np.isnan(truth)).sum()), found)
+
+
+def _group_name(value: Any) -> str:
+    """Return a group in words; a code may be 0 or False. Empty = missing: None, NaN and pd.NA."""
+    missing = value is None or type(value).__name__ == "NAType" or value != value
+    return "" if missing else str(value)
 
 
 def _grouping(

@@ -1,24 +1,26 @@
-"""Which groups a patient belongs to: sex, age band, and the two crossed. numpy only."""
+"""Which groups a patient belongs to, by the schema's sensitive features. numpy only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.design_matrix import Array
-from pipeline.schema import BY_NAME, NAMES
+from pipeline.schema import FEATURES, NAMES, Feature
 
-AGE_BANDS: tuple[tuple[float, str], ...] = (
-    (45, "18-44"),
-    (55, "45-54"),
-    (65, "55-64"),
-    (np.inf, "65 and over"),
-)
-"""Upper end (excluded) and name: the decades in which coronary disease becomes common."""
+# Words first: the order of attributes decides the draws of the bootstrap.
+SENSITIVE = sorted((f for f in FEATURES if f.sensitive), key=lambda f: bool(f.bands))
+SEX, AGE = "sex", "age"
+CROSSED = f"{SEX} and {AGE}"
 
-SEX, AGE, CROSSED = "sex", "age", "sex and age"
+
+def band_names(feature: Feature) -> list[str]:
+    """Name the bands of a sensitive number, as "18-44" or "65 and over"."""
+    starts = [int(feature.low), *feature.bands]
+    return [f"{a}-{b - 1}" for a, b in pairwise(starts)] + [f"{starts[-1]} and over"]
 
 
 def assign_groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
@@ -27,16 +29,24 @@ def assign_groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
     Parameters
     ----------
     rows
-        UCI codes, shape (n, 13), in the order of `FEATURES`; age and sex are known.
+        UCI codes, shape (n, 13), in the order of `FEATURES`; NaN = missing.
 
     Returns
     -------
     Mapping
-        "sex", "age" and "sex and age" -> the group of each patient in words, shape (n,).
+        Each sensitive feature, and "sex and age" -> the group of each patient in words, shape (n,);
+        None where the value is missing.
     """
-    words = BY_NAME["sex"].code_labels
-    sex = np.array([words[int(code)] for code in rows[:, NAMES.index("sex")]], dtype=object)
-    band = np.searchsorted([end for end, _ in AGE_BANDS], rows[:, NAMES.index("age")], side="right")
-    age = np.array([AGE_BANDS[i][1] for i in band], dtype=object)
-    crossed = np.array([f"{s}, {a}" for s, a in zip(sex, age, strict=True)], dtype=object)
-    return {SEX: sex, AGE: age, CROSSED: crossed}
+    found = {f.name: _groups(f, rows[:, NAMES.index(f.name)]) for f in SENSITIVE}
+    pairs = zip(found[SEX], found[AGE], strict=True)
+    return {**found, CROSSED: np.array([f"{sex}, {age}" for sex, age in pairs], dtype=object)}
+
+
+def _groups(feature: Feature, column: Array) -> NDArray[np.object_]:
+    known = ~np.isnan(column)
+    if feature.bands:
+        places = np.searchsorted(feature.bands, column, side="right")
+        words: Mapping[int, str] = dict(enumerate(band_names(feature)))
+    else:
+        places, words = np.where(known, column, -1).astype(int), feature.code_labels
+    return np.array([words[i] if k else None for i, k in zip(places, known, strict=True)], object)

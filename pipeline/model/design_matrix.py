@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +40,41 @@ class Column:
         return f"{self.feature.name}: {self.feature.code_labels[int(self.code)]}"
 
 
-def _columns() -> Iterator[Column]:
-    for feature in FEATURES:
-        if feature.is_numeric:
-            yield Column(feature, None)
-        else:
-            yield from (Column(feature, float(code)) for code in feature.codes.values())
-        if not feature.required:
-            yield Column(feature, None, missing=True)
+@dataclass(frozen=True)
+class Design:
+    """The columns of a model over its own features, in the order of the schema.
+
+    Patients always have one value per feature of `FEATURES`; those of features that the model does
+    not use are ignored.
+    """
+
+    features: tuple[Feature, ...]
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns; a coefficient set has one number for each."""
+        return tuple(column for feature in self.features for column in _columns(feature))
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """The columns of each feature of `FEATURES`; empty for one that the model does not use."""
+        names = [column.feature.name for column in self.columns]
+        starts = [names.index(n) if n in names else 0 for n in NAMES]
+        return tuple(slice(s, s + names.count(n)) for s, n in zip(starts, NAMES, strict=True))
 
 
-COLUMNS: tuple[Column, ...] = tuple(_columns())
-"""The design matrix's columns, derived from the schema; a coefficient set has one number each."""
+def _columns(feature: Feature) -> Iterator[Column]:
+    if feature.is_numeric:
+        yield Column(feature, None)
+    else:
+        yield from (Column(feature, float(code)) for code in feature.codes.values())
+    if not feature.required:
+        yield Column(feature, None, missing=True)
+
+
+DESIGN = Design(FEATURES)
+"""Over all features of the schema: what is trained."""
+COLUMNS, FEATURE_SLICES = DESIGN.columns, DESIGN.slices
 
 
 def round_coefficients(values: Array, decimals: int = DECIMALS) -> Array:
@@ -59,15 +83,18 @@ def round_coefficients(values: Array, decimals: int = DECIMALS) -> Array:
 
 
 def standardise(rows: Array) -> tuple[Array, Array]:
-    """Return each feature's rounded mean and standard deviation; 0 and 1 for categories."""
+    """Return each feature's rounded mean and standard deviation.
+
+    0 and 1 for categories, and 1 for a number that does not vary.
+    """
     center, scale = np.zeros(len(NAMES)), np.ones(len(NAMES))
     for i, feature in enumerate(FEATURES):
-        if feature.is_numeric:
-            center[i], scale[i] = np.nanmean(rows[:, i]), np.nanstd(rows[:, i])
+        if feature.is_numeric and not np.isnan(rows[:, i]).all():
+            center[i], scale[i] = np.nanmean(rows[:, i]), np.nanstd(rows[:, i]) or 1.0
     return round_coefficients(center), round_coefficients(scale)
 
 
-def build_design_matrix(rows: Array, center: Array, scale: Array) -> Array:
+def build_design_matrix(rows: Array, center: Array, scale: Array, design: Design = DESIGN) -> Array:
     """Return the design matrix of patients.
 
     Parameters
@@ -77,11 +104,13 @@ def build_design_matrix(rows: Array, center: Array, scale: Array) -> Array:
     center, scale
         Mean and standard deviation by which numbers are standardised, shape (13,); 0 and 1 for
         categories.
+    design
+        The features of the model.
 
     Returns
     -------
     Array
-        Shape (n, number of `COLUMNS`). A missing number has 0 in its value column, and every
+        Shape (n, number of columns). A missing number has 0 in its value column, and every
         missing value has 1 in its missing indicator.
 
     Raises
@@ -92,9 +121,9 @@ def build_design_matrix(rows: Array, center: Array, scale: Array) -> Array:
     if rows.ndim != 2 or rows.shape[1] != len(NAMES):
         raise ValueError(f"expected the {len(NAMES)} features of each patient")
     missing = np.isnan(rows)
-    matrix = np.zeros((len(rows), len(COLUMNS)))
-    seen = missing.copy()
-    for j, column in enumerate(COLUMNS):
+    matrix = np.zeros((len(rows), len(design.columns)))
+    seen = missing | np.array([feature not in design.features for feature in FEATURES])
+    for j, column in enumerate(design.columns):
         i = NAMES.index(column.feature.name)
         if column.missing:
             matrix[:, j] = missing[:, i]
@@ -112,16 +141,7 @@ def build_design_matrix(rows: Array, center: Array, scale: Array) -> Array:
     return matrix
 
 
-def _parts() -> tuple[slice, ...]:
-    names = [column.feature.name for column in COLUMNS]
-    return tuple(slice(names.index(n), names.index(n) + names.count(n)) for n in NAMES)
-
-
-FEATURE_SLICES: tuple[slice, ...] = _parts()
-"""The columns of each feature, in the order of `FEATURES`; they are neighbours."""
-
-
-def feature_points(matrix: Array, coefficients: Array) -> Array:
+def feature_points(matrix: Array, coefficients: Array, design: Design = DESIGN) -> Array:
     """Return each feature's points for each patient, in log-odds, shape (n, 13)."""
     points = matrix * coefficients
-    return np.column_stack([points[:, part].sum(axis=1) for part in FEATURE_SLICES])
+    return np.column_stack([points[:, part].sum(axis=1) for part in design.slices])

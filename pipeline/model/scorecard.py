@@ -19,22 +19,17 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from errors import CardiowatchError
-from pipeline.model.design_matrix import (
-    COLUMNS,
-    FEATURE_SLICES,
-    Array,
-    build_design_matrix,
-    feature_points,
-)
+from pipeline.model.design_matrix import Array, Column, Design, build_design_matrix, feature_points
 from pipeline.model.scores import Explanation, Scores, percentile_interval, sigmoid, sigmoid_scalar
 from pipeline.model.unknown_findings import JointPoints
-from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Row, range_warnings
+from pipeline.schema import FEATURES, NAMES, Feature, Row, range_warnings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,14 +50,19 @@ class Model:
 
     def __init__(self, text: str) -> None:
         card = json.loads(text, parse_constant=_no_constant)
-        if card["format"] != FORMAT or list(card["features"]) != list(NAMES):
-            raise ValueError("another format or other features")
+        if card["format"] != FORMAT or not set(card["features"]) <= set(NAMES):
+            raise ValueError("another format or features that do not exist")
         self.scorecard = text
         self.version = hashlib.sha256(text.encode("ascii")).hexdigest()[:VERSION_LENGTH]
         self.threshold = float(card["threshold"])
         self.provenance: Mapping[str, Any] = card["provenance"]
         self._intercept = float(card["intercept"])
-        self._coefficients, self._center, self._scale = _parameters(card["features"])
+        self._design = Design(tuple(_own(f, card) for f in FEATURES if f.name in card["features"]))
+        self.features: tuple[str, ...] = tuple(f.name for f in self._design.features)
+        self._coefficients, self._center, self._scale = _parameters(
+            card["features"], self._design.columns
+        )
+        self._used = np.isin(np.array(NAMES), self.features)
         self._terms = tuple(self._term(i, feature) for i, feature in enumerate(FEATURES))
         self._means = self._mean_points(card["background"])
         self.base_value = self._intercept + float(self._means.sum())
@@ -75,10 +75,10 @@ class Model:
             if name in self.training_range
         )
         joint = card.get("joint_points")  # scorecards of the first edition have none
-        self._joint = None if joint is None else JointPoints.from_dict(joint)
+        self._joint = None if joint is None else JointPoints.from_dict(joint, NAMES)
         self._sets = np.array(card["interval"]["sets"], dtype=float)
         self._sets_by_column = np.ascontiguousarray(self._sets.T)
-        expected = ["intercept", *(column.name for column in COLUMNS)]
+        expected = ["intercept", *(column.name for column in self._design.columns)]
         numbers = (self._coefficients, self._scale, self._means, self._sets)
         if card["interval"]["columns"] != expected or self._sets.shape[1:] != (len(expected),):
             raise ValueError("interval sets for other columns")
@@ -127,8 +127,8 @@ class Model:
             Shape (n, 13), UCI codes, NaN or None = missing: an array, tuples in the order of
             `FEATURES`, or a frame with (at least) the thirteen columns in any order.
         """
-        matrix = build_design_matrix(_array(rows), self._center, self._scale)
-        by_feature = feature_points(matrix, self._coefficients)
+        matrix = build_design_matrix(_array(rows), self._center, self._scale, self._design)
+        by_feature = feature_points(matrix, self._coefficients, self._design)
         z = self._intercept + by_feature.sum(axis=1)
         return Scores(
             probability=sigmoid(z),
@@ -144,17 +144,20 @@ class Model:
         points, active, weights = [], [0], [1.0]
         for i, value in enumerate(row):
             slope, offset, levels, unknown = self._terms[i]
-            column = 1 + FEATURE_SLICES[i].start  # of the value, or of the first level
+            part = self._design.slices[i]
+            column = 1 + part.start  # of the value, or of the first level
             weight = 1.0
             if value is None or value != value:
                 points.append(unknown)
-                column = FEATURE_SLICES[i].stop  # "not known" comes last
+                column = part.stop  # "not known" comes last
             elif levels is None:
                 points.append(slope * value + offset)
                 weight = (value - float(self._center[i])) / float(self._scale[i])
             else:
                 points.append(levels[value])
                 column += list(levels).index(value)
+            if NAMES[i] not in self.features:
+                continue
             active.append(column)
             weights.append(weight)
         low, high = percentile_interval(np.array(weights) @ self._sets_by_column[active])
@@ -171,7 +174,7 @@ class Model:
         self, row: Row, points: Sequence[float], p: float
     ) -> tuple[tuple[float, float] | None, str | None]:
         """Return the range of the full estimate, and the finding that would narrow it most."""
-        unknown = np.array([value is None or value != value for value in row])
+        unknown = np.array([value is None or value != value for value in row]) & self._used
         if self._joint is None or not unknown.any():
             return None, None
         found = self._joint.unknown_sum(np.array(points), unknown)
@@ -204,13 +207,14 @@ class Model:
         self, i: int, feature: Feature
     ) -> tuple[float, float, dict[float, float] | None, float]:
         """Return slope, offset, points per level and points if missing, of one feature."""
-        part = range(len(COLUMNS))[FEATURE_SLICES[i]]
+        columns, part = self._design.columns, self._design.slices[i]
         levels: dict[float, float] = {}
-        slope, unknown = 0.0, math.nan  # NaN: a missing required feature has no score
-        for j in part:
+        # NaN: a missing required feature has no score
+        slope, unknown = 0.0, 0.0 if part.start == part.stop else math.nan
+        for j in range(part.start, part.stop):
             points = float(self._coefficients[j])
-            code = COLUMNS[j].code
-            if COLUMNS[j].missing:
+            code = columns[j].code
+            if columns[j].missing:
                 unknown = points
             elif code is None:
                 slope = points / float(self._scale[i])
@@ -221,8 +225,8 @@ class Model:
     def _mean_points(self, background: Mapping[str, Mapping[str, float]]) -> Array:
         """Average each feature's points over the training patients, from their counts and sums."""
         means = np.zeros(len(FEATURES))
-        for i, feature in enumerate(FEATURES):
-            counts = background[feature.name]
+        for feature in self._design.features:
+            i, counts = NAMES.index(feature.name), background[feature.name]
             slope, offset, levels, unknown = self._terms[i]
             n_unknown = counts["not known"]
             total = unknown * n_unknown if n_unknown else 0.0
@@ -284,11 +288,21 @@ def checksums(content: Mapping[str, bytes]) -> bytes:
     return "".join(lines).encode("ascii")
 
 
-def _parameters(features: Mapping[str, Mapping[str, Any]]) -> tuple[Array, Array, Array]:
+def _own(feature: Feature, card: Mapping[str, Any]) -> Feature:
+    """Return a feature with the levels that the scorecard has points for."""
+    if feature.is_numeric:
+        return feature
+    points = card["features"][feature.name]["points"]
+    return replace(feature, codes={w: code for w, code in feature.codes.items() if w in points})
+
+
+def _parameters(
+    features: Mapping[str, Mapping[str, Any]], columns: Sequence[Column]
+) -> tuple[Array, Array, Array]:
     """Read coefficients per design column, centers and scales from the scorecard."""
     center, scale = np.zeros(len(NAMES)), np.ones(len(NAMES))
     coefficients = []
-    for column in COLUMNS:
+    for column in columns:
         name = column.feature.name
         entry = features[name]
         if column.missing:
@@ -298,7 +312,7 @@ def _parameters(features: Mapping[str, Mapping[str, Any]]) -> tuple[Array, Array
             center[NAMES.index(name)] = entry["center"]
             scale[NAMES.index(name)] = entry["scale"]
         else:
-            coefficients.append(entry["points"][BY_NAME[name].code_labels[int(column.code)]])
+            coefficients.append(entry["points"][column.feature.code_labels[int(column.code)]])
     if not (scale > 0).all():
         raise ValueError("a scale is not positive")
     return np.array(coefficients, dtype=float), center, scale

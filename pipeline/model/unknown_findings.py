@@ -8,6 +8,7 @@ the fit has not seen. Mean and covariance are all that is kept; no patient's row
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -83,20 +84,23 @@ class JointPoints:
             round_coefficients((covariance + covariance.T) / 2),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain lists for the scorecard; None = not described."""
+    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return plain lists for the scorecard, over the findings that are described."""
+        at = np.flatnonzero(~np.isnan(self.mean)).tolist()
         return {
             "n": self.n,
-            "mean": [None if m != m else m for m in self.mean.tolist()],
-            "covariance": self.covariance.tolist(),
+            "features": [names[i] for i in at],
+            "mean": self.mean[at].tolist(),
+            "covariance": self.covariance[np.ix_(at, at)].tolist(),
         }
 
     @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> JointPoints:
-        """Read what `to_dict` wrote."""
-        return cls(
-            kept["n"], np.array(kept["mean"], dtype=float), np.array(kept["covariance"], float)
-        )
+    def from_dict(cls, kept: Mapping[str, Any], names: Sequence[str]) -> JointPoints:
+        """Read what `to_dict` wrote, for findings in the order of `names`."""
+        mean, covariance = np.full(len(names), np.nan), np.zeros((len(names), len(names)))
+        at = [names.index(name) for name in kept["features"]]
+        mean[at], covariance[np.ix_(at, at)] = kept["mean"], kept["covariance"]
+        return cls(kept["n"], mean, covariance)
 
     def unknown_sum(self, points: Array, unknown: NDArray[np.bool_]) -> UnknownSum | None:
         """Predict the sum of the unknown findings' points from the known ones.

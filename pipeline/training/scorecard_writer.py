@@ -21,7 +21,7 @@ from pipeline.model.design_matrix import (
 )
 from pipeline.model.scores import INTERVAL_LEVEL
 from pipeline.model.unknown_findings import JointPoints
-from pipeline.schema import FEATURES, Feature
+from pipeline.schema import FEATURES, NAMES, Feature
 
 SET_DECIMALS = 6
 """Bootstrap sets: a hundred thousandth of their spread, and a file of 100 kB."""
@@ -77,7 +77,7 @@ def build_scorecard(
     points = feature_points(build_design_matrix(rows, center, scale), beta[1:])
     joint = JointPoints.of(points, ~np.isnan(rows))
     if joint is not None:
-        card["joint_points"] = joint.to_dict()
+        card["joint_points"] = joint.to_dict(NAMES)
     lines = ",\n".join(f"      {json.dumps(row)}" for row in sets.tolist())
     return json.dumps(card, indent=2).replace(f'"{_SETS}"', f"[\n{lines}\n    ]") + "\n"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model.design_matrix import Array
 from pipeline.schema import FEATURES, NAMES
@@ -47,6 +48,14 @@ class PatientSource:
         """Draw patients of a world in which some kinds of patient are more frequent."""
         chosen = random.choice(len(self.rows), _POOL, p=weights / weights.sum())
         return smoothed_bootstrap(self.rows[chosen], n, seed=int(random.integers(2**31)))
+
+
+def training_source() -> PatientSource:
+    """Return the patients that come with the code."""
+    patients = read_patients(HEART_CSV)
+    if patients.features is None or patients.disease is None:
+        raise DataError(f"{HEART_CSV.name} has no coding or no label")
+    return PatientSource(patients.features.to_numpy(float), patients.disease.to_numpy(float))
 
 
 Edit = Callable[[Array, PatientSource, Random], Array]
