@@ -14,7 +14,7 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 run: $(VENV)/.run ## set up everything, start the API and the dashboard, print their addresses
-	@exec $(PY) run.py
+	@exec $(CARDIOWATCH) run
 
 test: $(VENV)/.dev .venv-fuzz/.ready ## set up what the tests need, run lint and all tests
 	@tests/parts.sh
@@ -36,7 +36,7 @@ monitor: $(VENV)/.run ## run monitoring for each completed day; run it once a da
 	@$(CARDIOWATCH) monitor $(ARGS)
 
 demo: $(VENV)/.run ## both servers over a history of sixty days that drifts, in var/demo.db
-	@exec $(PY) demo.py
+	@exec $(CARDIOWATCH) demo
 
 bench: $(VENV)/.run ## load tests beside the baselines, on a scratch database (45 minutes)
 	@$(CARDIOWATCH) migrate

@@ -1,4 +1,4 @@
-"""`make demo`: both servers over a history that starts without drift and then drifts.
+"""Both servers over a history that drifts: `cardiowatch demo`, which is `make demo`.
 
 The first start replays sixty days of synthetic patients into `var/demo.db`, runs monitoring for
 each completed day, and prints the simulated changes. Later starts reuse that history and take
@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+
 import run
 from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.writer.file_lock import LogLocked
-from db.writer.writer import LogUnavailable
 from perf.load.synthetic_history import DAYS, SOURCE, write_history
-from pipeline.dataset.heart.csv_reader import DataError
-from pipeline.model import ModelError, load
-from pipeline.monitoring.schedule import NoPredictions, monitor
+from pipeline.model import load
+from pipeline.monitoring.schedule import monitor
 from run import StartupError, train_if_missing
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, load_settings
 
 FILE = Path("var/demo.db")
 MONITORED_DAYS = DAYS
@@ -92,25 +90,18 @@ def _print_scenario(scenario: Mapping[str, Any], report: Report) -> None:
         report(f"  {since:%d %b} to {until:%d %b}  {change['title']}: {change['sentence']}")
 
 
-def main() -> int:
-    """Build the history if necessary, then run both servers on it; return the exit code."""
+@click.command("demo")
+def command() -> None:
+    """Start the API and the dashboard over sixty synthetic days that drift.
+
+    The first start of a day builds that history in var/demo.db (about a minute) and prints the
+    simulated changes. It takes nothing from your own log.
+    """
     report = partial(print, flush=True)
-    try:
-        run.interrupt_once()
+    run.interrupt_once()
+    with suppress(KeyboardInterrupt):
         settings = load_settings()
         train_if_missing(settings)
         _print_scenario(build_history(settings, FILE, report), report)
-    except KeyboardInterrupt:
-        return 0
-    except (
-        StartupError, SettingsError, DatabaseUnavailable, ModelError, DataError, NoPredictions,
-        LogLocked, LogUnavailable,
-    ) as error:  # fmt: skip
-        print(error, file=sys.stderr)
-        return 1
-    os.environ["CARDIOWATCH_DATABASE_URL"] = f"sqlite:///{FILE}"
-    return run.main()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        os.environ["CARDIOWATCH_DATABASE_URL"] = f"sqlite:///{FILE}"
+        run.run(load_settings(), report)

@@ -1,9 +1,4 @@
-"""`make run`: both servers on one machine; Ctrl-C or SIGTERM stops everything cleanly.
-
-Trains the model if there is none, creates or migrates the database, starts the API and the
-dashboard, sends 100 synthetic patients through the API if the log is empty, and prints the
-addresses.
-"""
+"""Both servers on one machine: `cardiowatch run`, which is `make run`."""
 
 from __future__ import annotations
 
@@ -16,14 +11,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+
+import click
 
 from db.audit.chain import create_default_key
-from db.engine import DatabaseUnavailable
 from db.migrate import migrate
 from db.reader.queries import Reader
 from errors import CardiowatchError
-from settings import Settings, SettingsError, load_settings, local_url
+from settings import Settings, load_settings, local_url
 
 _START_S = 90.0
 """Longest wait for a server: the first start of the dashboard compiles its libraries."""
@@ -55,13 +53,13 @@ def interrupt_once() -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def _python(*arguments: str) -> list[str]:
-    return [sys.executable, *arguments]
+def _cardiowatch(*arguments: str) -> list[str]:
+    return [sys.executable, str(Path(__file__).with_name("cardiowatch.py")), *arguments]
 
 
 def _call(*arguments: str) -> None:
-    if subprocess.run(_python(*arguments), check=False).returncode != 0:  # noqa: S603
-        raise StartupError(f"python {' '.join(arguments)} failed; see above")
+    if subprocess.run(_cardiowatch(*arguments), check=False).returncode != 0:  # noqa: S603
+        raise StartupError(f"cardiowatch {' '.join(arguments)} failed; see above")
 
 
 def _require_free(host: str, port: int, setting: str) -> None:
@@ -95,7 +93,9 @@ class Supervisor:
 
     def start(self, name: str, health: str) -> None:
         """Start a server and wait until it is ready."""
-        self._servers[name] = subprocess.Popen(_python("-m", name), start_new_session=True)  # noqa: S603
+        self._servers[name] = subprocess.Popen(  # noqa: S603
+            _cardiowatch(name), start_new_session=True
+        )
         deadline = time.monotonic() + _START_S
         while not _is_healthy(health):
             self.check()
@@ -129,43 +129,46 @@ def _log_is_empty(settings: Settings) -> bool:
 def train_if_missing(settings: Settings) -> None:
     """Train the model if there is none."""
     if not (settings.model_dir / "SHA256SUMS").exists():
-        _call("-m", "cardiowatch", "train")
+        _call("train")
 
 
-def run(settings: Settings, supervisor: Supervisor, report: Callable[[str], None]) -> None:
-    """Set up what is missing, start both servers and wait for a signal."""
-    _require_free(settings.api_host, settings.api_port, "CARDIOWATCH_API")
-    _require_free(settings.dashboard_host, settings.dashboard_port, "CARDIOWATCH_DASHBOARD")
-    train_if_missing(settings)
-    migrate(settings.database_url, report)
-    if settings.log_hmac_key_file is None:
-        create_default_key(settings.database_url)
-    supervisor.start("api", f"{settings.api_url}/readyz")
-    if _log_is_empty(settings):
-        _call("-m", "cardiowatch", "replay", "--patients", str(_SYNTHETIC))
-    page = local_url(settings.dashboard_host, settings.dashboard_port)
-    supervisor.start("dashboard", f"{page}/_stcore/health")
-    report(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")
-    while True:
-        supervisor.check()
-        time.sleep(0.5)
+def run(settings: Settings, report: Callable[[str], None]) -> None:
+    """Set up what is missing, start both servers, and stop them when a signal comes.
 
-
-def main() -> int:
-    """Run until stopped; return the exit code."""
+    Raises
+    ------
+    StartupError
+        A server cannot start, or has ended by itself.
+    """
     supervisor = Supervisor()
     try:
-        interrupt_once()
-        run(load_settings(), supervisor, lambda line: print(line, flush=True))
-    except KeyboardInterrupt:
-        return 0
-    except (StartupError, SettingsError, DatabaseUnavailable, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        _require_free(settings.api_host, settings.api_port, "CARDIOWATCH_API")
+        _require_free(settings.dashboard_host, settings.dashboard_port, "CARDIOWATCH_DASHBOARD")
+        train_if_missing(settings)
+        migrate(settings.database_url, report)
+        if settings.log_hmac_key_file is None:
+            create_default_key(settings.database_url)
+        supervisor.start("api", f"{settings.api_url}/readyz")
+        if _log_is_empty(settings):
+            _call("replay", "--patients", str(_SYNTHETIC))
+        page = local_url(settings.dashboard_host, settings.dashboard_port)
+        supervisor.start("dashboard", f"{page}/_stcore/health")
+        report(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")
+        while True:
+            supervisor.check()
+            time.sleep(0.5)
     finally:
         supervisor.stop()
-    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+@click.command("run")
+def command() -> None:
+    """Start the API and the dashboard; set up what is missing.
+
+    Trains the model if there is none, creates or updates the database, starts both servers, sends
+    100 synthetic patients through the API if the log is empty, and prints the addresses. Ctrl-C or
+    SIGTERM stops everything.
+    """
+    interrupt_once()
+    with suppress(KeyboardInterrupt):
+        run(load_settings(), partial(print, flush=True))

@@ -1,4 +1,4 @@
-"""`make demo`: its history is built once, survives an interruption and is found again."""
+"""`cardiowatch demo`: its history is built once, survives an interruption and is found again."""
 
 from __future__ import annotations
 

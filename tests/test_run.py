@@ -1,4 +1,4 @@
-"""`make run`: both servers start, have patients to show, and stop cleanly."""
+"""`cardiowatch run`: both servers start, have patients to show, and stop cleanly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
     api = f"http://127.0.0.1:{settings['api_port']}"
     page = f"http://127.0.0.1:{settings['dashboard_port']}"
 
-    with running("run.py", **settings) as supervisor:
+    with running("-m", "cardiowatch", "run", **settings) as supervisor:
         assert supervisor.stdout is not None
         printed = ""
         while "Ctrl-C" not in printed:
@@ -62,9 +62,9 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(settings: dict[str, objec
     import socket
 
     with socket.create_server(("127.0.0.1", int(str(settings["api_port"])))):
-        ended = run("run.py", **settings)
+        ended = run("-m", "cardiowatch", "run", **settings)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "CARDIOWATCH_API_PORT" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
@@ -72,9 +72,9 @@ def test_a_port_that_is_taken_is_named_with_what_to_do(settings: dict[str, objec
 def test_an_address_that_is_not_this_machines_is_named_with_what_to_do(
     settings: dict[str, object],
 ) -> None:
-    ended = run("run.py", **settings | {"api_host": "203.0.113.1"})
+    ended = run("-m", "cardiowatch", "run", **settings | {"api_host": "203.0.113.1"})
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "203.0.113.1" in ended.stderr
     assert "CARDIOWATCH_API_HOST" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
