@@ -20,7 +20,6 @@ from api.auth.authorization import KEY, RoleRoute, authenticate
 from api.auth.rate_limit import RateLimiter
 from api.routes.predict import MAX_BATCH_BODY, MAX_BODY, Endpoint, score_batch, score_one
 from api.routes.predictions import KEYLESS, router
-from api.server.shutdown import drain_on_sigterm
 from api.service import Service
 from api.wire import openapi
 from api.wire.body import HEADERS_KEY, ClientDisconnected
@@ -191,7 +190,6 @@ def create_app(settings: Settings | None = None) -> Dispatcher:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.open()
-        drain_on_sigterm()
         # Built at the first request for it, it would delay everybody.
         openapi.build_document(app, KEYLESS)
         gc.collect()

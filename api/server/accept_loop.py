@@ -36,66 +36,57 @@ _ACCEPTED_PER_S = 2_500
 class AcceptLoop(uvloop.Loop):
     """uvloop with an acceptor of our own beside each listening socket."""
 
+    draining = False
+    """Set when the server is closed: from then on a response is its connection's last."""
+
     async def create_server(
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], *args: Any, **kwargs: Any
     ) -> Any:
         """Listen as uvloop does, accept in groups, and enforce the connections' timeouts."""
         server: Any = await super().create_server(protocol_factory, *args, **kwargs)
-        for sock in server.sockets:  # accepted connections inherit this
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
-        acceptors = [Acceptor(self, sock.fileno(), protocol_factory) for sock in server.sockets]
-        return AcceptingServer(server, acceptors, self.create_task(enforce_timeouts()))
+        self._timeouts = self.create_task(enforce_timeouts())  # or nothing would hold the task
+        return AcceptingServer(self, server, protocol_factory)
 
 
 class AcceptingServer:
-    """The part of `asyncio.Server` that uvicorn uses, for uvloop's server and our acceptors."""
+    """The part of `asyncio.Server` that uvicorn uses, accepting on copies of the descriptors."""
 
     def __init__(
-        self, server: asyncio.Server, acceptors: list[Acceptor], timeouts: asyncio.Task[None]
+        self,
+        loop: AcceptLoop,
+        server: asyncio.Server,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
     ) -> None:
-        self._server = server
-        self._acceptors = acceptors
-        self._timeouts = timeouts
+        self._loop, self._server, self._protocol_factory = loop, server, protocol_factory
         self.sockets = server.sockets
+        self._copies = [socket.socket(fileno=os.dup(sock.fileno())) for sock in server.sockets]
+        self._tasks: set[asyncio.Task[Any]] = set()  # or nothing would hold these tasks
+        self._more_waiting_since: float | None = None
+        for copy in self._copies:
+            copy.setblocking(False)
+            # Accepted connections inherit this.
+            copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT)
+            loop.add_reader(copy, self._accept, copy)
 
     def close(self) -> None:
         """Stop accepting."""
-        for acceptor in self._acceptors:
-            acceptor.close()
+        self._loop.draining = True
+        for copy in self._copies:
+            self._loop.remove_reader(copy)
+            copy.close()
         self._server.close()
 
     async def wait_closed(self) -> None:
         """Wait until the sockets are closed."""
-        self._timeouts.cancel()
         await self._server.wait_closed()
 
-
-class Acceptor:
-    """Accepts the connections that wait at a listening socket, on a copy of its descriptor."""
-
-    def __init__(
-        self, loop: AcceptLoop, listening: int, protocol_factory: Callable[[], asyncio.BaseProtocol]
-    ) -> None:
-        self._loop = loop
-        self._protocol_factory = protocol_factory
-        self._socket = socket.socket(fileno=os.dup(listening))
-        self._socket.setblocking(False)
-        self._tasks: set[asyncio.Task[Any]] = set()  # or nothing would hold these tasks
-        self._more_waiting_since: float | None = None
-        loop.add_reader(self._socket, self._accept)
-
-    def close(self) -> None:
-        """Stop accepting."""
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
-
-    def _accept(self) -> None:
+    def _accept(self, listening: socket.socket) -> None:
         now = monotonic()
         since = self._more_waiting_since
         busy_s = 0.0 if since is None else now - since
         for _ in range(min(_MAX_ACCEPTED, max(_MIN_ACCEPTED, round(busy_s * _ACCEPTED_PER_S)))):
             try:
-                client, _address = self._socket.accept()
+                client, _address = listening.accept()
             except OSError:  # none is waiting; or no descriptor is left, which uvloop handles
                 self._more_waiting_since = None
                 return

@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from api.server import connection_limits, shutdown
+from api.server import connection_limits
 from api.server.request_cycle import EXTENSIONS, RequestCycle
 
 MAX_HEAD_BYTES = 16 * 1024
@@ -28,18 +27,15 @@ MAX_HEAD_BYTES = 16 * 1024
 REQUEST_TIMEOUT_S = 10.0
 """Within it a request must be complete, and some of a waiting response must be taken."""
 
-_MAX_READ = 256_000
-"""Bytes that uvloop reads at once."""
+DRAIN_S = 1.0
+"""Seconds after SIGTERM in which every response says `Connection: close`. A server that closes
+kept-alive connections at once drops the requests that lie unread in them."""
 
 _PIECE = 4 * 1024
-"""Bytes that are parsed at once: they may hold a hundred requests, which delay everybody."""
+"""Bytes that are parsed at once; a larger piece may hold thousands of requests."""
 
 _MAX_PIPELINED = 16
 """Parsed requests that wait on a connection; a thousand clients may send so many in 1 KB each."""
-
-_MAX_UNPARSED = 8 * 1024 * 1024
-"""Unparsed bytes that wait, on all connections together."""
-_unparsed_bytes = 0
 
 
 class Rejection(NamedTuple):
@@ -56,6 +52,8 @@ class Connection(HttpToolsProtocol):
     cycle: RequestCycle
     _running: RequestCycle | None = None
     """The request being answered; of pipelined requests uvicorn's `cycle` is the last."""
+    _rejected = False
+    """Set when the rest of what is sent is ignored."""
     _waiting_since = 0.0
     idle_since = 0.0
     """When the last response was sent, or a new connection's grace period ended."""
@@ -63,44 +61,36 @@ class Connection(HttpToolsProtocol):
     _unsent = 0
     _incomplete_bytes = 0
     """Bytes since the last complete head or piece of a body."""
-    _unparsed = b""
-    """Received bytes that are not parsed while earlier requests wait for their responses."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Keep the transport and track the connection."""
         super().connection_made(transport)
         self.idle_since = time.monotonic() + connection_limits.FIRST_REQUEST_GRACE_S
         connection_limits.track(self)
+        if getattr(self.loop, "draining", False):  # it was accepted just before the end
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         connection_limits.untrack(self)
-        self._hold(b"")
         if self._running is not None:
             self._running.disconnected = True
-            self._running.wake()
+            self._running.message_event.set()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close the connection once what lies unread in it is answered."""
+        self.loop.call_later(DRAIN_S, super().shutdown)
 
     def data_received(self, data: bytes) -> None:
         """Parse, as long as what is incomplete stays small."""
-        if self._unparsed:
-            self._hold(self._unparsed + data)
-            self.flow.pause_reading()
-        elif (
-            len(data) > MAX_HEAD_BYTES
-            and self._expects_head()
-            and b"\r\n\r\n" not in data[:MAX_HEAD_BYTES]
-        ):
-            self._reject(_HEAD_TOO_LARGE)
-        elif len(data) > _PIECE or data.count(b"\r\n\r\n") > _MAX_PIPELINED:
-            self._read_pieces(data)
-            self._pause_until_next_iteration()
-        else:
-            self._read(data)
-
-    def _pause_until_next_iteration(self) -> None:
-        """Read no more in this iteration of the loop; libuv would read 32 times, 8 MB in all."""
+        if len(data) <= _PIECE:
+            self._parse(data)
+            return
+        for at in range(0, len(data), _PIECE):
+            self._parse(data[at : at + _PIECE])
         if not (self.flow.read_paused or self.transport.is_closing()):
+            # Not before the next iteration of the loop: libuv would read 32 times, 8 MB in all.
             self.flow.pause_reading()
             self.loop.call_soon(self._resume)
 
@@ -108,51 +98,22 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def _read_pieces(self, rest: bytes) -> None:
-        """Parse piece by piece, until a request has to wait for the response before it."""
-        at = 0
-        while at < len(rest) and not self.pipeline:
-            end = at + _PIECE
-            if self._expects_head():
-                head_end = rest.find(b"\r\n\r\n", at, end)
-                end = head_end + 4 if head_end >= 0 else end
-            at = end if self._read(memoryview(rest)[at:end]) else len(rest)
-        self._hold(rest[at:])
-
-    def _hold(self, rest: bytes) -> None:
-        """Hold bytes that have to wait; above the limit answer only the requests before them."""
-        global _unparsed_bytes
-        _unparsed_bytes += len(rest) - len(self._unparsed)
-        self._unparsed = rest
-        if rest and _unparsed_bytes > _MAX_UNPARSED:
-            self._hold(b"")
-            self._reject(_TOO_MANY)
-
-    def _read(self, data: bytes | memoryview) -> bool:
-        """Parse; return whether the bytes that follow can be parsed, too."""
-        before = self.scope
+    def _parse(self, data: bytes) -> None:
+        if self._rejected:
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as found:
             self._ignore_upgrade(data[found.args[0] :])
         except httptools.HttpParserError:
             self._reject(_NOT_HTTP)
-            return False
-        cycle = self.cycle
-        if cycle is None or cycle.more_body or self.scope is not cycle.scope:
-            if self.scope is before:
-                self._incomplete_bytes += len(data)
-            else:  # where in these bytes the head began is unknown; count from the next on
-                self._incomplete_bytes = 0
-            if self._incomplete_bytes > MAX_HEAD_BYTES:
-                self._reject(_HEAD_TOO_LARGE)
-                return False
-        else:
-            self._incomplete_bytes = 0
-        return True
+        self._incomplete_bytes += len(data)
+        if self._incomplete_bytes >= MAX_HEAD_BYTES:
+            self._reject(_HEAD_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         """Start the application, or queue the request behind those before it."""
+        self._incomplete_bytes = 0
         scope, parser = self.scope, self.parser
         version = parser.get_http_version()
         if version != "1.1":
@@ -161,20 +122,21 @@ class Connection(HttpToolsProtocol):
         scope["path"], scope["raw_path"], scope["query_string"] = _split_url(self.url)
         scope["extensions"] = EXTENSIONS  # type: ignore[typeddict-item]
         before = self.cycle
-        keep_alive = version != "1.0" and parser.should_keep_alive() and not shutdown.draining
+        draining = getattr(self.loop, "draining", False)
+        keep_alive = version != "1.0" and parser.should_keep_alive() and not draining
         self.cycle = RequestCycle(self, keep_alive=keep_alive)
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
-            if len(self.pipeline) < _MAX_PIPELINED:
-                self.pipeline.appendleft((self.cycle, self.app))
-            else:
-                self._reject(_TOO_MANY)
+            self.pipeline.appendleft((self.cycle, self.app))
+            if len(self.pipeline) > _MAX_PIPELINED:
+                self._close_after(before)
 
     def _start_asgi_task(self, cycle: RequestCycle, app: Any) -> None:  # type: ignore[override]
         self._running = cycle
-        cycle.start(app, self.loop)
+        cycle.task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(cycle.task)
 
     def on_response_complete(self) -> None:
         """Continue with the requests that arrived meanwhile, or wait for the next one."""
@@ -182,73 +144,42 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)  # type: ignore[arg-type]
-        if self._unparsed and not self.pipeline:
-            self._read_pieces(self._unparsed)
-        if not self._unparsed and not self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())  # type: ignore[arg-type]
+        if not self.pipeline:
             self.flow.resume_reading()
             self.idle_since = time.monotonic()
 
-    def _expects_head(self) -> bool:
-        return self.cycle is None or not self.cycle.more_body
-
     def on_chunk_header(self) -> None:
         """Discard the trailer, in which a client could add headers that a proxy has removed."""
-        self.headers = _Discarded()
+        self.headers = []
 
     def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body, or drop it once the response is complete.
+        """Keep a piece of the body, or drop it once the response is complete."""
+        self._incomplete_bytes = 0
+        super().on_body(body)
 
-        A `receive` that waits is not woken for each small piece.
-        """
-        self._incomplete_bytes = -_MAX_READ
-        cycle = self.cycle
-        if cycle.response_complete:
-            return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-            cycle.wake()
-
-    def on_message_complete(self) -> None:
-        """Mark the request as complete."""
-        cycle = self.cycle
-        cycle.more_body = False
-        cycle.wake()
-
-    def _ignore_upgrade(self, rest: bytes | memoryview) -> None:
+    def _ignore_upgrade(self, rest: bytes) -> None:
         """Read the body of a request that offers another protocol, as Java's HTTP client does.
 
         The parser leaves the body to that protocol. So a second parser is given only its length,
         and that the connection ends after it.
         """
-        cycle = self.cycle
-        cycle.keep_alive = False
+        self.cycle.keep_alive = False
         lengths = [h for h in self.headers if h[0] in (b"content-length", b"transfer-encoding")]
         if not lengths:
             return
-        cycle.more_body = True
+        self.cycle.more_body = True
         only_body = SimpleNamespace(
             on_body=self.on_body, on_message_complete=self.on_message_complete
         )
         self.parser = httptools.HttpRequestParser(only_body)
         head = b"".join(b"%s: %s\r\n" % header for header in lengths)
-        try:
-            self.parser.feed_data(
-                b"POST / HTTP/1.1\r\nconnection: close\r\n%s\r\n%s" % (head, rest)
-            )
-        except httptools.HttpParserError:
-            self._reject(_NOT_HTTP)
+        self._parse(b"POST / HTTP/1.1\r\nconnection: close\r\n%s\r\n%s" % (head, rest))
 
     def check_timeouts(self, now: float) -> bool:
         """Close the connection if its client took too long; return whether it did."""
         awaited = self._expected_of_client()
-        if (
-            self.cycle is not None
-            and self.is_idle()
-            and now - self.idle_since > self.timeout_keep_alive
-        ):
+        if awaited is None and self.is_idle() and now - self.idle_since > self.timeout_keep_alive:
             self.transport.close()
             return True
         if awaited is None or awaited is not self._waiting_for:
@@ -256,8 +187,11 @@ class Connection(HttpToolsProtocol):
             return False
         if now - self._waiting_since < REQUEST_TIMEOUT_S:
             return False
-        if awaited is self.flow:
-            self._reset()
+        if awaited is self.flow:  # discard what the client has not read, in the kernel too
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+            self.transport.abort()
         else:
             self._reject(_TOO_SLOW, silently=awaited is self)
         return True
@@ -270,8 +204,8 @@ class Connection(HttpToolsProtocol):
     def _expected_of_client(self) -> object:
         """Return what the client has to send or read next, a new object each time; or None."""
         cycle = self.cycle
-        if self.flow.write_paused:
-            before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        if self._unsent:
             return self.flow if self._unsent == before else None
         if self.flow.read_paused:
             return None
@@ -280,14 +214,6 @@ class Connection(HttpToolsProtocol):
         if cycle.more_body:
             return cycle
         return self.scope if cycle.response_complete and self.scope is not cycle.scope else None
-
-    def _reset(self) -> None:
-        """Close at once, and discard what the client has not read, in the kernel too."""
-        at_once = struct.pack("ii", 1, 0)
-        self.transport.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, at_once
-        )
-        self.transport.abort()
 
     def render(self, rejection: Rejection) -> tuple[bytes, bytes]:
         """Return media type and body of a rejection; called for each one, so it may count them."""
@@ -298,12 +224,13 @@ class Connection(HttpToolsProtocol):
         running = self._running
         if running is not None and not running.response_complete:
             if not running.more_body:
-                self._close_after_complete_requests(running)
+                self._close_after(running)
                 return
             running.disconnected = True
             silently = silently or running.response_started
         elif running is not None and running.more_body:
             silently = True  # it was answered
+        self._rejected = True
         if not silently:
             media_type, body = self.render(rejection)
             self.transport.write(
@@ -312,8 +239,9 @@ class Connection(HttpToolsProtocol):
             )
         self.transport.close()
 
-    def _close_after_complete_requests(self, running: RequestCycle) -> None:
-        """Close once the complete requests are answered."""
+    def _close_after(self, running: RequestCycle) -> None:
+        """Parse nothing more, and close once the complete requests are answered."""
+        self._rejected = True
         if self.pipeline and self.pipeline[0][0].more_body:
             self.pipeline.popleft()
         last = self.pipeline[0][0] if self.pipeline else running
@@ -328,18 +256,10 @@ def _split_url(url: bytes) -> tuple[str, bytes, bytes]:
     return unquote(parsed.path.decode("ascii")), parsed.path, parsed.query or b""
 
 
-class _Discarded(list[Any]):
-    """A list that stays empty."""
-
-    def append(self, _: object) -> None:
-        """Do nothing."""
-
-
 _NOT_HTTP = Rejection(400, "not-http", "The request is not valid HTTP/1.1 and was ignored.")
 _HEAD_TOO_LARGE = Rejection(
     431, "head-too-large", f"The request line and headers exceed {MAX_HEAD_BYTES // 1024} KiB."
 )
-_TOO_MANY = Rejection(503, "busy", "Too many pipelined requests on this connection.")
 _TOO_SLOW = Rejection(
     408, "too-slow", f"The request was not complete within {REQUEST_TIMEOUT_S:g} s."
 )

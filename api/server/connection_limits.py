@@ -9,8 +9,11 @@ from functools import cache
 from heapq import nsmallest
 from itertools import count
 from operator import attrgetter
-from typing import Protocol
+from typing import TYPE_CHECKING
 from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from api.server.connection import Connection
 
 MAX_IDLE = 4096
 """Idle connections at once; one that was answered and is kept alive takes some 30 KB."""
@@ -21,8 +24,6 @@ _MAX_OPEN = 6144
 _RESERVED_FILES = 64
 """Descriptors for the log, the database and the program itself."""
 
-_CHECK_INTERVAL_S = 1.0
-
 _ACTIVE_S = 1.0
 """A client that was answered less than this ago is about to send again, as under load."""
 
@@ -30,20 +31,7 @@ FIRST_REQUEST_GRACE_S = 0.1
 """Time in which the first request is read before a new connection counts as idle."""
 
 
-class TrackedConnection(Protocol):
-    """What the limits need of a connection."""
-
-    transport: asyncio.Transport
-    idle_since: float
-
-    def is_idle(self) -> bool:
-        """Return whether no request is under way."""
-
-    def check_timeouts(self, now: float) -> bool:
-        """Close the connection if its client took too long; return whether it did."""
-
-
-_open: WeakSet[TrackedConnection] = WeakSet()
+_open: WeakSet[Connection] = WeakSet()
 _opened = count(1)
 
 
@@ -65,12 +53,8 @@ def max_idle() -> int:
     return max(_RESERVED_FILES, min(MAX_IDLE, _file_limit() - _RESERVED_FILES))
 
 
-def track(connection: TrackedConnection) -> None:
-    """Track a new connection; every so often close idle ones to make room.
-
-    If none can be closed, the new one is aborted before memory runs out, or the descriptors that
-    the log needs.
-    """
+def track(connection: Connection) -> None:
+    """Track a new connection; every so often close idle ones, or abort it if there is no room."""
     _open.add(connection)
     if next(_opened) % (max_idle() // 16) == 0:  # scans all connections
         _close_idle()
@@ -78,7 +62,7 @@ def track(connection: TrackedConnection) -> None:
         connection.transport.abort()
 
 
-def untrack(connection: TrackedConnection) -> None:
+def untrack(connection: Connection) -> None:
     """Forget a connection."""
     _open.discard(connection)
 
@@ -98,7 +82,7 @@ def _close_idle() -> None:
 async def enforce_timeouts() -> None:
     """Once a second check every connection, and close those whose clients took too long."""
     while True:
-        await asyncio.sleep(_CHECK_INTERVAL_S)
+        await asyncio.sleep(1)
         _close_idle()  # without a free descriptor no new connection calls `track`
         now = time.monotonic()
         for connection in list(_open):

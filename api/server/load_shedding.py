@@ -1,7 +1,6 @@
 """Load shedding: rejects new requests while those under way have waited too long.
 
-A client that is told in time to come back later is better off than one that times out in a queue,
-and costs less than a response that would have come too late.
+A client that is told in time to come back later is better off than one that times out in a queue.
 """
 
 from __future__ import annotations
@@ -16,11 +15,8 @@ _MIN_REQUESTS = 200
 class LoadShedder:
     """The requests under way, oldest first.
 
-    Parameters
-    ----------
-    max_age_s
-        New requests are rejected while `_MIN_REQUESTS` or more are under way and the oldest of
-        them is older than this.
+    New ones are rejected while `_MIN_REQUESTS` or more are under way and the oldest of them is
+    older than `max_age_s` seconds.
     """
 
     def __init__(self, max_age_s: float) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, MutableMapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -20,8 +20,6 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-Header = tuple[bytes, bytes]
-
 WHOLE_RESPONSE = "http.response.whole"
 EXTENSIONS: Mapping[str, Mapping[str, object]] = MappingProxyType({WHOLE_RESPONSE: {}})
 
@@ -29,75 +27,38 @@ EXTENSIONS: Mapping[str, Mapping[str, object]] = MappingProxyType({WHOLE_RESPONS
 class RequestCycle(RequestResponseCycle):
     """A request that has begun to arrive, and its response."""
 
-    disconnected = False
-    more_body = True
-    access_log = False
-    response_started = False
-    response_complete = False
-    chunked_encoding: bool | None = None
-    expected_content_length = 0
+    task: asyncio.Task[None]
 
     def __init__(self, connection: HttpToolsProtocol, *, keep_alive: bool) -> None:
-        self.scope = connection.scope
-        self.transport = connection.transport
-        self.flow = connection.flow
-        self.logger = connection.logger
-        self.default_headers = connection.server_state.default_headers
-        self.waiting_for_100_continue = connection.expect_100_continue
-        self.keep_alive = keep_alive
-        self.on_response = connection.on_response_complete
-        self.body = bytearray()
+        super().__init__(
+            scope=connection.scope,
+            transport=connection.transport,
+            flow=connection.flow,
+            logger=connection.logger,
+            access_logger=connection.access_logger,
+            access_log=False,
+            default_headers=connection.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=connection.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=connection.on_response_complete,
+        )
         self._tasks = connection.tasks
-        self._task: asyncio.Task[None] | None = None
-        self._is_read = False
-
-    @cached_property
-    def message_event(self) -> asyncio.Event:  # type: ignore[override]
-        """Set when more has arrived; most requests are complete before anything waits for it."""
-        return asyncio.Event()
-
-    def wake(self) -> None:
-        """Wake a waiting `receive`: something has arrived, or nothing will."""
-        if "message_event" in self.__dict__:
-            self.message_event.set()
-
-    def start(self, app: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Run the application in a task of its own."""
-        self._task = task = loop.create_task(self.run_asgi(app))
-        self._tasks.add(task)
 
     async def run_asgi(self, app: Any) -> None:
-        """Run the application; its errors are handled by uvicorn."""
+        """Run the application; close the connection if it leaves its response incomplete."""
         try:
             await app(self.scope, self.receive, self.send)
-        except BaseException as error:  # raised again, where uvicorn catches it
-            await super().run_asgi(_raising(error))
-        else:
-            if not (self.response_complete or self.disconnected):
-                if self.response_started:
-                    self.transport.close()  # it cannot be completed; the application logged why
-                else:
-                    await super().run_asgi(_do_nothing)
-        finally:
-            self._tasks.discard(self._task)  # a callback would cost another step of the loop
-            self._task = None
-            self.on_response = lambda: None  # or connection and cycle would reference each other
-            self.body.clear()  # the connection keeps the cycle until the next request
-
-    async def receive(self) -> Any:
-        """Return the body as far as it has arrived, or the disconnect."""
-        if self.waiting_for_100_continue and self.more_body and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiting_for_100_continue = False
-        while not (self.disconnected or self.response_complete):
-            if not self._is_read and (self.body or not self.more_body):
-                body, self.body = bytes(self.body), bytearray()
-                self._is_read = not self.more_body
-                return {"type": "http.request", "body": body, "more_body": self.more_body}
-            self.flow.resume_reading()
-            self.message_event.clear()
-            await self.message_event.wait()
-        return {"type": "http.disconnect"}
+        except BaseException as error:
+            self.logger.error("Exception in ASGI application\n", exc_info=error)
+        if not (self.response_complete or self.disconnected):
+            if self.response_started:
+                self.transport.close()  # the application logged why
+            else:
+                await self.send_500_response()
+        self._tasks.discard(self.task)  # a callback would cost another step of the loop
+        self.on_response = lambda: None  # or connection and cycle would reference each other
+        self.body.clear()  # the connection keeps the cycle until the next request
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]
         """Take one message of ASGI's, or a whole response."""
@@ -111,7 +72,9 @@ class RequestCycle(RequestResponseCycle):
         elif not self.disconnected:
             self._write_whole(message["status"], message["headers"], message["body"])
 
-    def _write_whole(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+    def _write_whole(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
         self.transport.write(
@@ -124,23 +87,12 @@ class RequestCycle(RequestResponseCycle):
                 body,
             )
         )
-        self.wake()
+        self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
 
 
-def _raising(error: BaseException) -> Any:
-    async def app(*_: object) -> None:
-        raise error
-
-    return app
-
-
-async def _do_nothing(*_: object) -> None:
-    pass
-
-
 @lru_cache(maxsize=64)  # few differ, apart from the date once a second
-def _lines(*headers: Header) -> bytes:
+def _lines(*headers: tuple[bytes, bytes]) -> bytes:
     return b"".join([b"%s: %s\r\n" % header for header in headers])

@@ -19,7 +19,6 @@ from starlette.types import Receive, Scope, Send
 from api.server import connection_limits
 from api.server.connection import Connection
 from api.server.request_cycle import WHOLE_RESPONSE
-from api.server.shutdown import drain_on_sigterm
 
 
 async def toy(scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,8 +30,8 @@ async def toy(scope: Scope, receive: Receive, send: Send) -> None:
     if int(headers.get(b"content-length", b"0")) > 1_000_000:
         await respond(send, 413, b"")
         return
-    if scope["path"] == "/much":
-        await respond(send, 200, b"x" * 20_000)
+    if scope["path"] in ("/much", "/huge"):
+        await respond(send, 200, b"x" * {"/much": 20_000, "/huge": 20_000_000}[scope["path"]])
         return
     if scope["path"] == "/unread":
         await respond(send, 200, b"")
@@ -59,8 +58,6 @@ async def respond(send: Send, status: int, body: bytes) -> None:
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
-        if message["type"] == "lifespan.startup":
-            drain_on_sigterm()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
