@@ -28,6 +28,7 @@ from dashboard.auth.login_guard import LoginGuard
 from dashboard.auth.login_redirect import LoginRedirect
 from dashboard.auth.request_filter import RequestFilter
 from dashboard.auth.roles import RoleMap
+from dashboard.navigation import PAGES
 from dashboard.shared import texts as shared_texts
 
 SCRIPT = Path(__file__).parent / "pages" / "streamlit_app.py"
@@ -37,21 +38,11 @@ _PRELOADED_MODULES = (
     "pandas",
     "plotly.graph_objects",
     "pyarrow",
+    *(f"dashboard.pages.{name}.panels" for name in PAGES),
     "dashboard.pages.drift.classifier",
-    "dashboard.pages.drift.panels",
-    "dashboard.pages.explanations.panels",
-    "dashboard.pages.fairness.panels",
-    "dashboard.pages.load_tests.panels",
-    "dashboard.pages.model_card.panels",
-    "dashboard.pages.overview.panels",
-    "dashboard.pages.patient.panels",
     "dashboard.pages.poisoning.gate",
-    "dashboard.pages.poisoning.panels",
-    "dashboard.pages.predictions.panels",
-    "dashboard.shared.api_client",
     "db.export",
     "db.reader.queries",
-    "settings",
 )
 
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 APP = "Cardiowatch"
 
-TITLES: Mapping[str, str] = {
-    "overview": "Overview",
-    "patient": "Patient",
-    "predictions": "Predictions",
-    "explanations": "Explanations",
-    "model_card": "Model card",
-    "fairness": "Fairness",
-    "drift": "Drift",
-    "poisoning": "Poisoning",
-    "load_tests": "Load tests",
+
+class Page(NamedTuple):
+    """A page of the bar on top."""
+
+    title: str
+    address: str
+    """Its path; empty = the first page."""
+
+
+PAGES: Mapping[str, Page] = {
+    "overview": Page("Overview", ""),
+    "patient": Page("Patient", "patient"),
+    "predictions": Page("Predictions", "predictions"),
+    "explanations": Page("Explanations", "explanations"),
+    "model_card": Page("Model card", "model"),
+    "fairness": Page("Fairness", "fairness"),
+    "drift": Page("Drift", "drift"),
+    "poisoning": Page("Poisoning", "poisoning"),
+    "load_tests": Page("Load tests", "load-tests"),
 }
 """By the names of the folders in `pages`."""
-
-PAGES = tuple(TITLES)
-
-ADDRESSES: Mapping[str, str] = {name: name for name in TITLES} | {
-    "overview": "",
-    "load_tests": "load-tests",
-    "model_card": "model",
-}

@@ -15,7 +15,6 @@ from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token
 
 from dashboard.auth import roles
 from dashboard.auth.roles import RoleMap
-from dashboard.navigation import PAGES
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,9 @@ class Identity:
 def identify(cookies: Mapping[str, str], role_map: RoleMap | None) -> Identity:
     """Return who sends these cookies; without a login file everybody may see every page."""
     browser, _ = decode_xsrf_token_string(cookies.get(names.XSRF_COOKIE_NAME, ""))
-    if role_map is None:
-        return Identity(None, frozenset(PAGES), browser)
-    claims = _claims(cookies)
-    if not roles.is_login_valid(claims):
-        return Identity(None, frozenset(), browser)
-    return Identity(roles.subject(claims), role_map.allowed_pages(claims), browser)
+    claims = {} if role_map is None else _claims(cookies)
+    subject = roles.subject(claims) if roles.is_login_valid(claims) else None
+    return Identity(subject, roles.allowed_pages(claims, role_map), browser)
 
 
 def is_logged_in(scope: Scope) -> bool:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard.auth import roles, texts
 from dashboard.auth.roles import RoleMap
-from dashboard.navigation import APP, PAGES
+from dashboard.navigation import APP
 from settings import load_settings
 
 _Parameters = ParamSpec("_Parameters")
@@ -24,16 +24,12 @@ def _role_map() -> RoleMap | None:
 
 def allowed_pages() -> frozenset[str]:
     """Return the pages that the visitor may see; without a login file, all of them."""
-    return _allowed(st.user.to_dict())
+    return roles.allowed_pages(_claims(), _role_map())
 
 
-def _allowed(claims: Mapping[str, Any]) -> frozenset[str]:
-    role_map = _role_map()
-    if role_map is None:
-        return frozenset(PAGES)
-    if not claims.get("is_logged_in") or not roles.is_login_valid(claims):
-        return frozenset()
-    return role_map.allowed_pages(claims)
+def _claims() -> Mapping[str, Any]:
+    claims = st.user.to_dict()
+    return claims if claims.get("is_logged_in") else {}
 
 
 def requires_page(
@@ -63,10 +59,10 @@ def guard_download(page: str, write: Callable[[], bytes]) -> Callable[[], bytes]
     The button calls it later and without the visitor's session. It raises PermissionError if the
     visitor may no longer see the page.
     """
-    claims = st.user.to_dict()
+    claims = _claims()
 
     def written() -> bytes:
-        if page not in _allowed(claims):
+        if page not in roles.allowed_pages(claims, _role_map()):
             raise PermissionError
         return write()
 
@@ -85,14 +81,7 @@ def access_denied() -> None:
     if allowed_pages():
         st.warning(texts.NO_ACCESS)
         page_link("overview", "Overview")
-    else:
-        _sign_in_or_no_role()
-
-
-def _sign_in_or_no_role() -> None:
-    """Draw the sign-in button, or for a user without a role whom to contact."""
-    claims = st.user.to_dict()
-    if claims.get("is_logged_in") and roles.is_login_valid(claims):
+    elif roles.is_login_valid(_claims()):
         st.warning(texts.NO_ROLE)
         st.button(texts.SIGN_OUT, on_click=st.logout)
     else:
@@ -104,7 +93,7 @@ def logout_button() -> None:
     """Draw the user's name and a sign-out button, if there is a login."""
     if _role_map() is None:
         return
-    name = st.user.to_dict().get("name") or st.user.to_dict().get("email") or ""
+    name = _claims().get("name") or _claims().get("email")
     with st.container(horizontal=True, horizontal_alignment="right"):
-        st.text(texts.signed_in_as(str(name)))
+        st.text(f"Signed in as {name}" if name else "Signed in")
         st.button(texts.SIGN_OUT, on_click=st.logout, type="tertiary")

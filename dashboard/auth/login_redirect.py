@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dashboard.navigation import ADDRESSES
+from dashboard.navigation import PAGES
 
 RETURN_COOKIE = "_cardiowatch_way_back"
 
@@ -22,7 +22,7 @@ _CALLBACK = "/oauth2callback"
 _COOKIE_MAX_AGE_S = 900
 _MAX_QUERY_LENGTH = 1_500
 """The longest query that a page creates has about 200 characters."""
-_PAGES = frozenset(f"/{address}" for address in ADDRESSES.values())
+_PATHS = frozenset(f"/{page.address}" for page in PAGES.values())
 _QUERY = re.compile(r"[!-\"$-~]*")
 """Printable ASCII without `#`."""
 
@@ -72,7 +72,7 @@ def _return_address(scope: Scope) -> str:
 
 def _validated_address(address: str) -> str:
     path, _, query = address.partition("?")
-    fits = path in _PAGES and len(query) <= _MAX_QUERY_LENGTH and _QUERY.fullmatch(query)
+    fits = path in _PATHS and len(query) <= _MAX_QUERY_LENGTH and _QUERY.fullmatch(query)
     return address if fits else ""
 
 

@@ -74,6 +74,13 @@ def subject(claims: Mapping[str, Any]) -> str | None:
     return None if named[1] is None else json.dumps(named)
 
 
+def allowed_pages(claims: Mapping[str, Any], role_map: RoleMap | None) -> frozenset[str]:
+    """Return the pages that a visitor with these claims may see; without a login file, all."""
+    if role_map is None:
+        return frozenset(PAGES)
+    return role_map.allowed_pages(claims) if is_login_valid(claims) else frozenset()
+
+
 def is_login_valid(claims: Mapping[str, Any]) -> bool:
     """Return whether a login has not expired and is not from the future."""
     issued, now = claims.get("iat"), time.time()

@@ -13,8 +13,3 @@ NO_ACCESS_TITLE = "You don't have access to this page"
 NO_ACCESS = (
     "Your role does not include this page. If you need it for your work, ask your administrator."
 )
-
-
-def signed_in_as(name: str) -> str:
-    """Return who is signed in, as a sentence."""
-    return f"Signed in as {name}" if name else "Signed in"

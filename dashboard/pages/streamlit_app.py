@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.auth import login
 from dashboard.auth import texts as auth_texts
-from dashboard.navigation import ADDRESSES, APP, TITLES
+from dashboard.navigation import APP, PAGES
 from dashboard.shared import texts as shared_texts
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -22,10 +22,10 @@ allowed = login.allowed_pages()
 # pages, because Streamlit covers a login with a dialog where it knows no page of an address.
 pages = {
     name: st.Page(
-        f"{name}/page.py", title=title, url_path=ADDRESSES[name] or name,
-        default=not ADDRESSES[name], visibility="visible" if name in allowed else "hidden",
+        f"{name}/page.py", title=title, url_path=address or name,
+        default=not address, visibility="visible" if name in allowed else "hidden",
     )
-    for name, title in TITLES.items()
+    for name, (title, address) in PAGES.items()
 }  # fmt: skip
 page = st.navigation(list(pages.values()), position="top")
 is_allowed = any(pages[name] is page for name in allowed)

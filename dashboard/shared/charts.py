@@ -1,4 +1,11 @@
-"""What the charts of all pages share: colours, line styles, layout, the axis of dates."""
+"""What the charts of all pages share: colours, line styles, layout, the axis of dates.
+
+Three ways to draw, each for a reason. What answers an entry is drawn by ECharts: 96 ms from input
+to picture against Plotly's 156 (p50, measured on a prototype). All other charts are Plotly's, which
+has panels, error bars, hover texts and an axis of times. The file of the model card is SVG of our
+own: it holds no script, and Plotly writes SVG only with the help of a browser on the server; the
+page cannot show that SVG, because Streamlit removes it from HTML.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +44,15 @@ def apply_layout(figure: go.Figure, *, top: int = 8, right: int = 8, **layout: A
     legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
     margin = {"l": 8, "r": right, "t": top, "b": 8}
     return figure.update_layout(**{"margin": margin, "dragmode": False, "legend": legend} | layout)
+
+
+def add_line(
+    figure: go.Figure, name: str, x: Sequence[Any], y: Sequence[Any], color: str, hover: str,
+    mode: str = "lines", *, dash: str = "solid", shape: str = "linear", **style: Any,
+) -> None:  # fmt: skip
+    """Add a line, by default without markers."""
+    line = {"color": color, "width": 3, "dash": dash, "shape": shape}
+    figure.add_scatter(name=name, x=x, y=y, mode=mode, line=line, hovertemplate=hover, **style)
 
 
 def error_bars(

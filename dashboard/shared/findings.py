@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.shared.escaping import escape_markdown
-from dashboard.shared.numbers import join_words, log_odds
+from dashboard.shared.numbers import join_words, signed
 from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
 
 
@@ -77,7 +77,7 @@ def value_of(name: str, patient: Mapping[str, Any]) -> str:
 def format_contribution(name: str, answer: Mapping[str, Any]) -> str:
     """Return one finding's contribution in log-odds."""
     found = answer["explanation"]["contributions"]
-    return log_odds(next(c["contribution"] for c in found if c["feature"] == name))
+    return signed(next(c["contribution"] for c in found if c["feature"] == name))
 
 
 def table_cell(feature: Feature, value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dashboard.shared.numbers import join_words
+from dashboard.shared.numbers import join_words, signed
 from pipeline.fairness.confusion_matrix import METRICS
 from pipeline.fairness.result import Gap, Grouping, Rate, Verdict
 
@@ -74,11 +74,16 @@ def format_rate(rate: Rate) -> str:
     return f"{rate.value:.3f} [{low:.3f}, {high:.3f}], n = {rate.n:,}{few}"
 
 
-def format_difference(value: float | None) -> str:
-    """Return a difference with its sign and a true minus."""
-    return "–" if value is None else f"{value:+.3f}".replace("-", "−")
+def gap_cells(gap: Gap) -> dict[str, str]:
+    """Return the cells of a gap that every table shows."""
+    interval = " to ".join(signed(end, 3) for end in gap.interval) if gap.interval else "–"
+    return {
+        "Difference": signed(gap.difference, 3, "–"),
+        "95 % interval": interval,
+        "Verdict": format_verdict(gap.verdict, gap.n_needed),
+    }
 
 
-def format_interval(interval: tuple[float, float] | None) -> str:
-    """Return the interval of a difference."""
-    return " to ".join(map(format_difference, interval)) if interval else "–"
+def rate_cells(grouping: Grouping, metric: str) -> dict[str, str]:
+    """Return one rate of each group."""
+    return {g.name.capitalize(): format_rate(g.rates[metric]) for g in grouping.groups}

@@ -37,15 +37,19 @@ def join_words(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def log_odds(value: float) -> str:
-    """Return a contribution with its sign, a true minus, and no "-0.00"."""
-    written = f"{value:+.2f}".replace("-", "−")
-    return "0.00" if written[1:] == "0.00" else written
+def signed(value: float | None, digits: int = 2, unknown: str = "unknown") -> str:
+    """Return a number with its sign, a true minus, and no sign at zero."""
+    if value is None:
+        return unknown
+    written = f"{value:+.{digits}f}".replace("-", "−")
+    return written[1:] if float(written[1:]) == 0 else written
 
 
-def format_signed(value: float | None, digits: int = 2) -> str:
-    """Return a number with its sign and a true minus; None = unknown."""
-    return "unknown" if value is None else f"{value:+.{digits}f}".replace("-", "−")
+def p_value(p: float | None) -> str:
+    """Return a p-value, as "p = 0.012"."""
+    if p is None:
+        return "–"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def count_noun(n: int, singular: str, plural: str | None = None) -> str:
@@ -60,16 +64,20 @@ def milliseconds(value: float | None) -> str:
     return f"{value:,.0f}{NBSP}ms" if value >= 10 else f"{value:.2g}{NBSP}ms"
 
 
+def day(moment: datetime) -> str:
+    """Return a day, as "4 Mar 2026"."""
+    return f"{moment.day} {moment:%b %Y}"
+
+
 def format_time(moment: datetime, now: datetime) -> str:
     """Return a time: the hour today, otherwise with the day."""
-    if moment.date() == now.date():
-        return f"{moment:%H:%M} today"
-    return f"{moment.day} {moment:%b %Y, %H:%M}"
+    hour = f"{moment:%H:%M}"
+    return f"{hour} today" if moment.date() == now.date() else f"{day(moment)}, {hour}"
 
 
 def format_window(since: datetime, until: datetime, zone: tzinfo) -> str:
     """Return a window: "of 23 Nov 2026", or "from ... to ..."."""
     start, end = since.astimezone(zone), until.astimezone(zone)
     if until - since == timedelta(days=1) and start.time() == time.min:
-        return f"of {start.day} {start:%b %Y}"
-    return f"from {start.day} {start:%b %Y, %H:%M} to {end.day} {end:%b %Y, %H:%M}"
+        return f"of {day(start)}"
+    return f"from {day(start)}, {start:%H:%M} to {day(end)}, {end:%H:%M}"

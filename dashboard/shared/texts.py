@@ -26,6 +26,10 @@ KEY_REJECTED = (
     "administrator."
 )
 POOL_BUSY = "Another calculation is running or queued. Try again in a minute."
+JOB_FAILED = (
+    "The calculation failed. Run it again; if it keeps failing, contact your administrator."
+)
+JOB_CANCELLED = "Cancelled. Nothing was stored."
 LOG_UNAVAILABLE_TITLE = "The prediction could not be logged"
 LOG_UNAVAILABLE = (
     "Every prediction is logged before it is shown, and the log cannot be written at the moment. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -20,8 +21,11 @@ from db.engine import DatabaseUnavailable
 REFRESH_S = 30
 """Seconds between two refreshes of the Overview."""
 
-ROW_LIMITS = (50, 100, 300, 1_000)
-"""Choices for the number of predictions; the largest is what one query returns."""
+ROW_LIMITS = {str(n): f"{n:,}" for n in (50, 100, 300, data_access.MAX_RECENT)}
+"""Choices for the number of predictions."""
+
+WINDOWS = {key: window.label for key, window in data_access.WINDOWS.items()}
+"""Choices for the window."""
 
 RETRY_S = 5
 """Seconds between two attempts to read a log that is unavailable."""
@@ -107,49 +111,37 @@ def format_time(moment: datetime) -> str:
     return numbers.format_time(moment.astimezone(zone()), now())
 
 
-def window_selector(
-    default: str, *, every: bool = False, on_change: Callable[[], None] | None = None
-) -> str | None:
-    """Draw the selector of the window, kept in the address; None = all time."""
-    options = [*data_access.WINDOWS, *(["all"] if every else [])]
-    chosen = st.segmented_control(
-        "Window",
-        options,
-        default=default,
-        required=True,
-        format_func=lambda key: (
-            data_access.WINDOWS[key].label if key in data_access.WINDOWS else "All time"
-        ),
-        key="period",
-        bind="query-params",
-        on_change=on_change or "rerun",
-    )
-    return None if chosen in (None, "all") else str(chosen)
-
-
-def choice_selector(title: str, labels: Mapping[str, str], default: str, key: str) -> str:
+def choice_selector(
+    title: str, labels: Mapping[str, str], default: str, key: str, **options: Any
+) -> str:
     """Draw a choice of one of the labels' keys, kept in the address."""
     chosen = st.segmented_control(
         title, list(labels), default=default, required=True, format_func=labels.__getitem__,
-        key=key, bind="query-params",
+        key=key, bind="query-params", **options,
     )  # fmt: skip
-    return chosen or default
+    return str(chosen or default)
+
+
+def window_selector(default: str, labels: Mapping[str, str] = WINDOWS, **options: Any) -> str:
+    """Draw the selector of the window, kept in the address; return its key."""
+    return choice_selector("Window", labels, default, "period", **options)
+
+
+def source_selector(key: str, sources: Sequence[str], default: str | None, **options: Any) -> str:
+    """Draw the selector of the source of the rows, kept in the address."""
+    index = sources.index(default) if default else 0
+    chosen: str = st.selectbox(
+        "Source", sources, index=index, key=key, width=180, bind="query-params",
+        format_func=lambda name: shared_texts.SOURCES.get(name, "All"), **options,
+    )  # fmt: skip
+    return chosen
 
 
 def row_limit_selector() -> int:
     """Draw the selector of how many of the most recent predictions are read, if there are any."""
     if data_access.default_source() is None:
-        return ROW_LIMITS[-1]
-    chosen = st.segmented_control(
-        "Most recent predictions",
-        ROW_LIMITS,
-        default=ROW_LIMITS[-1],
-        required=True,
-        format_func=lambda n: f"{n:,}",
-        key="newest",
-        bind="query-params",
-    )
-    return int(chosen or ROW_LIMITS[-1])
+        return data_access.MAX_RECENT
+    return int(choice_selector("Most recent predictions", ROW_LIMITS, "1000", "newest"))
 
 
 def echarts_chart(spec: Spec, alt: str, height: int, key: str) -> None:
@@ -162,10 +154,23 @@ def plotly_chart(figure: go.Figure, alt: str, height: int, key: str) -> None:
     st.plotly_chart(figure, height=height, alt=alt, key=key, config={"displayModeBar": False})
 
 
+def columns(cells: Mapping[str, Sequence[str]], alt: str) -> None:
+    """Draw columns of equal length as a table with alternative text."""
+    st.table(dict(cells), border="horizontal", hide_index=True, alt=alt)
+
+
 def table(rows: Sequence[Mapping[str, str]], alt: str) -> None:
     """Draw rows with the same keys as a table with alternative text."""
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    st.table(columns, border="horizontal", hide_index=True, alt=alt)
+    columns({name: [row[name] for row in rows] for name in rows[0]}, alt)
+
+
+def side_by_side(height: int, charts: Sequence[tuple[str, go.Figure, str, str]]) -> None:
+    """Draw Plotly figures beside each other: heading, figure, alternative text and key of each."""
+    panes = st.grid(len(charts), min_column_width=380, gap="small")
+    for title, figure, alt, key in charts:
+        with panes.cell():
+            st.subheader(title, anchor=False)
+            plotly_chart(figure, alt, height, key)
 
 
 def card(title: str) -> st.delta_generator.DeltaGenerator:
@@ -175,13 +180,16 @@ def card(title: str) -> st.delta_generator.DeltaGenerator:
     return box
 
 
+def download(
+    label: str, content: bytes | Callable[[], bytes], name: str, mime: str, **options: Any
+) -> None:
+    """Draw a button that saves `cardiowatch-NAME`; a function is called when it is pressed."""
+    st.download_button(
+        label, content, file_name=f"cardiowatch-{name}", mime=mime, on_click="ignore",
+        key=f"download_{name}", **options,
+    )  # fmt: skip
+
+
 def csv_download(label: str, frame: pd.DataFrame, name: str) -> None:
     """Draw a button that saves a table as `cardiowatch-NAME.csv`."""
-    st.download_button(
-        label,
-        frame.to_csv(index=False).encode(),
-        file_name=f"cardiowatch-{name}.csv",
-        mime="text/csv",
-        on_click="ignore",
-        key=f"download_{name}",
-    )
+    download(label, frame.to_csv(index=False).encode(), f"{name}.csv", "text/csv")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, expect
 
-from dashboard.pages.overview import texts as overview_texts
 from db.writer.results import MonitoringRun, add_monitoring_run
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.drift import compare
@@ -47,7 +46,7 @@ def test_an_alarm_is_followed_from_the_overview_to_its_requests(
     verdict = alarm(servers)
     page.goto(servers.dashboard.url)
     expect(page.get_by_text(verdict)).to_be_visible()
-    page.get_by_role("link", name=overview_texts.VIEW_DRIFT).click()
+    page.get_by_role("link", name="View drift details →").click()
     expect(page).to_have_title("Drift · Cardiowatch")
     expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
     settled(page)

@@ -90,7 +90,7 @@ def test_unknown_findings_are_listed() -> None:
     ("value", "said"), [(0.526, "+0.53"), (-0.2, "−0.20"), (-0.001, "0.00"), (0.0, "0.00")]
 )
 def test_log_odds_carry_their_sign(value: float, said: str) -> None:
-    assert numbers.log_odds(value) == said
+    assert numbers.signed(value) == said
 
 
 def test_a_refusal_names_field_and_reason_and_survives_an_unknown_reason() -> None:

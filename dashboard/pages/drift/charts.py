@@ -15,8 +15,17 @@ import plotly.graph_objects as go
 
 from dashboard.pages.drift import texts
 from dashboard.pages.drift.data import Array, MonitoringDay
-from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
+from dashboard.shared.charts import (
+    BLUE,
+    DATE_AXIS,
+    GREY,
+    ORANGE,
+    add_line,
+    apply_layout,
+    local_time,
+)
 from dashboard.shared.escaping import escape_plotly
+from dashboard.shared.numbers import p_value
 from pipeline.drift.result import DriftResult, FeatureDrift
 from pipeline.schema import BY_NAME, NAMES, Feature
 
@@ -47,7 +56,7 @@ def significance_bars(result: DriftResult) -> go.Figure:
         text=[f"  {texts.effect(f)}{' · drift' if f.drift else ''}" for f in found],
         textposition="outside",
         cliponaxis=False,
-        customdata=[(f.name, texts.p_value(f.p_adjusted), f.reason) for f in found],
+        customdata=[(f.name, p_value(f.p_adjusted), f.reason) for f in found],
         hovertemplate="%{y}: %{customdata[1]}<br>%{customdata[2]}<extra></extra>",
     )
     ticks = (1.0, 0.1, 0.01, 0.001, 1e-4, 1e-5, 1e-6)
@@ -126,12 +135,8 @@ def risk_distribution(reference: Array, current: Array) -> go.Figure:
     for name, values, shade, dash in (
         ("Reference", reference, GREY, "dash"), ("Window", current, BLUE, "solid")
     ):  # fmt: skip
-        counts = np.histogram(values, edges)[0] / max(1, len(values))
-        figure.add_scatter(
-            name=name, x=middles, y=counts, mode="lines",
-            line={"color": shade, "dash": dash, "width": 3, "shape": "hvh"},
-            hovertemplate="%{y:.1%} of patients",
-        )  # fmt: skip
+        counts, hover = np.histogram(values, edges)[0] / max(1, len(values)), "%{y:.1%} of patients"
+        add_line(figure, name, list(middles), list(counts), shade, hover, dash=dash, shape="hvh")
     apply_layout(figure, right=_RIGHT, hovermode="x unified")
     figure.update_xaxes(tickformat=".0%", range=[0, 1], title="estimated risk", showgrid=False)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero", title="share of patients")
@@ -149,35 +154,30 @@ def monitoring_timeline(
     whole = "Multivariate"
     named = {name for day in days for name in day.named}
     rows = [texts.wrapped_label(name) for name in NAMES if name in named]
-    points: list[dict[str, Any]] = []
+    points: list[tuple[datetime, str, float]] = []
     for at, day in zip(times, days, strict=True):
         names = [(texts.wrapped_label(n), day.effects[n]) for n in day.named] if day.drift else []
         for row, far in names or ([(whole, 0.2)] if day.drift else []):
-            points.append({"x": at, "y": row, "size": 7 + 14 * min(1.0, far)})
+            points.append((at, row, 7 + 14 * min(1.0, far)))
     quiet = [at for at, day in zip(times, days, strict=True) if day.enough and not day.drift]
     unsure = [at for at, day in zip(times, days, strict=True) if not day.enough]
-    for label, when, symbol in (
-        ("No drift detected", quiet, "line-ns-open"),
-        ("Inconclusive, too few data", unsure, "x-thin-open"),
-    ):  # fmt: skip
+    alarms = [at for at, day in zip(times, days, strict=True) if day.drift]
+    for label, when, symbol, shade in (
+        ("No drift detected", quiet, "line-ns-open", GREY),
+        ("Inconclusive, too few data", unsure, "x-thin-open", GREY),
+        ("Alarm", alarms, "diamond", ORANGE),
+    ):
         figure.add_scatter(
             name=label, x=when, y=["Daily verdict"] * len(when), mode="markers",
-            marker={"symbol": symbol, "size": 9, "color": GREY}, hovertemplate=f"%{{x}}: {label}",
+            marker={"symbol": symbol, "size": 10, "color": shade}, hovertemplate=f"%{{x}}: {label}",
         )  # fmt: skip
-    alarms = [at for at, day in zip(times, days, strict=True) if day.drift]
+    where = [row for _, row, _ in points]
     figure.add_scatter(
-        name="Alarm", x=alarms, y=["Daily verdict"] * len(alarms), mode="markers",
-        marker={"symbol": "diamond", "size": 11, "color": ORANGE}, hovertemplate="%{x}: alarm",
-    )  # fmt: skip
-    figure.add_scatter(
-        name="Drifted finding",
-        x=[point["x"] for point in points],
-        y=[point["y"] for point in points],
-        mode="markers",
-        marker={"size": [point["size"] for point in points], "color": ORANGE, "opacity": 0.7},
+        name="Drifted finding", x=[at for at, _, _ in points], y=where, mode="markers",
+        marker={"size": [size for *_, size in points], "color": ORANGE, "opacity": 0.7},
         hovertemplate="%{x}: %{y}",
-    )
-    order = ["Daily verdict", *rows, *([whole] if any(p["y"] == whole for p in points) else [])]
+    )  # fmt: skip
+    order = ["Daily verdict", *rows, *([whole] if whole in where else [])]
     apply_layout(figure, right=_RIGHT)
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=order[::-1], automargin=True,
@@ -204,14 +204,10 @@ def monitoring_timeline(
 
 def risk_over_time(days: Sequence[MonitoringDay], zone: tzinfo) -> go.Figure:
     """Draw the mean estimated risk of the 7 days that end with each day."""
-    line = go.Scatter(
-        x=[local_time(day.until, zone) for day in days],
-        y=[day.risk for day in days],
-        mode="lines+markers",
-        line={"color": BLUE, "width": 3},
-        hovertemplate="%{y:.0%} in the 7 days before<extra></extra>",
-    )
-    figure = apply_layout(go.Figure(line), right=_RIGHT, showlegend=False)
+    figure, x, y = go.Figure(), [local_time(d.until, zone) for d in days], [d.risk for d in days]
+    hover = "%{y:.0%} in the 7 days before<extra></extra>"
+    add_line(figure, "", x, y, BLUE, hover, "lines+markers")
+    apply_layout(figure, right=_RIGHT, showlegend=False)
     figure.update_xaxes(**DATE_AXIS)
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero")
 
@@ -224,15 +220,9 @@ def timeline_height(days: Sequence[MonitoringDay]) -> int:
 def roc_curve(points: Sequence[Sequence[float]]) -> go.Figure:
     """Draw the hold-out ROC curve; the diagonal is chance."""
     figure = go.Figure()
-    figure.add_scatter(
-        name="Chance (AUC 0.5)", x=[0, 1], y=[0, 1], mode="lines",
-        line={"color": GREY, "dash": "dash"}, hoverinfo="skip",
-    )  # fmt: skip
-    figure.add_scatter(
-        name="Classifier", x=[p[0] for p in points], y=[p[1] for p in points], mode="lines",
-        line={"color": BLUE, "width": 3},
-        hovertemplate="true positive rate %{y:.0%}, false positive rate %{x:.0%}<extra></extra>",
-    )  # fmt: skip
+    hover = "true positive rate %{y:.0%}, false positive rate %{x:.0%}<extra></extra>"
+    add_line(figure, "Chance (AUC 0.5)", [0, 1], [0, 1], GREY, hover, dash="dash")
+    add_line(figure, "Classifier", [p[0] for p in points], [p[1] for p in points], BLUE, hover)
     apply_layout(figure, right=_RIGHT)
     figure.update_xaxes(range=[0, 1], tickformat=".0%", title="false positive rate")
     return figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="true positive rate")

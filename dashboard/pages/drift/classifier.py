@@ -2,89 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import streamlit as st
 
-from dashboard.auth import login
-from dashboard.jobs import pool as jobs_pool
-from dashboard.jobs.pool import Job, State
+from dashboard.jobs import panel as job_panel
 from dashboard.pages.drift import charts, texts
 from dashboard.pages.drift.data import Array, Comparison, Window
-from dashboard.shared import texts as shared_texts
 from dashboard.shared import widgets
 
 _FUNCTION = "pipeline.drift.domain_classifier:run_job"
 _PERMUTATIONS = 99
 """The smallest p-value is then 0.01, enough for a page in half the time."""
-_REFRESH_S = 1.0
+_JOB, _OF = "classifier_job", "classifier_of"
 
 
 def classifier(found: Comparison, of: Window, reference: str) -> None:
     """Draw the button, the progress or the result."""
+    asked = (of, reference)
+    job = job_panel.kept(_JOB)
+    if job is not None and st.session_state.get(_OF) != asked:
+        job.cancel()  # its window is no longer shown
+        st.session_state[_JOB] = job = None
     with widgets.card("Domain classifier test"):
         st.caption(texts.CLASSIFIER_NOTE)
-        asked = (of, reference)
-        job: Job | None = st.session_state.get("classifier_job")
-        if job is not None and st.session_state.get("classifier_of") != asked:
-            job.cancel()  # its window is no longer shown
-            job = None
-        if job is None:
-            st.button("Run the classifier test", on_click=_start, args=(found, asked))
-        elif job.ended:
-            _show(job)
-        else:
-            _progress(job)
+        if job_panel.unfinished(_JOB, "drift", "Running permutation test"):
+            return
+        result = job_panel.result(_JOB)
+        if result is None:
+            again = "Run the classifier test again" if job else "Run the classifier test"
+            st.button(again, on_click=_start, args=(found, asked))
+            return
+        st.markdown(texts.classifier(result))
+        if result["enough_data"]:
+            roc, importance = (
+                charts.roc_curve(result["roc"]),
+                charts.permutation_importance(result["importances"]),
+            )
+            widgets.side_by_side(
+                360,
+                [
+                    ("ROC curve", roc, "ROC curve on the hold-out set", "roc"),
+                    (
+                        "Permutation importance", importance,
+                        "Permutation importance of the classifier", "importances",
+                    ),
+                ],
+            )  # fmt: skip
 
 
 def _start(found: Comparison, asked: tuple[Window, str]) -> None:
-    try:
-        job = jobs_pool.pool.submit(
-            _FUNCTION,
-            reference=_plain(found.reference.rows),
-            current=_plain(found.current.rows),
-            permutations=_PERMUTATIONS,
-        )
-    except jobs_pool.PoolFull:
-        st.session_state["classifier_job"] = None
-        st.toast(shared_texts.POOL_BUSY)
-        return
-    st.session_state["classifier_job"], st.session_state["classifier_of"] = job, asked
+    st.session_state[_OF] = asked
+    job_panel.submit(
+        _JOB,
+        _FUNCTION,
+        reference=_plain(found.reference.rows),
+        current=_plain(found.current.rows),
+        permutations=_PERMUTATIONS,
+    )
 
 
 def _plain(rows: Array) -> list[list[float | None]]:
     return [[None if np.isnan(value) else float(value) for value in row] for row in rows]
-
-
-@st.fragment(run_every=_REFRESH_S)
-@login.requires_page("drift")
-def _progress(job: Job) -> None:
-    if job.ended:
-        st.rerun()
-    st.progress(job.progress, text="Running permutation test …")
-    st.button("Cancel", on_click=job.cancel)
-
-
-def _show(job: Job) -> None:
-    if job.state is not State.DONE:
-        words = "was cancelled" if job.state is State.CANCELLED else "failed"
-        st.markdown(f"The calculation {words}.")
-        st.button("Run the classifier test again", on_click=_again)
-        return
-    result: dict[str, Any] = job.result
-    st.markdown(texts.classifier(result))
-    if not result["enough_data"]:
-        return
-    halves = st.grid(2, min_column_width=380, gap="medium")
-    with halves.cell():
-        widgets.plotly_chart(
-            charts.roc_curve(result["roc"]), "ROC curve on the hold-out set", 360, "roc"
-        )
-    with halves.cell():
-        figure = charts.permutation_importance(result["importances"])
-        widgets.plotly_chart(figure, "Permutation importance of the classifier", 360, "importances")
-
-
-def _again() -> None:
-    st.session_state["classifier_job"] = None

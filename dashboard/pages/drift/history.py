@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.pages.drift import charts, data, texts
 from dashboard.pages.drift.data import MonitoringDay, Window
-from dashboard.shared import escaping, widgets
+from dashboard.shared import escaping, numbers, widgets
 from dashboard.shared import texts as shared_texts
 
 UNTIL = "until"
@@ -23,7 +23,7 @@ def drifted_since(days: Sequence[MonitoringDay]) -> dict[str, str]:
     still = set(days[-1].named) if days and days[-1].drift else set()
     for day in reversed(days):
         still &= set(day.named) if day.drift else set()
-        found |= dict.fromkeys(still, texts.day_of(day.since))
+        found |= dict.fromkeys(still, numbers.day(day.since))
     return found
 
 
@@ -43,11 +43,11 @@ def scenario(of: Window) -> None:
         return
     with widgets.card("Simulated drift in the replayed patients"):
         for change in changes:
-            begun, ended = (datetime.fromisoformat(change[key]) for key in ("since", "until"))
-            st.markdown(
-                f"- **{escaping.escape_markdown(change['title'])}**, {texts.day_of(begun)} to "
-                f"{texts.day_of(ended)}: {escaping.escape_markdown(change['sentence'])}"
+            begun, ended = (
+                numbers.day(datetime.fromisoformat(change[key])) for key in ("since", "until")
             )
+            title, said = (escaping.escape_markdown(change[key]) for key in ("title", "sentence"))
+            st.markdown(f"- **{title}**, {begun} to {ended}: {said}")
 
 
 def history(of: Window) -> None:
@@ -67,10 +67,8 @@ def history(of: Window) -> None:
         if alarms:
             _alarm(alarms, of.source)
         st.subheader("Mean estimated risk, 7-day window", anchor=False)
-        figure = charts.risk_over_time(days, widgets.zone())
-        widgets.plotly_chart(
-            figure, "Mean estimated risk by day, 7-day window", 220, "risk_over_time"
-        )
+        figure, said = charts.risk_over_time(days, widgets.zone()), "Mean risk by day, 7-day window"
+        widgets.plotly_chart(figure, said, 220, "risk_over_time")
 
 
 def _alarm(alarms: Sequence[MonitoringDay], source: str) -> None:
@@ -78,7 +76,7 @@ def _alarm(alarms: Sequence[MonitoringDay], source: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         number = st.selectbox(
             "Alarm", range(len(alarms)), key="alarm", width=260,
-            format_func=lambda i: texts.day_of(alarms[i].since),
+            format_func=lambda i: numbers.day(alarms[i].since),
         )  # fmt: skip
         day = alarms[number]
         rows = prediction_filter(day.since, day.until, source)

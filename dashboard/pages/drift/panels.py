@@ -27,13 +27,8 @@ def controls() -> tuple[Window, str, str] | None:
     """
     first = data_access.default_source()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        period = widgets.window_selector("24h") or "24h"
-        names = list(shared_texts.SOURCES)
-        source = st.selectbox(
-            "Source", names, index=names.index(first) if first else 0,
-            format_func=shared_texts.SOURCES.__getitem__, key="drift_source", width=160,
-            bind="query-params",
-        )  # fmt: skip
+        period = widgets.window_selector("24h")
+        source = widgets.source_selector("drift_source", list(shared_texts.SOURCES), first)
         reference = st.selectbox(
             "Reference", list(texts.REFERENCES), format_func=texts.REFERENCES.__getitem__,
             key="reference", width=200, bind="query-params",
@@ -72,12 +67,11 @@ def compared(of: Window, reference: str) -> Comparison:
     return found
 
 
-def verdict(found: Comparison | None, of: Window, phrase: str, reference: str) -> None:
+def verdict(found: Comparison, of: Window, phrase: str, reference: str) -> None:
     """Draw the verdict and its data."""
-    result = found.result if found is not None else None
     begun = drift_history.drifted_since(data.history(of.source))
-    st.title(texts.verdict(result, of.source, phrase, begun), anchor=False)
-    if found is None or not found.current.n:
+    st.title(texts.verdict(found.result, of.source, phrase, begun), anchor=False)
+    if not found.current.n:
         widgets.notice(texts.NOTHING_TITLE, texts.NOTHING)
         return
     said = [texts.compared_with(reference, found.reference.n)]
@@ -118,19 +112,17 @@ def feature_detail(found: Comparison) -> None:
         if st.session_state.get("feature") not in order:
             st.session_state["feature"] = order[0]
         name = st.selectbox("Finding", order, format_func=texts.label, key="feature", width=320)
+        figure = charts.distribution(
+            BY_NAME[name], found.reference.counts[name], found.current.counts[name]
+        )
         halves = st.grid(2, min_column_width=420, gap="medium")
         with halves.cell():
-            figure = charts.distribution(
-                BY_NAME[name], found.reference.counts[name], found.current.counts[name]
-            )
             said = f"Distribution of {texts.label(name)}, reference and window"
             widgets.plotly_chart(figure, said, 380, "distribution")
         with halves.cell():
-            st.table(
-                dict(texts.statistics_rows(found.result.features[name])),
-                border="horizontal",
-                alt=f"Drift statistics of {texts.label(name)}",
-            )
+            statistics = dict(texts.statistics_rows(found.result.features[name]))
+            said = f"Drift statistics of {texts.label(name)}"
+            st.table(statistics, border="horizontal", alt=said)
 
 
 def correlations(found: Comparison) -> None:
@@ -141,20 +133,17 @@ def correlations(found: Comparison) -> None:
         if not shown:
             st.markdown("Correlations were not tested: too few patients.")
             return
-        st.table(
+        rows = [
             {
-                "Findings": [texts.join_labels((p.a, p.b)) for p in shown],
-                "Reference": [numbers.log_odds(p.correlation_reference) for p in shown],
-                "Window": [numbers.log_odds(p.correlation_current) for p in shown],
-                "Verdict": [
-                    f"{'drift' if p.drift else 'no drift detected'}, {texts.p_value(p.p_adjusted)}"
-                    for p in shown
-                ],
-            },
-            border="horizontal",
-            hide_index=True,
-            alt="The five pairs of findings with the smallest adjusted p-values",
-        )
+                "Findings": texts.join_labels((pair.a, pair.b)),
+                "Reference": numbers.signed(pair.correlation_reference),
+                "Window": numbers.signed(pair.correlation_current),
+                "Verdict": f"{'drift' if pair.drift else 'no drift detected'}, "
+                f"{numbers.p_value(pair.p_adjusted)}",
+            }
+            for pair in shown
+        ]
+        widgets.table(rows, "The five pairs of findings with the smallest adjusted p-values")
 
 
 def prediction_drift(found: Comparison) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from textwrap import wrap
 from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
-from dashboard.shared.numbers import NBSP, count_noun, join_words, percent
+from dashboard.shared.numbers import NBSP, count_noun, day, join_words, p_value, percent, signed
 from dashboard.shared.texts import count_of_source
 from pipeline.drift.hypothesis_tests.test_families import MISSING, VALUES
 from pipeline.drift.result import DriftResult, FeatureDrift, Verdict
@@ -93,19 +92,17 @@ def join_labels(names: Sequence[str]) -> str:
     return join_words([label(names[0]), *(in_a_sentence(label(name)) for name in names[1:])])
 
 
-def verdict(result: DriftResult | None, source: str, window: str, since: Mapping[str, str]) -> str:
+def verdict(result: DriftResult, source: str, window: str, since: Mapping[str, str]) -> str:
     """Return in one sentence whether a window has drifted.
 
     Parameters
     ----------
-    result
-        None when there was no prediction.
     source, window
         Where the patients come from; the window, as "in the last 24 hours".
     since
         Finding -> the first day of its drift, as "12 Nov".
     """
-    if result is None or not result.n_current:
+    if not result.n_current:
         return f"No predictions {window}."
     patients = f"{count_of_source(result.n_current, source)} {window}"
     if result.verdict is Verdict.INSUFFICIENT_DATA:
@@ -145,11 +142,6 @@ def compared_with(reference: str, n: int) -> str:
     return f"Reference: previous window of the same length ({count_noun(n, 'prediction')})."
 
 
-def p_value(p: float) -> str:
-    """Return a p-value."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-
-
 def effect(found: FeatureDrift) -> str:
     """Return the effect size of a finding, or the change of its missing rate."""
     if found.drift and found.p_values.get(MISSING, 1.0) < found.p_values.get(VALUES, 1.0):
@@ -178,8 +170,7 @@ def statistics_rows(found: FeatureDrift) -> list[tuple[str, str]]:
     ]
     if far.wasserstein is not None and far.difference is not None:
         rows.append(("Wasserstein distance", f"{far.wasserstein:.3g}{unit}"))
-        difference = f"{far.difference:+.3g}".replace("-", "−")
-        rows.append(("Mean, window minus reference", f"{difference}{unit}"))
+        rows.append(("Mean, window minus reference", f"{signed(far.difference)}{unit}"))
     if far.share_difference is not None and far.level is not None:
         word = feature.code_labels.get(far.level, str(far.level))
         rows.append((f"Share of “{word}”", f"{100 * far.share_difference:+.0f} percentage points"))
@@ -203,15 +194,9 @@ def prediction_drift(before: float, now: float, error: float) -> str:
 
 def history(days: Sequence[Any]) -> str:
     """Return the number of drift alarms."""
-    alarms = sum(day.drift for day in days)
-    last = next((day for day in reversed(days) if day.drift), None)
-    when = f", the last on {day_of(last.since)}" if last else ""
-    return f"{count_noun(alarms, 'drift alarm')} in {count_noun(len(days), 'day')}{when}."
-
-
-def day_of(moment: datetime) -> str:
-    """Return a day."""
-    return f"{moment.day} {moment:%b %Y}"
+    alarms = [run for run in days if run.drift]
+    when = f", the last on {day(alarms[-1].since)}" if alarms else ""
+    return f"{count_noun(len(alarms), 'drift alarm')} in {count_noun(len(days), 'day')}{when}."
 
 
 def classifier(found: Mapping[str, Any]) -> str:

@@ -8,17 +8,28 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.shared.charts import BLUE, GREY, ORANGE, TEAL, VIOLET, apply_layout, error_bars
-from dashboard.shared.numbers import log_odds
-from pipeline.model.global_explanation import FeatureEffect, GlobalExplanation
+from dashboard.pages.explanations.data import Explanations, first
+from dashboard.shared.charts import (
+    BLUE,
+    GREY,
+    ORANGE,
+    TEAL,
+    VIOLET,
+    add_line,
+    apply_layout,
+    error_bars,
+)
+from dashboard.shared.numbers import signed
+from pipeline.model.global_explanation import FeatureEffect
 from pipeline.schema import BY_NAME
 
-NamedExplanations = Sequence[tuple[str, GlobalExplanation]]
+_FILLS = ((BLUE, ""), (GREY, "/"))
+"""Colour and pattern of the bars of training and of logged patients."""
 
 
-def importance_bars(shown: NamedExplanations) -> go.Figure:
+def importance_bars(shown: Explanations) -> go.Figure:
     """Draw the mean absolute contribution of each finding, one bar for each set of patients."""
-    order = shown[0][1].ranking
+    order = first(shown).ranking
     labels = [BY_NAME[name].label for name in order]
     figure = go.Figure(
         [
@@ -30,7 +41,7 @@ def importance_bars(shown: NamedExplanations) -> go.Figure:
                 marker={"color": color, "pattern": {"shape": pattern}},
                 hovertemplate="%{x:.2f}<extra>" + title + "</extra>",
             )
-            for (title, of), (color, pattern) in zip(shown, ((BLUE, ""), (GREY, "/")), strict=False)
+            for (title, of), (color, pattern) in zip(shown.items(), _FILLS, strict=False)
         ]
     )
     apply_layout(figure, barmode="group", bargap=0.3)
@@ -38,18 +49,18 @@ def importance_bars(shown: NamedExplanations) -> go.Figure:
     return figure.update_yaxes(autorange="reversed", ticksuffix="  ")
 
 
-def beeswarm(shown: NamedExplanations) -> go.Figure:
+def beeswarm(shown: Explanations) -> go.Figure:
     """Draw the contribution of every value, one panel for each set of patients."""
-    order = shown[0][1].ranking
+    order = first(shown).ranking
     figure = make_subplots(
         rows=1,
         cols=len(shown),
         shared_xaxes="all",
         shared_yaxes=True,
-        subplot_titles=[title for title, _ in shown],
+        subplot_titles=list(shown),
         horizontal_spacing=0.03,
     )
-    for column, (_, of) in enumerate(shown, 1):
+    for column, of in enumerate(shown.values(), 1):
         for name in order:
             figure.add_trace(_dots(of.effects[name], of.n), row=1, col=column)
     apply_layout(figure, top=28, showlegend=False)
@@ -80,7 +91,7 @@ def _dots(effect: FeatureEffect, n: int) -> go.Scatter:
             "line": {"width": 0},
         },
         text=[
-            f"{feature.format_value(value)}: {log_odds(size)}, {count} patients"
+            f"{feature.format_value(value)}: {signed(size)}, {count} patients"
             for value, size, count in zip(
                 effect.values, effect.contributions, effect.counts, strict=True
             )
@@ -97,32 +108,25 @@ def _between(share: float) -> str:
     )
 
 
-def dependence(name: str, shown: NamedExplanations) -> go.Figure:
+def dependence(name: str, shown: Explanations) -> go.Figure:
     """Draw the contribution of each value of a finding, and the share of patients below."""
     feature = BY_NAME[name]
     figure = make_subplots(
         rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.06
     )
     union: dict[Any, float] = {}
-    for _, of in shown:
+    for of in shown.values():
         effect = of.effects[name]
         union |= dict(zip(effect.values, effect.contributions, strict=True))
     numbers = sorted(value for value in union if value is not None)
     values = [*numbers, *([None] if None in union else [])]
-    x = [_place(name, value) for value in values]
-    figure.add_scatter(
-        x=x,
-        y=[union[value] for value in values],
-        name="Contribution (log-odds)",
-        mode="markers" if not feature.is_numeric else "lines+markers",
-        marker={"size": 9, "color": [ORANGE if union[value] > 0 else BLUE for value in values]},
-        line={"color": GREY},
-        hovertemplate="%{x}: %{y:+.2f}<extra></extra>",
-        showlegend=False,
-        row=1,
-        col=1,
-    )
-    for (title, of), (color, pattern) in zip(shown, ((BLUE, ""), (GREY, "/")), strict=False):
+    x, y = [_place(name, value) for value in values], [union[value] for value in values]
+    add_line(
+        figure, "Contribution (log-odds)", x, y, GREY, "%{x}: %{y:+.2f}<extra></extra>",
+        "lines+markers" if feature.is_numeric else "markers", showlegend=False, row=1, col=1,
+        marker={"size": 9, "color": [ORANGE if size > 0 else BLUE for size in y]},
+    )  # fmt: skip
+    for (title, of), (color, pattern) in zip(shown.items(), _FILLS, strict=False):
         effect = of.effects[name]
         figure.add_bar(
             x=[_place(name, value) for value in effect.values],
@@ -136,9 +140,8 @@ def dependence(name: str, shown: NamedExplanations) -> go.Figure:
     apply_layout(figure)
     figure.update_yaxes(title="log-odds", zeroline=True, zerolinecolor=GREY, row=1, col=1)
     figure.update_yaxes(title="patients", tickformat=".0%", row=2, col=1)
-    if not feature.is_numeric or None in union:
-        figure.update_xaxes(type="category", categoryorder="array", categoryarray=x)
-    return figure.update_xaxes(title=feature.title, row=2, col=1)
+    _value_axis(figure, name, values)
+    return figure.update_xaxes(title="", row=1, col=1)
 
 
 def _place(name: str, value: float | None) -> str | float:
@@ -150,22 +153,22 @@ def _place(name: str, value: float | None) -> str | float:
 
 def challenger_dependence(name: str, found: Mapping[str, Any], scale: str) -> go.Figure:
     """Draw the contribution of each value in a challenger: mean, minimum, maximum."""
-    feature = BY_NAME[name]
     values = [None if key == "not known" else float(key) for key in found["values"]]
     means, lows, highs, _ = zip(*found["values"].values(), strict=True)
     figure = go.Figure(
         go.Scatter(
-            x=[_place(name, value) for value in values],
-            y=means,
-            mode="markers",
+            x=[_place(name, value) for value in values], y=means, mode="markers",
             marker={"size": 8, "color": [ORANGE if mean > 0 else BLUE for mean in means]},
             error_y=error_bars(means, lows, highs, color=GREY, thickness=1),
             hovertemplate="%{x}: %{y:+.3f}<extra></extra>",
         )
-    )
-    apply_layout(figure)
-    if not feature.is_numeric or None in values:
+    )  # fmt: skip
+    apply_layout(figure).update_yaxes(title=scale, zeroline=True, zerolinecolor=GREY)
+    return _value_axis(figure, name, values)
+
+
+def _value_axis(figure: go.Figure, name: str, values: Sequence[float | None]) -> go.Figure:
+    if not BY_NAME[name].is_numeric or None in values:
         labels = [_place(name, value) for value in values]
         figure.update_xaxes(type="category", categoryorder="array", categoryarray=labels)
-    figure.update_yaxes(title=scale, zeroline=True, zerolinecolor=GREY)
-    return figure.update_xaxes(title=feature.title)
+    return figure.update_xaxes(title=BY_NAME[name].title)

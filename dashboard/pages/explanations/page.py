@@ -9,15 +9,14 @@ with widgets.log_errors_shown("Explanations"):
     top = st.container()
     n = widgets.row_limit_selector()
     model = scorecards.current_model()
-    fitted, logged = data.global_importance(model, n) if model else (None, None)
-    shown = fitted or logged
-    if shown is None:
+    shown = data.global_importance(model, n) if model else {}
+    if shown:
         with top:
-            panels.nothing_to_explain()
-    else:
-        with top:
-            panels.verdict(fitted, logged, n)
-        panels.global_importance(fitted, logged)
-        panels.importance_table(fitted, logged)
+            panels.verdict(shown, n)
+        panels.global_importance(shown)
+        panels.importance_table(shown)
         panels.challengers(shown)
         panels.predictions(n)
+    else:
+        with top:
+            panels.nothing_to_explain()

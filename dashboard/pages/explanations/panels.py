@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,8 +11,8 @@ import streamlit as st
 
 from dashboard.auth import login
 from dashboard.pages.explanations import charts, texts
+from dashboard.pages.explanations.data import LOGGED, TRAINING, Explanations, first
 from dashboard.shared import data_access, numbers, scorecards, widgets
-from dashboard.shared.numbers import log_odds
 from dashboard.shared.prediction import drawer
 from pipeline.dataset.heart.codings import Coding, encode_row
 from pipeline.model.global_explanation import GlobalExplanation, top_contributions
@@ -28,64 +28,51 @@ _PICTURE = {
 }
 
 
-def verdict(fitted: GlobalExplanation | None, logged: GlobalExplanation | None, n: int) -> None:
+def verdict(shown: Explanations, n: int) -> None:
     """Draw the verdict, and whose predictions it is about."""
     source, rows = data_access.recent_predictions(n)
-    st.caption(texts.subtitle(fitted, logged, source))
-    st.title(texts.verdict(fitted, logged), anchor=False)
-    if fitted is None:
+    st.caption(texts.subtitle(shown, source))
+    st.title(texts.verdict(shown), anchor=False)
+    if TRAINING not in shown:
         st.markdown(texts.NO_TRAINING)
-    version = next(of.version for of in (fitted, logged) if of)
-    if any(row["model_version"] != version for row in rows):
+    if any(row["model_version"] != first(shown).version for row in rows):
         st.markdown(texts.OTHER_VERSIONS)
 
 
 def nothing_to_explain() -> None:
     """Draw the notice without a model or without predictions."""
-    st.title(texts.verdict(None, None), anchor=False)
+    st.title("No predictions to explain yet.", anchor=False)
     if data_access.recent_predictions()[1]:
         widgets.notice(texts.NO_MODEL_TITLE, texts.NO_MODEL)
     else:
         widgets.empty_log()
 
 
-def global_importance(fitted: GlobalExplanation | None, logged: GlobalExplanation | None) -> None:
+def global_importance(shown: Explanations) -> None:
     """Draw the chosen chart for training and logged patients."""
-    shown = [
-        (title, of) for title, of in (("Training", fitted), ("Logged", logged)) if of is not None
-    ]
     with widgets.card("Global feature importance"):
         kind = widgets.choice_selector("Chart", texts.CHARTS, "bars", "picture")
         if kind == "swarm":
             st.caption(texts.SWARM_NOTE)
-            said = (
-                "Beeswarm plot of the contributions of each finding, training and logged patients"
-            )
+            said = "Beeswarm plot of the contributions of each finding, by set of patients"
             _draw(charts.beeswarm(shown), said, 560, "swarm")
         elif kind == "one":
             _one(shown)
         else:
             st.caption(texts.WEIGHT_NOTE)
-            said = "; ".join(
-                f"{BY_NAME[n].label} {shown[0][1].effects[n].mean_absolute_contribution:.2f}"
-                for n in shown[0][1].ranking
-            )
-            _draw(
-                charts.importance_bars(shown), f"Mean absolute contributions: {said}", 560, "bars"
-            )
+            sizes = _column(first(shown).ranking, first(shown))
+            labels = [BY_NAME[n].label for n in first(shown).ranking]
+            said = "; ".join(f"{label} {size}" for label, size in zip(labels, sizes, strict=True))
+            said = f"Mean absolute contributions: {said}"
+            _draw(charts.importance_bars(shown), said, 560, "bars")
 
 
-def _one(shown: charts.NamedExplanations) -> None:
-    name = str(
-        st.selectbox(
-            "Finding",
-            shown[0][1].ranking,
-            format_func=lambda n: BY_NAME[n].label,
-            key="finding",
-            width=360,
-        )
+def _one(shown: Explanations) -> None:
+    ranking = first(shown).ranking
+    name: str = st.selectbox(
+        "Finding", ranking, format_func=lambda n: BY_NAME[n].label, key="finding", width=360
     )
-    st.markdown(texts.direction_of_effect(shown[0][1].effects[name], None))
+    st.markdown(texts.direction_of_effect(first(shown).effects[name]))
     st.caption(texts.ONE_NOTE)
     said = f"Dependence plot of {BY_NAME[name].label}: contribution per value, share of patients"
     _draw(charts.dependence(name, shown), said, 460, "one")
@@ -102,51 +89,37 @@ def _one(shown: charts.NamedExplanations) -> None:
             _draw(figure, said, 280, f"one_{model}")
 
 
-def importance_table(fitted: GlobalExplanation | None, logged: GlobalExplanation | None) -> None:
+def importance_table(shown: Explanations) -> None:
     """Draw a table of importance and direction of effect, and the downloads."""
-    of = fitted or logged
-    if of is None:
-        return
+    of = first(shown)
+    columns = {"Finding": [BY_NAME[n].label for n in of.ranking]}
+    for title, some in shown.items():
+        columns[title] = _column(of.ranking, some)
+    if LOGGED in shown:
+        means = [numbers.signed(shown[LOGGED].effects[n].mean_contribution) for n in of.ranking]
+        columns["Mean contribution, logged"] = means
+    directions = [texts.direction_of_effect(of.effects[n]) for n in of.ranking]
+    columns["Direction of effect"] = directions
     with widgets.card("Feature importance table"):
-        columns: dict[str, list[str]] = {"Finding": [BY_NAME[n].label for n in of.ranking]}
-        for title, some in (("Training", fitted), ("Logged", logged)):
-            if some is not None:
-                columns[title] = [
-                    f"{some.effects[n].mean_absolute_contribution:.2f}" for n in of.ranking
-                ]
-        if logged is not None:
-            columns["Mean contribution, logged"] = [
-                log_odds(logged.effects[n].mean_contribution) for n in of.ranking
-            ]
-        columns["Direction of effect"] = [
-            texts.direction_of_effect(of.effects[n], None) for n in of.ranking
-        ]
-        _table(columns, "Feature importance and direction of effect of each finding")
-        _downloads({"training": fitted, "logged": logged})
-
-
-def _downloads(sets: Mapping[str, GlobalExplanation | None]) -> None:
-    with st.container(horizontal=True):
-        for name, of in sets.items():
-            if of is None:
-                continue
-            for form, mime, written in (
-                ("csv", "text/csv", of.frame().to_csv(index=False)),
-                ("json", "application/json", json.dumps(of.to_dict(), indent=1)),
-            ):
-                st.download_button(
-                    f"{name.capitalize()} ({form.upper()})",
-                    written.encode(),
-                    file_name=f"cardiowatch-explanations-{name}.{form}",
-                    mime=mime,
-                    on_click="ignore",
-                    key=f"download_{name}_{form}",
+        widgets.columns(columns, "Feature importance and direction of effect of each finding")
+        with st.container(horizontal=True):
+            for title, some in shown.items():
+                name, written = (
+                    f"explanations-{title.lower()}",
+                    json.dumps(some.to_dict(), indent=1),
                 )
+                widgets.csv_download(f"{title} (CSV)", some.frame(), name)
+                label, file = f"{title} (JSON)", f"{name}.json"
+                widgets.download(label, written.encode(), file, "application/json")
 
 
-def challengers(of: GlobalExplanation) -> None:
+def _column(ranking: Sequence[str], of: GlobalExplanation) -> list[str]:
+    return [f"{of.effects[n].mean_absolute_contribution:.2f}" for n in ranking]
+
+
+def challengers(shown: Explanations) -> None:
     """Draw how the challenger models rank the findings."""
-    challengers = _challengers()
+    challengers, of = _challengers(), first(shown)
     if not challengers:
         return
     with widgets.card("Do challenger models agree?"):
@@ -158,7 +131,7 @@ def challengers(of: GlobalExplanation) -> None:
         for model, found in challengers.items():
             ranking = sorted(NAMES, key=lambda n: -found["features"][n]["weight"])
             columns[model.capitalize()] = [str(ranking.index(n) + 1) for n in of.ranking]
-        _table(columns, "Feature importance rank in three models")
+        widgets.columns(columns, "Feature importance rank in three models")
 
 
 def _challengers() -> Mapping[str, Any]:
@@ -179,7 +152,7 @@ def predictions(n: int) -> None:
         st.caption(texts.PATIENTS_NOTE)
         first = sorted(rows, key=lambda row: -row["prediction"])[:LISTED]
         explained = [(row, _reasons(row)) for row in first]
-        _table(
+        widgets.columns(
             {
                 "Time": [widgets.format_time(row["received_at"]) for row, _ in explained],
                 "Estimated risk": [numbers.probability(row["probability"]) for row, _ in explained],
@@ -212,7 +185,3 @@ def _reasons(row: Mapping[str, Any]) -> str:
 def _draw(figure: go.Figure, alt: str, height: int, key: str) -> None:
     """Draw a figure with a button that saves it as SVG."""
     st.plotly_chart(figure, height=height, alt=alt, key=key, config=_PICTURE)
-
-
-def _table(columns: Mapping[str, list[str]], alt: str) -> None:
-    st.table(dict(columns), border="horizontal", hide_index=True, alt=alt)

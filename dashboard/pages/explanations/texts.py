@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboard.pages.explanations.data import LOGGED, TRAINING, Explanations, first
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import finding_with_value, in_a_sentence
-from dashboard.shared.numbers import count_noun, join_words, log_odds
+from dashboard.shared.numbers import count_noun, join_words, signed
 from dashboard.shared.texts import count_of_source
 from pipeline.fairness.result import MIN_GROUP_SIZE
-from pipeline.model.global_explanation import FeatureEffect, GlobalExplanation
+from pipeline.model.global_explanation import FeatureEffect
 from pipeline.schema import BY_NAME
 
 CHARTS: Mapping[str, str] = {"bars": "Bar", "swarm": "Beeswarm", "one": "Dependence"}
@@ -18,53 +19,35 @@ _CHANGED = 0.1
 """Log-odds: a smaller difference is not called a change."""
 
 
-def verdict(fitted: GlobalExplanation | None, logged: GlobalExplanation | None) -> str:
+def verdict(shown: Explanations) -> str:
     """Return the most important findings, and whether logged patients differ from training."""
-    known = fitted or logged
-    if known is None:
-        return "No predictions to explain yet."
+    known, fitted, logged = first(shown), shown.get(TRAINING), shown.get(LOGGED)
     if fitted is None and known.n < MIN_GROUP_SIZE:
         patients = count_noun(known.n, "logged patient")
         return f"Too few for global feature importance: {patients}, {MIN_GROUP_SIZE} needed."
-    first = f"The model relies mostly on {_three(known)}"
+    three = join_words([in_a_sentence(BY_NAME[name].label) for name in known.ranking[:3]])
+    said = f"The model relies mostly on {three}"
     if fitted is None or logged is None or logged.n < MIN_GROUP_SIZE:  # too few to see a change
-        return f"{first}."
-    name = most_changed(fitted, logged)
-    by = (
-        logged.effects[name].mean_absolute_contribution
-        - fitted.effects[name].mean_absolute_contribution
-    )
-    if abs(by) < _CHANGED:
-        return f"{first}, in training and for logged patients alike."
-    more = "more" if by > 0 else "less"
-    return f"{first}; for logged patients, {in_a_sentence(BY_NAME[name].label)} matters {more}."
+        return f"{said}."
+    changes = {
+        name: logged.effects[name].mean_absolute_contribution - effect.mean_absolute_contribution
+        for name, effect in fitted.effects.items()
+    }
+    name = max(changes, key=lambda changed: abs(changes[changed]))
+    if abs(changes[name]) < _CHANGED:
+        return f"{said}, in training and for logged patients alike."
+    more = "more" if changes[name] > 0 else "less"
+    return f"{said}; for logged patients, {in_a_sentence(BY_NAME[name].label)} matters {more}."
 
 
-def most_changed(fitted: GlobalExplanation, logged: GlobalExplanation) -> str:
-    """Return the feature whose importance differs most."""
-    return max(
-        fitted.effects,
-        key=lambda name: abs(
-            logged.effects[name].mean_absolute_contribution
-            - fitted.effects[name].mean_absolute_contribution
-        ),
-    )
-
-
-def _three(of: GlobalExplanation) -> str:
-    return join_words([in_a_sentence(BY_NAME[name].label) for name in of.ranking[:3]])
-
-
-def subtitle(
-    fitted: GlobalExplanation | None, logged: GlobalExplanation | None, source: str | None
-) -> str:
+def subtitle(shown: Explanations, source: str | None) -> str:
     """Return whose predictions are explained, and by which model version."""
-    parts = [f"{fitted.n} training patients"] if fitted else []
-    if logged and source:
-        count = count_of_source(logged.n, source).removeprefix("1 ")
+    parts = [f"{shown[TRAINING].n} training patients"] if TRAINING in shown else []
+    if LOGGED in shown and source:
+        count = count_of_source(shown[LOGGED].n, source).removeprefix("1 ")
         parts.append(f"the most recent {count}")
-    version = next(of.version for of in (fitted, logged) if of)
-    return f"Explanations · {' and '.join(parts)} · model {escape_markdown(version)}"
+    version = escape_markdown(first(shown).version)
+    return f"Explanations · {' and '.join(parts)} · model {version}"
 
 
 WEIGHT_NOTE = (
@@ -103,11 +86,8 @@ NO_MODEL = "The log has no scorecard for these predictions. Start the service on
 ID_EXAMPLE = "ID from the table above or from an API response"
 
 
-def direction_of_effect(fitted: FeatureEffect | None, logged: FeatureEffect | None) -> str:
+def direction_of_effect(effect: FeatureEffect) -> str:
     """Return in plain words which values of a finding increase or decrease the risk."""
-    effect = fitted or logged
-    if effect is None or not effect.counts:
-        return ""
     feature = BY_NAME[effect.feature]
     known = [
         (size, value)
@@ -123,8 +103,8 @@ def direction_of_effect(fitted: FeatureEffect | None, logged: FeatureEffect | No
         toward, away = (high, low) if last > first else (low, high)
         side = "Higher" if last > first else "Lower"
         return (
-            f"{side} values increase the estimated risk: {log_odds(max(first, last))} at "
-            f"{feature.format_value(toward)}, {log_odds(min(first, last))} at "
+            f"{side} values increase the estimated risk: {signed(max(first, last))} at "
+            f"{feature.format_value(toward)}, {signed(min(first, last))} at "
             f"{feature.format_value(away)}."
         )
     toward_words = [feature.format_value(value) for size, value in sorted(known)[::-1] if size > 0]
@@ -138,6 +118,6 @@ def direction_of_effect(fitted: FeatureEffect | None, logged: FeatureEffect | No
 def largest_contributions(contributions: Sequence[Mapping[str, Any]]) -> str:
     """Return the largest contributions of one patient in a line."""
     return "; ".join(
-        f"{finding_with_value(c['feature'], c['value'])} ({log_odds(c['contribution'])})"
+        f"{finding_with_value(c['feature'], c['value'])} ({signed(c['contribution'])})"
         for c in contributions
     )

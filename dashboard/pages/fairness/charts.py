@@ -9,8 +9,18 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.shared.charts import BLUE, COLORS, DASHES, GREY, ORANGE, add_interval, apply_layout
-from dashboard.shared.group_rates import LABELS, format_difference, format_rate, format_verdict
+from dashboard.shared.charts import (
+    BLUE,
+    COLORS,
+    DASHES,
+    GREY,
+    ORANGE,
+    add_interval,
+    add_line,
+    apply_layout,
+)
+from dashboard.shared.group_rates import LABELS, format_rate, format_verdict
+from dashboard.shared.numbers import signed
 from pipeline.fairness.result import Gap, Grouping, Verdict
 from pipeline.fairness.threshold_tradeoff import THRESHOLDS
 
@@ -26,12 +36,12 @@ def gaps_to_draw(grouping: Grouping) -> list[Gap]:
 
 def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
     """Draw signed gaps with their 95 % intervals around zero."""
-    names = [_name(gap, name_groups) for gap in shown]
+    names = [f"{g.group} · " * name_groups + LABELS[g.metric] for g in shown]
     figure = go.Figure()
     for gap, name in zip(shown, names, strict=True):
         low, high = gap.interval or (0.0, 0.0)
         apart = gap.difference or 0.0
-        said = f"{format_difference(apart)}, {format_verdict(gap.verdict, gap.n_needed)}"
+        said = f"{signed(apart, 3)}, {format_verdict(gap.verdict, gap.n_needed)}"
         color = GREY if gap.verdict is Verdict.INCONCLUSIVE else ORANGE if apart > 0 else BLUE
         add_interval(figure, name, (low, apart, high), color, f"{said}<extra></extra>")
     apply_layout(figure, top=44)
@@ -39,11 +49,6 @@ def gaps(shown: Sequence[Gap], *, name_groups: bool) -> go.Figure:
     return figure.update_xaxes(
         zeroline=True, zerolinewidth=2, zerolinecolor=GREY, tickformat="+.1~f"
     )
-
-
-def _name(gap: Gap, name_groups: bool) -> str:
-    label = LABELS[gap.metric]
-    return f"{gap.group} · {label}" if name_groups else label
 
 
 def rates_by_group(grouping: Grouping, metric: str) -> go.Figure:
@@ -72,13 +77,9 @@ def rate_by_threshold(
     """Draw how one rate of each group changes with the threshold."""
     figure = go.Figure()
     for i, (group, found) in enumerate(curves.items()):
-        figure.add_scatter(
-            x=THRESHOLDS,
-            y=found[metric],
-            name=group,
-            mode="lines",
-            line={"color": COLORS[i], "dash": DASHES[i % len(DASHES)], "shape": "hv"},
-            hovertemplate="%{y:.0%}",
+        dash = DASHES[i % len(DASHES)]
+        add_line(
+            figure, group, THRESHOLDS, found[metric], COLORS[i], "%{y:.0%}", dash=dash, shape="hv"
         )
     figure.add_vline(x=at, line={"color": GREY, "dash": "dot", "width": 2})
     legend = {"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"}

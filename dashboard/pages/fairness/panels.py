@@ -11,12 +11,10 @@ from dashboard.shared import widgets
 from dashboard.shared.group_rates import (
     LABELS,
     fairness_verdict,
-    format_difference,
-    format_interval,
-    format_rate,
-    format_verdict,
     perfect_classifier_note,
+    rate_cells,
 )
+from dashboard.shared.numbers import signed
 from pipeline.fairness.groups import SEX
 from pipeline.fairness.result import Assessment, Grouping
 from pipeline.fairness.threshold_tradeoff import (
@@ -55,9 +53,7 @@ def gaps(grouping: Grouping) -> None:
         title = f"{grouping.gaps[0].group.capitalize()} minus {grouping.gaps[0].against}"
     with widgets.card(title):
         st.caption(texts.GAPS_NOTE)
-        said = "; ".join(
-            f"{g.group}, {LABELS[g.metric]}: {format_difference(g.difference)}" for g in shown
-        )
+        said = "; ".join(f"{g.group}, {LABELS[g.metric]}: {signed(g.difference, 3)}" for g in shown)
         figure = charts.gaps(shown, name_groups=many)
         widgets.plotly_chart(figure, said, 80 + 34 * len(shown), "gaps")
 
@@ -99,30 +95,14 @@ def tables(found: Assessment, grouping: Grouping) -> None:
     """Draw all gaps and rates as tables, with downloads."""
     with widgets.card("All rates and gaps"):
         if grouping.gaps:
-            widgets.table(
-                [
-                    {
-                        "Rate": LABELS[gap.metric],
-                        "Groups": f"{gap.group} − {gap.against}",
-                        "Difference": format_difference(gap.difference),
-                        "95 % interval": format_interval(gap.interval),
-                        "p (Holm)": texts.format_p_value(gap.p_adjusted),
-                        "n": f"{gap.n[0]:,} and {gap.n[1]:,}",
-                        "Verdict": format_verdict(gap.verdict, gap.n_needed),
-                    }
-                    for gap in grouping.gaps
-                ],
-                "Gaps with 95 % intervals, p-values, denominators and verdicts",
-            )
-        widgets.table(
-            [
-                {"Rate": label, "Share": texts.DENOMINATORS[metric]}
-                | {g.name: format_rate(g.rates[metric]) for g in grouping.groups}
-                for metric, label in LABELS.items()
-                if all(metric in group.rates for group in grouping.groups)
-            ],
-            "Rates by group with 95 % intervals and denominators",
-        )
+            rows = [texts.gap_row(gap) for gap in grouping.gaps]
+            widgets.table(rows, "Gaps with 95 % intervals, p-values, denominators and verdicts")
+        rows = [
+            {"Rate": label, "Share": texts.DENOMINATORS[metric], **rate_cells(grouping, metric)}
+            for metric, label in LABELS.items()
+            if all(metric in group.rates for group in grouping.groups)
+        ]
+        widgets.table(rows, "Rates by group with 95 % intervals and denominators")
         with st.container(horizontal=True):
             for name, frame in (("gaps", found.gap_frame()), ("rates", found.frame())):
                 widgets.csv_download(f"Download {name} (CSV)", frame, f"fairness-{name}")

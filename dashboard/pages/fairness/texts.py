@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dashboard.shared.group_rates import format_verdict
-from dashboard.shared.numbers import NBSP, count_noun, percent
+from dashboard.shared.group_rates import LABELS, format_verdict, gap_cells
+from dashboard.shared.numbers import NBSP, count_noun, p_value, percent, signed
 from dashboard.shared.texts import count_of_source
-from pipeline.fairness.result import MIN_GROUP_SIZE, Difference
+from pipeline.fairness.result import MIN_GROUP_SIZE, Difference, Gap
 from pipeline.fairness.threshold_tradeoff import ThresholdScenario
 
 PATIENTS: Mapping[str, str] = {"training": "Training data", "logged": "Logged predictions"}
@@ -68,9 +68,15 @@ NO_TRAINING = (
 NO_LOGGED = "No predictions yet. Choose “Training data” above."
 
 
-def format_p_value(p: float | None) -> str:
-    """Return a p-value."""
-    return "–" if p is None else "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0")
+def gap_row(gap: Gap) -> dict[str, str]:
+    """Return a gap as a row of a table."""
+    return {
+        "Rate": LABELS[gap.metric],
+        "Groups": f"{gap.group} − {gap.against}",
+        **gap_cells(gap),
+        "p-value (Holm)": p_value(gap.p_adjusted),
+        "n": f"{gap.n[0]:,} and {gap.n[1]:,}",
+    }
 
 
 def difference_row(name: str, found: Difference, perfect: float | None) -> dict[str, str]:
@@ -81,7 +87,7 @@ def difference_row(name: str, found: Difference, perfect: float | None) -> dict[
         "Value": f"{found.value:.3f}",
         "95 % interval": f"{low:.3f} to {high:.3f}",
         "By chance": f"{found.by_chance:.3f}",
-        "p": format_p_value(found.p_value),
+        "p-value": p_value(found.p_value),
         "Perfect classifier": "–" if perfect is None else f"{perfect:.3f}",
         "Verdict": format_verdict(found.verdict),
     }
@@ -127,13 +133,9 @@ def _rule(found: ThresholdScenario) -> dict[str, str]:
     return {
         "Threshold": written,
         "Predictions changed": str(found.changed_predictions),
-        "False negatives, change": _signed(found.additional_false_negatives),
-        "False positives, change": _signed(found.additional_false_positives),
+        "False negatives, change": signed(found.additional_false_negatives, 0),
+        "False positives, change": signed(found.additional_false_positives, 0),
         "Accuracy": f"{found.accuracy:.3f}",
         "Demographic parity difference": f"{found.demographic_parity_difference:.3f}",
         "Equalized odds difference": f"{found.equalized_odds_difference:.3f}",
     }
-
-
-def _signed(n: int) -> str:
-    return f"{n:+d}".replace("-", "−") if n else "0"

@@ -5,7 +5,8 @@ Blue = this service, orange = the echo baseline, grey = the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from math import log10
 from typing import NamedTuple
@@ -13,7 +14,16 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from dashboard.pages.load_tests import texts
-from dashboard.shared.charts import BLUE, DASHES, DATE_AXIS, GREY, ORANGE, apply_layout, error_bars
+from dashboard.shared.charts import (
+    BLUE,
+    DASHES,
+    DATE_AXIS,
+    GREY,
+    ORANGE,
+    add_line,
+    apply_layout,
+    error_bars,
+)
 from dashboard.shared.escaping import escape_plotly
 from dashboard.shared.numbers import milliseconds
 from pipeline.load_tests.autoscaling import Autoscaling
@@ -21,6 +31,9 @@ from pipeline.load_tests.benchmark import ECHO, OUR_SERVICES, OpenLoop, Summary
 
 _SHAPES = ("circle", "square", "diamond", "triangle-up", "x", "star")
 _MS_TICKS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
+
+
+Lines = Mapping[str, Sequence[float | None]]
 
 
 class Point(NamedTuple):
@@ -136,27 +149,18 @@ def by_concurrency(
     of: Sequence[Summary], value: Callable[[Summary], float], shown: str
 ) -> go.Figure:
     """Draw a measure of each service by number of connections, on a logarithmic scale."""
-    figure, greys = go.Figure(), 0
+    figure, drawn = go.Figure(), Counter[str]()
     for service in dict.fromkeys(s.service for s in of):
         points = sorted((s for s in of if s.service == service), key=lambda s: s.connections)
         shade = color(service)
-        greys += shade == GREY
-        variant = (
-            greys
-            if shade == GREY
-            else OUR_SERVICES.index(service)
-            if service in OUR_SERVICES
-            else 0
-        )
-        figure.add_scatter(
-            name=escape_plotly(service),
-            x=[f"{s.connections:,}" for s in points],
-            y=[value(s) or None for s in points],
-            mode="lines+markers",
-            line={"color": shade, "width": 3, "dash": DASHES[variant % len(DASHES)]},
+        variant = drawn[shade] + (shade == GREY)
+        drawn[shade] += 1
+        x, y = [f"{s.connections:,}" for s in points], [value(s) or None for s in points]
+        add_line(
+            figure, escape_plotly(service), x, y, shade, shown, "lines+markers",
+            dash=DASHES[variant % len(DASHES)],
             marker={"size": 9, "symbol": _SHAPES[variant % len(_SHAPES)]},
-            hovertemplate=shown,
-        )
+        )  # fmt: skip
     legend = {"orientation": "h", "x": 0, "y": -0.25, "yanchor": "top"}
     apply_layout(figure, hovermode="x unified", legend=legend)
     figure.update_yaxes(type="log", dtick=1)
@@ -186,18 +190,14 @@ def errors(of: Sequence[Summary]) -> go.Figure:
     return figure.update_layout(barmode="stack", showlegend=True)
 
 
-def history(points: Sequence[Point], lines: dict[str, list[float | None]], shown: str) -> go.Figure:
+def history(points: Sequence[Point], lines: Lines, shown: str) -> go.Figure:
     """Draw measures over runs; the times are on the viewer's clock."""
     figure = go.Figure()
     for name, values in lines.items():
-        figure.add_scatter(
-            name=name,
-            x=[point.at.replace(tzinfo=None) for point in points],
-            y=values,
-            mode="lines+markers",
-            line={"color": ORANGE if name == ECHO else BLUE, "width": 3},
-            marker={"size": 9, "symbol": "square" if name == ECHO else "circle"},
-            hovertemplate=shown,
+        x, marker = [point.at.replace(tzinfo=None) for point in points], {"size": 9}
+        symbol = {"symbol": "square" if name == ECHO else "circle"}
+        add_line(
+            figure, name, x, values, color(name), shown, "lines+markers", marker=marker | symbol
         )
     apply_layout(figure, hovermode="x unified", showlegend=len(lines) > 1)
     return figure.update_xaxes(**DATE_AXIS).update_yaxes(rangemode="tozero")
@@ -222,15 +222,10 @@ def cpu(record: Autoscaling) -> go.Figure:
 def _over_minutes(
     record: Autoscaling, values: Sequence[int | None], shape: str, shown: str
 ) -> go.Figure:
-    line = go.Scatter(
-        x=[moment.at_s / 60 for moment in record.moments],
-        y=values,
-        mode="lines+markers",
-        line={"color": BLUE, "width": 3, "shape": shape},
-        marker={"size": 7},
-        hovertemplate=f"minute %{{x:.1f}}: {shown}<extra></extra>",
-    )
-    figure = apply_layout(go.Figure(line), showlegend=False)
+    figure, x = go.Figure(), [moment.at_s / 60 for moment in record.moments]
+    hover = f"minute %{{x:.1f}}: {shown}<extra></extra>"
+    add_line(figure, "", x, values, BLUE, hover, "lines+markers", shape=shape, marker={"size": 7})
+    apply_layout(figure, showlegend=False)
     return figure.update_xaxes(title="minutes", showgrid=False, rangemode="tozero")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -49,13 +48,9 @@ def connections(run: Benchmark) -> list[Summary]:
     options = run.connections
     nearest = min(options, key=lambda c: abs(c - 200))
     picked = st.segmented_control(
-        "Concurrent connections",
-        options,
-        default=nearest,
-        required=True,
-        format_func=lambda c: f"{c:,}",
-        key=f"connections_{'_'.join(map(str, options))}",
-    )
+        "Concurrent connections", options, default=nearest, required=True,
+        format_func=lambda c: f"{c:,}", key=f"connections_{'_'.join(map(str, options))}",
+    )  # fmt: skip
     return run.at_connections(picked or nearest)
 
 
@@ -88,17 +83,16 @@ def scaling(run: Benchmark) -> None:
         return
     with widgets.card("Scaling with concurrency"):
         st.caption(texts.SCALING_NOTE)
-        halves = st.grid(2, min_column_width=420, gap="small")
-        with halves.cell():
-            st.subheader("Throughput, requests/s", anchor=False)
-            figure = charts.by_concurrency(
-                run.closed_loop, lambda s: s.ok_per_s, "%{y:,.0f} requests/s"
-            )
-            widgets.plotly_chart(figure, "Throughput by connections", 400, "more_per_s")
-        with halves.cell():
-            st.subheader("p99 latency, ms", anchor=False)
-            figure = charts.by_concurrency(run.closed_loop, lambda s: s.p99_ms, "%{y:,.0f} ms")
-            widgets.plotly_chart(figure, "p99 latency in ms by connections", 400, "more_p99")
+        by, of = charts.by_concurrency, run.closed_loop
+        speed = by(of, lambda s: s.ok_per_s, "%{y:,.0f} requests/s")
+        p99 = by(of, lambda s: s.p99_ms, "%{y:,.0f} ms")
+        widgets.side_by_side(
+            400,
+            [
+                ("Throughput, requests/s", speed, "Throughput by connections", "more_per_s"),
+                ("p99 latency, ms", p99, "p99 latency in ms by connections", "more_p99"),
+            ],
+        )
 
 
 def history(runs: Runs) -> None:
@@ -113,22 +107,18 @@ def history(runs: Runs) -> None:
             st.markdown(texts.ONE_RUN)
             return
         st.caption(texts.HISTORY_NOTE)
-        halves = st.grid(2, min_column_width=420, gap="small")
-        with halves.cell():
-            st.subheader("Throughput ratio to the echo baseline", anchor=False)
-            lines = {CARDIOWATCH: [p.ours.ok_ratio for p in points]}
-            figure = charts.history(points, lines, "%{y:.2f} times")
-            widgets.plotly_chart(
-                figure, "Throughput ratio to the echo over runs", 280, "history_ratio"
-            )
-        with halves.cell():
-            st.subheader("p99 latency, ms", anchor=False)
-            lines = {
-                CARDIOWATCH: [p.ours.p99_ms for p in points],
-                ECHO: [p.echo.p99_ms if p.echo else None for p in points],
-            }
-            figure = charts.history(points, lines, "%{y:,.0f} ms")
-            widgets.plotly_chart(figure, "p99 latency in ms over runs", 280, "history_p99")
+        ratio = "Throughput ratio to the echo"
+        ratios: charts.Lines = {CARDIOWATCH: [p.ours.ok_ratio for p in points]}
+        p99: charts.Lines = {
+            CARDIOWATCH: [p.ours.p99_ms for p in points],
+            ECHO: [p.echo.p99_ms if p.echo else None for p in points],
+        }
+        shown = (
+            (ratio, charts.history(points, ratios, "%{y:.2f} times"), ratio, "history_ratio"),
+            ("p99 latency, ms", charts.history(points, p99, "%{y:,.0f} ms"),
+             "p99 latency in ms over runs", "history_p99"),
+        )  # fmt: skip
+        widgets.side_by_side(280, shown)
 
 
 def open_loop(run: Benchmark) -> None:
@@ -153,15 +143,13 @@ def autoscaling(kept: tuple[datetime, Autoscaling] | None) -> None:
         made, record = kept
         st.markdown(texts.autoscaling(record))
         st.caption(texts.autoscaler_subtitle(record, widgets.format_time(made)))
-        halves = st.grid(2, min_column_width=420, gap="small")
-        with halves.cell():
-            st.subheader("Pods", anchor=False)
-            said = f"Number of pods over time, at most {record.peak}"
-            widgets.plotly_chart(charts.pods(record), said, 280, "pods")
-        with halves.cell():
-            st.subheader("CPU, % of request", anchor=False)
-            said = f"CPU over time beside its target of {record.target} %"
-            widgets.plotly_chart(charts.cpu(record), said, 280, "pods_cpu")
+        pods = f"Number of pods over time, at most {record.peak}"
+        cpu = f"CPU over time beside its target of {record.target} %"
+        shown = (
+            ("Pods", charts.pods(record), pods, "pods"),
+            ("CPU, % of request", charts.cpu(record), cpu, "pods_cpu"),
+        )
+        widgets.side_by_side(280, shown)
 
 
 def table(made: datetime, run: Benchmark) -> None:
@@ -174,20 +162,16 @@ def table(made: datetime, run: Benchmark) -> None:
             frame.rename(columns=texts.COLUMNS)[list(texts.COLUMNS.values())],
             hide_index=True,
             height=38 + 35 * min(len(frame), 12),
-            column_config=_columns(),
+            column_config={
+                title: st.column_config.NumberColumn(format=_digits(name))
+                for name, title in texts.COLUMNS.items()
+                if name != "service"
+            },
             key="figures",
             alt="All services and scenarios; also in the CSV file",
         )
         frame = frame.assign(recorded_at=made.isoformat())
         widgets.csv_download("Download CSV", frame, "load-tests")
-
-
-def _columns() -> dict[str, Any]:
-    return {
-        words: st.column_config.NumberColumn(format=_digits(name))
-        for name, words in texts.COLUMNS.items()
-        if name != "service"
-    }
 
 
 def _digits(field: str) -> str:

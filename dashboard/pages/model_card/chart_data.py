@@ -62,7 +62,7 @@ def calibration(evidence: Mapping[str, Any]) -> CalibrationCurve:
     """Return the curves of the training data, out of fold, and of external validations."""
     curves = {texts.TRAINING_OUT_OF_FOLD: points(evidence["cross_validation"]["reliability"])}
     curves |= {other["file"]: points(other["reliability"]) for other in evidence["external"]}
-    return CalibrationCurve(texts.CALIBRATION_ALT, curves)
+    return CalibrationCurve("Calibration curve with 95 % intervals; numbers in the table", curves)
 
 
 def points(bins: Sequence[Mapping[str, float]]) -> tuple[Point, ...]:
@@ -85,7 +85,11 @@ def auc_comparison(evidence: Mapping[str, Any]) -> IntervalChart:
         for i, row in enumerate(evidence["challengers"]["table"])
     ]
     rows += [_row(o["file"], o["auc"], o["auc_interval"]) for o in evidence["external"]]
-    return IntervalChart(texts.AUC_ALT, texts.AUC_AXIS, tuple(rows))
+    return IntervalChart(
+        "AUC of each model with its 95 % interval; numbers in the table",
+        "AUC (0.5 = chance, 1 = perfect)",
+        tuple(rows),
+    )
 
 
 def fairness_gaps(grouping: Grouping) -> IntervalChart:
@@ -101,8 +105,13 @@ def fairness_gaps(grouping: Grouping) -> IntervalChart:
         if gap.difference is not None and gap.interval is not None
     )
     first = grouping.gaps[0]
-    axis = texts.gap_axis(first.group, first.against)
-    return IntervalChart(texts.GAPS_ALT, axis, rows, around_zero=True)
+    axis = f"{first.group} minus {first.against}"
+    return IntervalChart(
+        "Differences between groups with 95 % intervals; numbers in the table",
+        axis,
+        rows,
+        around_zero=True,
+    )
 
 
 def _row(

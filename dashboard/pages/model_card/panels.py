@@ -32,14 +32,8 @@ def verdict(of: ModelCard) -> None:
     st.title(of.verdict, anchor=False)
     st.markdown(texts.ESTIMATES)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            texts.DOWNLOAD,
-            render_html(of).encode(),
-            file_name=f"cardiowatch-model-{of.version}.html",
-            mime="text/html",
-            on_click="ignore",
-            key="download_card",
-        )
+        name = f"model-{of.version}.html"
+        widgets.download(texts.DOWNLOAD, render_html(of).encode(), name, "text/html")
         st.caption(texts.DOWNLOAD_NOTE)
 
 

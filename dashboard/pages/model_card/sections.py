@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.pages.model_card import chart_data, texts, texts_limits
-from dashboard.pages.model_card.chart_data import ChartData, Point
+from dashboard.pages.model_card.chart_data import ChartData
 from dashboard.shared import group_rates
 from dashboard.shared.numbers import percent
 from errors import CardiowatchError
@@ -79,10 +79,12 @@ def _build(found: Mapping[str, Any]) -> ModelCard:
             _data(evidence),
             _model_details(found),
             Section(
-                texts_limits.LIMITS_TITLE, texts_limits.LIMITS, points=texts_limits.limits(evidence)
+                "Limitations and out-of-scope use",
+                texts.NOT_A_DEVICE,
+                points=texts_limits.limits(evidence),
             ),
             Section(
-                texts_limits.CRITERIA_TITLE,
+                "Criteria for retraining or withdrawal",
                 texts_limits.CRITERIA,
                 points=texts_limits.withdrawal_criteria(evidence, grouping),
             ),
@@ -92,33 +94,26 @@ def _build(found: Mapping[str, Any]) -> ModelCard:
 
 def _calibration(evidence: Mapping[str, Any]) -> Section:
     chart = chart_data.calibration(evidence)
-    several = len(chart.curves) > 1
     table = [
-        _calibration_row(whose if several else None, point)
+        ({"Patients": whose} if len(chart.curves) > 1 else {})
+        | {
+            texts.PREDICTED: percent(point.predicted),
+            texts.OBSERVED: percent(point.observed),
+            "95 % interval": f"{100 * point.low:.0f}–{percent(point.high)}",
+            "n": str(point.n),
+        }
         for whose, curve in chart.curves.items()
         for point in curve
     ]
     said = texts.calibration(evidence["cross_validation"])
-    return Section(texts.CALIBRATION_TITLE, said, chart, table, texts.CALIBRATION_NOTE)
-
-
-def _calibration_row(whose: str | None, point: Point) -> dict[str, str]:
-    """Return one point of a calibration curve; None = there is only one curve."""
-    patients = {} if whose is None else {"Patients": whose}
-    return {
-        **patients,
-        texts.PREDICTED: percent(point.predicted),
-        texts.OBSERVED: percent(point.observed),
-        "95 % interval": f"{100 * point.low:.0f}–{percent(point.high)}",
-        "n": str(point.n),
-    }
+    return Section("Calibration", said, chart, table, texts.CALIBRATION_NOTE)
 
 
 def _challengers(evidence: Mapping[str, Any]) -> Section:
     challengers = evidence["challengers"]
     table = [texts.model_row(row) for row in challengers["table"]]
     return Section(
-        texts.CHALLENGERS_TITLE,
+        "Comparison with challenger models",
         texts.challengers(challengers),
         chart_data.auc_comparison(evidence),
         table,
@@ -128,20 +123,15 @@ def _challengers(evidence: Mapping[str, Any]) -> Section:
 
 def _external_validation(external: Sequence[Mapping[str, Any]]) -> Section:
     table = [texts.external_row(other) for other in external]
-    return Section(texts.EXTERNAL_TITLE, texts.external_validation(external), table=table)
+    return Section("External validation", texts.external_validation(external), table=table)
 
 
 def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
     table = [
         {
             "Rate": group_rates.LABELS[gap.metric],
-            **{
-                g.name.capitalize(): group_rates.format_rate(g.rates[gap.metric])
-                for g in grouping.groups
-            },
-            "Difference": group_rates.format_difference(gap.difference),
-            "95 % interval": group_rates.format_interval(gap.interval),
-            "Verdict": group_rates.format_verdict(gap.verdict, gap.n_needed),
+            **group_rates.rate_cells(grouping, gap.metric),
+            **group_rates.gap_cells(gap),
         }
         for gap in grouping.gaps
     ]
@@ -149,7 +139,7 @@ def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
         f"{group_rates.fairness_verdict(grouping)} {group_rates.perfect_classifier_note(grouping)}"
     )
     chart = chart_data.fairness_gaps(grouping) if grouping.gaps else None
-    return Section(texts.GROUPS_TITLE, said, chart, table, texts.groups_note(evidence))
+    return Section("Fairness by sex", said, chart, table, texts.groups_note(evidence))
 
 
 def _data(evidence: Mapping[str, Any]) -> Section:
@@ -163,9 +153,7 @@ def _data(evidence: Mapping[str, Any]) -> Section:
         for feature in FEATURES
     ]
     points = texts_limits.audit_points(evidence["data"], evidence["audit"])
-    return Section(
-        texts_limits.DATA_TITLE, texts_limits.data(evidence["data"]), table=table, points=points
-    )
+    return Section("Training data", texts_limits.data(evidence["data"]), table=table, points=points)
 
 
 def _values(feature: Feature, counts: Mapping[str, int]) -> str:
@@ -178,4 +166,4 @@ def _values(feature: Feature, counts: Mapping[str, int]) -> str:
 def _model_details(found: Mapping[str, Any]) -> Section:
     details = texts_limits.model_details(found)
     table = [{"Property": name, "Value": value} for name, value in details.items()]
-    return Section(texts_limits.DETAILS_TITLE, texts_limits.DETAILS, table=table)
+    return Section("Model details", texts_limits.DETAILS, table=table)

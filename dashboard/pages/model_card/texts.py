@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
-from dashboard.shared.numbers import NBSP, count_noun, format_signed, join_words, percent
+from dashboard.shared.numbers import NBSP, count_noun, join_words, percent, signed
 from pipeline.schema import BY_NAME
 
 TITLE = "Model card"
@@ -55,9 +55,7 @@ def _points(ece: float) -> str:
 
 
 TRAINING_OUT_OF_FOLD = "Training data, out of fold"
-CALIBRATION_TITLE = "Calibration"
 PREDICTED, OBSERVED = "Mean predicted probability", "Observed share with disease"
-CALIBRATION_ALT = "Calibration curve with 95 % intervals; numbers in the table"
 CALIBRATION_NOTE = (
     "Out-of-fold predictions. With few patients per row, part of the deviation is chance: an "
     "interval that contains the predicted probability is consistent with good calibration."
@@ -70,14 +68,11 @@ def calibration(own: Mapping[str, Any]) -> str:
     return (
         f"Dotted line = perfect calibration. Expected calibration error "
         f"{100 * own['ece']['mean']:.1f} percentage points; calibration intercept "
-        f"{format_signed(intercept)} (0 = correct on average); calibration slope {_known(slope)} "
+        f"{signed(intercept)} (0 = correct on average); calibration slope {_known(slope)} "
         "(below 1 = overconfident)."
     )
 
 
-CHALLENGERS_TITLE = "Comparison with challenger models"
-AUC_AXIS = "AUC (0.5 = chance, 1 = perfect)"
-AUC_ALT = "AUC of each model with its 95 % interval; numbers in the table"
 CHALLENGERS_NOTE = (
     "AUC: probability that a patient with disease is ranked above one without. Brier score: mean "
     "squared error of the probability, smaller is better. Loss: mean Brier score over complete "
@@ -113,12 +108,9 @@ def model_row(found: Mapping[str, Any]) -> dict[str, str]:
         "Loss difference from this model": (
             "–"
             if not any(apart)
-            else "{} ({} to {})".format(*(format_signed(value, 3) for value in apart))
+            else "{} ({} to {})".format(*(signed(value, 3) for value in apart))
         ),
     }
-
-
-EXTERNAL_TITLE = "External validation"
 
 
 def external_validation(external: Sequence[Mapping[str, Any]]) -> str:
@@ -155,18 +147,9 @@ def external_row(found: Mapping[str, Any]) -> dict[str, str]:
         "Brier score": _ranged(found["brier"], found["brier_interval"]),
         "Accuracy": percent(found["accuracy"]),
         "Expected calibration error": f"{100 * found['ece']:.1f} percentage points",
-        "Calibration intercept": format_signed(found["calibration_intercept"]),
+        "Calibration intercept": signed(found["calibration_intercept"]),
         "Calibration slope": _known(found["calibration_slope"]),
     }
-
-
-GROUPS_TITLE = "Fairness by sex"
-GAPS_ALT = "Differences between groups with 95 % intervals; numbers in the table"
-
-
-def gap_axis(group: str, against: str) -> str:
-    """Return what is subtracted from what."""
-    return f"{group} minus {against}"
 
 
 def groups_note(evidence: Mapping[str, Any]) -> str:

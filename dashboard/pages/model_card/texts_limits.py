@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
-from dashboard.pages.model_card.texts import NOT_A_DEVICE
-from dashboard.shared.numbers import NBSP, count_noun, format_signed, percent
+from dashboard.shared.numbers import NBSP, count_noun, percent, signed
 from pipeline.fairness.result import Grouping, Verdict
-
-DATA_TITLE = "Training data"
 
 
 def data(found: Mapping[str, Any]) -> str:
@@ -36,7 +33,7 @@ def audit_points(of: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, 
     return (
         f"Coding: {found['coding']} ({found['coding_evidence']}).",
         f"Label: {found['label']} {labels[found['label_inverted']]}{corrected} (mean rank "
-        f"correlation with four indicator findings {format_signed(check['score'])}; "
+        f"correlation with four indicator findings {signed(check['score'])}; "
         "below 0 = inverted).",
         f"Duplicates: {duplicates}.",
         *(problems or ["No other problems: no unit errors, no implausible values."]),
@@ -54,7 +51,6 @@ def value_range(known: Mapping[float, int], unit: str) -> str:
     return f"{values[0]:g} to {values[-1]:g}, median {median:g} {unit}".rstrip()
 
 
-DETAILS_TITLE = "Model details"
 DETAILS = (
     "A scorecard: each finding contributes points in log-odds, and an unknown finding has its own "
     "points. Training is deterministic: the same data give the same version."
@@ -79,10 +75,6 @@ def model_details(found: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-LIMITS_TITLE = "Limitations and out-of-scope use"
-LIMITS = NOT_A_DEVICE
-
-
 def limits(evidence: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the limits of use."""
     n, ill = evidence["data"]["n"], evidence["data"]["n_disease"]
@@ -103,7 +95,6 @@ def limits(evidence: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-CRITERIA_TITLE = "Criteria for retraining or withdrawal"
 CRITERIA = "Each can be checked, and each would be a reason to retrain or withdraw the model."
 MIN_AUC, MAX_CALIBRATION_ERROR = 0.8, 0.1
 """In external validation, below this AUC or above this error it is no help (our judgement)."""

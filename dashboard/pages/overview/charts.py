@@ -12,7 +12,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.shared.charts import BLUE, DATE_AXIS, GREY, ORANGE, apply_layout, local_time
+from dashboard.shared.charts import (
+    BLUE,
+    DATE_AXIS,
+    GREY,
+    ORANGE,
+    add_line,
+    apply_layout,
+    local_time,
+)
 from dashboard.shared.escaping import escape_plotly
 from db.reader.queries import TimeBucket
 
@@ -37,18 +45,18 @@ def positive_rate(buckets: Sequence[TimeBucket], zone: tzinfo) -> go.Figure:
     """Draw the positive rate over time, 0 to 100 %."""
     times = _times(buckets, zone)
     shares = [bucket.n_positive / bucket.n if bucket.n else None for bucket in buckets]
-    figure = _over_time([_line("Positive rate", times, shares, ORANGE)], "%{y:.0%}")
+    figure = _over_time([], "%{y:.0%}")
+    add_line(figure, "Positive rate", times, shares, ORANGE, "%{y:.0%}", "lines+markers")
     return figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%")
 
 
 def scoring_latency(buckets: Sequence[TimeBucket], zone: tzinfo) -> go.Figure:
     """Draw the scoring latency over time: median and p95."""
     times = _times(buckets, zone)
-    lines = [
-        _line("Median (p50)", times, [b.latency_p50_ms for b in buckets], BLUE),
-        _line("p95", times, [b.latency_p95_ms for b in buckets], GREY),
-    ]
-    figure = _over_time(lines, "%{y:.2f} ms")
+    figure, hover = _over_time([], ""), "%{y:.2f} ms"
+    p50, p95 = [b.latency_p50_ms for b in buckets], [b.latency_p95_ms for b in buckets]
+    add_line(figure, "Median (p50)", times, p50, BLUE, hover, "lines+markers")
+    add_line(figure, "p95", times, p95, GREY, hover, "lines+markers")
     return figure.update_yaxes(rangemode="tozero", ticksuffix=" ms")
 
 
@@ -57,25 +65,18 @@ def monitoring_statuses(passes: Sequence[Mapping[str, Any]], zone: tzinfo) -> go
     traces = []
     for height, (name, color) in enumerate(STATUS_COLORS.items(), 1):
         chosen = [found for found in passes if found["status"] == name]
-        traces.append(
-            go.Bar(
-                name=name.capitalize(),
-                x=[local_time(found["since"], zone) for found in chosen],
-                y=[height] * len(chosen),
-                width=[0.8 * _ms(found) for found in chosen],
-                offset=0,
-                marker_color=color,
-                customdata=[escape_plotly(found["verdict"]) for found in chosen],
-            )
-        )
+        times = [local_time(found["since"], zone) for found in chosen]
+        lengths = [(found["until"] - found["since"]).total_seconds() * 1000 for found in chosen]
+        verdicts = [escape_plotly(found["verdict"]) for found in chosen]
+        bar = go.Bar(
+            name=name.capitalize(), x=times, y=[height] * len(chosen), marker_color=color,
+            width=[0.8 * length for length in lengths], offset=0, customdata=verdicts,
+        )  # fmt: skip
+        traces.append(bar)
     figure = _over_time(traces, "%{customdata}")
     return figure.update_yaxes(
         range=[0, 3.2], tickvals=[1, 2, 3], ticktext=["green", "amber", "red"], showgrid=False
     )
-
-
-def _ms(found: Mapping[str, Any]) -> float:
-    return float((found["until"] - found["since"]).total_seconds() * 1000)
 
 
 def _times(buckets: Sequence[TimeBucket], zone: tzinfo) -> list[datetime]:
@@ -83,13 +84,7 @@ def _times(buckets: Sequence[TimeBucket], zone: tzinfo) -> list[datetime]:
     return [local_time(bucket.start, zone) for bucket in buckets]
 
 
-def _line(name: str, times: list[datetime], values: list[float | None], color: str) -> go.Scatter:
-    return go.Scatter(
-        name=name, x=times, y=values, mode="lines+markers", line_color=color, connectgaps=False
-    )
-
-
-def _over_time(traces: list[go.Bar] | list[go.Scatter], shown: str) -> go.Figure:
+def _over_time(traces: list[go.Bar], shown: str) -> go.Figure:
     figure = go.Figure(traces)
     figure.update_traces(hovertemplate=shown)
     apply_layout(figure, hovermode="x unified", showlegend=True)

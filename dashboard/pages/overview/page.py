@@ -19,7 +19,7 @@ def overview() -> None:
         window, ready = data_access.WINDOWS[chosen], data_access.is_ready()
         with top:
             if seen is None:
-                widgets.heading(texts.no_rows(ready=ready), texts.LEAD)
+                widgets.heading(f"{texts.STATE[ready]}. No predictions yet.", texts.LEAD)
             else:
                 panels.verdict(seen, window, ready=ready)
         if ready and not data_access.is_key_accepted():

@@ -25,19 +25,15 @@ def controls() -> tuple[str, str | None]:
     """
     first, kept = data_access.default_source(), data_access.sources_with_rows()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        period = widgets.window_selector("24h") or "24h"
+        period = widgets.window_selector("24h")
         if first is None or len(kept) == 1:
             return period, first
-        source = st.selectbox(
-            "Source", kept, index=kept.index(first), format_func=shared_texts.SOURCES.__getitem__,
-            key="overview_source", bind="query-params", width=160,
-        )  # fmt: skip
-    return period, source
+        return period, widgets.source_selector("overview_source", kept, first)
 
 
 def verdict(seen: OverviewData, window: Window, *, ready: bool) -> None:
     """Draw the verdict, and when it was updated."""
-    st.caption(f"Overview · {APP} · {texts.last_updated(widgets.now())}")
+    st.caption(f"Overview · {APP} · Updated {widgets.now():%H:%M}, refreshes every 30 s")
     sentence = texts.verdict(
         n=seen.summary.n,
         positive=seen.summary.n_positive,
@@ -57,7 +53,7 @@ def _rejections(seen: OverviewData) -> int:
 def monitoring_status(seen: OverviewData) -> None:
     """Draw the verdict of the last monitoring run, and the status of those before it."""
     runs = data.monitoring_runs(seen.source)
-    with widgets.card(texts.MONITORING_TITLE):
+    with widgets.card("Monitoring status"):
         if not runs:
             st.markdown(texts.no_monitoring_run(seen.source))
             return
@@ -65,10 +61,10 @@ def monitoring_status(seen: OverviewData) -> None:
         said = escaping.escape_markdown(newest["verdict"])
         st.markdown(f"{texts.status(newest['status'])} {said}")
         window = numbers.format_window(newest["since"], newest["until"], widgets.zone())
-        late = widgets.now() - newest["until"] > _LATE
         recorded = widgets.format_time(newest["recorded_at"])
-        said = texts.monitoring_caption(window, recorded, late=late)
-        st.caption(f"{said} {texts.source_note(seen.source)}")
+        due = texts.OVERDUE if widgets.now() - newest["until"] > _LATE else ""
+        note = texts.source_note(seen.source)
+        st.caption(f"Predictions {window}; monitoring run {recorded}. {due} {note}")
         if len(runs) > 1:
             said = texts.status_strip_alt([found["status"] for found in runs])
             widgets.plotly_chart(
@@ -76,13 +72,14 @@ def monitoring_status(seen: OverviewData) -> None:
             )
         if newest["status"] != "green":
             chosen = {"drift_source": shared_texts.SOURCES[seen.source]}
-            login.page_link("drift", texts.VIEW_DRIFT, chosen)
+            login.page_link("drift", "View drift details →", chosen)
 
 
 def no_recent_predictions(seen: OverviewData, window: Window) -> None:
     """Draw the notice of a window without predictions."""
     newest = widgets.format_time(seen.newest)
-    widgets.notice(texts.stale_title(window.phrase), texts.last_prediction(newest))
+    said = f"Last prediction: {newest}. Choose a longer window above."
+    widgets.notice(f"No predictions {window.phrase}", said)
 
 
 def summary_metrics(seen: OverviewData) -> None:
@@ -106,30 +103,17 @@ def summary_metrics(seen: OverviewData) -> None:
             f"median (p50) {numbers.milliseconds(summary.latency_p50_ms)}",
             texts.LATENCY_NOTE,
         )
-        version = escaping.escape_markdown(summary.model_versions[0])
-        _metric("Model", version, _model_detail(summary.model_versions))
-
-
-def _model_detail(versions: tuple[str, ...]) -> str:
-    others = len(versions) - 1
-    return (
-        f"plus {numbers.count_noun(others, 'older version')}"
-        if others
-        else "only version in this window"
-    )
+        version, *older = summary.model_versions
+        others = numbers.count_noun(len(older), "older version")
+        detail = f"plus {others}" if older else "only version in this window"
+        _metric("Model", escaping.escape_markdown(version), detail)
 
 
 def _metric(label: str, value: str, detail: str, help_text: str | None = None) -> None:
     st.metric(
-        label,
-        value,
-        detail,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
+        label, value, detail, delta_color="off", delta_arrow="off", border=True, height="stretch",
         help=help_text,
-    )
+    )  # fmt: skip
 
 
 def history(seen: OverviewData, window: Window) -> None:
@@ -153,19 +137,18 @@ def rejections(seen: OverviewData, window: Window) -> None:
     """Draw the most recent rejected requests; never a value."""
     with widgets.card("Rejected requests"):
         if not seen.rejections:
-            st.markdown(texts.no_rejections(window.phrase))
+            st.markdown(f"No rejected requests {window.phrase}.")
             return
         rows = seen.rejections[:10]
         st.markdown(texts.rejections_note(_rejections(seen), window.phrase, len(rows)))
-        st.table(
+        cells = [
             {
-                "Time": [widgets.format_time(row["minute"]) for row in rows],
-                "Reason": [texts.rejection_reason(row["field"], row["reason"]) for row in rows],
-                "Endpoint": [texts.route(row["route"]) for row in rows],
-                "Status": [str(row["status"]) for row in rows],
-                "Count": [str(row["count"]) for row in rows],
-            },
-            border="horizontal",
-            hide_index=True,
-            alt="Most recent rejected requests",
-        )
+                "Time": widgets.format_time(row["minute"]),
+                "Reason": texts.rejection_reason(row["field"], row["reason"]),
+                "Endpoint": texts.route(row["route"]),
+                "Status": str(row["status"]),
+                "Count": str(row["count"]),
+            }
+            for row in rows
+        ]
+        widgets.table(cells, "Most recent rejected requests")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from dashboard.pages.poisoning import texts
-from dashboard.shared.charts import BLUE, GREY, TEAL, VIOLET, apply_layout
+from dashboard.shared.charts import BLUE, GREY, TEAL, VIOLET, add_line, apply_layout
 from pipeline.poisoning.metrics import ExperimentCell
 
 _STYLES = {
@@ -42,7 +42,7 @@ def curves(cells: Sequence[ExperimentCell], measure: str, defences: Sequence[str
     in_percent = measure not in ("auc", "ece")
     apply_layout(figure, hovermode="x unified", showlegend=True)
     figure.update_yaxes(
-        tickformat=".0%" if in_percent else ".2f", title_text=texts.MEASURES[measure]
+        tickformat=".0%" if in_percent else ".2f", title_text=texts.MEASURES[measure][0]
     )
     return figure.update_xaxes(
         tickformat=".0%", title_text=texts.DOSE_AXIS, showgrid=False, rangemode="tozero"
@@ -55,24 +55,12 @@ def _add(figure: go.Figure, defence: str, cells: Sequence[ExperimentCell], measu
     bands = [band for cell in cells if (band := cell.bands[measure]) is not None]
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     figure.add_scatter(
-        x=[*x, *reversed(x)],
-        y=[*(b.high for b in bands), *(b.low for b in reversed(bands))],
-        fill="toself",
-        fillcolor=f"rgba({red},{green},{blue},{_BAND_OPACITY})",
-        line={"width": 0},
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-        legendgroup=defence,
-    )
-    figure.add_scatter(
-        x=x,
-        y=[b.mean for b in bands],
-        name=texts.DEFENCES[defence],
+        x=[*x, *reversed(x)], y=[*(b.high for b in bands), *(b.low for b in reversed(bands))],
+        fill="toself", fillcolor=f"rgba({red},{green},{blue},{_BAND_OPACITY})", line={"width": 0},
+        mode="lines", hoverinfo="skip", showlegend=False, legendgroup=defence,
+    )  # fmt: skip
+    add_line(
+        figure, texts.DEFENCES[defence], x, [b.mean for b in bands], color, "%{customdata}",
+        "lines+markers", dash=dash, marker={"symbol": symbol, "size": 8}, legendgroup=defence,
         customdata=[texts.format_band(measure, b) for b in bands],
-        hovertemplate="%{customdata}",
-        mode="lines+markers",
-        line={"color": color, "dash": dash, "width": 2.5},
-        marker={"symbol": symbol, "size": 8},
-        legendgroup=defence,
-    )
+    )  # fmt: skip

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-import streamlit as st
-
-from dashboard.jobs.pool import Job, State
+from dashboard.jobs import panel as job_panel
 from dashboard.shared import data_access
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import PoisoningResult
@@ -26,9 +24,6 @@ JOB = "poisoning_job"
 
 def current_results() -> PoisoningResult | None:
     """Return the results of the viewer's own run, or those of the training."""
-    job: Job | None = st.session_state.get(JOB)
-    if job is not None and job.state is State.DONE:
-        return PoisoningResult.from_dict(job.result)
     card = data_access.model_card()
-    known = card and card["evidence"].get("poisoning")
+    known = job_panel.result(JOB) or (card and card["evidence"].get("poisoning"))
     return PoisoningResult.from_dict(known) if known else None

@@ -9,19 +9,14 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard.auth import login
-from dashboard.jobs import pool as jobs_pool
-from dashboard.jobs.pool import Job, State
+from dashboard.jobs import panel as job_panel
 from dashboard.pages.poisoning import data
-from dashboard.pages.poisoning import texts as poisoning_texts
 from dashboard.pages.poisoning import texts_gate as texts
 from dashboard.shared import data_access, scorecards, widgets
-from dashboard.shared import texts as shared_texts
 
 _JOB = "gate_job"
 _NAME = "gate_name"
 _FUNCTION = "pipeline.gate.check:run_job"
-_REFRESH_S = 0.5
 _MAX_MB = 5
 """About 80,000 patients; a study's table is smaller."""
 _MAX_ROWS = 20
@@ -41,9 +36,7 @@ def _upload() -> None:
     if trained_on is not None:
         st.info(texts.training_data_missing(trained_on))
         return
-    job: Job | None = st.session_state.get(_JOB)
-    if job is not None and not job.ended:
-        _progress(job)
+    if job_panel.unfinished(_JOB, "poisoning", texts.RUNNING):
         return
     with st.form("gate", border=False, clear_on_submit=True):  # the server drops the file
         file = st.file_uploader(
@@ -56,8 +49,13 @@ def _upload() -> None:
         )  # fmt: skip
         if st.form_submit_button("Check file"):
             _start(file, str(coding))
-    if job is not None:
-        _result(job)
+    result = job_panel.result(_JOB)
+    if result is None:
+        return
+    if "problem" in result:
+        st.warning(texts.unreadable(result["problem"]))
+    else:
+        _verdict(st.session_state[_NAME], result["verdict"])
 
 
 def _start(file: UploadedFile | None, coding: str) -> None:
@@ -72,35 +70,11 @@ def _start(file: UploadedFile | None, coding: str) -> None:
         st.warning(texts.NO_MODEL)
         return
     content = base64.b64encode(file.getvalue()).decode()
-    try:
-        st.session_state[_JOB] = jobs_pool.pool.submit(
-            _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard
-        )
-    except jobs_pool.PoolFull:
-        st.warning(shared_texts.POOL_BUSY)
-        return
-    st.session_state[_NAME] = file.name
-    st.rerun()
-
-
-@st.fragment(run_every=_REFRESH_S)
-@login.requires_page("poisoning")
-def _progress(job: Job) -> None:
-    if job.ended:
+    if job_panel.submit(
+        _JOB, _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard
+    ):
+        st.session_state[_NAME] = file.name
         st.rerun()
-    st.progress(job.progress, text=texts.RUNNING)
-    st.button("Cancel", on_click=job.cancel, key="gate_cancel")
-
-
-def _result(job: Job) -> None:
-    if job.state is State.CANCELLED:
-        st.info(texts.CANCELLED)
-    elif job.state is State.FAILED:
-        st.warning(poisoning_texts.FAILED)
-    elif "problem" in job.result:
-        st.warning(texts.unreadable(job.result["problem"]))
-    else:
-        _verdict(st.session_state[_NAME], job.result["verdict"])
 
 
 def _verdict(name: str, found: Mapping[str, Any]) -> None:

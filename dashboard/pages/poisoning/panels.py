@@ -6,12 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.auth import login
-from dashboard.jobs import pool as jobs_pool
-from dashboard.jobs.pool import Job, State
+from dashboard.jobs import panel as job_panel
 from dashboard.navigation import APP
 from dashboard.pages.poisoning import charts, data, texts
-from dashboard.shared import texts as shared_texts
 from dashboard.shared import widgets
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence
@@ -19,11 +16,10 @@ from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import C, PoisoningResult
 from pipeline.poisoning.attacks import DISEASE_HIDDEN, RANDOM
 from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
-from pipeline.poisoning.metrics import ExperimentCell, SeedInterval
+from pipeline.poisoning.metrics import ExperimentCell
 from pipeline.schema import BY_NAME
 
 _FUNCTION = "pipeline.poisoning:run_job"
-_REFRESH_S = 1.0
 _SEEDS = (5, 30, 60, 100)
 _PENALTIES = (0.01, 0.1, C, 1.0, 10.0)
 _OFFERED = tuple(name for name in DEFENCES if name != NO_DEFENCE)
@@ -39,23 +35,9 @@ def no_results() -> None:
 
 def verdict(of: PoisoningResult) -> None:
     """Draw the verdict and its source."""
-    job: Job | None = st.session_state.get(data.JOB)
-    own = job is not None and job.state is State.DONE
-    rests_on = texts.source(of.settings, own=own)
+    rests_on = texts.source(of.settings, own=job_panel.result(data.JOB) is not None)
     st.caption(f"{texts.TITLE} · {APP} · {escape_markdown(rests_on)}")
-    clean, flips, hidden = _study(of)
-    known = {name: clean.bands[name] or _nan() for name in ("auc", "recall")}
-    sentence = texts.verdict(
-        known,
-        flips.bands["auc"] or _nan(),
-        hidden.bands["auc"] or _nan(),
-        hidden.bands["recall"] or _nan(),
-    )
-    st.title(sentence, anchor=False)
-
-
-def _nan() -> SeedInterval:
-    return SeedInterval(float("nan"), float("nan"), float("nan"))
+    st.title(texts.verdict(*(cell.bands for cell in _study(of))), anchor=False)
 
 
 def _study(of: PoisoningResult) -> tuple[ExperimentCell, ExperimentCell, ExperimentCell]:
@@ -71,20 +53,21 @@ def _study(of: PoisoningResult) -> tuple[ExperimentCell, ExperimentCell, Experim
 def dose_response(of: PoisoningResult) -> None:
     """Draw the controls, the dose-response curves and their values."""
     with widgets.card("Dose-response curves"):
-        attack = widgets.choice_selector("Attack", texts.ATTACK_TITLES, RANDOM.name, "attack")
+        titles = {name: title for name, (title, _) in texts.ATTACKS.items()}
+        attack = widgets.choice_selector("Attack", titles, RANDOM.name, "attack")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             measure = st.selectbox(
                 "Measure", list(texts.MEASURES), index=list(texts.MEASURES).index("auc"),
-                format_func=texts.MEASURES.__getitem__, key="measure", bind="query-params",
-                width=260,
+                format_func=lambda name: texts.MEASURES[name][0], key="measure",
+                bind="query-params", width=260,
             )  # fmt: skip
             defences = [NO_DEFENCE, *(name for name in _OFFERED if _is_shown(name))]
-        note = in_a_sentence(texts.MEASURE_NOTES[measure])
-        st.markdown(f"{texts.ATTACKS[attack]} {texts.MEASURES[measure]}: {note}")
+        title, note = texts.MEASURES[measure]
+        st.markdown(f"{texts.ATTACKS[attack][1]} {title}: {in_a_sentence(note)}")
         cells = [cell for cell in of.cells if cell.attack == attack]
         widgets.plotly_chart(
             charts.curves(cells, measure, defences),
-            f"{texts.MEASURES[measure]} by poisoned share of the training data; numbers below",
+            f"{title} by poisoned share of the training data; numbers below",
             400,
             "curves",
         )
@@ -104,7 +87,7 @@ def _curve_table(cells: Sequence[ExperimentCell], measure: str, defences: Sequen
     for name in defences:
         shown = [texts.format_band(measure, by_place[d, name].bands[measure]) for d in doses]
         columns[texts.DEFENCES[name]] = shown
-    st.table(columns, border="horizontal", hide_index=True, alt="Values of the curves")
+    widgets.columns(columns, "Values of the curves")
 
 
 def clean_vs_poisoned(of: PoisoningResult) -> None:
@@ -113,10 +96,10 @@ def clean_vs_poisoned(of: PoisoningResult) -> None:
         st.caption(texts.STUDY_NOTE)
         columns = {"Training labels": list(texts.STUDY_ROWS)}
         for name in _STUDY:
-            columns[texts.MEASURES[name]] = [
+            columns[texts.MEASURES[name][0]] = [
                 texts.format_band(name, cell.bands[name]) for cell in _study(of)
             ]
-        st.table(columns, border="horizontal", hide_index=True, alt="Clean versus poisoned")
+        widgets.columns(columns, "Clean versus poisoned")
 
 
 def limits() -> None:
@@ -132,16 +115,10 @@ def run_form() -> None:
         trained_on = data.missing_training_file()
         if trained_on is not None:
             st.info(texts.other_training_data(escape_markdown(trained_on), HEART_CSV.name))
-        job: Job | None = st.session_state.get(data.JOB)
-        if job is not None and not job.ended:
-            _progress(job)
+        if job_panel.unfinished(data.JOB, "poisoning", "Running"):
             return
-        if job is not None and job.state is State.FAILED:
-            st.warning(texts.FAILED)
-        elif job is not None and job.state is State.CANCELLED:
-            st.info(texts.CANCELLED)
         _settings()
-        if job is not None and job.state is State.DONE:
+        if job_panel.result(data.JOB) is not None:
             st.button("Back to the results computed at training", on_click=_forget)
 
 
@@ -158,20 +135,8 @@ def _settings() -> None:
 
 def _start() -> None:
     chosen = {name: st.session_state[name] for name in ("seeds", "c", "group")}
-    try:
-        st.session_state[data.JOB] = jobs_pool.pool.submit(_FUNCTION, **chosen)
-    except jobs_pool.PoolFull:
-        st.toast(shared_texts.POOL_BUSY)
+    job_panel.submit(data.JOB, _FUNCTION, **chosen)
 
 
 def _forget() -> None:
     st.session_state.pop(data.JOB, None)
-
-
-@st.fragment(run_every=_REFRESH_S)
-@login.requires_page("poisoning")
-def _progress(job: Job) -> None:
-    if job.ended:
-        st.rerun()
-    st.progress(job.progress, text=texts.running(job.progress))
-    st.button("Cancel", on_click=job.cancel)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dashboard.shared.numbers import NBSP, percent
@@ -13,47 +15,13 @@ LEAD = "Data poisoning: how wrong training labels degrade the model, and which d
 NOTHING_TITLE = "No poisoning results yet"
 NOTHING = "The current model has none, or the service is not responding. Run `make train`."
 
-MEASURES: Mapping[str, str] = {
-    "accuracy": "Accuracy",
-    "precision": "PPV (precision)",
-    "recall": "Sensitivity (recall)",
-    "group recall": "Sensitivity in the attacked group",
-    "auc": "AUC",
-    "ece": "Expected calibration error",
-    "attack success": "Attack success rate",
-    "found": "Poisoned labels removed",
-    "removed": "Clean labels removed",
-}
-MEASURE_NOTES: Mapping[str, str] = {
-    "accuracy": "Share of patients correctly classified at a threshold of 50 %.",
-    "precision": "Of predicted positives, the share with disease.",
-    "recall": "Of patients with disease, the share predicted positive.",
-    "group recall": "Of patients with disease in the attacked group, the share predicted positive.",
-    "auc": "Probability that a patient with disease is ranked above one without; 0.5 = chance.",
-    "ece": "Mean absolute difference between predicted and observed probabilities; 0 = perfect.",
-    "attack success": "Of the targets that the clean model classifies correctly, the share "
-    "misclassified.",
-    "found": "Of poisoned training patients, the share the defence removed (recall).",
-    "removed": "Of clean training patients, the share the defence removed (false positives).",
-}
-ATTACK_TITLES: Mapping[str, str] = {
-    "random flips": "Random label flips",
-    "disease hidden": "Disease labelled healthy",
-    "one group": "One group only",
-    "most confident flips": "High-confidence label flips",
-    "backdoor": "Backdoor",
-}
-ATTACKS: Mapping[str, str] = {
-    "random flips": "Labels of randomly chosen patients are flipped, as by carelessness.",
-    "disease hidden": "Randomly chosen patients with disease are labelled healthy.",
-    "one group": "Patients with disease of one sex are labelled healthy; a few are enough "
-    "(subpopulation attack).",
-    "most confident flips": "The labels the clean model is most confident about are flipped: the "
-    "strongest attack here.",
-    "backdoor": "Randomly chosen patients get a trigger (ST-T wave abnormality with high blood "
-    "sugar) and are labelled healthy. At prediction time the trigger makes patients with disease "
-    "look healthy; other predictions barely change.",
-}
+Titled = Mapping[str, Sequence[str]]
+"""Name -> its title and what it is."""
+MEASURES: Titled
+ATTACKS: Titled
+MEASURES, ATTACKS = tomllib.loads(
+    Path(__file__).with_name("experiment.toml").read_text("utf-8")
+).values()
 DEFENCES: Mapping[str, str] = {
     "no defence": "No defence",
     "strong L2 penalty": "Strong L2 penalty",
@@ -92,10 +60,6 @@ def other_training_data(trained_on: str, here: str) -> str:
     )
 
 
-FAILED = "The calculation failed. Run it again; if it keeps failing, contact your administrator."
-CANCELLED = "Cancelled. The results above are unchanged."
-
-
 def source(settings: Mapping[str, Any], *, own: bool) -> str:
     """Return the source of the results."""
     made = "your run" if own else "computed at training"
@@ -107,24 +71,28 @@ def source(settings: Mapping[str, Any], *, own: bool) -> str:
 
 
 def verdict(
-    clean: Mapping[str, SeedInterval], flips: SeedInterval, auc: SeedInterval, recall: SeedInterval
+    clean: Mapping[str, SeedInterval | None],
+    flips: Mapping[str, SeedInterval | None],
+    hidden: Mapping[str, SeedInterval | None],
 ) -> str:
     """Return in one sentence the effect of 20 % wrong labels.
 
     Parameters
     ----------
-    clean
-        AUC and recall with clean labels.
-    flips
-        AUC with 20 % random flips.
-    auc, recall
-        With 20 % of the patients with disease labelled healthy.
+    clean, flips, hidden
+        The measures with clean labels, with 20 % random flips, and with 20 % of the patients with
+        disease labelled healthy.
     """
+
+    def mean(bands: Mapping[str, SeedInterval | None], measure: str) -> float:
+        band = bands[measure]
+        return float("nan") if band is None else band.mean
+
     return (
-        f"20{NBSP}% random label flips lower the AUC from {clean['auc'].mean:.2f} to "
-        f"{flips.mean:.2f}; labelling 20{NBSP}% of patients with disease as healthy lowers "
-        f"sensitivity from {percent(clean['recall'].mean)} to {percent(recall.mean)}, while AUC "
-        f"({auc.mean:.2f}) barely changes."
+        f"20{NBSP}% random label flips lower the AUC from {mean(clean, 'auc'):.2f} to "
+        f"{mean(flips, 'auc'):.2f}; labelling 20{NBSP}% of patients with disease as healthy lowers "
+        f"sensitivity from {percent(mean(clean, 'recall'))} to {percent(mean(hidden, 'recall'))}, "
+        f"while AUC ({mean(hidden, 'auc'):.2f}) barely changes."
     )
 
 
@@ -135,8 +103,3 @@ def format_band(measure: str, band: SeedInterval | None) -> str:
     if measure in ("auc", "ece"):
         return f"{band.mean:.2f} ({band.low:.2f}–{band.high:.2f})"
     return f"{percent(band.mean)} ({100 * band.low:.0f}–{100 * band.high:.0f})"
-
-
-def running(progress: float) -> str:
-    """Return the progress of a run."""
-    return f"Running: {percent(progress)}" if progress else "Queued"

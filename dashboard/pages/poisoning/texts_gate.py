@@ -28,8 +28,7 @@ CODINGS: Mapping[str, str] = {
     "kaggle": "Kaggle codes",
 }
 NO_FILE = "Choose a file first."
-CANCELLED = "Cancelled. The file was not checked, and nothing was stored."
-RUNNING = "Checking the file …"
+RUNNING = "Checking the file"
 POWER_TITLE = "False positive rate and power of the gate"
 LABEL_ERRORS: Mapping[str, str] = {
     "clean": "Clean labels (false positives)",

@@ -16,11 +16,13 @@ from dashboard.pages.predictions import data, texts
 from dashboard.shared import data_access, findings, widgets
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.prediction import drawer
+from dashboard.shared.prediction.texts import OUTCOMES
 from db.export import escape_formula
 from pipeline.dataset.heart.codings import Coding, encode_row
 from pipeline.schema import FEATURES
 
 _RESULTS = {"all": "All", "above": "Positive", "below": "Negative"}
+_WINDOWS = {**widgets.WINDOWS, "all": "All time"}
 _BEFORE = "before"
 _SINCE, _UNTIL = "since", "until"
 """A time range that another page links to; it replaces the window selector."""
@@ -39,33 +41,20 @@ def filters() -> Filters:
     """Draw the filters; a change returns to the first page."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         time_range = _linked()
-        window = time_range or widgets.window_selector("all", every=True, on_change=_first_page)
-        result = st.segmented_control(
-            "Prediction",
-            list(_RESULTS),
-            default="all",
-            required=True,
-            format_func=_RESULTS.__getitem__,
-            key="result",
-            bind="query-params",
-            on_change=_first_page,
+        window = time_range or widgets.window_selector("all", _WINDOWS, on_change=_first_page)
+        result = widgets.choice_selector(
+            "Prediction", _RESULTS, "all", "result", on_change=_first_page,
             help=shared_texts.POSITIVE_HELP,
-        )
-        source = st.selectbox(
-            "Source",
-            ["all", *shared_texts.SOURCES],
-            format_func=lambda name: shared_texts.SOURCES.get(name, "All"),
-            key="source",
-            bind="query-params",
-            on_change=_first_page,
-            width=180,
+        )  # fmt: skip
+        source = widgets.source_selector(
+            "source", ["all", *shared_texts.SOURCES], "all", on_change=_first_page
         )
     if time_range is not None:
         _time_filter(time_range)
     return Filters(
-        window=window,
+        window=None if window == "all" else window,
         source=None if source == "all" else source,
-        positive={"above": True, "below": False}.get(str(result)),
+        positive={"above": True, "below": False}.get(result),
     )
 
 
@@ -77,7 +66,7 @@ def _linked() -> data_access.TimeRange | None:
 
 def _time_filter(time_range: data_access.TimeRange) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(texts.time_filter(*map(widgets.format_time, time_range)))
+        st.markdown("Window: {} to {}.".format(*map(widgets.format_time, time_range)))
         st.button("Clear time filter", on_click=_all_times)
 
 
@@ -137,8 +126,8 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
             "time": row["received_at"].astimezone(zone).replace(tzinfo=None),
             "source": shared_texts.SOURCES[row["source"]],
             "probability": 100 * row["probability"],
-            "result": texts.prediction_label(row["prediction"]),
-            "outcome": texts.outcome(row["outcome"]),
+            "result": "positive" if row["prediction"] else "negative",
+            "outcome": OUTCOMES.get(row["outcome"], "").lower(),
         }
         cells |= {f.title: findings.table_cell(f, row[f.name]) for f in FEATURES}
         shown.append(cells | {"model": escape_formula(row["model_version"])})
@@ -189,15 +178,9 @@ def _previous_page() -> None:
 def _downloads(chosen: Filters) -> None:
     for form, mime in (("csv", "text/csv"), ("jsonl", "application/jsonl")):
         write = data.download(form, chosen.window, chosen.source, chosen.positive)
-        st.download_button(
-            f"Download {form.upper()}",
-            login.guard_download("predictions", write),
-            file_name=f"cardiowatch-predictions.{form}",
-            mime=mime,
-            on_click="ignore",
-            help=texts.DOWNLOAD,
-            key=f"download_{form}",
-        )
+        guarded = login.guard_download("predictions", write)
+        name = f"predictions.{form}"
+        widgets.download(f"Download {form.upper()}", guarded, name, mime, help=texts.DOWNLOAD)
 
 
 def selected_id() -> str | None:

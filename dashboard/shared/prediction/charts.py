@@ -98,7 +98,7 @@ def _waterfall_steps(base: float, contributions: Sequence[Mapping[str, Any]]) ->
     rows, position = [], base
     for found in sorted(contributions, key=lambda c: -abs(c["contribution"])):
         size = found["contribution"]
-        written = numbers.log_odds(size)
+        written = numbers.signed(size)
         rows.append(
             {
                 "finding": findings.finding_with_value(found["feature"], found["value"]),

@@ -16,6 +16,7 @@ from dashboard.pages.drift import charts, texts, texts_calibration
 from dashboard.pages.drift import classifier as drift_classifier_panel
 from dashboard.pages.drift import history as drift_history
 from dashboard.pages.drift.data import MonitoringDay
+from dashboard.shared import numbers
 from dashboard.shared.findings import in_a_sentence
 from db.ids import new_id
 from db.writer.results import MonitoringRun, add_monitoring_run, add_report
@@ -169,7 +170,7 @@ def test_the_history_says_since_when_and_leads_from_an_alarm_to_its_requests(
     )  # fmt: skip
     page = opened(pages)
     begun = NOW.replace(hour=0, minute=0) - timedelta(days=3)
-    assert f"serum cholesterol since {texts.day_of(begun)} (" in page.title[0].value
+    assert f"serum cholesterol since {numbers.day(begun)} (" in page.title[0].value
     said = shown(page)
     assert "3 drift alarms in 4 days" in said
     assert "**A change**" in said

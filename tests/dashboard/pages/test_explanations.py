@@ -96,7 +96,7 @@ def test_the_viewer_chooses_how_many_of_the_newest_predictions_are_explained(
     write(120, model_version=known)
     visit(pages)
     assert "the most recent 120 live predictions" in shown(pages)
-    pages.get_by_key("newest").set_value(50).run()
+    pages.get_by_key("newest").set_value("50").run()
     assert "the most recent 50 live predictions" in shown(pages)
 
 

@@ -59,7 +59,7 @@ def test_the_training_patients_are_compared_by_sex_age_and_both(served: AppTest)
     assert "differ by 0.296," in shown(served)  # 114 of 206 men and 25 of 97 women had disease
     served.get_by_key("by").set_value("sex and age").run()
     assert "By sex and age" in title(served)
-    assert "n = 1, inconclusive" in " ".join(served.table[-1].value["female, 18-44"])
+    assert "n = 1, inconclusive" in " ".join(served.table[-1].value["Female, 18-44"])
 
 
 def test_another_threshold_shows_its_price(served: AppTest) -> None:
@@ -79,5 +79,5 @@ def test_the_viewer_chooses_how_many_logged_patients_are_compared(
 ) -> None:
     write(120)
     assert "the newest 120 live predictions" in shown(logged(pages))
-    pages.get_by_key("newest").set_value(100).run()
+    pages.get_by_key("newest").set_value("100").run()
     assert "the newest 100 live predictions" in shown(pages)

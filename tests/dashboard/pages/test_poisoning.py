@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.poisoning import charts, texts
 from dashboard.shared.findings import in_a_sentence
+from dashboard.shared.texts import JOB_CANCELLED
 from pipeline.poisoning.attacks import ATTACKS
 from pipeline.poisoning.defences import DEFENCES
 from pipeline.poisoning.metrics import METRICS, ExperimentCell, SeedInterval
@@ -65,9 +66,9 @@ def test_every_attack_is_explained_and_shown_with_every_measure(
     for measure in ("group recall", "found"):
         page.get_by_key("measure").set_value(measure).run()
         assert not page.exception
-        assert texts.ATTACKS[attack] in shown(page)
-        note = in_a_sentence(texts.MEASURE_NOTES[measure])
-        assert f"{texts.MEASURES[measure]}: {note}" in shown(page)
+        assert texts.ATTACKS[attack][1] in shown(page)
+        title, note = texts.MEASURES[measure]
+        assert f"{title}: {in_a_sentence(note)}" in shown(page)
 
 
 def test_a_run_of_ones_own_replaces_the_figures_until_they_are_wanted_back(served: AppTest) -> None:
@@ -94,14 +95,14 @@ def test_a_run_can_be_cancelled(served: AppTest) -> None:
     page.run()
     next(b for b in page.button if b.label == "Cancel").click().run()
     ended(page)
-    assert texts.CANCELLED in shown(page)
+    assert JOB_CANCELLED in shown(page)
     assert "computed at training" in rests_on(page)
 
 
 def test_the_texts_name_everything_that_can_be_chosen() -> None:
-    assert set(texts.ATTACKS) == set(texts.ATTACK_TITLES) == set(ATTACKS)
+    assert set(texts.ATTACKS) == set(ATTACKS)
     assert set(texts.DEFENCES) == set(DEFENCES)
-    assert set(texts.MEASURES) == set(texts.MEASURE_NOTES) == set(METRICS)
+    assert set(texts.MEASURES) == set(METRICS)
 
 
 @pytest.mark.parametrize(
