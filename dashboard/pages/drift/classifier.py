@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dashboard.jobs import panel as job_panel
 from dashboard.pages.drift import charts, texts
 from dashboard.pages.drift.data import Array, Comparison, Window
-from dashboard.shared import widgets
+from dashboard.shared import job_panel, widgets
 
 _FUNCTION = "pipeline.drift.domain_classifier:run_job"
 _PERMUTATIONS = 99

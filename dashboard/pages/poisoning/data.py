@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from dashboard.jobs import panel as job_panel
-from dashboard.shared import data_access
+from dashboard.shared import data_access, job_panel
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.poisoning import PoisoningResult
 

@@ -9,10 +9,9 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard.jobs import panel as job_panel
 from dashboard.pages.poisoning import data
 from dashboard.pages.poisoning import texts_gate as texts
-from dashboard.shared import data_access, scorecards, widgets
+from dashboard.shared import data_access, job_panel, scorecards, widgets
 
 _JOB = "gate_job"
 _NAME = "gate_name"

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.jobs import panel as job_panel
 from dashboard.navigation import APP
 from dashboard.pages.poisoning import charts, data, texts
-from dashboard.shared import widgets
+from dashboard.shared import job_panel, widgets
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence
 from pipeline.dataset.heart.csv_reader import HEART_CSV
