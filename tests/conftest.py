@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+import logs
 from db.audit.seal_key import SealKey, create_seal_key
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared" / "data"
 
 pytest_plugins = ["tests.postgres"]
 
@@ -39,6 +41,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 def _no_settings_of_this_machine() -> None:
     for name in [name for name in os.environ if name.startswith("CARDIOWATCH_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _errors_on_standard_error() -> Iterator[None]:
+    """Print what a command logs: beside pytest's handlers logging leaves that to nobody."""
+    assert logging.lastResort is not None
+    logs.program.addHandler(logging.lastResort)
+    yield
+    logs.program.removeHandler(logging.lastResort)
 
 
 @pytest.fixture(scope="session")
@@ -73,11 +84,3 @@ def key(tmp_path: Path) -> SealKey:
     path = tmp_path / "log.db.key"
     create_seal_key(path)
     return SealKey(bytes.fromhex(path.read_text().strip()), path)
-
-
-def shared(name: str) -> Path:
-    """Return a file of the test data that are not part of the project, or skip with the reason."""
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"{name} is not beside the repository (../shared/data)")
-    return path

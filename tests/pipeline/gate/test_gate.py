@@ -22,7 +22,7 @@ from pipeline.gate.label_loss import (
 )
 from pipeline.gate.power import measure
 from pipeline.train import LabelledPatients
-from tests.conftest import shared
+from tests.foreign_files import hungarian_file, inverted_file
 from tests.pipeline.conftest import SICK, WELL, C, csv_file
 
 
@@ -160,14 +160,14 @@ def test_patients_without_a_label_keep_their_number(  # type: ignore[no-untyped-
     assert min(row["patient"] for row in found["rows"]) > 20
 
 
-def test_the_hungarian_patients_may_enter(run) -> None:  # type: ignore[no-untyped-def]
-    code, said, _ = run(shared("processed.hungarian.data"))
+def test_the_hungarian_patients_may_enter(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, said, _ = run(hungarian_file(tmp_path))
     assert code == 0
     assert "294 labels" in said
 
 
-def test_the_inverted_file_of_the_study_is_refused(run) -> None:  # type: ignore[no-untyped-def]
-    assert run(shared("seed_data.csv"))[0] == 1
+def test_an_inverted_file_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    assert run(inverted_file(tmp_path))[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,13 @@ from pipeline import train
 from pipeline.dataset.heart.csv_reader import read_patients
 from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, Array
 from pipeline.training.sklearn_pipeline import coefficients
-from tests.conftest import ROOT, shared
+from tests.conftest import ROOT
+from tests.foreign_files import HUNGARIAN_CSV
 from tests.pipeline.conftest import C, Fitted, masked
 
 
 def hungarian() -> Array:
-    features = read_patients(shared("processed.hungarian.data")).features
+    features = read_patients(HUNGARIAN_CSV).features
     assert features is not None
     return features.to_numpy()
 
