@@ -8,6 +8,7 @@ time, so the one primary key serves look-ups, time windows and, on PostgreSQL, p
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -34,7 +35,7 @@ from sqlalchemy.types import TypeEngine
 
 from pipeline.schema import FEATURES, Feature, Kind
 
-REVISION = "0005"
+REVISION = max(path.name for path in Path(__file__).parent.glob("migrations/versions/0*.py"))[:4]
 """The newest migration; a database below it is refused with a sentence that says what to do."""
 
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
@@ -63,11 +64,19 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+_NAME, _STEPS = 16, 32_767  # of `rollups.feature` and `rollups.value`
+
 ID = String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 
 
 def feature_column(feature: Feature) -> Column[Any]:
     """Return a feature's column: measurements are doubles, codes and counts small integers."""
+    steps = max(abs(feature.low), abs(feature.high)) / feature.step
+    if len(feature.name) > _NAME or steps > _STEPS:
+        raise ValueError(
+            f"feature {feature.name}: its name has more than {_NAME} letters, or its values more "
+            f"than {_STEPS:,} steps, which the table rollups does not hold"
+        )
     kind: TypeEngine[Any] = Double() if feature.kind is Kind.NUMBER else SmallInteger()
     return Column(feature.name, kind, nullable=not feature.required)
 
@@ -84,10 +93,9 @@ def one_of(column: str, *values: object) -> str:
 def feature_check(feature: Feature) -> CheckConstraint:
     """Return the constraint for a feature's plausible limits or codes."""
     if feature.kind is Kind.NUMBER:
-        rule = f"{feature.name} BETWEEN {feature.low:g} AND {feature.high:g}"
+        rule = f"{feature.name} BETWEEN {feature.low:.10g} AND {feature.high:.10g}"
     else:
-        whole = feature.codes.values() or range(int(feature.low), int(feature.high) + 1)
-        rule = one_of(feature.name, *sorted(whole))
+        rule = one_of(feature.name, *sorted(feature.values))
     return CheckConstraint(rule, name=feature.name)
 
 
@@ -147,7 +155,7 @@ predictions = Table(
 SEAL_COLUMNS = tuple(column.name for column in seal_columns())
 
 PREDICTION_COLUMNS = tuple(
-    c.name for c in predictions.columns if c.name not in ("received_at", *SEAL_COLUMNS)
+    str(c.name) for c in predictions.columns if c.name not in ("received_at", *SEAL_COLUMNS)
 )
 """The order of a row's values in `LogWriter.append`; `received_at` follows from the id."""
 
@@ -184,6 +192,8 @@ writers = Table(
     Column("format", SmallInteger, nullable=False),  # of its entries' content
     Column("unsealed", BigInteger, nullable=False),  # rows without a seal when the first one began
     Column("seal", LargeBinary, nullable=False),
+    Column("columns", Text),  # that it seals (db.audit.seals); NULL in format 1
+    Column("signature", LargeBinary),  # of the columns
 )
 
 tombstones = Table(

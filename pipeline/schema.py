@@ -94,6 +94,13 @@ class Feature:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @cached_property
+    def values(self) -> tuple[int, ...]:
+        """The codes, or the counts from `low` to `high`; empty for measurements."""
+        if self.kind is Kind.NUMBER:
+            return ()
+        return tuple(self.codes.values()) or tuple(range(int(self.low), int(self.high) + 1))
+
+    @cached_property
     def code_labels(self) -> Mapping[int, str]:
         """UCI code -> word; empty for numbers."""
         return {code: word for word, code in self.codes.items()}

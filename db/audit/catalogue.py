@@ -18,10 +18,11 @@ from sqlalchemy import Connection, Engine, text
 
 from db.engine import DatabaseUnavailable, session
 from db.partitions import day_of, id_range, partition_name
-from db.schema import REVISION
+from db.schema import REVISION, feature_check
+from pipeline.schema import FEATURES, Feature
 
 EXPECTED = Path(__file__).with_suffix(".json")
-"""What the migrations make on each database, without the days; tests write it anew."""
+"""What the migrations make on each database, without the days and newer features."""
 
 Description = dict[str, dict[str, str]]
 """Each object's parts with their definitions."""
@@ -52,6 +53,7 @@ def differences(connection: Connection) -> Iterator[str]:
     found = describe(connection)
     made = msgspec.json.decode(EXPECTED.read_bytes(), type=dict[str, Description])
     expected = made[connection.dialect.name]
+    _add_features(expected["table predictions"])
     expected |= _days(found, expected)
     for name in sorted(found.keys() | expected.keys()):
         if name not in found:
@@ -73,6 +75,46 @@ def _parts(name: str, found: Mapping[str, str], expected: Mapping[str, str]) -> 
             yield f"{name}: no migration made its {part}"
         elif found[part] != expected[part]:
             yield f"{name}: its {part} was altered"
+
+
+def _add_features(table: dict[str, str]) -> None:
+    """Add to a description of `predictions` the features that are not in it yet.
+
+    Their migration adds each column with its constraint as docs/upgrading.md says.
+    """
+    for feature in FEATURES:
+        add = _add_on_sqlite if "definition" in table else _add_on_postgresql
+        add(table, feature)
+
+
+def _add_on_sqlite(table: dict[str, str], feature: Feature) -> None:
+    column = f", {feature.name} {'SMALLINT' if feature.values else 'DOUBLE'}"
+    if not re.search(rf"{column}\b", table["definition"]):
+        check = f"CONSTRAINT ck_predictions_{feature.name} CHECK ({feature_check(feature).sqltext})"
+        table["definition"] = table["definition"].replace(
+            ", CONSTRAINT pk_", f"{column} {check}, CONSTRAINT pk_"
+        )
+
+
+def _add_on_postgresql(table: dict[str, str], feature: Feature) -> None:
+    name = feature.name
+    if f"column {name}" in table:
+        return
+    if feature.values:
+        kind, rules = "smallint", [f"({name} = {_literal(v)})" for v in sorted(feature.values)]
+        rule = " OR ".join(rules)
+    else:
+        kind = "double precision"
+        low, high = (f"({_literal(end)})::{kind}" for end in (feature.low, feature.high))
+        rule = f"({name} >= {low}) AND ({name} <= {high})"
+    table[f"column {name}"] = kind
+    table[f"constraint ck_predictions_{name}"] = f"CHECK (({rule}))"
+
+
+def _literal(number: float) -> str:
+    """Write a number as PostgreSQL shows it in a constraint."""
+    text = f"{number:.10g}"
+    return text if number >= 0 else f"'{text}'::{'numeric' if '.' in text else 'integer'}"
 
 
 def _days(found: Description, expected: Description) -> Description:

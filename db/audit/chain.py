@@ -9,16 +9,17 @@ as a new writer. So no chain continues from a position that may not be in the da
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, Engine, Row, func, insert, select
 from sqlalchemy.engine import make_url
 
 from db.audit.seal_key import SealError, SealKey, create_seal_key, default_key_path
 from db.audit.sealed_entries import constant_time_equal, count_unsealed
-from db.audit.seals import FORMAT, NO_SEAL, SALT_BYTES, Seal
+from db.audit.seals import COLUMNS, FORMAT, NO_SEAL, SALT_BYTES, Content, Seal
 from db.engine import QUERY_TIMEOUT_S, open_engine, session, transaction
 from db.ids import new_id
 from db.schema import writers
@@ -73,9 +74,7 @@ class Chain:
         finally:
             engine.dispose()
 
-    def seal(
-        self, connection: Connection, rows: Sequence[Any], content: Callable[[Any], bytes]
-    ) -> Sequence[Seal]:
+    def seal(self, connection: Connection, rows: Sequence[Any], content: Content) -> Sequence[Seal]:
         """Return the seals of rows that this transaction is about to insert, in this order."""
         key = self._key
         if key is None:
@@ -113,7 +112,9 @@ def register_writer(connection: Connection, key: SealKey) -> ChainHead:
     name = new_id()
     seal = initial_seal(key, number, name, FORMAT, unsealed)
     row = {"id": number, "name": name, "format": FORMAT, "unsealed": unsealed, "seal": seal}
-    connection.execute(insert(writers), row)
+    columns = msgspec.json.encode(COLUMNS).decode()
+    signed = {"columns": columns, "signature": key.sign("columns", number, name, columns)}
+    connection.execute(insert(writers), row | signed)
     return ChainHead(number, name, 0, seal)
 
 
@@ -124,14 +125,26 @@ def lock_registration(connection: Connection) -> None:
 
 
 def initial_seal(key: SealKey, number: int, name: str, form: int, unsealed: int) -> bytes:
-    """Return the seal before a writer's first entry; it also authenticates the writer's row."""
+    """Return the seal before a writer's first entry; it also authenticates the writer's row.
+
+    The columns are signed apart, because an older program must find its own log's first writer
+    authentic after a rollback.
+    """
     return key.sign("writer", number, name, form, unsealed)
 
 
 def is_authentic(key: SealKey, writer: Row[Any]) -> bool:
-    """Return whether a writer's row was written with this key and not altered."""
+    """Return whether a writer was registered with this key."""
     seal = initial_seal(key, writer.id, writer.name, writer.format, writer.unsealed)
     return constant_time_equal(writer.seal, seal)
+
+
+def has_signed_columns(key: SealKey, writer: Row[Any]) -> bool:
+    """Return whether the columns in a writer's row are those that it registered with."""
+    if writer.format == 1:
+        return (writer.columns, writer.signature) == (None, None)
+    signature = key.sign("columns", writer.id, writer.name, writer.columns)
+    return constant_time_equal(writer.signature, signature)
 
 
 def check_key(engine: Engine, key: SealKey | None) -> None:

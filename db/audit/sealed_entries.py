@@ -29,14 +29,17 @@ from sqlalchemy import (
 )
 
 from db.audit.seals import (
+    COLUMNS,
     MISSING_NUMBER,
     OUTCOME_COLUMNS,
+    Content,
+    content_of,
     entry_digest,
+    sealed_columns,
     serialize_outcome,
-    serialize_prediction,
 )
 from db.ids import received_at_text, timestamp_of
-from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, UtcDateTime, outcomes, predictions
+from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, UtcDateTime, outcomes, predictions, writers
 from db.table_scans import of_table
 
 _ROWS = 1_000  # fetched at once
@@ -154,9 +157,19 @@ def _predictions(connection: Connection, of: PredictionFilter | None) -> Iterato
     width = len(PREDICTION_COLUMNS)
     model = PREDICTION_COLUMNS.index("model_version")
     which = of and of(predictions.c.id)
+    sealed_by: dict[int, Content] = {}
     for row in _in_order(connection, predictions, PREDICTION_COLUMNS, which):
-        found = _entry(row, f"prediction {row[0]}", serialize_prediction, row[:width], row[0])
+        if row.of not in sealed_by:
+            sealed_by[row.of] = _content_of_writer(connection, row.of)
+        found = _entry(row, f"prediction {row[0]}", sealed_by[row.of], row[:width], row[0])
         yield found._replace(version=str(row[model]))
+
+
+def _content_of_writer(connection: Connection, number: int) -> Content:
+    """Return how a writer serialized predictions; where its record was altered, as we do."""
+    record = select(writers.c.format, writers.c.columns).where(writers.c.id == number)
+    found = connection.execute(record).one_or_none()
+    return content_of((found and sealed_columns(*found)) or COLUMNS)
 
 
 def _outcomes(connection: Connection, of: PredictionFilter | None) -> Iterator[SealedEntry]:
@@ -171,9 +184,7 @@ def _kept_outcome(row: Sequence[Any]) -> bytes:
     return serialize_outcome((prediction_id, id_, outcome, parse_stored_time(observed_at), key_id))
 
 
-def _entry(
-    row: Any, name: str, content: Callable[[Any], bytes], values: Sequence[Any], id_: str
-) -> SealedEntry:
+def _entry(row: Any, name: str, content: Content, values: Sequence[Any], id_: str) -> SealedEntry:
     writer, number, salt, seal = row[-6:-2]  # as they stand; `of` and `at` are the whole numbers
     found, wrong = None, "altered"
     with suppress(ValueError, TypeError, ArithmeticError, AttributeError):

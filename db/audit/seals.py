@@ -12,19 +12,21 @@ from __future__ import annotations
 import hashlib
 import struct
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC
-from math import copysign
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 import msgspec
+from sqlalchemy import Double, SmallInteger
 
-from db.schema import PREDICTION_COLUMNS
-from pipeline.schema import FEATURES, NAMES, Kind
+from db.migrations import FIRST_FEATURES
+from db.schema import PREDICTION_COLUMNS, predictions
 
-FORMAT = 1
-"""Version of the serialization; stored per writer, so a new one leaves old seals valid."""
+FORMAT = 2
+"""How a writer seals: 1 = `FIRST_COLUMNS`, 2 = the columns in its record, which are signed too."""
 
 SALT_BYTES = 16
 
@@ -33,48 +35,98 @@ Seal = tuple[int | None, int | None, bytes | None, bytes | None]
 
 NO_SEAL: Seal = (None, None, None, None)
 
-
-_AT = {name: at for at, name in enumerate(PREDICTION_COLUMNS)}
-_NUMBERS = (*NAMES, "probability", "prediction", "threshold", "latency_ms")
-_numbers_of = itemgetter(*(_AT[name] for name in _NUMBERS))
-_texts_of = itemgetter(*(at for name, at in _AT.items() if name not in _NUMBERS))
-_MAY_BE_ZERO = [_AT[f.name] for f in FEATURES if f.kind is Kind.NUMBER and f.low <= 0 <= f.high]
-
-_pack = struct.Struct(f"<{len(_NUMBERS)}d").pack
-_write = msgspec.msgpack.Encoder().encode
-
 MISSING_NUMBER = -sys.float_info.max
 """Stands for an unknown number: no limits admit it, and verify_chain rejects it."""
 
+_NEGATIVE_ZERO = struct.pack("<d", -0.0)
+_write = msgspec.msgpack.Encoder().encode
 
-def serialize_prediction(row: Sequence[Any]) -> bytes:
-    """Serialize a prediction (order of `PREDICTION_COLUMNS`), the same before and after storage.
+Content = Callable[[Sequence[Any]], bytes]
+"""Serializes an entry, the same before and after storage."""
+
+
+class SealedColumns(msgspec.Struct, frozen=True):
+    """The columns of a prediction that a writer seals, in this order."""
+
+    texts: tuple[str, ...]
+    """Texts and bytes."""
+    numbers: tuple[str, ...]
+    """Measurements, codes and counts."""
+
+
+def _current() -> SealedColumns:
+    numbers = [
+        name
+        for name in PREDICTION_COLUMNS
+        if isinstance(predictions.c[name].type, (Double, SmallInteger))
+    ]
+    texts = [name for name in PREDICTION_COLUMNS if name not in numbers]
+    return SealedColumns(tuple(texts), tuple(numbers))
+
+
+COLUMNS = _current()
+"""What this program seals."""
+
+FIRST_COLUMNS = SealedColumns(
+    ("id", "source", "model_version", "key_id", "patient"),
+    (*FIRST_FEATURES, "probability", "prediction", "threshold", "latency_ms"),
+)
+"""What a writer of format 1 sealed."""
+
+
+def sealed_columns(form: object, kept: object) -> SealedColumns | None:
+    """Read which columns a writer sealed from the `format` and `columns` of its record.
+
+    None = this program does not know them: a newer one wrote them, or they were altered.
+    """
+    if form == 1:
+        return FIRST_COLUMNS
+    with suppress(msgspec.DecodeError, TypeError):
+        found = msgspec.json.decode(str(kept), type=SealedColumns)
+        ours = set(PREDICTION_COLUMNS).issuperset((*found.texts, *found.numbers))
+        if form == FORMAT and ours and min(len(found.texts), len(found.numbers)) > 1:
+            return found
+    return None
+
+
+@lru_cache
+def content_of(columns: SealedColumns) -> Content:
+    """Return what serializes a prediction (order of `PREDICTION_COLUMNS`) for these columns.
 
     Its texts and bytes as MessagePack, then its numbers as little-endian doubles, because an API
-    may send a code as 1.0 and a database return 1. `received_at` is in the id.
-
-    Raises
-    ------
-    ValueError
-        When a value is not a number but should be.
+    may send a code as 1.0 and a database return 1. `received_at` is in the id. A value that is not
+    a number but should be, or that stands in any other column, is a ValueError.
     """
-    numbers = _numbers_of(row)
-    try:
-        packed = _pack(*numbers)
-    except struct.error:  # an unknown value: rare enough for an exception to be cheaper
-        packed = _pack_anew(numbers)
-    for at in _MAY_BE_ZERO:
-        if row[at] == 0 and copysign(1, row[at]) < 0:  # SQLite keeps -0.0 as 0.0
-            packed = _pack_anew(numbers)
-    return _write(_texts_of(row)) + packed
+    at = PREDICTION_COLUMNS.index
+    texts_of = itemgetter(*map(at, columns.texts))
+    numbers_of = itemgetter(*map(at, columns.numbers))
+    pack = struct.Struct(f"<{len(columns.numbers)}d").pack
+    others = [at(c) for c in PREDICTION_COLUMNS if c not in columns.texts + columns.numbers]
+
+    def content(row: Sequence[Any]) -> bytes:
+        numbers = numbers_of(row)
+        try:
+            packed = pack(*numbers)
+        except struct.error:  # an unknown value: rare enough for an exception to be cheaper
+            packed = pack(*_plain(numbers))
+        if _NEGATIVE_ZERO in packed:  # SQLite keeps -0.0 as 0.0
+            packed = pack(*_plain(numbers))
+        for other in others:
+            if row[other] is not None:
+                raise ValueError("a column that was added later has a value")
+        return _write(texts_of(row)) + packed
+
+    return content
 
 
-def _pack_anew(numbers: Iterable[float | None]) -> bytes:
+def _plain(numbers: Iterable[float | None]) -> list[float]:
     try:
-        return _pack(*[MISSING_NUMBER if value is None else value + 0.0 for value in numbers])
-    except (struct.error, TypeError) as error:
+        return [MISSING_NUMBER if value is None else value + 0.0 for value in numbers]
+    except TypeError as error:
         raise ValueError("a number is expected") from error
 
+
+serialize_prediction = content_of(COLUMNS)
 
 OUTCOME_COLUMNS = ("prediction_id", "id", "outcome", "observed_at", "key_id")
 

@@ -22,6 +22,7 @@ from db.audit.sealed_entries import (
     parse_stored_time,
     stored_value,
 )
+from db.audit.seals import sealed_columns
 from db.engine import upsert
 from db.schema import tombstones, writers
 
@@ -56,16 +57,22 @@ def describe(removal: Tombstone) -> str:
 
 
 def require_key(connection: Connection, key: SealKey | None) -> None:
-    """Refuse to remove entries of a sealed log without its key: they would count as tampering.
+    """Refuse to remove entries that cannot be signed for: they would count as tampering.
 
     Raises
     ------
     SealError
-        The log is sealed and there is no key.
+        The log is sealed and there is no key, or a writer sealed columns that are not known here.
     """
     if key is None and _is_sealed(connection):
         raise SealError(
             "This log is sealed: removing rows requires its key; set CARDIOWATCH_LOG_HMAC_KEY_FILE."
+        )
+    formats = connection.execute(select(writers.c.format, writers.c.columns).distinct())
+    if any(sealed_columns(*each) is None for each in formats.all()):
+        raise SealError(
+            "Nothing is removed: a newer program sealed columns that this one does not know, so "
+            "use that one; if there is none, run cardiowatch verify."
         )
 
 

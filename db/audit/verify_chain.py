@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
-from db.audit.chain import ChainHead, initial_seal, is_authentic
+from db.audit.chain import ChainHead, has_signed_columns, initial_seal, is_authentic
 from db.audit.seal_key import SealKey
 from db.audit.sealed_entries import constant_time_equal, count_unsealed, read_entries
-from db.audit.seals import FORMAT
+from db.audit.seals import sealed_columns
 from db.audit.tombstones import describe, read_tombstones
 from db.schema import models, writers
 
@@ -100,7 +100,8 @@ def verify_chains(
 
 
 def _beginning(row: Any, key: SealKey, verdict: Verification) -> bytes:
-    if row.format != FORMAT or not is_authentic(key, row):
+    known = sealed_columns(row.format, row.columns) is not None
+    if not (known and is_authentic(key, row) and has_signed_columns(key, row)):
         verdict.findings.append(f"writer {row.id}: its own row was altered")
     return initial_seal(key, row.id, row.name, row.format, row.unsealed)
 

@@ -241,8 +241,12 @@ def _counts(counted: Counter[tuple[str, int]], *, exact: bool) -> ValueCounts:
         if name in BY_NAME:
             values[name][None if steps == MISSING else BY_NAME[name].from_steps(steps)] = count
     positive, negative = counted[_PREDICTION, 1], counted[_PREDICTION, 0]
+    n = positive + negative
+    for of_feature in values.values():  # rollups of before a feature do not count it
+        if uncounted := n - sum(of_feature.values()):
+            of_feature[None] = of_feature.get(None, 0) + uncounted
     return ValueCounts(
-        n=positive + negative,
+        n=n,
         n_positive=positive,
         values=values,
         probability=tuple(counted[_PERCENT, percent] for percent in range(101)),

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from db.audit.seals import Seal
 from db.ids import received_at_text
 from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS
-from pipeline.schema import BY_NAME, Kind
+from pipeline.schema import BY_NAME, FEATURES
 
 Row = tuple[Any, ...]
 """One prediction: values in the order of `PREDICTION_COLUMNS`, None = unknown."""
@@ -29,10 +29,11 @@ _INSERTS = [
 """Many rows per statement: after each one another thread may hold the interpreter for 5 ms."""
 _COPY = f"COPY {_INTO} FROM STDIN"
 
-_CODES: dict[float | None, int | None] = {None: None, **{float(code): code for code in range(10)}}
-_IS_CODE = tuple(
-    name in BY_NAME and BY_NAME[name].kind is not Kind.NUMBER for name in PREDICTION_COLUMNS
-)
+_CODES: dict[float | None, int | None] = {
+    None: None,
+    **{float(code): code for feature in FEATURES for code in feature.values},
+}
+_IS_CODE = tuple(name in BY_NAME and bool(BY_NAME[name].values) for name in PREDICTION_COLUMNS)
 
 
 Insert = Callable[[Connection, Sequence[Row], Sequence[Seal]], None]

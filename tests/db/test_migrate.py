@@ -27,6 +27,7 @@ LINES = [
     "0003  Monitoring runs: one report per window, source and model, with its status.",
     "0004  API key, patient reference (HMAC) and seal of each row; the seals form a chain.",
     "0005  Daily partitions, on PostgreSQL.",
+    "0006  The columns that each writer seals, in its signed record.",
 ]
 
 

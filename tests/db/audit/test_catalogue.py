@@ -105,7 +105,7 @@ def test_an_index_that_shows_another_age_is_found_though_every_seal_holds(
     assert "index ix_all: no migration made it" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("before", ["0001", "0002", "0003", "0004"])
+@pytest.mark.parametrize("before", ["0001", "0002", "0003", "0004", "0005"])
 def test_a_database_that_came_through_the_migrations_is_what_they_make(
     database_url: str, before: str
 ) -> None:
