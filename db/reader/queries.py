@@ -247,7 +247,7 @@ class Reader(ResultsReader):
         Returns
         -------
         list
-            At most `MAX_SAMPLE` rows as of `sample`, each with its outcome (0 or 1) at the end.
+            At most `MAX_SAMPLE` rows as of `sample`, each with its outcome (0 or 1).
         """
         ids = lowest_id_at(since), lowest_id_at(until)
         with session(self._engine) as connection:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -57,8 +57,25 @@ _COLUMNS = [
     for name in ("id", *BY_NAME, "probability", "prediction", "threshold", "model_version")
 ]
 
-SampledRow = tuple[Any, ...]
-"""id, the 13 features, probability, prediction, threshold, model_version."""
+
+class SampledRow(NamedTuple):
+    """A prediction of a sample."""
+
+    id: str
+    features: tuple[float | None, ...]
+    """In the order of `FEATURES`; None = missing."""
+    probability: float
+    prediction: int
+    threshold: float
+    model_version: str
+    outcome: int | None = None
+    """The newest one, where outcomes were asked for."""
+
+
+def _sampled(row: Sequence[Any]) -> SampledRow:
+    at = 1 + len(BY_NAME)
+    return SampledRow(row[0], tuple(row[1:at]), *row[at:])
+
 
 Condition = ColumnElement[bool]
 
@@ -150,7 +167,7 @@ def _read(
         # An outer join, so that SQLite scans the slices first: an inner one may be reordered.
         inside = and_(ids >= few.c.low, ids < few.c.high, *window, *chosen)
         wanted = select(*_COLUMNS).select_from(few.outerjoin(predictions, inside)).limit(most)
-        rows += [tuple(row) for row in connection.execute(wanted) if row[0] is not None]
+        rows += [_sampled(row) for row in connection.execute(wanted) if row[0] is not None]
     return sorted(rows, key=itemgetter(0))
 
 
@@ -161,7 +178,7 @@ def _id(value: str) -> BindParameter[Any]:
 def rows_with_outcome(
     connection: Connection, ids: tuple[str, str], source: str, known_before: datetime, *, limit: int
 ) -> list[SampledRow]:
-    """Read the newest predictions whose outcome was known before a time, the outcome at the end.
+    """Read the newest predictions whose outcome was known before a time, with that outcome.
 
     An outcome without a time of observation was known when it was recorded. The newest counts. The
     query is driven by the outcomes in the range of ids (from, to): they are few among millions of
@@ -187,5 +204,5 @@ def rows_with_outcome(
     newest: dict[str, SampledRow] = {}
     for row in connection.execute(wanted):
         if row[0] is not None:
-            newest.setdefault(row[0], tuple(row))
+            newest.setdefault(row[0], _sampled(row))
     return list(newest.values())[:limit]

@@ -110,15 +110,17 @@ def run(
     known = reader.sample_with_outcomes(
         since=until - MONTH, until=until, source=source, known_before=until
     )
-    outcome = np.array([row[-1] for row in known], dtype=float)
+    outcome = _column(known, "outcome")
     of_known = _values(known)
     rates = assess(None, month.prediction, _groups(month.values))
-    errors = assess(outcome, _column(known, 15), _groups(of_known))
-    true = measure_accuracy(outcome, _column(known, 15))
+    errors = assess(outcome, _column(known, "prediction"), _groups(of_known))
+    true = measure_accuracy(outcome, _column(known, "prediction"))
     estimated = None
     if reference.confidence is not None:
-        ours = [row for row in week.rows if row[17] == model.version]
-        estimated = estimate_accuracy(_column(ours, 14), _column(ours, 15), reference.confidence)
+        ours = [row for row in week.rows if row.model_version == model.version]
+        estimated = estimate_accuracy(
+            _column(ours, "probability"), _column(ours, "prediction"), reference.confidence
+        )
     words = {"window": _words(window), "week": "7-day window"}
     findings = [
         *status_rules.check_quality(found_quality),
@@ -166,8 +168,8 @@ class _Part:
         self.rows = reader.sample(since=since, until=until, source=source, n=self.n, seed=seed)
         self.whole = len(self.rows) == self.n
         self.values = _values(self.rows)
-        self.probability = _column(self.rows, 14)
-        self.prediction = _column(self.rows, 15)
+        self.probability = _column(self.rows, "probability")
+        self.prediction = _column(self.rows, "prediction")
         self._seed = seed
 
     def drift(self, reference: Reference, alpha: float) -> DriftResult:
@@ -185,11 +187,11 @@ class _Part:
 
 
 def _values(rows: list[SampledRow]) -> Array:
-    return np.array([row[1:14] for row in rows], dtype=float).reshape(-1, len(NAMES))
+    return np.array([row.features for row in rows], dtype=float).reshape(-1, len(NAMES))
 
 
-def _column(rows: list[SampledRow], i: int) -> Array:
-    return np.array([row[i] for row in rows], dtype=float)
+def _column(rows: list[SampledRow], name: str) -> Array:
+    return np.array([getattr(row, name) for row in rows], dtype=float)
 
 
 def _groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:

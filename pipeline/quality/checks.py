@@ -113,8 +113,7 @@ def _share(which: NDArray[np.bool_]) -> float:
 def _possible(feature: Feature, known: Array) -> NDArray[np.bool_]:
     if feature.kind is Kind.NUMBER:
         return np.asarray((known >= feature.low) & (known <= feature.high))
-    codes = list(feature.codes.values()) or range(int(feature.low), int(feature.high) + 1)
-    return np.isin(known, list(codes))
+    return np.isin(known, feature.values)
 
 
 def _unusual(feature: Feature, known: Array, age: Array) -> NDArray[np.bool_]:

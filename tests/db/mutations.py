@@ -72,7 +72,7 @@ def _another(table: Table, name: str, old: Any, chance: random.Random) -> Any:
         if feature.kind is Kind.NUMBER:
             new: Any = chance.uniform(feature.low, feature.high)
         else:
-            codes = [*feature.codes.values()] or range(int(feature.low), int(feature.high) + 1)
+            codes = feature.values
             new = chance.choice([code for code in codes if code != old])
     elif name in ("probability", "threshold"):
         new = old + 1e-12 if old < 0.5 else old - 1e-12

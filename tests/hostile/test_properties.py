@@ -47,7 +47,7 @@ def right_value(feature: Any) -> st.SearchStrategy[float | None]:
     if feature.kind is Kind.NUMBER:
         known: Any = st.floats(feature.low, feature.high)
     elif feature.kind is Kind.COUNT:
-        known = st.integers(int(feature.low), int(feature.high)).map(float)
+        known = st.sampled_from(feature.values).map(float)
     else:
         known = st.sampled_from([float(code) for code in feature.codes.values()])
     return known if feature.required else st.none() | known

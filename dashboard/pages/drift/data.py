@@ -114,13 +114,13 @@ def read_sample(of: Window) -> Sample:
     # The sample is of all versions; its size decides which rows are drawn.
     everyone = counts.n if of.version is None else _number(of)
     rows = reader.sample(since=of.since, until=of.until, source=of.source, n=everyone)
-    ours = [row for row in rows if of.version in (None, row[17])]
+    ours = [row for row in rows if of.version in (None, row.model_version)]
     return Sample(
         n=counts.n,
         counts={name: dict(values) for name, values in counts.values.items()},
-        rows=np.array([row[1:14] for row in ours], dtype=float).reshape(-1, len(NAMES)),
-        probability=np.array([row[14] for row in ours], dtype=float),
-        versions=tuple(dict.fromkeys(row[17] for row in reversed(rows))),
+        rows=np.array([row.features for row in ours], dtype=float).reshape(-1, len(NAMES)),
+        probability=np.array([row.probability for row in ours], dtype=float),
+        versions=tuple(dict.fromkeys(row.model_version for row in reversed(rows))),
         exact=counts.exact,
     )
 

@@ -45,7 +45,7 @@ def _number(feature: Feature, key: str) -> None:
 
 
 def _segments(feature: Feature, key: str) -> None:
-    words = [str(n) for n in range(int(feature.low), int(feature.high) + 1)]
+    words = [str(n) for n in feature.values]
     words = list(feature.codes) if feature.kind is Kind.CATEGORY else words
     words = list(BOOLEAN_LABELS) if feature.kind is Kind.BOOLEAN else words
     st.segmented_control(

@@ -52,7 +52,7 @@ def decoder(feature: Feature, coding: Coding) -> Mapping[bool | int | str, float
     if feature.kind is Kind.NUMBER:
         return None
     if feature.kind is Kind.COUNT:
-        return {code: float(code) for code in range(int(feature.low), int(feature.high) + 1)}
+        return {code: float(code) for code in feature.values}
     if coding is not Coding.LABELS:
         return {code: float(code) for code in feature.codes.values()}
     if feature.kind is Kind.BOOLEAN:

@@ -11,7 +11,7 @@ from db.engine import open_engine
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.reader.samples import sample_rows
+from db.reader.samples import SampledRow, sample_rows
 from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store
 
@@ -24,7 +24,7 @@ def minute(number: int, **changes: Any) -> tuple[Any, ...]:
     return row(id=new_id(START_MS + 60_000 * number), **changes)
 
 
-def ask(url: str, **changes: Any) -> list[tuple[Any, ...]]:
+def ask(url: str, **changes: Any) -> list[SampledRow]:
     reader = Reader(url)
     try:
         return reader.sample(**{"since": START, "until": START + DAY, "source": "live"} | changes)
@@ -36,8 +36,8 @@ def test_few_rows_are_all_taken(database_url: str) -> None:
     rows = [minute(i, age=20.0 + i) for i in range(10)]
     asyncio.run(store(database_url, [*rows, minute(1, source="what-if"), minute(24 * 60)]))
     found = ask(database_url, n=10)
-    assert [sampled[0] for sampled in found] == [stored[0] for stored in rows]
-    assert [sampled[1] for sampled in found] == [20.0 + i for i in range(10)]
+    assert [sampled.id for sampled in found] == [stored[0] for stored in rows]
+    assert [sampled.features[0] for sampled in found] == [20.0 + i for i in range(10)]
 
 
 def test_a_sample_has_the_size_that_was_asked_for_and_can_be_drawn_again(database_url: str) -> None:
@@ -46,7 +46,7 @@ def test_a_sample_has_the_size_that_was_asked_for_and_can_be_drawn_again(databas
     assert 150 <= len(first) <= 200
     assert first == ask(database_url, n=3_000, size=200)
     other = ask(database_url, n=3_000, size=200, seed=1)
-    assert len({r[0] for r in first} & {r[0] for r in other}) < 50
+    assert len({r.id for r in first} & {r.id for r in other}) < 50
 
 
 @pytest.mark.parametrize("size", [200, 3_000])
@@ -69,7 +69,7 @@ def test_a_batch_that_came_at_once_does_not_crowd_out_the_rest(database_url: str
     others = [minute(i % 1440, age=60.0) for i in range(2_000)]
     asyncio.run(store(database_url, batch + others))
     found = ask(database_url, n=4_000, size=1_000)
-    share = sum(sampled[1] == 30.0 for sampled in found) / len(found)
+    share = sum(sampled.features[0] == 30.0 for sampled in found) / len(found)
     assert 0.4 < share < 0.6  # four standard errors are 0.06
 
 
@@ -105,7 +105,7 @@ def test_outcomes_are_seen_as_they_were_known_then_the_newest_counts(
         since=START, until=START + DAY, source="live", known_before=START + known_before_days * DAY
     )
     reader.close()
-    assert [sampled[-1] for sampled in found] == expected
+    assert [sampled.outcome for sampled in found] == expected
 
 
 def test_the_oldest_prediction_of_a_source_is_found(database_url: str) -> None:
