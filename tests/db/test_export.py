@@ -79,14 +79,14 @@ def test_a_window_of_a_source_is_written_to_a_file(
 
 
 def test_an_export_that_fails_says_why_and_leaves_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", f"sqlite:///{tmp_path}/none.db")
     assert main(["export", "--output", str(tmp_path / "export.csv")]) == 4
-    assert capsys.readouterr().err.count("\n") == 1
+    assert len(caplog.messages) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_time_without_a_zone_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_time_without_a_zone_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     assert main(["export", "--since", "2026-01-31T13:00:00"]) == 2
-    assert "zone" in capsys.readouterr().err
+    assert "zone" in caplog.text

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
-from db.audit.chain import Chain
+from db.audit.chain import Chain, ChainHead, initial_seal
 from db.audit.seal_key import SealKey
-from db.audit.seals import serialize_prediction
+from db.audit.seals import FIRST_COLUMNS, content_of
 from db.engine import DatabaseUnavailable, open_engine, session, transaction
 from db.erase import erase_patient
 from db.ids import lowest_id_at, new_id, timestamp_of
@@ -22,7 +22,7 @@ from db.partitions import create_partitions, id_range, lock_for_drop, partitions
 from db.reader.queries import Reader
 from db.retention.delete_expired import RetentionTask, delete_expired
 from db.rollups.rollup_worker import transaction_runner
-from db.schema import outcomes
+from db.schema import outcomes, writers
 from db.verify import verify_log
 from db.writer.inserts import prediction_inserter
 from db.writer.writer import LogWriter, RowRejected
@@ -243,9 +243,13 @@ def test_a_log_from_before_is_put_into_its_days(postgres_url: str, key: SealKey)
     rows = [at(NOW + number * DAY / 2) for number in range(6)]
     chain, engine = Chain(key), open_engine(postgres_url)
     with transaction(engine) as connection:
-        prediction_inserter(engine)(
-            connection, rows, chain.seal(connection, rows, serialize_prediction)
-        )
+        name = new_id()
+        seal = initial_seal(key, 1, name, 1, 0)
+        begin = {"id": 1, "name": name, "format": 1, "unsealed": 0, "seal": seal}
+        connection.execute(insert(writers), begin)
+        chain.position = ChainHead(1, name, 0, seal)
+        seals = chain.seal(connection, rows, content_of(FIRST_COLUMNS))
+        prediction_inserter(engine)(connection, rows, seals)
         insert_model(connection, VERSION, SCORECARD)
     migrate(postgres_url, lambda _: None)
     assert [n for _, n in placed(postgres_url)] == [2, 2, 2]
