@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 
 from db.audit.seal_key import SealError, SealKey, create_seal_key, default_key_path
 from db.audit.sealed_entries import constant_time_equal, count_unsealed
-from db.audit.seals import COLUMNS, FORMAT, NO_SEAL, SALT_BYTES, Content, Seal
+from db.audit.seals import FORMAT, NO_SEAL, OUR_COLUMNS, SALT_BYTES, Content, Seal
 from db.engine import QUERY_TIMEOUT_S, open_engine, session, transaction
 from db.ids import new_id
 from db.schema import writers
@@ -112,7 +112,7 @@ def register_writer(connection: Connection, key: SealKey) -> ChainHead:
     name = new_id()
     seal = initial_seal(key, number, name, FORMAT, unsealed)
     row = {"id": number, "name": name, "format": FORMAT, "unsealed": unsealed, "seal": seal}
-    columns = msgspec.json.encode(COLUMNS).decode()
+    columns = msgspec.json.encode(OUR_COLUMNS).decode()
     signed = {"columns": columns, "signature": key.sign("columns", number, name, columns)}
     connection.execute(insert(writers), row | signed)
     return ChainHead(number, name, 0, seal)

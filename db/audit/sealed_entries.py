@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 
 from db.audit.seals import (
-    COLUMNS,
     MISSING_NUMBER,
+    OUR_COLUMNS,
     OUTCOME_COLUMNS,
     Content,
     content_of,
@@ -169,7 +169,7 @@ def _content_of_writer(connection: Connection, number: int) -> Content:
     """Return how a writer serialized predictions; where its record was altered, as we do."""
     record = select(writers.c.format, writers.c.columns).where(writers.c.id == number)
     found = connection.execute(record).one_or_none()
-    return content_of((found and sealed_columns(*found)) or COLUMNS)
+    return content_of((found and sealed_columns(*found)) or OUR_COLUMNS)
 
 
 def _outcomes(connection: Connection, of: PredictionFilter | None) -> Iterator[SealedEntry]:

@@ -64,7 +64,7 @@ def _current() -> SealedColumns:
     return SealedColumns(tuple(texts), tuple(numbers))
 
 
-COLUMNS = _current()
+OUR_COLUMNS = _current()
 """What this program seals."""
 
 FIRST_COLUMNS = SealedColumns(
@@ -126,7 +126,7 @@ def _plain(numbers: Iterable[float | None]) -> list[float]:
         raise ValueError("a number is expected") from error
 
 
-serialize_prediction = content_of(COLUMNS)
+serialize_prediction = content_of(OUR_COLUMNS)
 
 OUTCOME_COLUMNS = ("prediction_id", "id", "outcome", "observed_at", "key_id")
 

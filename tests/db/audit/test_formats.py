@@ -12,14 +12,16 @@ from sqlalchemy import Connection, insert, select, update
 
 from db.audit.chain import Chain
 from db.audit.seal_key import SealError, SealKey
-from db.audit.seals import COLUMNS, FIRST_COLUMNS, SealedColumns, content_of
+from db.audit.seals import FIRST_COLUMNS, OUR_COLUMNS, SealedColumns, content_of
 from db.engine import open_engine, transaction
 from db.erase import erase_patient
 from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, predictions, writers
 from db.verify import verify_log
 from tests.db.rows import row, running_log
 
-OLDER = SealedColumns(COLUMNS.texts, tuple(name for name in COLUMNS.numbers if name != "thal"))
+OLDER = SealedColumns(
+    OUR_COLUMNS.texts, tuple(name for name in OUR_COLUMNS.numbers if name != "thal")
+)
 PATIENT = "bed 7"
 
 
@@ -39,7 +41,7 @@ def write(url: str, key: SealKey) -> None:
 def write_without_thal(url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write as a program whose list of features has no `thal` yet."""
     write(url, key)
-    monkeypatch.setattr("db.audit.chain.COLUMNS", OLDER)
+    monkeypatch.setattr("db.audit.chain.OUR_COLUMNS", OLDER)
 
     def store(connection: Connection) -> None:
         values = row(thal=None)
@@ -52,13 +54,13 @@ def write_without_thal(url: str, key: SealKey, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_program_seals_the_columns_that_it_writes() -> None:
-    assert sorted(COLUMNS.texts + COLUMNS.numbers) == sorted(PREDICTION_COLUMNS)
+    assert sorted(OUR_COLUMNS.texts + OUR_COLUMNS.numbers) == sorted(PREDICTION_COLUMNS)
 
 
 def test_the_thirteen_features_of_format_1_are_sealed_as_they_were() -> None:
     values = row(thal=None)
 
-    assert content_of(COLUMNS)(values) == content_of(FIRST_COLUMNS)(values)
+    assert content_of(OUR_COLUMNS)(values) == content_of(FIRST_COLUMNS)(values)
 
 
 def test_names_and_values_that_were_exchanged_together_are_found(
