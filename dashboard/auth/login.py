@@ -96,4 +96,10 @@ def logout_button() -> None:
     name = _claims().get("name") or _claims().get("email")
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.text(f"Signed in as {name}" if name else "Signed in")
-        st.button(texts.SIGN_OUT, on_click=st.logout, type="tertiary")
+        st.button(texts.SIGN_OUT, on_click=_sign_out, type="tertiary")
+
+
+def _sign_out() -> None:
+    """Sign out; nothing that was entered in this visit stays in memory."""
+    st.session_state.clear()
+    st.logout()

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 import httpx
 
@@ -69,17 +68,29 @@ class Client:
         """Close idle connections."""
         self._http.close()
 
-    def predict(self, patient: Mapping[str, Any], source: str) -> dict[str, Any]:
+    def predict(
+        self, patient: Mapping[str, Any], source: str, *, key: str, reference: str = ""
+    ) -> dict[str, Any]:
         """Score and log one patient; return the prediction with interval and explanation.
 
-        The idempotency key keeps a repeated call from logging the patient twice.
+        Parameters
+        ----------
+        patient : mapping
+            The known findings, in labels.
+        source : str
+            "live" or "what-if".
+        key : str
+            Random; a repeated call with it gets the first answer and logs nothing more.
+        reference : str
+            The hospital's reference of the patient, kept as a keyed hash; "" = none.
         """
         return self._call(
             "POST",
             "/predict",
             params={"explain": "true", "source": source},
             json=dict(patient),
-            headers={"Idempotency-Key": str(uuid4())},
+            headers={"Idempotency-Key": key}
+            | ({"Patient-Reference": reference} if reference else {}),
         )
 
     def explanation(self, prediction_id: str) -> dict[str, Any]:

@@ -85,3 +85,27 @@ def table_cell(feature: Feature, value: Any) -> str:
     if value is None:
         return "–"
     return f"{value:.10g}" if feature.is_numeric else format_value(feature, value)
+
+
+def contributions(explained: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the contribution of each finding, largest first, in log-odds and percentage points.
+
+    Percentage points: the estimate minus the estimate with the finding's contribution at 0, where
+    it is for the average training patient. They do not add up.
+    """
+    found = sorted(explained["contributions"], key=lambda c: -abs(c["contribution"]))
+    total = explained["base_value"] + sum(c["contribution"] for c in found)
+    return [
+        {
+            "Finding": finding_with_value(c["feature"], c["value"]),
+            "Log-odds": signed(c["contribution"]),
+            "Percentage points": signed(
+                100 * (_sigmoid(total) - _sigmoid(total - c["contribution"])), 0
+            ),
+        }
+        for c in found
+    ]
+
+
+def _sigmoid(z: float) -> float:
+    return 1 / (1 + math.exp(-z))

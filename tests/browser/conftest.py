@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from db.migrate import migrate
@@ -225,29 +224,16 @@ def fits(page: Page) -> bool:
 
 def enter(page: Page, patient: Mapping[str, object], within: str = "patient") -> None:
     """Fill the form as a person does; what is not in `patient` stays as it is."""
+    form = page.locator(f".st-key-{within}")
     for name, value in patient.items():
-        box, feature = page.locator(f".st-key-{within}_{name}"), BY_NAME[name]
+        feature, field = BY_NAME[name], form.locator(f"[data-name={name}]")
         word = (
             {True: "yes", False: "no"}[bool(value)] if feature.kind is Kind.BOOLEAN else str(value)
         )
         if feature.kind is Kind.NUMBER:
-            box.get_by_role("spinbutton").fill(word)
-        elif feature.kind is Kind.CATEGORY and not feature.required:
-            _choose(page, box.get_by_role("combobox"), word)
+            field.get_by_role("textbox").fill(word)
         else:
-            box.get_by_role("radio", name=word, exact=True).click()
-
-
-def _choose(page: Page, combobox: Locator, word: str) -> None:
-    """Open a list and choose; what moves on the page closes a list that has just been opened."""
-    option = page.get_by_role("option", name=word, exact=True)
-    for _ in range(20):
-        combobox.evaluate("box => box.scrollIntoView({block: 'center'})")
-        combobox.press("ArrowDown")
-        with contextlib.suppress(PlaywrightTimeout):
-            option.click(timeout=SECONDS * 1000 / 20)
-            return
-    raise AssertionError(f"{word} could not be chosen")
+            field.get_by_role("radio", name=word, exact=True).check()
 
 
 def estimate(page: Page, servers: Servers, patient: Mapping[str, object]) -> None:

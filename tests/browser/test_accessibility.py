@@ -1,4 +1,4 @@
-"""axe-core finds nothing on any page, in any state, light and dark."""
+"""axe-core finds nothing on any page, in any state, light and dark, and on a phone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PATIENT, Servers, estimate, fits, settled
+from tests.browser.conftest import PATIENT, Servers, enter, estimate, fits, settled
 from tests.browser.test_pages import open_first_row
 from tests.dashboard.benchmarks import benchmark, store
 
@@ -41,6 +41,12 @@ def result_and_comparison(page: Page, servers: Servers) -> None:
     page.get_by_text("What if a finding were different?").click()
     page.get_by_role("button", name="Compare").press("Enter")  # it moves while the form opens
     expect(page.get_by_role("heading", name="Comparison")).to_be_visible()
+
+
+def changed_entries(page: Page, servers: Servers) -> None:
+    estimate(page, servers, {"age": 50, "sex": "female"})
+    enter(page, {"age": 51})
+    expect(page.get_by_text("Entries changed - estimate again").first).to_be_visible()
 
 
 def log(page: Page, servers: Servers) -> None:
@@ -105,8 +111,8 @@ def model_card(page: Page, servers: Servers) -> None:
 
 
 STATES = (
-    overview, empty_form, refused_form, result_and_comparison, log, drawer, nothing_found,
-    no_load_test, load_tests, drift, explanations, one_finding, fairness,
+    overview, empty_form, refused_form, result_and_comparison, changed_entries, log,
+    drawer, nothing_found, no_load_test, load_tests, drift, explanations, one_finding, fairness,
     model_card,
 )  # fmt: skip
 
@@ -118,16 +124,19 @@ def test_axe_finds_no_violation(
     state(page, servers)
     page.evaluate(AXE)
     page.add_style_tag(content="* { transition: none !important }")  # no colours in between
-    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-    for scheme in schemes:
+    looks: tuple[tuple[Literal["light", "dark"], int], ...] = (
+        ("light", 1440), ("dark", 1440), ("light", 390),
+    )  # fmt: skip
+    for scheme, width in looks:
         switch(page, scheme)
+        page.set_viewport_size({"width": width, "height": 900})
         settled(page)
         found = page.evaluate("axe.run()")
         assert found["passes"], "axe looked at nothing"
         assert [
             (rule["id"], [node["html"][:200] for node in rule["nodes"]])
             for rule in found["violations"]
-        ] == [], scheme
+        ] == [], (scheme, width)
 
 
 def switch(page: Page, scheme: Literal["light", "dark"]) -> None:

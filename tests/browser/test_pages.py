@@ -77,15 +77,9 @@ def test_an_empty_form_shows_no_risk(page: Page, servers: Servers) -> None:
     page.goto(f"{servers.dashboard.url}/patient")
     page.get_by_role("button", name="Estimate risk").click()
     expect(page.get_by_text("Age and Sex are required.")).to_be_visible()
+    expect(page.get_by_role("textbox", name="Age")).to_be_focused()
     expect(page.get_by_test_id("stMetric")).to_have_count(0)
     assert logged(servers, limit=1)[0]["id"] == before
-
-
-def test_a_value_in_another_unit_is_explained(page: Page, servers: Servers) -> None:
-    page.goto(f"{servers.dashboard.url}/patient")
-    enter(page, {"age": 50, "sex": "female", "chol": 5.2})
-    page.get_by_role("button", name="Estimate risk").click()
-    expect(page.get_by_text("looks like mmol/l; mg/dl is expected")).to_be_visible()
 
 
 def test_entries_survive_while_the_service_is_down(page: Page, servers: Servers) -> None:
@@ -94,9 +88,9 @@ def test_entries_survive_while_the_service_is_down(page: Page, servers: Servers)
     servers.api.stop()
     try:
         page.get_by_role("button", name="Estimate risk").click()
-        expect(page.get_by_role("heading", name="The service is not responding")).to_be_visible()
+        expect(page.get_by_text("The service is not responding.")).to_be_visible()
         expect(page.get_by_test_id("stMetric")).to_have_count(0)
-        age = page.get_by_role("spinbutton", name="Age")
+        age = page.get_by_role("textbox", name="Age")
         expect(age).to_have_value("63")
     finally:
         servers.api.start()
@@ -116,7 +110,7 @@ def test_whoever_presses_estimate_sees_what_came_of_it_without_scrolling(
     button = page.get_by_role("button", name="Estimate risk")
     expect(button).to_be_in_viewport(ratio=1)
     button.click()
-    said = page.locator(".st-key-patient_said")
+    said = page.locator(".st-key-patient").get_by_role("status")
     expect(said.get_by_text("Estimated risk: " if values else "are required")).to_be_in_viewport(
         ratio=1
     )
@@ -131,17 +125,6 @@ def test_what_if_compares_and_is_logged_as_what_if(page: Page, servers: Servers)
     expect(page.get_by_text("percentage points lower")).to_be_visible()
     row = logged(servers, source="what-if", limit=1)[0]
     assert row["thal"] == 3
-
-
-def test_the_form_can_be_filled_and_sent_from_the_keyboard(page: Page, servers: Servers) -> None:
-    page.goto(f"{servers.dashboard.url}/patient")
-    page.get_by_role("spinbutton", name="Age").focus()
-    page.keyboard.type("58")
-    page.get_by_role("radio", name="female").focus()
-    page.keyboard.press("Space")
-    page.get_by_role("button", name="Estimate risk").focus()
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("Unknown (11 of 13)")).to_be_visible()
 
 
 def test_a_row_opens_its_explanation_and_takes_an_outcome(page: Page, servers: Servers) -> None:

@@ -11,7 +11,7 @@ from api.auth.api_keys import create_key, edit_keys
 from dashboard.shared import data_access
 from dashboard.shared import texts as shared_texts
 from tests.dashboard.conftest import shown
-from tests.dashboard.pages.test_patient import AGE_AND_SEX, enter, open_patient, submit
+from tests.dashboard.pages.test_patient import AGE_AND_SEX, case_of, estimate, open_patient
 
 UNKNOWN = "cw_00000000_" + "A" * 43
 
@@ -37,10 +37,9 @@ def test_an_estimate_that_the_key_does_not_allow_says_so(
     monkeypatch.setenv("CARDIOWATCH_API_KEY", keys[holds])
     data_access.client.clear()
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
-    submit(page)
-    assert shared_texts.KEY_REJECTED in shown(page)
-    assert page.get_by_key("patient_age").value == 63.0
+    estimate(page, AGE_AND_SEX)
+    assert shared_texts.KEY_REJECTED in case_of(page).said
+    assert case_of(page).entries == AGE_AND_SEX
 
 
 @pytest.mark.parametrize("name", ["overview", "model_card", "poisoning"])

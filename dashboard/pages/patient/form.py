@@ -1,177 +1,181 @@
-"""The patient form, derived from `FEATURES`: one function for each kind of feature.
+"""The patient form, derived from `FEATURES`: plain HTML inputs in a component of our own.
 
-An input left at "unknown" or empty is not sent; only age and sex are required. The labels show the
-limits; the API checks them, because only it recognises a value in another unit.
+Streamlit's inputs drop a decimal comma and move the focus without the selection (ADR 13). The
+server writes the HTML and reads the entries; form.js reports them and shows what the server says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
+from functools import partial
+from html import escape
+from itertools import groupby
+from typing import Any
 
-import streamlit as st
-
-from dashboard.shared.prediction.panels import Wire
-from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
-
-UNKNOWN = "unknown"
-BOOLEAN_LABELS: Mapping[str, bool] = MappingProxyType({"yes": True, "no": False})
-
-SECTIONS: Mapping[str, str] = MappingProxyType(
-    {"age": "Patient", "cp": "At rest", "thalach": "Exercise test", "ca": "Imaging"}
-)
-"""First feature of a section -> its heading."""
+from dashboard.pages.patient import case as visit
+from dashboard.pages.patient import texts
+from dashboard.pages.patient.case import Case
+from dashboard.shared import components
+from dashboard.shared.prediction import entries
+from dashboard.shared.prediction import texts as prediction_texts
+from pipeline.schema import FEATURES, Feature, Kind
 
 
-def label(feature: Feature) -> str:
-    """Return the label with unit and limits, as "Age (18 to 120 years), required"."""
-    text = feature.label
-    if feature.is_numeric:
-        text += f" ({feature.low:g} to {feature.high:g} {feature.unit})"
-    return f"{text}, required" if feature.required else text
+def _hint(feature: Feature) -> str:
+    limits = (
+        f"{feature.low:g} to {feature.high:g} {feature.unit}.".replace("-", "\u2212")
+        if _is_typed(feature)
+        else ""
+    )
+    return " ".join(filter(None, (limits, feature.help)))
 
 
-def _number(feature: Feature, key: str) -> None:
-    st.number_input(
-        label(feature),
-        value=None,
-        step=feature.step,
-        format="%g",
-        placeholder="" if feature.required else UNKNOWN,
-        help=feature.help or None,
-        key=key,
-        persist_state="session",
+def _is_typed(feature: Feature) -> bool:
+    return feature.kind is Kind.NUMBER
+
+
+def _radios(name: str, shown: dict[str, str], chosen: str | None) -> Iterator[str]:
+    for value, word in shown.items():
+        checked = " checked" if value == chosen else ""
+        yield (
+            f'<label class="option"><input type="radio" name="{name}" value="{escape(value)}"'
+            f"{checked}><span>{escape(word)}</span></label>"
+        )
+
+
+def _typed(feature: Feature, id: str) -> str:  # noqa: A002 - the attribute's name
+    keyboard = "decimal" if feature.low >= 0 else "text"  # a decimal keypad may lack the minus
+    unit, second = f" ({escape(feature.unit)})", feature.second_unit
+    switch = ""
+    if second is not None:
+        units = {u: u for u in (feature.unit, second.unit)}
+        options = "".join(_radios(entries.unit_of(feature), units, feature.unit))
+        unit = ""
+        switch = (
+            f'<div class="options" role="radiogroup" aria-label="Unit of {escape(feature.label)}">'
+            f"{options}</div>"
+        )
+    return (
+        f'<label for="{id}">{escape(feature.label)}{unit}{_required(feature)}</label>'
+        f'<div class="typed"><input id="{id}" name="{feature.name}" type="text" maxlength="20"'
+        f' inputmode="{keyboard}" autocomplete="off" aria-describedby="{id}-note"'
+        f"{' aria-required=true' * feature.required}>{switch}</div>"
     )
 
 
-def _segments(feature: Feature, key: str) -> None:
-    words = [str(n) for n in feature.values]
-    words = list(feature.codes) if feature.kind is Kind.CATEGORY else words
-    words = list(BOOLEAN_LABELS) if feature.kind is Kind.BOOLEAN else words
-    st.segmented_control(
-        label(feature),
-        words if feature.required else [UNKNOWN, *words],
-        required=True,
-        help=feature.help or None,
-        key=key,
-        persist_state="session",
-        width="stretch",
+def _chosen(feature: Feature, id: str) -> str:  # noqa: A002
+    shown = {} if feature.required else {"": entries.UNKNOWN}
+    shown |= {word: word for word in entries.words(feature)}
+    return (
+        f'<span class="label" id="{id}-label">{escape(feature.label)}{_required(feature)}</span>'
+        f'<div class="options" role="radiogroup" aria-labelledby="{id}-label"'
+        f' aria-describedby="{id}-note"{" aria-required=true" * feature.required}>'
+        f"{''.join(_radios(feature.name, shown, ''))}</div>"
     )
 
 
-def _choice(feature: Feature, key: str) -> None:
-    if feature.required:  # two words: both visible, none chosen
-        _segments(feature, key)
-        return
-    st.selectbox(
-        label(feature),
-        [UNKNOWN, *feature.codes],
-        help=feature.help or None,
-        key=key,
-        persist_state="session",
+def _required(feature: Feature) -> str:
+    return ", required" if feature.required else ""
+
+
+def _field(feature: Feature, form: str) -> str:
+    id, hint = f"{form}-{feature.name}", escape(_hint(feature))  # noqa: A001
+    return (
+        f'<div class="field" data-name="{feature.name}" data-hint="{hint}">'
+        f"{(_typed if _is_typed(feature) else _chosen)(feature, id)}"
+        f'<p class="note" id="{id}-note">{hint}</p></div>'
     )
 
 
-_INPUTS: Mapping[Kind, Callable[[Feature, str], None]] = MappingProxyType(
-    {Kind.NUMBER: _number, Kind.COUNT: _segments, Kind.BOOLEAN: _segments, Kind.CATEGORY: _choice}
-)
+def _reference(form: str) -> str:
+    id = f"{form}-{visit.REFERENCE}"  # noqa: A001
+    return (
+        f'<div class="field" data-name="{visit.REFERENCE}" data-hint="{texts.REFERENCE_HINT}">'
+        f'<label for="{id}">{texts.REFERENCE}</label><div class="typed">'
+        f'<input id="{id}" name="{visit.REFERENCE}" type="text" maxlength="64" autocomplete="off"'
+        f' spellcheck="false" aria-describedby="{id}-note"></div>'
+        f'<p class="note" id="{id}-note">{texts.REFERENCE_HINT}</p></div>'
+    )
 
 
-def to_wire(feature: Feature, shown: object) -> Wire:
-    """Return an input's value as the API takes it."""
-    if shown is None or shown == UNKNOWN:
-        return None
-    if feature.kind is Kind.BOOLEAN:
-        return BOOLEAN_LABELS[str(shown)]
-    if feature.codes:
-        return str(shown)
-    return float(str(shown))
+def html(form: str, submit: str, *, whole: bool) -> str:
+    """Return the form as HTML, without entries; its script enables it.
 
-
-def to_widget(feature: Feature, value: Wire) -> object:
-    """Return a value of the API as an input holds it; the inverse of `to_wire`."""
-    if feature.kind is Kind.NUMBER:
-        return value
-    if value is None:
-        return None if feature.required else UNKNOWN
-    if feature.kind is Kind.BOOLEAN:
-        return next(word for word, meant in BOOLEAN_LABELS.items() if meant is value)
-    return f"{value:g}" if feature.kind is Kind.COUNT else value
-
-
-def _key(form: str, feature: Feature) -> str:
-    return f"{form}_{feature.name}"
-
-
-def set_values(form: str, patient: Mapping[str, Wire]) -> None:
-    """Fill a form before it is drawn; absent findings become unknown."""
-    for feature in FEATURES:
-        st.session_state[_key(form, feature)] = to_widget(feature, patient.get(feature.name))
-
-
-def clear(form: str, *also: str) -> None:
-    """Empty a form and remove these session entries."""
-    set_values(form, {})
-    for name in also:
-        st.session_state.pop(name, None)
-
-
-def values(form: str) -> dict[str, Wire]:
-    """Return the values entered in a form, as the API takes them."""
-    held = {f.name: to_wire(f, st.session_state.get(_key(form, f))) for f in FEATURES}
-    return {name: value for name, value in held.items() if value is not None}
-
-
-def missing_required(patient: Mapping[str, Wire]) -> list[str]:
-    """Return the labels of the required findings that are missing."""
-    return [f.label for f in FEATURES if f.required and f.name not in patient]
-
-
-def _sections() -> list[tuple[str, list[Feature]]]:
-    found: list[tuple[str, list[Feature]]] = []
-    for feature in FEATURES:
-        if feature.name in SECTIONS:
-            found.append((SECTIONS[feature.name], []))
-        found[-1][1].append(feature)
-    return found
-
-
-def patient_form(
-    form: str, *, submit: str, clears: bool = True, forget: tuple[str, ...] = ()
-) -> tuple[dict[str, Wire] | None, st.delta_generator.DeltaGenerator]:
-    """Draw the form; return the entered values and a container for messages.
-
-    The values are None unless the form was just submitted. The container is above the button.
+    Its method "dialog" means that the browser by itself sends it nowhere, and never as an address.
 
     Parameters
     ----------
     form : str
-        Name of the form; its inputs are kept in the session under it, also across pages.
+        Name of the form; the ids of its inputs begin with it.
     submit : str
         Label of the button.
-    clears : bool
-        Whether there is a button that empties the form.
-    forget : tuple of str
-        Session entries that "Clear" removes, too.
+    whole : bool
+        Whether it takes a patient reference and can be cleared.
     """
-    if _key(form, FEATURES[0]) not in st.session_state:
-        set_values(form, {})
-    with st.form(form, border=False, enter_to_submit=False):
-        for heading, features in _sections():
-            st.header(heading, anchor=False)
-            with st.grid(2, min_column_width=240, gap="medium"):
-                for feature in features:
-                    _INPUTS[feature.kind](feature, _key(form, feature))
-        said = st.container(key=f"{form}_said")
-        with st.container(horizontal=True):
-            submitted = st.form_submit_button(submit, type="primary", key=f"{form}_submit")
-            if clears:
-                st.form_submit_button(
-                    "Clear", key=f"{form}_clear", on_click=clear, args=(form, *forget)
-                )
-    return (values(form) if submitted else None), said
+    sections = "".join(
+        f'<section><h2>{escape(heading)}</h2><div class="fields">'
+        f"{''.join(_field(feature, form) for feature in features)}</div></section>"
+        for heading, features in groupby(FEATURES, key=lambda f: f.section)
+    )
+    clear = f'<button type="button" data-new>{texts.NEW_PATIENT}</button>' if whole else ""
+    return (
+        f'<form class="entry" method="dialog" novalidate autocomplete="off"'
+        f' aria-label="{form.capitalize()}" data-stale="{prediction_texts.CHANGED}"'
+        f' data-busy="{texts.ESTIMATING}" data-lost="{texts.CONNECTION_LOST}">'
+        f"<fieldset disabled>{sections}"
+        f"{_reference(form) if whole else ''}"
+        f'<div class="actions"><button type="submit">{submit}</button>{clear}</div>'
+        '<output class="said" role="status"></output></fieldset></form>'
+    )
 
 
-def changed_findings(before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:
-    """Return the names of the findings in which two patients differ."""
-    return [name for name in BY_NAME if before.get(name) != after.get(name)]
+_FORMS = {
+    "patient": components.Component(
+        "patient", html("patient", "Estimate risk", whole=True), "form.js", "form.css"
+    ),
+    "changed": components.Component(
+        "changed", html("changed", "Compare", whole=False), "form.js", "form.css"
+    ),
+}
+
+
+def draw(form: str, case: Case) -> None:
+    """Draw a form with the entries of a case and what there is to say about them."""
+    _FORMS[form].draw(
+        key=form, data=_data(case), on_message=partial(_hear, form, case.id)
+    )  # fmt: skip
+
+
+def _data(case: Case) -> dict[str, Any]:
+    """Return what form.js shows: the entries, and one note for each finding that has one."""
+    reading = entries.read(case.entries)
+    if case.estimate is not None and case.estimated == case.revision:
+        reading.unusual = texts.warnings(case.estimate)
+    notes = {
+        name: ("unusual" if name in reading.unusual else "converted",
+               " ".join(filter(None, (reading.converted.get(name), reading.unusual.get(name)))))
+        for name in reading.converted | reading.unusual
+    }  # fmt: skip
+    refused = reading.refused | case.refused
+    return {
+        "case": case.id,
+        "begun": not case.cleared,
+        "entries": case.entries,
+        "revision": case.revision,
+        "estimated": case.estimated,
+        "notes": notes | {name: ("refused", text) for name, text in refused.items()},
+        "answers": case.answers,
+        "said": case.said,
+        "refused": next((f.name for f in FEATURES if f.name in case.refused), ""),
+    }
+
+
+def _hear(form: str, id: str, message: dict[str, Any]) -> None:  # noqa: A002
+    case = visit.current()
+    if message.get("kind") == "new":
+        visit.start()
+        return
+    target = case if form == "patient" else case.changed
+    if target is not None and target.id == id == message.get("case"):
+        target.hear(message)
+        case.seen_at = target.seen_at

@@ -1,13 +1,17 @@
-"""Request a prediction, and compare it with that of a changed patient."""
+"""Request a prediction, compare it with that of a changed patient, vary one finding."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
+from dashboard.auth import login
+from dashboard.pages.patient import case as visit
 from dashboard.pages.patient import form, texts
-from dashboard.shared import data_access, findings, numbers, widgets
+from dashboard.pages.patient.case import Case
+from dashboard.shared import data_access, findings, numbers, scorecards, widgets
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.api_client import (
     ApiUnavailable,
@@ -15,60 +19,87 @@ from dashboard.shared.api_client import (
     LogUnavailable,
     RequestRejected,
 )
-from dashboard.shared.prediction import charts
+from dashboard.shared.prediction import charts, entries
 from dashboard.shared.prediction import texts as prediction_texts
-from dashboard.shared.prediction.panels import Prediction, Wire
-from pipeline.schema import BY_NAME
+from dashboard.shared.prediction.entries import Wire
+from dashboard.shared.prediction.panels import Prediction
+from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.model import Model
+from pipeline.schema import BY_NAME, FEATURES, NAMES
+
+_CURVE_STEPS = 40
 
 
-def request_prediction(
-    name: str, sent: Mapping[str, Wire] | None, source: str
-) -> Prediction | None:
-    """Request a prediction if a patient was just submitted; else return the last one of `name`.
+@st.fragment
+@login.requires_page("patient")
+def entry(name: str, source: str) -> None:
+    """Draw a form and answer its requests; the whole page is drawn again after an answer."""
+    case = visit.current()
+    target = case if name == "patient" else case.changed
+    if target is not None and target.asked:
+        _estimate(target, source, case.entries.get(visit.REFERENCE, ""))
+    if target is None or case.redraw or target.redraw:
+        st.rerun()
+    form.draw(name, target)
 
-    Nothing is requested without age and sex, so that an empty form never gets a risk. After a
-    failure, no older prediction stays beside newer entries.
-    """
-    if sent is None:
-        kept: Prediction | None = st.session_state.get(name)
-        return kept
-    st.session_state.pop(name, None)
-    lacking = form.missing_required(sent)
-    if lacking:
-        st.warning(texts.missing_required(lacking), title="No estimate")
-        return None
-    try:
-        answer = data_access.client().predict(sent, source)
-    except ApiUnavailable:
-        widgets.notice(shared_texts.API_DOWN_TITLE, shared_texts.API_DOWN)
-    except LogUnavailable:
-        widgets.notice(shared_texts.LOG_UNAVAILABLE_TITLE, shared_texts.LOG_UNAVAILABLE)
-    except AuthenticationFailed:
-        widgets.notice(shared_texts.KEY_REJECTED_TITLE, shared_texts.KEY_REJECTED)
-    except RequestRejected as refusal:
-        st.warning(
-            prediction_texts.rejection_message(refusal.errors, refusal.detail, sent),
-            title="No estimate",
-        )
+
+def _estimate(case: Case, source: str, reference: str) -> None:
+    """Request a prediction of the entries; nothing is requested while one of them is refused."""
+    case.asked = False
+    reading, revision = entries.read(case.entries), case.revision
+    if reading.refused:
+        case.answer(texts.refused(list(reading.refused)), reading.refused)
+    elif reading.missing:
+        labels = [BY_NAME[name].label for name in reading.missing]
+        case.answer(texts.missing_required(labels), reading.missing)
     else:
-        data_access.clear_cache()
-        st.session_state[name] = Prediction(dict(sent), answer)
-        return request_prediction(name, None, source)
+        response = _request(case, reading.findings, source, reference)
+        if response is not None:
+            found = Prediction(reading.findings, response)
+            case.answer(texts.estimate_summary(found))
+            case.estimate, case.estimated = found, revision
+            case.changed = Case(entries=entries.write(reading.findings))
+            data_access.clear_cache()
+
+
+def _request(
+    case: Case, sent: Mapping[str, Wire], source: str, reference: str
+) -> Mapping[str, Any] | None:
+    """Return the API's answer; without one, tell the case why."""
+    try:
+        return data_access.client().predict(sent, source, key=case.key, reference=reference)
+    except ApiUnavailable:
+        case.answer(f"{shared_texts.API_DOWN_TITLE}. {shared_texts.API_DOWN}")
+    except LogUnavailable:
+        case.answer(f"{shared_texts.LOG_UNAVAILABLE_TITLE}. {shared_texts.LOG_UNAVAILABLE}")
+    except AuthenticationFailed:
+        case.answer(f"{shared_texts.KEY_REJECTED_TITLE}. {shared_texts.KEY_REJECTED}")
+    except RequestRejected as refusal:
+        by_finding = {name: text for name, text in refusal.errors if name in BY_NAME}
+        others = " ".join(text for name, text in refusal.errors if name not in BY_NAME)
+        said = texts.refused(list(by_finding)) if by_finding else others or refusal.detail
+        case.answer(said or prediction_texts.NO_REASON, by_finding)
     return None
 
 
-def what_if(original: Prediction) -> None:
+def changed_mark(name: str) -> None:
+    """Draw the mark of an estimate beside changed entries; form.css shows it when they are."""
+    with st.container(key=f"{name}_stale"):
+        st.markdown(f":orange[**{prediction_texts.CHANGED}**]")
+
+
+def what_if(case: Case) -> None:
     """Compare with a changed patient; that prediction is logged as what-if."""
-    if st.session_state.get("what_if_of") != original.response["id"]:
-        form.set_values("changed", original.findings)
-        st.session_state.update(what_if_of=original.response["id"], comparison=None)
+    if case.estimate is None or case.changed is None:
+        return
+    case.changed.redraw = False
     with st.expander("What if a finding were different?"):
         st.markdown(texts.WHAT_IF)
-        sent, said = form.patient_form("changed", submit="Compare", clears=False)
-        with said:
-            found = request_prediction("comparison", sent, "what-if")
-        if found is not None:
-            _compare(original, found)
+        entry("changed", "what-if")
+        if case.changed.estimate is not None:
+            changed_mark("changed")
+            with st.container(key="changed_result"):
+                _compare(case.estimate, case.changed.estimate)
 
 
 def _compare(original: Prediction, found: Prediction) -> None:
@@ -87,24 +118,68 @@ def _compare(original: Prediction, found: Prediction) -> None:
         150,
         "comparison_range",
     )
-    names = form.changed_findings(original.findings, found.findings)
+    names = [n for n in BY_NAME if original.findings.get(n) != found.findings.get(n)]
     if not names:
         st.caption("No finding was changed.")
         return
-    st.table(
+    rows = [
         {
-            "Finding": [BY_NAME[name].label for name in names],
-            "Original": [findings.value_of(name, original.findings) for name in names],
-            "Changed": [findings.value_of(name, found.findings) for name in names],
-            "Contribution, original": [
-                findings.format_contribution(name, original.response) for name in names
-            ],
-            "Contribution, changed": [
-                findings.format_contribution(name, found.response) for name in names
-            ],
-        },
-        border="horizontal",
-        hide_index=True,
-        alt="Changed findings with their contributions in log-odds",
-    )
+            "Finding": BY_NAME[name].label,
+            "Original": findings.value_of(name, original.findings),
+            "Changed": findings.value_of(name, found.findings),
+            "Contribution, original": findings.format_contribution(name, original.response),
+            "Contribution, changed": findings.format_contribution(name, found.response),
+        }
+        for name in names
+    ]
+    widgets.table(rows, "Changed findings with their contributions in log-odds")
     st.caption(texts.WHAT_IF_NOTE)
+
+
+@st.fragment
+@login.requires_page("patient")
+def curve(found: Prediction) -> None:
+    """Draw the estimated risk over all values of one finding, from the model that made it."""
+    with widgets.log_errors_shown():
+        model = scorecards.scorecard(found.response["model_version"])
+    if model is None:
+        return
+    with widgets.card("One finding from low to high"):
+        st.markdown(texts.CURVE)
+        name = str(
+            st.selectbox(
+                "Finding", NAMES, format_func=lambda n: BY_NAME[n].label, key="curve", width=360
+            )
+        )
+        points = risk_curve(model, found.findings, name)
+        known = found.findings.get(name) is not None
+        widgets.echarts_chart(
+            charts.risk_curve(BY_NAME[name], points, found.probability, known),
+            f"Estimated risk for each value of {findings.in_a_sentence(BY_NAME[name].label)}: "
+            f"{numbers.probability(points[0][1])} to {numbers.probability(points[-1][1])}",
+            320,
+            "risk_curve",
+        )
+
+
+def risk_curve(model: Model, patient: Mapping[str, Wire], name: str) -> list[tuple[float, float]]:
+    """Return (code, probability) of a patient with each value of one finding, from low to high.
+
+    A measurement runs over the range of the training data and the patient's own value. The model is
+    additive, so each point is exact.
+    """
+    tables = [decoder(feature, Coding.LABELS) for feature in FEATURES]
+    row: list[Any] = [
+        value if table is None or value is None else table[value]  # type: ignore[index]
+        for table, value in zip(tables, map(patient.get, NAMES), strict=True)
+    ]
+    at = NAMES.index(name)
+    table, own = tables[at], row[at]
+    if table is None:
+        held = [] if own is None else [own]
+        low, high = (of([*model.training_range[name], *held]) for of in (min, max))
+        steps = range(_CURVE_STEPS + 1)
+        codes = {*held, *(low + (high - low) * i / _CURVE_STEPS for i in steps)}
+    else:
+        codes = {code for code in table.values() if code is not None}
+    return [(code, model.probability([*row[:at], code, *row[at + 1 :]])) for code in sorted(codes)]

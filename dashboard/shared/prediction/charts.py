@@ -17,6 +17,7 @@ import pandas as pd
 
 from dashboard.shared import findings, numbers
 from dashboard.shared.charts import BLUE, GREY, ORANGE, Spec
+from pipeline.schema import Feature, Kind
 
 _HIDDEN = {"color": "transparent"}
 _PROBABILITY_TICKS = {
@@ -260,3 +261,54 @@ def risk_intervals(
             },
         ],
     }
+
+
+def risk_curve(
+    feature: Feature, points: Sequence[tuple[float, float]], probability: float, known: bool
+) -> Spec:
+    """Draw the estimated risk over the values of one finding.
+
+    Parameters
+    ----------
+    feature : Feature
+        The finding that varies.
+    points : sequence of (code, probability)
+        From low to high.
+    probability : float
+        The patient's own; a dashed line, and a point if `known`.
+    """
+    typed = feature.kind is Kind.NUMBER
+    at = [code if typed else feature.format_value(code) for code, _ in points]
+    own = [
+        {"coord": [x, 100 * p]}
+        for x, (_, p) in zip(at, points, strict=True)
+        if known and abs(p - probability) < 1e-9
+    ]
+    line = {"yAxis": 100 * probability, "label": {"formatter": "this patient", "position": "end"}}
+    low, high = points[0][0], points[-1][0]
+    return {
+        "animation": False,
+        "grid": {"left": 8, "right": 80, "top": 16, "bottom": 36, "containLabel": True},
+        "tooltip": {"trigger": "axis", "valueFormatter": "%.0f"},
+        "xAxis": {
+            "name": feature.title,
+            "nameLocation": "middle",
+            "nameGap": 28,
+            **({"type": "value", "min": low, "max": high} if typed else {"type": "category"}),
+        },
+        "yAxis": {"type": "value", "min": 0, "max": 100, "axisLabel": {"formatter": "{value} %"}},
+        "series": [
+            {
+                "type": "line" if typed else "bar",
+                "name": "Estimated risk (not logged)",
+                "showSymbol": False,
+                "barMaxWidth": 48,
+                "data": [[x, 100 * p] for x, (_, p) in zip(at, points, strict=True)],
+                "itemStyle": {"color": GREY},
+                "lineStyle": {"width": 3},
+                "markPoint": {"symbol": "circle", "symbolSize": 14, "data": own[:1],
+                              "itemStyle": {"color": BLUE}, "label": {"show": False}},
+                "markLine": _lines([line], "dashed"),
+            }
+        ],
+    }  # fmt: skip

@@ -9,10 +9,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard.shared import findings, numbers, widgets
-from dashboard.shared.prediction import charts, texts
-
-Wire = bool | float | str | None
-"""A finding in labels, as the API takes it; None = unknown."""
+from dashboard.shared.prediction import charts, record, texts
+from dashboard.shared.prediction.entries import Wire
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,28 @@ class Prediction:
         low, high = self.response["interval"]
         return low, high
 
+    @property
+    def unknown_range(self) -> tuple[float, float] | None:
+        """Range of the estimate over what is unknown; None = all known, or not said."""
+        low_high = self.response.get("unknown_range")
+        return (low_high[0], low_high[1]) if low_high else None
+
+    @property
+    def most_informative(self) -> str | None:
+        """The unknown finding that would narrow that range most."""
+        return self.response.get("most_informative")
+
 
 def estimated_risk(found: Prediction) -> None:
     """Draw the estimated risk with its meaning and its limits."""
     with widgets.card("Estimated risk of disease"):
         _headline(found)
         st.warning(texts.NOT_FOR_DIAGNOSIS)
-    with widgets.card("Unknown and unusual findings"):
+    with widgets.card("Unknown findings"):
         st.markdown(findings.unknown_findings(found.response["missing"]))
-        for warning in found.response["warnings"]:
-            st.warning(findings.warning(warning["field"], warning["message"]))
+        if found.unknown_range is not None:
+            st.markdown(texts.unknown_range(found.unknown_range, found.most_informative))
+    record.draw(found)
 
 
 def _headline(found: Prediction) -> None:
@@ -59,13 +69,17 @@ def _headline(found: Prediction) -> None:
             f"{texts.INTERVAL_LABEL}",
             width="stretch",
         )
+    shown = [(texts.INTERVAL, found.probability, found.interval)]
+    if found.unknown_range is not None:
+        shown.append((texts.UNKNOWN_RANGE, found.probability, found.unknown_range))
     widgets.echarts_chart(
-        charts.risk_intervals(
-            [("This patient", found.probability, found.interval)], found.response["threshold"]
+        charts.risk_intervals(shown, found.response["threshold"]),
+        f"Estimated risk {numbers.probability(found.probability)}; "
+        + "; ".join(
+            f"{name.lower()} {numbers.probability(a)} to {numbers.probability(b)}"
+            for name, _, (a, b) in shown
         ),
-        f"Estimated risk {numbers.probability(found.probability)}, 95 % interval "
-        f"{numbers.probability(low)} to {numbers.probability(high)}, on a scale from 0 to 100 %",
-        92,
+        64 + 34 * len(shown),
         "estimate_range",
     )
     st.markdown(texts.natural_frequency(found.probability))
@@ -85,11 +99,16 @@ def explanation(found: Prediction) -> None:
         sentences = findings.top_effects(explained["contributions"])
         st.markdown("\n".join(f"{i}. {sentence}" for i, sentence in enumerate(sentences, 1)))
         st.caption(texts.REASONS_NOTE)
-        widgets.echarts_chart(
-            charts.waterfall(explained),
-            "Waterfall chart: contribution of each finding in log-odds, from the average training "
-            "patient to this patient",
-            620,
-            "estimate_waterfall",
-        )
-        st.caption(texts.WATERFALL_NOTE)
+        with st.grid(2, min_column_width=420, gap="medium") as halves:
+            with halves.cell():
+                widgets.echarts_chart(
+                    charts.waterfall(explained),
+                    "Waterfall chart: contribution of each finding in log-odds, from the average "
+                    "training patient to this patient",
+                    620,
+                    "estimate_waterfall",
+                )
+                st.caption(texts.WATERFALL_NOTE)
+            with halves.cell():
+                widgets.table(findings.contributions(explained), "Contribution of each finding")
+                st.caption(texts.POINTS_NOTE)

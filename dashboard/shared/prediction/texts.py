@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from dashboard.shared.escaping import escape_markdown
-from dashboard.shared.findings import warning
-from dashboard.shared.numbers import per_hundred
+from dashboard.shared.findings import in_a_sentence, warning
+from dashboard.shared.numbers import per_hundred, probability
 from dashboard.shared.texts import SOURCES
 from pipeline.schema import BY_NAME
 
@@ -16,7 +15,14 @@ NOT_FOR_DIAGNOSIS = (
     "**Not for diagnosis.** This is the output of a statistical model trained on 303 patients. It "
     "is not a medical device and does not replace an examination or clinical judgement."
 )
+LIMITS = (
+    "A model of 303 patients referred for angiography in the 1980s; too high where "
+    "disease is rarer. Not a diagnosis."
+)
 INTERVAL_LABEL = "95 % interval of the estimate (bootstrap), not of this patient's outcome"
+CHANGED = "Entries changed - estimate again"
+INTERVAL = "95 % interval of the estimate"
+UNKNOWN_RANGE = "Range over unknown findings"
 DISEASE = "Disease: at least one coronary artery narrowed by more than 50 %."
 NO_REASON = "The service rejected this without giving a reason. Contact your administrator."
 NO_REASONS = "The explanation is unavailable at the moment."
@@ -33,6 +39,23 @@ def natural_frequency(value: float) -> str:
     )
 
 
+def unknown_range(low_high: tuple[float, float], most_informative: str | None) -> str:
+    """Return how far the unknown findings could move the estimate, and which would narrow it."""
+    low, high = map(probability, low_high)
+    said = (
+        f"If they were known, the estimate would be expected between **{low} and {high}** for 95 "
+        "of 100 such patients."
+    )
+    if most_informative is None:
+        return said
+    label = in_a_sentence(BY_NAME[most_informative].label)
+    return f"{said} The {label} would narrow this most."
+
+
+POINTS_NOTE = (
+    "Percentage points: how much higher or lower the estimate is than with the average training "
+    "patient's contribution for this finding. They do not add up; log-odds do."
+)
 REASONS_NOTE = (
     "Compared with the average training patient. These are associations in historical data; they "
     "do not show what a treatment would change."
@@ -46,32 +69,10 @@ WATERFALL_NOTE = (
 )
 
 
-def rejection_message(
-    errors: Sequence[tuple[str, str]],
-    detail: str,
-    sent: Mapping[str, object] = MappingProxyType({}),
-) -> str:
-    """Return what is wrong with each entry, or why the service rejected the request."""
-    messages = [(field, _wrong_number(field, sent.get(field)) or text) for field, text in errors]
-    entries = "\n".join(f"- {warning(field, message)}" for field, message in messages)
+def rejection_message(errors: Sequence[tuple[str, str]], detail: str) -> str:
+    """Return what is wrong with each field, or why the service rejected the request."""
+    entries = "\n".join(f"- {warning(field, message)}" for field, message in errors)
     return entries or escape_markdown(detail) or NO_REASON
-
-
-def _wrong_number(field: str, value: object) -> str | None:
-    """Return what is wrong with a number; the API's own message is for programmers."""
-    feature = BY_NAME.get(field)
-    if feature is None or not feature.is_numeric or not isinstance(value, float):
-        return None
-    limits = f"enter a value from {feature.low:g} to {feature.high:g} {feature.unit}"
-    empty = "" if feature.required else ", or leave it empty if unknown"
-    other = feature.unit_hint
-    if value == 0 and feature.zero_is_missing:
-        why = "0 is not a measurement"
-    elif other is not None and other.low <= value <= other.high:
-        why = other.message
-    else:
-        why = "outside the plausible range"
-    return f"{why}; {limits}{empty}"
 
 
 NOT_FOUND_TITLE = "Prediction not found"

@@ -1,33 +1,44 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.shared.escaping import escape_markdown
+from dashboard.pages.patient import panels, texts
+from dashboard.pages.patient.case import Case
+from dashboard.shared.prediction import record
+from dashboard.shared.prediction.panels import Prediction
 from db.reader.queries import Reader
-from pipeline.schema import FEATURES, NAMES
+from pipeline.model import load as load_model
+from pipeline.schema import NAMES
 from tests.dashboard.conftest import shown
 from tests.programs import free_port
 
 PAGE = "patient/page.py"
-AGE_AND_SEX = {"age": 63.0, "sex": "male"}
+AGE_AND_SEX = {"age": "63", "sex": "male"}
 WHOLE = AGE_AND_SEX | {
-    "cp": "asymptomatic", "trestbps": 145.0, "chol": 233.0, "fbs": "yes", "restecg": "normal",
-    "thalach": 150.0, "exang": "no", "oldpeak": 2.3, "slope": "flat", "ca": "0",
+    "cp": "asymptomatic", "trestbps": "145", "chol": "233", "fbs": "yes", "restecg": "normal",
+    "thalach": "150", "exang": "no", "oldpeak": "2,3", "slope": "flat", "ca": "0",
     "thal": "reversible defect",
 }  # fmt: skip
 
 
-def enter(page: AppTest, values: dict[str, Any], form: str = "patient") -> None:
-    for name, value in values.items():
-        page.get_by_key(f"{form}_{name}").set_value(value)
+def case_of(page: AppTest) -> Case:
+    return cast("Case", page.session_state["case"])
 
 
-def submit(page: AppTest, form: str = "patient") -> None:
-    page.button(key=f"{form}_submit").click().run()
+def tell(case: Case, kind: str, entries: dict[str, str]) -> None:
+    """Say what the form in the browser would say."""
+    changed = entries != case.entries
+    case.hear({"kind": kind, "revision": case.revision + changed, "entries": entries})
+
+
+def estimate(page: AppTest, entries: dict[str, str], case: Case | None = None) -> None:
+    tell(case or case_of(page), "estimate", entries)
+    page.run()
     assert not page.exception
 
 
@@ -46,30 +57,11 @@ def logged(log_url: str) -> list[dict[str, Any]]:
         reader.close()
 
 
-def test_the_form_asks_for_every_feature_and_nothing_is_filled_in(pages: AppTest) -> None:
-    page = open_patient(pages)
-    held = {name: page.get_by_key(f"patient_{name}").value for name in NAMES}
-    assert {name for name, value in held.items() if value is None} == {
-        f.name for f in FEATURES if f.required or f.kind == "number"
-    }
-    assert {value for value in held.values() if value is not None} == {"unknown"}
-
-
-def test_units_and_limits_stand_in_the_labels(pages: AppTest) -> None:
-    page = open_patient(pages)
-    labels = [page.get_by_key(f"patient_{name}").label for name in ("age", "chol", "oldpeak", "ca")]
-    assert labels == [
-        "Age (18 to 120 years), required",
-        "Serum cholesterol (30 to 1000 mg/dl)",
-        "ST depression by exercise (-5 to 10 mm)",
-        "Major vessels coloured by fluoroscopy (0 to 3 vessels)",
-    ]
-
-
 def test_an_empty_form_never_gets_a_risk(served: AppTest, log_url: str) -> None:
     page = open_patient(served)
-    submit(page)
-    assert "Age and Sex are required." in shown(page)
+    estimate(page, {})
+    assert case_of(page).said == "No estimate: Age and Sex are required."
+    assert list(case_of(page).refused) == ["age", "sex"]
     assert not page.metric
     assert logged(log_url) == []
 
@@ -78,8 +70,7 @@ def test_age_and_sex_alone_are_estimated_and_the_rest_is_called_unknown(
     served: AppTest, log_url: str
 ) -> None:
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
-    submit(page)
+    estimate(page, AGE_AND_SEX)
     said = shown(page)
     assert "Unknown (11 of 13): chest pain," in said
     assert "The estimate is based on very few findings." in said
@@ -93,8 +84,7 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
     served: AppTest, log_url: str
 ) -> None:
     page = open_patient(served)
-    enter(page, WHOLE)
-    submit(page)
+    estimate(page, WHOLE)
     said = shown(page)
     (row,) = logged(log_url)
     count = round(row["probability"] * 100)
@@ -108,68 +98,57 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
     assert "0 = 50 %" in said
 
 
-def test_a_value_in_another_unit_is_refused_with_the_reason(served: AppTest, log_url: str) -> None:
+def test_a_refused_entry_gives_no_estimate(served: AppTest, log_url: str) -> None:
     page = open_patient(served)
-    enter(page, AGE_AND_SEX | {"chol": 5.2})
-    submit(page)
-    said = escape_markdown("looks like mmol/l; mg/dl is expected")
-    assert f"**Serum cholesterol**: {said}" in shown(page)
+    estimate(page, AGE_AND_SEX | {"chol": "5,2", "oldpeak": "1,234"})
+    said = case_of(page).said
+    assert said == "No estimate: check serum cholesterol and ST depression by exercise."
+    assert list(case_of(page).refused) == ["chol", "oldpeak"]
     assert not page.metric
-    assert page.get_by_key("patient_chol").value == 5.2
     assert logged(log_url) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        (
-            "chol",
-            0.0,
-            "0 is not a measurement; enter a value from 30 to 1000 mg/dl, or leave it empty",
-        ),
-        (
-            "trestbps",
-            400.0,
-            "outside the plausible range; enter a value from 50 to 300 mm Hg, or leave it",
-        ),
-        ("age", 17.0, "outside the plausible range; enter a value from 18 to 120 years"),
-    ],
-)
-def test_a_refused_number_is_explained_to_a_clinician_not_to_a_programmer(
-    served: AppTest, name: str, value: float, said: str
-) -> None:
+def test_what_the_model_has_not_seen_is_said_once_for_the_finding(served: AppTest) -> None:
     page = open_patient(served)
-    enter(page, AGE_AND_SEX | {name: value})
-    submit(page)
-    assert escape_markdown(said) in shown(page)
-    assert "null" not in shown(page)
-
-
-def test_what_the_model_has_not_seen_is_a_warning(served: AppTest) -> None:
-    page = open_patient(served)
-    enter(page, {"age": 95.0, "sex": "female"})
-    submit(page)
-    assert "**Age**: " in "\n".join(warning.value for warning in page.warning)
+    estimate(page, {"age": "95", "sex": "female"})
+    assert "Check age: an unusual value." in case_of(page).said
+    found = case_of(page).estimate
+    assert found is not None
+    assert texts.warnings(found) == {
+        "age": "Unusually high: above 77 years; the model has not seen such a value (trained on "
+        "29-77 years)."
+    }
+    assert not [warning for warning in page.warning if "nusual" in warning.value]
 
 
 def test_entries_survive_a_service_that_is_down(pages: AppTest) -> None:
     page = open_patient(pages)
-    enter(page, WHOLE)
-    submit(page)
-    assert "The service is not responding" in shown(page)
+    estimate(page, WHOLE)
+    assert "The service is not responding" in case_of(page).said
     assert not page.metric
-    assert {name: page.get_by_key(f"patient_{name}").value for name in WHOLE} == WHOLE
+    assert case_of(page).entries == WHOLE
 
 
 def test_entries_and_the_estimate_survive_a_look_at_another_page(served: AppTest) -> None:
     page = open_patient(served)
-    enter(page, WHOLE)
-    submit(page)
+    estimate(page, WHOLE)
     before = page.metric[0].value
     page.switch_page("overview/page.py").run()
     page.switch_page(PAGE).run()
     assert page.metric[0].value == before
-    assert {name: page.get_by_key(f"patient_{name}").value for name in WHOLE} == WHOLE
+    assert case_of(page).entries == WHOLE
+
+
+def test_after_fifteen_idle_minutes_nothing_of_the_patient_is_left(served: AppTest) -> None:
+    page = open_patient(served)
+    estimate(page, WHOLE)
+    case_of(page).seen_at -= 15 * 60 - 5
+    page.run()
+    assert case_of(page).entries == WHOLE
+    case_of(page).seen_at -= 10
+    page.run()
+    assert case_of(page).entries == {}
+    assert not page.metric
 
 
 def test_a_service_that_fails_leaves_no_older_estimate_beside_newer_entries(
@@ -178,46 +157,82 @@ def test_a_service_that_fails_leaves_no_older_estimate_beside_newer_entries(
     from dashboard.shared import data_access
 
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
-    submit(page)
+    estimate(page, AGE_AND_SEX)
     data_access.client().close()
     data_access.client.clear()
     monkeypatch.setenv("CARDIOWATCH_API_URL", f"http://127.0.0.1:{free_port()}")
-    enter(page, {"age": 40.0})
-    submit(page)
+    estimate(page, AGE_AND_SEX | {"age": "40"})
     assert not page.metric
 
 
-def test_clear_empties_the_form_and_takes_the_estimate_away(served: AppTest) -> None:
+def test_an_unchanged_request_gets_the_first_answer_and_a_changed_one_a_row(
+    served: AppTest, log_url: str
+) -> None:
     page = open_patient(served)
-    enter(page, WHOLE)
-    submit(page)
-    page.button(key="patient_clear").click().run()
-    assert not page.metric
-    assert page.get_by_key("patient_age").value is None
-    assert page.get_by_key("patient_thal").value == "unknown"
+    for _ in range(3):
+        estimate(page, WHOLE)
+    assert len(logged(log_url)) == 1
+    estimate(page, WHOLE | {"age": "64"})
+    estimate(page, WHOLE)
+    assert len(logged(log_url)) == 3
 
 
 def test_what_if_starts_with_the_original_and_is_logged_as_what_if(
     served: AppTest, log_url: str
 ) -> None:
     page = open_patient(served)
-    enter(page, WHOLE)
-    submit(page)
-    assert {name: page.get_by_key(f"changed_{name}").value for name in WHOLE} == WHOLE
-    enter(page, {"thal": "normal"}, "changed")
-    submit(page, "changed")
+    estimate(page, WHOLE)
+    other = case_of(page).changed
+    assert other is not None
+    assert other.entries == WHOLE | {"oldpeak": "2.3"}
+    estimate(page, other.entries | {"thal": "normal"}, other)
     changed, original = logged(log_url)
     assert (changed["source"], original["source"]) == ("what-if", "live")
     points = round(original["probability"] * 100) - round(changed["probability"] * 100)
     assert f"is **{points} percentage points lower**" in shown(page)
-    assert page.table[0].value["Finding"].tolist() == ["Thallium scan"]
+    assert page.table[-1].value["Finding"].tolist() == ["Thallium scan"]
+
+
+def test_the_curve_of_a_finding_runs_through_the_patient(served: AppTest, model_dir: Path) -> None:
+    page = open_patient(served)
+    estimate(page, WHOLE)
+    found, model = case_of(page).estimate, load_model(model_dir)
+    assert found is not None
+    for name in NAMES:
+        points = panels.risk_curve(model, found.findings, name)
+        assert points == sorted(points)
+        assert min(abs(p - found.probability) for _, p in points) < 1e-12
+    assert "**not logged**" in shown(page)
+
+
+def test_what_the_unknown_findings_could_change_is_drawn_and_named_apart(served: AppTest) -> None:
+    page = open_patient(served)
+    estimate(page, AGE_AND_SEX)
+    case = case_of(page)
+    assert case.estimate is not None
+    said = {"unknown_range": [0.12, 0.88], "most_informative": "thal"}
+    case.estimate = Prediction(AGE_AND_SEX, {**case.estimate.response, **said})
+    page.run()
+    assert "expected between **12\u00a0% and 88\u00a0%** for 95 of 100" in shown(page)
+    assert "The thallium scan would narrow this most." in shown(page)
+    assert "With them known: 12\u00a0% to 88\u00a0%." in record.text(case.estimate, "now")
+
+
+def test_the_record_has_at_most_600_characters_whatever_is_unknown(served: AppTest) -> None:
+    page = open_patient(served)
+    estimate(page, WHOLE)
+    found = case_of(page).estimate
+    assert found is not None
+    for n in range(12):
+        for missing in itertools.combinations(NAMES[2:], n):
+            said = {"missing": list(missing), "unknown_range": [0.004, 0.999]}
+            text = record.text(Prediction({}, {**found.response, **said}), "30 Nov 2026, 23:59")
+            assert len(text) <= record.MAX_LENGTH, text
 
 
 def test_no_patient_value_is_in_the_address(served: AppTest) -> None:
     page = open_patient(served)
-    enter(page, WHOLE)
-    submit(page)
+    estimate(page, WHOLE)
     assert dict(page.query_params) == {}
 
 
@@ -227,14 +242,13 @@ def test_a_log_that_cannot_be_written_gives_no_estimate(
     import sqlite3
 
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
     blocker = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     try:
-        submit(page)
+        estimate(page, AGE_AND_SEX)
     finally:
         blocker.execute("ROLLBACK")
         blocker.close()
-    assert "The prediction could not be logged" in shown(page)
+    assert "The prediction could not be logged" in case_of(page).said
     assert not page.metric
-    assert page.get_by_key("patient_age").value == 63.0
+    assert case_of(page).entries == AGE_AND_SEX

@@ -16,14 +16,7 @@ from dashboard.auth.roles import ROLES
 from dashboard.pages.predictions import data
 from dashboard.shared import data_access
 from tests.dashboard.conftest import shown
-from tests.dashboard.pages.test_patient import (
-    AGE_AND_SEX,
-    WHOLE,
-    enter,
-    logged,
-    open_patient,
-    submit,
-)
+from tests.dashboard.pages.test_patient import AGE_AND_SEX, WHOLE, estimate, logged, open_patient
 
 Write = Callable[..., list[str]]
 PAGE = "predictions/page.py"
@@ -125,8 +118,7 @@ def open_drawer(page: AppTest, prediction_id: str) -> AppTest:
 
 def test_a_prediction_is_explained_by_the_model_that_made_it(served: AppTest, log_url: str) -> None:
     page = open_patient(served)
-    enter(page, WHOLE)
-    submit(page)
+    estimate(page, WHOLE)
     said = page.metric[0].value
     (row,) = logged(log_url)
     page = open_drawer(open_log(page), row["id"])
@@ -154,8 +146,7 @@ def test_an_unknown_prediction_says_so(pages: AppTest, write: Write) -> None:
 
 def test_an_outcome_is_recorded_through_the_api(served: AppTest, log_url: str) -> None:
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
-    submit(page)
+    estimate(page, AGE_AND_SEX)
     (row,) = logged(log_url)
     page = open_drawer(open_log(page), row["id"])
     assert "No outcome recorded." in shown(page)
@@ -173,8 +164,7 @@ def test_an_open_drawer_asks_again_who_may_record_an_outcome(
     served: AppTest, log_url: str, monkeypatch: pytest.MonkeyPatch, role: str | None
 ) -> None:
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
-    submit(page)
+    estimate(page, AGE_AND_SEX)
     (row,) = logged(log_url)
     page = open_drawer(open_log(page), row["id"])
     page.get_by_key(f"found_{row['id']}").set_value(1)
@@ -197,8 +187,7 @@ def test_a_day_on_which_nobody_was_examined_is_refused_in_plain_words(
     served: AppTest, log_url: str, day: str
 ) -> None:
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
-    submit(page)
+    estimate(page, AGE_AND_SEX)
     (row,) = logged(log_url)
     page = open_drawer(open_log(page), row["id"])
     page.get_by_key(f"found_{row['id']}").set_value(0)
@@ -212,8 +201,7 @@ def test_an_outcome_that_the_service_refuses_is_refused_with_its_reason(
     served: AppTest, log_url: str
 ) -> None:
     page = open_patient(served)
-    enter(page, AGE_AND_SEX)
-    submit(page)
+    estimate(page, AGE_AND_SEX)
     (row,) = logged(log_url)
     for number in range(100):  # what one key may record of a prediction, ending with disease
         data_access.client().record_outcome(row["id"], number % 2, None)
