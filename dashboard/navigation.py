@@ -19,6 +19,7 @@ class Page(NamedTuple):
 PAGES: Mapping[str, Page] = {
     "overview": Page("Overview", ""),
     "patient": Page("Patient", "patient"),
+    "batch": Page("Batch", "batch"),
     "predictions": Page("Predictions", "predictions"),
     "explanations": Page("Explanations", "explanations"),
     "model_card": Page("Model card", "model"),

@@ -31,7 +31,7 @@ MAX_UPLOADS = 20
 """Uploads kept at once; the gate's form drops its file when it is submitted."""
 MAX_UPLOADS_PER_PERSON = 4
 """By login, otherwise by session; the files of a closed page are kept for two minutes."""
-UPLOAD_PAGES = frozenset({"poisoning"})
+UPLOAD_PAGES = frozenset({"batch", "poisoning"})
 """Pages with a file uploader."""
 
 _MAX_OFFERS = 50

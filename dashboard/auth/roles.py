@@ -18,7 +18,9 @@ from dashboard.navigation import PAGES
 from errors import CardiowatchError
 
 ROLES: Mapping[str, frozenset[str]] = {
-    "clinician": frozenset({"overview", "patient", "predictions", "explanations", "model_card"}),
+    "clinician": frozenset(
+        {"overview", "patient", "batch", "predictions", "explanations", "model_card"}
+    ),
     "reviewer": frozenset(
         {"overview", "explanations", "fairness", "drift", "poisoning", "model_card"}
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -13,6 +13,8 @@ _TIMEOUT = httpx.Timeout(5.0, connect=1.0)
 """Seconds; the API stops waiting for its log after 2 (CARDIOWATCH_LOG_TIMEOUT_S)."""
 _TOTAL_TIMEOUT_S = 10.0
 """For a whole body; the timeout above restarts with every chunk."""
+MAX_BATCH = 1_000
+"""Patients that the API takes in one call."""
 _MAX_BODY_BYTES = 8 * 2**20
 """The largest body, the model card, has 250 KB."""
 
@@ -92,6 +94,22 @@ class Client:
             headers={"Idempotency-Key": key}
             | ({"Patient-Reference": reference} if reference else {}),
         )
+
+    def predict_batch(
+        self, patients: Sequence[Mapping[str, Any]], *, key: str
+    ) -> list[dict[str, Any]]:
+        """Score and log up to `MAX_BATCH` patients, all or none; return their predictions in order.
+
+        A patient may carry `patient_reference`; `key` is as in `predict`.
+        """
+        answer = self._call(
+            "POST",
+            "/predict/batch",
+            params={"explain": "true", "source": "live"},
+            json=list(patients),
+            headers={"Idempotency-Key": key},
+        )
+        return list(answer["items"])
 
     def explanation(self, prediction_id: str) -> dict[str, Any]:
         """Return the explanation of a logged prediction, from the model version that made it."""

@@ -15,7 +15,7 @@ from tests.dashboard import providers
 from tests.programs import free_port
 
 TITLES = {
-    "overview": "Overview", "patient": "Patient", "predictions": "Predictions",
+    "overview": "Overview", "patient": "Patient", "batch": "Batch", "predictions": "Predictions",
     "explanations": "Explanations", "fairness": "Fairness", "drift": "Drift",
     "poisoning": "Poisoning", "load_tests": "Load tests", "model_card": "Model card",
 }  # fmt: skip

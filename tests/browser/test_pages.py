@@ -44,8 +44,8 @@ def test_the_overview_begins_with_its_verdict(page: Page, servers: Servers) -> N
 def test_the_bar_on_top_leads_to_every_page(page: Page, servers: Servers) -> None:
     page.goto(servers.dashboard.url)
     names = (
-        "Patient", "Predictions", "Explanations", "Model card", "Fairness", "Drift", "Poisoning",
-        "Load tests", "Overview",
+        "Patient", "Batch", "Predictions", "Explanations", "Model card", "Fairness", "Drift",
+        "Poisoning", "Load tests", "Overview",
     )  # fmt: skip
     for name in names:
         page.get_by_role("link", name=name, exact=True).click()

@@ -32,7 +32,8 @@ LINKS = (
     "www.hacked.example",
 )
 PATHS = (
-    "", "patient", "predictions", "explanations", "fairness", "drift", "poisoning", "load-tests",
+    "", "patient", "batch", "predictions", "explanations", "fairness", "drift", "poisoning",
+    "load-tests",
 )  # fmt: skip
 PARAMETERS = (
     "id", "before", "since", "until", "result", "source", "period", "drift_source", "window",

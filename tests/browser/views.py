@@ -22,8 +22,8 @@ from tests.browser.conftest import FLAGS, Program, chromium_path, new_context, s
 from tests.browser.screenshots import day_of_patients
 from tests.programs import free_port
 
-PAGES = ("", "patient", "predictions", "explanations", "model", "fairness", "drift", "poisoning",
-         "load-tests")  # fmt: skip
+PAGES = ("", "patient", "batch", "predictions", "explanations", "model", "fairness", "drift",
+         "poisoning", "load-tests")  # fmt: skip
 VIEWS = 3
 FORGOTTEN_S = 6.0
 """Longer than what was read from the log is shown again (`dashboard.shared.data_access`)."""

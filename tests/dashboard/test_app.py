@@ -212,7 +212,7 @@ for name in app._PRELOADED_MODULES:
     importlib.import_module(name)
 page = AppTest.from_file("dashboard/pages/streamlit_app.py", default_timeout=30).run()
 for name in (
-    "overview", "patient", "predictions", "explanations", "fairness", "drift", "poisoning",
+    "overview", "patient", "batch", "predictions", "explanations", "fairness", "drift", "poisoning",
     "load_tests",
 ):
     page.switch_page(f"{name}/page.py").run()
