@@ -105,7 +105,7 @@ class Client:
         answer = self._call(
             "POST",
             "/predict/batch",
-            params={"explain": "true", "source": "live"},
+            params={"source": "live"},
             json=list(patients),
             headers={"Idempotency-Key": key},
         )

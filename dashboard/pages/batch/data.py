@@ -107,8 +107,6 @@ def results(batch: Batch, answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         {name: escape_formula(row.get(name, "")) for name in columns}
         | {
             "probability": round(answer["probability"], 4),
-            "interval_low": round(answer["interval"][0], 4),
-            "interval_high": round(answer["interval"][1], 4),
             "prediction": answer["prediction"],
             "unknown_findings": len(answer["missing"]),
             "warnings": len(answer["warnings"]),

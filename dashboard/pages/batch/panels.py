@@ -92,11 +92,7 @@ def _preview(batch: Batch, kept: dict[str, Any]) -> None:
     n = len(batch.patients)
     st.markdown(texts.ready(n, batch.unusual, batch.unknown))
     with st.expander("Preview", expanded=True):
-        shown = [
-            {name: escape_markdown(row.get(name, "")) for name in data.COLUMNS}
-            for row in batch.rows[:_PREVIEWED]
-        ]
-        st.dataframe(shown, hide_index=True, alt="The first patients of the file")
+        st.dataframe(batch.rows[:_PREVIEWED], hide_index=True, alt="The first patients of the file")
     said = st.container()
     if st.button(f"Estimate {n:,} patients", type="primary"):
         with said, st.spinner(texts.SENDING, show_time=True):

@@ -77,10 +77,10 @@ def test_a_file_that_is_no_text_is_refused() -> None:
 def test_the_results_stand_beside_the_findings_and_start_no_formula() -> None:
     batch = read("age,sex,patient_reference", "63,male,=1+1")
     answer = {
-        "probability": 0.48111, "interval": [0.21, 0.71], "prediction": 0, "missing": ["cp"],
+        "probability": 0.48111, "prediction": 0, "missing": ["cp"],
         "warnings": [], "model_version": "abc", "id": "01",
     }  # fmt: skip
     row = data.results(batch, [answer]).iloc[0].to_dict()
     assert row["age"] == "63"
     assert row["patient_reference"] == "'=1+1"
-    assert (row["probability"], row["interval_low"], row["id"]) == (0.4811, 0.21, "01")
+    assert (row["probability"], row["id"]) == (0.4811, "01")
