@@ -55,7 +55,7 @@ def write_number(value: float) -> str:
 def words(feature: Feature) -> tuple[str, ...]:
     """Return the choices of a finding that is not a measurement, without "unknown"."""
     if feature.kind is Kind.COUNT:
-        return tuple(str(n) for n in range(int(feature.low), int(feature.high) + 1))
+        return tuple(str(n) for n in feature.values)
     return tuple(BOOLEAN_LABELS if feature.kind is Kind.BOOLEAN else feature.codes)
 
 
