@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENT, Servers, enter, estimate, fits, settled
+from tests.browser.test_batch import choose
 from tests.browser.test_pages import open_first_row
 from tests.dashboard.benchmarks import benchmark, store
 
@@ -47,6 +48,16 @@ def changed_entries(page: Page, servers: Servers) -> None:
     estimate(page, servers, {"age": 50, "sex": "female"})
     enter(page, {"age": 51})
     expect(page.get_by_text("Entries changed - estimate again").first).to_be_visible()
+
+
+def batch(page: Page, servers: Servers) -> None:
+    choose(page, servers, "age,sex\n63,male\n")
+    expect(page.get_by_text("1 patient can be sent")).to_be_visible()
+
+
+def broken_batch(page: Page, servers: Servers) -> None:
+    choose(page, servers, "age,sex,chol\n63,male,5.2\n")
+    expect(page.get_by_text("1 error in the file.")).to_be_visible()
 
 
 def log(page: Page, servers: Servers) -> None:
@@ -111,7 +122,8 @@ def model_card(page: Page, servers: Servers) -> None:
 
 
 STATES = (
-    overview, empty_form, refused_form, result_and_comparison, changed_entries, log,
+    overview, empty_form, refused_form, result_and_comparison, changed_entries, batch,
+    broken_batch, log,
     drawer, nothing_found, no_load_test, load_tests, drift, explanations, one_finding, fairness,
     model_card,
 )  # fmt: skip
