@@ -22,9 +22,19 @@ from errors import NO, UNDECIDABLE
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.dataset.heart.csv_reader import Patients, read_patients
 from pipeline.dataset.heart.label_check import LabelCheck, check_label, is_inverted
-from pipeline.dataset.heart.options import coding_option, file_argument, json_option
+from pipeline.dataset.heart.mapping import ColumnMapping, start_of
+from pipeline.dataset.heart.options import (
+    coding_option,
+    duplicates_option,
+    file_argument,
+    json_option,
+    mapping_option,
+)
 from pipeline.dataset.heart.units import find_unit_errors
-from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind
+from pipeline.schema import BY_NAME, FEATURES, NAMES, TARGET, Kind
+
+MAX_DUPLICATED_SHARE = 0.1
+"""Of the rows; 0 to 1 % in the four hospitals' own files, 70 % in a popular copy of one."""
 
 
 class Severity(StrEnum):
@@ -83,7 +93,12 @@ class Audit:
         return pd.DataFrame(rows, columns=["severity", "column", "message"])
 
 
-def audit(path: str | Path, coding: Coding | None = None) -> Audit:
+def audit(
+    path: str | Path,
+    coding: Coding | None = None,
+    mapping: ColumnMapping | None = None,
+    allow_duplicates: bool = False,
+) -> Audit:
     """Audit one file.
 
     Parameters
@@ -92,19 +107,23 @@ def audit(path: str | Path, coding: Coding | None = None) -> Audit:
         A CSV of patients, as `pipeline.dataset.heart.csv_reader.read_patients` takes it.
     coding
         The coding of its integer codes when it is known; None = detect it.
+    mapping
+        Columns to rename and values to recode.
+    allow_duplicates
+        Make a warning of many duplicated rows, not an error.
 
     Raises
     ------
     DataError
         When the file cannot be read as patients at all.
     """
-    return audit_patients(read_patients(path, coding), Path(path).name)
+    return audit_patients(read_patients(path, coding, mapping), Path(path).name, allow_duplicates)
 
 
-def audit_patients(patients: Patients, name: str) -> Audit:
+def audit_patients(patients: Patients, name: str, allow_duplicates: bool = False) -> Audit:
     """Audit patients that have been read."""
-    check = check_label(patients)
-    inverted = is_inverted(check, patients)
+    check = check_label(patients.raw, patients.disease)
+    inverted = is_inverted(check, patients.disease)
     groups = _duplicates(patients)
     known = patients.raw if patients.features is None else patients.features
     problems = [
@@ -112,7 +131,9 @@ def audit_patients(patients: Patients, name: str) -> Audit:
         *_coding_problems(patients),
         *_limit_problems(patients),
         *(Problem(Severity.ERROR, c, text) for c, text in find_unit_errors(patients.raw)),
-        *_duplicate_problems(groups),
+        *_duplicate_problems(groups, patients, allow_duplicates),
+        *(Problem(Severity.WARNING, column, text) for column, text in patients.warnings),
+        *(Problem(Severity.NOTE, None, text) for text in patients.notes),
     ]
     disease = patients.disease
     return Audit(
@@ -131,20 +152,32 @@ def audit_patients(patients: Patients, name: str) -> Audit:
 
 
 def _label_problems(patients: Patients, check: LabelCheck, inverted: bool | None) -> list[Problem]:
-    name = patients.label_name
-    if patients.disease is None:
+    name, disease = patients.label_name, patients.disease
+    if disease is None:
         return [Problem(Severity.NOTE, None, "there is no label (disease, num or target)")]
     found = []
+    unlabelled, classes = int(disease.isna().sum()), sorted(disease.dropna().unique())
+    positive = patients.label_positive
     if inverted:
         text = (
-            f"the label is inverted: {name} = 1 marks the healthy "
+            f"the label is inverted: {name} = {positive} marks the healthy "
             f"(mean signed rank correlation {check.score:.2f}, below 0)"
         )
         found.append(Problem(Severity.ERROR, name, text))
-    if inverted is None:
+    elif len(classes) == 1:
+        text = (
+            f"every patient has the same label ({'disease' if classes[0] else 'no disease'}); "
+            "patients with and without disease are needed"
+        )
+        found.append(Problem(Severity.ERROR, name, text))
+    elif inverted is None:
         text = "inconclusive whether the label is inverted: too few patients or no clear direction"
-        found.append(Problem(Severity.WARNING, name, text))
-    unlabelled = int(patients.disease.isna().sum())
+        severity = Severity.WARNING
+        if positive != "1" and classes:
+            text += "; say which value is disease in a file for --mapping, which begins "
+            text += start_of(values={TARGET: {"1": "no disease", "2": "disease"}})
+            severity = Severity.ERROR
+        found.append(Problem(severity, name, text))
     if unlabelled:
         found.append(Problem(Severity.WARNING, name, f"{unlabelled} patients have no label"))
     return found
@@ -182,8 +215,9 @@ def _limit_problems(patients: Patients) -> list[Problem]:
             wrong = values[~values.isin(allowed)]
             limits = ", ".join(f"{code:g}" for code in allowed)
         if len(wrong):
-            rows = ", ".join(str(i + 1) for i in wrong.index[:5]) + (", ..." * (len(wrong) > 5))
-            text = f"{len(wrong)} values outside the limits ({limits}): patients {rows}"
+            lines = ", ".join(str(patients.lines[i]) for i in wrong.index[:5])
+            lines += ", ..." * (len(wrong) > 5)
+            text = f"{len(wrong)} values outside the limits ({limits}): lines {lines}"
             found.append(Problem(Severity.ERROR, feature.name, text))
     return found
 
@@ -204,13 +238,22 @@ def _duplicates(patients: Patients) -> tuple[tuple[int, ...], ...]:
     return tuple(sorted(tuple(int(i) + 1 for i in group) for group in groups))
 
 
-def _duplicate_problems(groups: tuple[tuple[int, ...], ...]) -> list[Problem]:
+def _duplicate_problems(
+    groups: tuple[tuple[int, ...], ...], patients: Patients, allowed: bool
+) -> list[Problem]:
     if not groups:
         return []
-    first = " and ".join(str(i) for i in groups[0][:2])
+    first = " and ".join(str(patients.lines[i - 1]) for i in groups[0][:2])
     extra = sum(len(group) - 1 for group in groups)
-    text = f"{extra} duplicated patient{'s' * (extra > 1)}, the first: {first}"
-    return [Problem(Severity.WARNING, None, text)]
+    text = f"{extra} duplicated patient{'s' * (extra > 1)}, the first on lines {first}"
+    if extra <= MAX_DUPLICATED_SHARE * len(patients) or allowed:
+        text += "; one of each is kept in training"
+        return [Problem(Severity.WARNING, None, text)]
+    text += (
+        f": {extra / len(patients):.0%} of the rows; remove them, or --allow-duplicates keeps one "
+        "of each"
+    )
+    return [Problem(Severity.ERROR, None, text)]
 
 
 def report(result: Audit) -> str:
@@ -218,9 +261,10 @@ def report(result: Audit) -> str:
     check = result.label_check
     verdict = {True: "INVERTED", False: "not inverted", None: "cannot tell"}
     ill = "no label" if result.n_disease is None else f"{result.n_disease} with disease"
+    coding = f"{result.coding} ({result.coding_evidence})" if result.coding else "cannot tell"
     lines = [
         f"{result.file}: {result.n} patients, {ill}",
-        f"coding: {result.coding or 'cannot tell'} ({result.coding_evidence})",
+        f"coding: {coding}",
         f"label:  {verdict[result.label_inverted]}",
     ]
     if check.score is not None:
@@ -238,7 +282,15 @@ def report(result: Audit) -> str:
 @file_argument
 @json_option
 @coding_option
-def command(file: Path, as_json: bool, coding: Coding | None) -> int:
+@mapping_option
+@duplicates_option
+def command(
+    file: Path,
+    as_json: bool,
+    coding: Coding | None,
+    mapping: ColumnMapping | None,
+    allow_duplicates: bool,
+) -> int:
     """Check a file of patients before it is trained on.
 
     Its coding, an inverted label, duplicates, missing cells, values outside the limits and in
@@ -246,7 +298,7 @@ def command(file: Path, as_json: bool, coding: Coding | None) -> int:
 
     Exit code 1: the label is inverted; 3: another error for which training rejects the file.
     """
-    result = audit(file, coding)
+    result = audit(file, coding, mapping, allow_duplicates)
     print(json.dumps(result.to_dict(), indent=2) if as_json else report(result))
     if result.label_inverted:
         return NO

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from errors import FAILED, NO, UNDECIDABLE, CardiowatchError
 from pipeline.audit import Audit, audit_patients
-from pipeline.dataset.heart.csv_reader import HEART_CSV, Patients, read_patients
+from pipeline.dataset.duplicates import occur_in
+from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart.mapping import ColumnMapping
+from pipeline.dataset.heart.options import coding_option, duplicates_option, mapping_option
+from pipeline.gate.check import labelled_rows
 from pipeline.gate.power import measure as measure_gate
 from pipeline.model import Model, from_json
 from pipeline.model.design_matrix import Array, build_design_matrix, standardise
@@ -61,8 +67,14 @@ class LabelledPatients:
     corrected: bool
 
 
-def load_labelled(path: Path, correct_label: bool = False) -> LabelledPatients:
-    """Return the patients of a file that passes the audit.
+def load_labelled(
+    path: Path,
+    correct_label: bool = False,
+    mapping: ColumnMapping | None = None,
+    coding: Coding | None = None,
+    allow_duplicates: bool = False,
+) -> LabelledPatients:
+    """Return the patients of a file that passes the audit, one of each exact duplicate.
 
     Raises
     ------
@@ -71,43 +83,50 @@ def load_labelled(path: Path, correct_label: bool = False) -> LabelledPatients:
     TrainError
         When it fails the audit or has no trustworthy label.
     """
-    patients = read_patients(path)
-    result = audit_patients(patients, path.name)
+    patients = read_patients(path, coding, mapping)
+    result = audit_patients(patients, path.name, allow_duplicates)
     _insist(result, correct_label)
-    return _rows(patients, result, correct_label)
+    rows, y = labelled_rows(patients, correct_label)
+    return LabelledPatients(rows, y, result, patients.sha256, correct_label)
+
+
+def without_overlap(
+    other: LabelledPatients, data: LabelledPatients
+) -> tuple[LabelledPatients, int]:
+    """Return another hospital's patients without those that are trained on, and their number.
+
+    Raises
+    ------
+    TrainError
+        When fewer than `MIN_PER_CLASS` of a class are left.
+    """
+    new = ~occur_in(other.rows, data.rows)
+    y = other.y[new]
+    overlap = int((~new).sum())
+    if overlap and min(y.sum(), (1 - y).sum()) < MIN_PER_CLASS:
+        raise TrainError(
+            f"{overlap} of {len(new)} patients of {other.audit.file} are training patients, and "
+            "too few others are left: validate on patients that the model has not seen"
+        )
+    return replace(other, rows=other.rows[new], y=y), overlap
 
 
 def _insist(result: Audit, correct_label: bool) -> None:
     """Raise on an audit error, except an inverted label that is to be corrected."""
     if result.label is None:
         raise TrainError(f"{result.file} has no label (disease, num or target)")
+    errors = [e for e in result.errors if not (result.label_inverted and e.column == result.label)]
+    if errors:
+        where = f"{errors[0].column}: " if errors[0].column else ""
+        raise TrainError(f"{result.file} fails the audit: {where}{errors[0].message}")
     if result.label_inverted is None:
         raise TrainError(f"{result.file}: cannot tell whether the label is inverted")
     if correct_label and not result.label_inverted:
         raise TrainError(f"{result.file}: the label is not inverted, leave out --correct-label")
     if result.label_inverted and not correct_label:
-        raise TrainError(
-            f"{result.file} fails the audit: {result.label} = 1 marks the healthy; "
-            "--correct-label inverts it",
-            NO,
-        )
-    errors = [e for e in result.errors if e.column != result.label]
-    if errors:
-        where = f"{errors[0].column}: " if errors[0].column else ""
-        raise TrainError(f"{result.file} fails the audit: {where}{errors[0].message}")
-
-
-def _rows(patients: Patients, result: Audit, correct_label: bool) -> LabelledPatients:
-    if patients.features is None or patients.disease is None:
-        raise TrainError(
-            f"{result.file}: no coding or no label"
-        )  # the audit has already reported it
-    known = patients.disease.notna()
-    y = patients.disease[known].to_numpy(dtype=float)
-    rows = patients.features[known].to_numpy(dtype=float)
-    return LabelledPatients(
-        rows, 1.0 - y if correct_label else y, result, patients.sha256, correct_label
-    )
+        inverted = next(e.message for e in result.errors if e.column == result.label)
+        text = f"{result.file} fails the audit: {inverted}; --correct-label inverts it"
+        raise TrainError(text, NO)
 
 
 def fit(data: LabelledPatients, c: float) -> Model:
@@ -145,7 +164,7 @@ def fit(data: LabelledPatients, c: float) -> Model:
 
 
 def train(
-    data: LabelledPatients, others: dict[str, LabelledPatients], full: bool, seeds: int = SEEDS
+    data: LabelledPatients, others: Sequence[LabelledPatients], full: bool, seeds: int = SEEDS
 ) -> tuple[Model, dict[str, Any]]:
     """Choose C, fit, measure; return the model and its evidence.
 
@@ -154,7 +173,7 @@ def train(
     data
         The training patients.
     others
-        Patients of other hospitals by file name; never seen by the fit.
+        Patients of other hospitals, a file each; never seen by the fit.
     full
         Measure the challengers in all repeats.
     seeds
@@ -196,6 +215,7 @@ def train(
             "n_disease": int(data.y.sum()),
             "missing": dict(data.audit.missing),
             "label_corrected": data.corrected,
+            "duplicates": sum(len(group) - 1 for group in data.audit.duplicates),
         },
         "audit": audit_summary(data.audit),
         "cross_validation": treatments.pop("cross_validation"),
@@ -207,19 +227,18 @@ def train(
         "gate": gate.to_dict(),
         "treatments": treatments,
         "challengers": challengers,
-        "external": [
-            {
-                "file": name,
-                "sha256": other.sha256,
-                **external_validation(
-                    other.y, model.score(other.rows).probability, other.audit.missing
-                ),
-            }
-            for name, other in others.items()
-        ],
+        "external": [_external(model, other, data) for other in others],
         "software": {name: version(name) for name in ("numpy", "scikit-learn")},
     }
     return model, evidence
+
+
+def _external(model: Model, other: LabelledPatients, data: LabelledPatients) -> dict[str, Any]:
+    new, overlap = without_overlap(other, data)
+    measured = external_validation(new.y, model.score(new.rows).probability, other.audit.missing)
+    return {
+        "file": other.audit.file, "sha256": other.sha256, "training_patients": overlap, **measured
+    }  # fmt: skip
 
 
 def _check_training(data: LabelledPatients) -> None:
@@ -257,6 +276,9 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--model-dir", type=_FILE, help="Where to write it; default: the setting.")
 @click.option("--correct-label", is_flag=True, help="Correct an inverted label and train.")
+@coding_option
+@mapping_option
+@duplicates_option
 @click.option(
     "--external",
     type=_FILE,
@@ -275,6 +297,9 @@ def command(
     data: Path,
     model_dir: Path | None,
     correct_label: bool,
+    coding: Coding | None,
+    mapping: ColumnMapping | None,
+    allow_duplicates: bool,
     external: tuple[Path, ...],
     full: bool,
     seeds: int,
@@ -282,12 +307,17 @@ def command(
     """Train the model.
 
     Audits the patients, fits the scorecard, measures it and writes the folder of the model: half a
-    minute, and the same to the last digit in every run.
+    minute, and the same to the last digit in every run. One of each exact duplicate is kept, so
+    that none is in two folds. --coding, --mapping and --allow-duplicates are about --data.
     """
     folder = model_dir or load_settings().model_dir
-    patients = load_labelled(data, correct_label)
+    patients = load_labelled(data, correct_label, mapping, coding, allow_duplicates)
     _check_training(patients)
-    others = {path.name: load_labelled(path) for path in external}
+    others = [load_labelled(path) for path in external]
+    for other in others:
+        overlap = without_overlap(other, patients)[1]
+        if overlap:
+            _say(f"note: {overlap} patients of {other.audit.file} are training patients: left out")
     # One thread: matrices this small only wait for each other, and sums keep their order.
     try:
         with threadpool_limits(1):

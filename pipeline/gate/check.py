@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.audit import audit_patients
+from pipeline.dataset.duplicates import first_of_each, occur_in, without_duplicates
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import (
     HEART_CSV,
@@ -23,32 +24,46 @@ from pipeline.dataset.heart.label_check import MIN_PATIENTS
 from pipeline.gate.label_loss import TrustedLosses, decide, loss_limit
 from pipeline.gate.result import GateResult, UnexpectedLabel
 from pipeline.model import Model, ModelError, from_json
+from pipeline.model.design_matrix import Array
 
 
 def check_batch(
-    patients: Patients, name: str, model: Model, reference: TrustedLosses
+    patients: Patients,
+    name: str,
+    model: Model,
+    reference: TrustedLosses,
+    allow_duplicates: bool = False,
 ) -> GateResult:
-    """Audit a file's patients, then check their labels."""
-    audit = audit_patients(patients, name)
+    """Audit a file's patients, then check the labels of those the model was not trained on."""
+    audit = audit_patients(patients, name, allow_duplicates)
     n = 0 if patients.disease is None else int(patients.disease.notna().sum())
     if audit.label_inverted:
         score = audit.label_check.score
-        return GateResult(False, f"label inverted: 1 marks healthy patients ({score:+.2f})", n)
+        positive = patients.label_positive
+        text = f"label inverted: {positive} marks healthy patients ({score:+.2f})"
+        return GateResult(False, text, n)
     if audit.errors:
         where = f"{audit.errors[0].column}: " if audit.errors[0].column else ""
         return GateResult(None, f"the file failed the audit: {where}{audit.errors[0].message}", n)
     if patients.features is None or patients.disease is None or n < MIN_PATIENTS:
         return GateResult(None, f"{n} labelled patients; at least {MIN_PATIENTS} needed", n)
-    known = patients.disease.notna().to_numpy()
-    rows = patients.features.to_numpy(dtype=float)[known]
-    y = patients.disease.to_numpy(dtype=float)[known]
+    everyone = patients.features.to_numpy(dtype=float)
+    labels = patients.disease.to_numpy(dtype=float)
+    trained = occur_in(everyone, reference.rows)
+    first = first_of_each(np.column_stack([everyone, labels])) == np.arange(len(everyone))
+    judged = np.flatnonzero(~np.isnan(labels) & ~trained & first)
+    left_out = f"{trained.sum()} of {len(everyone)} rows are training patients of the model"
+    if len(judged) < MIN_PATIENTS:
+        few = f"{len(judged)} new labelled patients; at least {MIN_PATIENTS} needed"
+        return GateResult(False if trained.any() else None, f"{few}: {left_out}", n)
+    rows, y = everyone[judged], labels[judged]
     found = decide(y, model.score(rows).probability, loss_limit(rows, reference))
-    numbers = np.flatnonzero(known) + 1
     named = tuple(
-        UnexpectedLabel(int(numbers[row.patient - 1]), row.label, row.probability)
+        UnexpectedLabel(int(judged[row.patient - 1]) + 1, row.label, row.probability)
         for row in found.rows
     )
-    return GateResult(**{**vars(found), "rows": named})
+    note = f"; {left_out} and were left out" if trained.any() else ""
+    return GateResult(**{**vars(found), "rows": named, "reason": found.reason + note})
 
 
 def load_trusted(model: Model, path: Path) -> TrustedLosses:
@@ -64,13 +79,25 @@ def load_trusted(model: Model, path: Path) -> TrustedLosses:
     patients = read_patients(path)
     if patients.sha256 != model.provenance["data_sha256"]:
         raise ModelError(f"the model was not trained on {path.name}: name its file with --trusted")
-    assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018 - trained on
+    rows, y = labelled_rows(patients, bool(model.provenance["label_corrected"]))
+    return TrustedLosses(rows, y, float(model.provenance["c"]))
+
+
+def labelled_rows(patients: Patients, correct_label: bool) -> tuple[Array, Array]:
+    """Return the patients with a label, shape (n, 13), and their labels; one of each duplicate.
+
+    Parameters
+    ----------
+    patients
+        With features and labels.
+    correct_label
+        Turn the label round.
+    """
+    assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018 - audited
     known = patients.disease.notna()
     y = patients.disease[known].to_numpy(dtype=float)
-    if model.provenance["label_corrected"]:
-        y = 1.0 - y
     rows = patients.features[known].to_numpy(dtype=float)
-    return TrustedLosses(rows, y, float(model.provenance["c"]))
+    return without_duplicates(rows, 1.0 - y if correct_label else y)
 
 
 def run_job(

@@ -40,7 +40,7 @@ class TrustedLosses:
     """
 
     def __init__(self, rows: Array, y: Array, c: float) -> None:
-        self._rows, self._y = rows, y
+        self.rows, self._y = rows, y
         order = np.argsort(y + np.random.default_rng(SEED).random(len(y)) / 2, kind="stable")
         self._fold = np.empty(len(y), dtype=int)
         self._fold[order] = np.arange(len(y)) % FOLDS
@@ -67,7 +67,7 @@ class TrustedLosses:
         for k, predict in enumerate(self._models):
             held_out = self._fold == k
             for i, pattern in enumerate(patterns):
-                blanked = np.where(pattern, np.nan, self._rows[held_out])
+                blanked = np.where(pattern, np.nan, self.rows[held_out])
                 found[i, held_out] = log_loss(self._y[held_out], predict(blanked))
         return found, which.ravel()
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, Patients, read_patients
+from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.heart.label_check import check_label, is_inverted
 from pipeline.gate.label_loss import LossLimit, TrustedLosses, decide, loss_limit
 from pipeline.model.design_matrix import Array
@@ -174,12 +174,8 @@ def _share(count: int, of: int) -> RejectionRate:
 def _refuses(batch: Batch, y: Array, expected: LossLimit) -> bool:
     if not decide(y, batch.p, expected).accept:
         return True
-    raw = pd.DataFrame(batch.rows, columns=list(NAMES))
-    claimed = Patients(
-        raw=raw, features=raw, disease=pd.Series(y), coding=Coding.UCI, coding_evidence="",
-        label_name=None, missing_columns=(), text_columns=frozenset(), sha256="",
-    )  # fmt: skip
-    return is_inverted(check_label(claimed), claimed) is True
+    raw, claimed = pd.DataFrame(batch.rows, columns=list(NAMES)), pd.Series(y)
+    return is_inverted(check_label(raw, claimed), claimed) is True
 
 
 @click.command("gate-power")

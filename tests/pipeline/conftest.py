@@ -56,6 +56,12 @@ def by_hand(**points: float) -> Model:
     return from_json(build_scorecard(beta, sets, rows, np.zeros(13), np.ones(13), {}))
 
 
+def variants(line: str, n: int) -> list[str]:
+    """Patients that differ in their cholesterol."""
+    cells = line.split(",")
+    return [",".join([*cells[:4], str(int(cells[4]) + i), *cells[5:]]) for i in range(n)]
+
+
 def row(line: str = WELL) -> tuple[float | None, ...]:
     return tuple(None if cell == "" else float(cell) for cell in line.split(",")[:13])
 

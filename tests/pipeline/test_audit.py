@@ -11,10 +11,10 @@ from pipeline.audit import Severity, audit
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.train import LabelledPatients
 from tests.foreign_files import hungarian_file, inverted_file
-from tests.pipeline.conftest import HEADER, SICK, WELL, csv_file
+from tests.pipeline.conftest import HEADER, SICK, WELL, csv_file, variants
 
 # Eight patients whose findings say the label loudly: four well, four sick.
-EIGHT = [WELL] * 4 + [SICK] * 4
+EIGHT = variants(WELL, 4) + variants(SICK, 4)
 STUDY_HEADER = (
     "sno,age,gender,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,target"
 )
@@ -106,7 +106,7 @@ def test_codes_that_could_be_either_coding_are_not_guessed_at(tmp_path: Path) ->
     line = "50,1,2,120,200,0,0,150,0,1,1,0,3,0"
     result = audit(csv_file(tmp_path, line))
     assert result.coding is None
-    assert "cannot tell the coding" in result.errors[0].message
+    assert any("cannot tell the coding" in error.message for error in result.errors)
 
 
 def test_words_counted_from_zero_are_not_taken_for_kaggle_codes(tmp_path: Path) -> None:
@@ -120,13 +120,13 @@ def test_one_slip_does_not_hide_the_coding(tmp_path: Path) -> None:
     result = audit(csv_file(tmp_path, *lines))
     assert result.coding == "uci"
     assert [e.column for e in result.errors] == ["cp"]
-    assert result.errors[0].message == "1 values outside the limits (1, 2, 3, 4): patients 304"
+    assert result.errors[0].message == "1 values outside the limits (1, 2, 3, 4): lines 305"
 
 
 def test_duplicates_are_grouped_and_counted_from_one(tmp_path: Path) -> None:
     path = csv_file(tmp_path, WELL, SICK, WELL, WELL)
     assert audit(path).duplicates == ((1, 3, 4),)
-    assert messages(path, Severity.WARNING)[-1] == "2 duplicated patients, the first: 1 and 3"
+    assert "2 duplicated patients, the first on lines 2 and 4" in messages(path, Severity.ERROR)[-1]
 
 
 def test_equal_patients_with_another_number_are_duplicates(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_equal_patients_with_another_number_are_duplicates(tmp_path: Path) -> No
 
 def test_values_outside_the_limits_are_counted(tmp_path: Path) -> None:
     path = csv_file(tmp_path, WELL, WELL.replace("63,", "163,"), WELL.replace("2.3", "12"))
-    assert messages(path, Severity.ERROR)[:2] == [
-        "1 values outside the limits (18 to 120 years): patients 2",
-        "1 values outside the limits (-5 to 10 mm): patients 3",
+    assert messages(path, Severity.ERROR)[1:3] == [
+        "1 values outside the limits (18 to 120 years): lines 3",
+        "1 values outside the limits (-5 to 10 mm): lines 4",
     ]
 
 
@@ -171,11 +171,11 @@ def test_zero_for_missing_is_a_note_and_no_error(tmp_path: Path) -> None:
 
 def test_patients_without_age_or_sex_are_an_error(tmp_path: Path) -> None:
     path = csv_file(tmp_path, SICK, WELL.replace("63,", ",", 1))
-    assert messages(path, Severity.ERROR) == ["1 patients without age, which is required"]
+    assert "1 patients without age, which is required" in messages(path, Severity.ERROR)
 
 
 def test_the_program_exits_with_1_only_for_an_inverted_label(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     inverted = csv_file(tmp_path, *map(flip, EIGHT), name="inverted.csv")
     unfit = csv_file(tmp_path, *EIGHT, WELL.replace("63,", "163,"), name="unfit.csv")
@@ -183,9 +183,7 @@ def test_the_program_exits_with_1_only_for_an_inverted_label(
     assert run(str(inverted)) == 1
     assert run(str(unfit)) == 3
     assert run(tmp_path / "absent.csv") == 4
-    assert capsys.readouterr().err == (
-        "cardiowatch: absent.csv cannot be read: No such file or directory\n"
-    )
+    assert caplog.messages == ["cardiowatch: absent.csv cannot be read: No such file or directory"]
 
 
 def test_the_report_says_it_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +200,7 @@ def test_the_report_says_it_in_words(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_the_json_is_json_whatever_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for lines in ([WELL], EIGHT, [SICK] * 9, [WELL.rsplit(",", 1)[0] + ","]):
+    for lines in ([WELL], EIGHT, variants(SICK, 9), [WELL.rsplit(",", 1)[0] + ","]):
         run("--json", str(csv_file(tmp_path, *lines)))
         found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
         assert found["coding"] == "uci"

@@ -1,59 +1,41 @@
-"""Read a CSV of patients, however it was coded, into UCI codes.
+"""Read a file of patients, however it was coded, into UCI codes.
 
-Understands UCI `.data` files without a header (`?` or -9 = missing), files with the thirteen UCI
-names, Kaggle recodings, the study project's file (`sno`, `gender`, `yes`/`no`) and words. Whatever
+Understands UCI `.data` files without a header, published files under their columns' names and
+words (`columns`), Kaggle recodings, and any other file through a mapping file (`mapping`). Whatever
 the bytes are, the outcome is a `Patients` or one clear `DataError`.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from errors import FAILED, UNDECIDABLE, CardiowatchError
-from pipeline.dataset.heart.codings import Coding, decoder
-from pipeline.dataset.heart.detect_coding import detect_coding
+from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.columns import MISSING, MISSING_NUMBERS, NAMES_OF, nearest, plain, word
+from pipeline.dataset.heart.detect_coding import detect_coding, to_uci
+from pipeline.dataset.heart.label_check import check_label, is_inverted
+from pipeline.dataset.heart.mapping import (
+    OPEN,
+    ColumnMapping,
+    propose,
+    start_of,
+    vocabulary,
+    words_of,
+)
+from pipeline.dataset.heart.plausibility import HEART_CSV as HEART_CSV
+from pipeline.dataset.heart.plausibility import reversed_codes
+from pipeline.dataset.table import MAX_BYTES as MAX_BYTES
+from pipeline.dataset.table import DataError as DataError
+from pipeline.dataset.table import RawTable, number, parse_table, read_bytes
 from pipeline.schema import BY_NAME, FEATURES, NAMES, TARGET, Feature, Kind
 
-HEART_CSV = Path(__file__).resolve().parents[3] / "data" / "heart.csv"
-"""The training data that comes with the code."""
-
-LABEL_COLUMNS = (TARGET, "num", "target", "condition")
-"""Names under which files carry the label; anything above 0 claims disease."""
-
-MAX_BYTES = 256 * 2**20  # about 5 million patients; a larger file is not a study's table
-
-_SYNONYMS = {"gender": "sex", "thalch": "thalach"}
-_MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none", "-9", "-9.0"})
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII)
-_YES_NO = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0}
-_OTHER_WORDS = {
-    "sex": {"f": 0.0, "m": 1.0},
-    "cp": {"non-anginal": 3.0},
-    "restecg": {"st-t abnormality": 1.0, "lv hypertrophy": 2.0},
-    "thal": {"reversable defect": 7.0},
-}
-_LABEL_WORDS = {**_YES_NO, "presence": 1.0, "absence": 0.0}
-_CODED = ("cp", "restecg", "slope", "ca", "thal")  # where UCI and Kaggle codes differ
-
-
-class DataError(CardiowatchError):
-    """The file cannot be read as patients; one sentence says why."""
-
-    exit_code = UNDECIDABLE
-
-
-class UnreadableFile(DataError):
-    """The file cannot be opened."""
-
-    exit_code = FAILED
+_LEAST_NAMES = len(NAMES) // 2 + 1
+_MAX_WORDS = 8  # a column with more different words is no list of categories
 
 
 @dataclass(frozen=True)
@@ -69,206 +51,331 @@ class Patients:
     coding: Coding | None
     coding_evidence: str
     label_name: str | None
+    """Title of the label's column."""
     missing_columns: tuple[str, ...]
     """Features for which the file has no column."""
     text_columns: frozenset[str]
     """Columns that were written in words, whatever the coding of the others."""
     sha256: str
+    lines: tuple[int, ...]
+    """Line of the file on which each patient stands, from 1."""
+    notes: tuple[str, ...]
+    """What was understood in a way that the file does not state."""
+    warnings: tuple[tuple[str | None, str], ...]
+    """Column and sentence of what speaks against what was understood or named."""
+    label_positive: str = "1"
+    """How the file writes the label that is read as disease."""
 
     def __len__(self) -> int:
         return len(self.raw)
 
 
-def read_patients(path: str | Path, coding: Coding | None = None) -> Patients:
-    """Read a CSV of patients.
+def read_patients(
+    path: str | Path, coding: Coding | None = None, mapping: ColumnMapping | None = None
+) -> Patients:
+    """Read a file of patients.
 
     Parameters
     ----------
     path
-        The file: UTF-8 text, separated by comma, semicolon, tab or blanks.
+        The file: UTF-8 text, separated by comma, semicolon, tab, bar or blanks.
     coding
         The coding of its integer codes when it is known; None = detect it.
+    mapping
+        Columns to rename and values to recode.
 
     Raises
     ------
     DataError
         Whatever is wrong with the file.
     """
-    return parse_patients(_bytes(Path(path)), coding)
+    return parse_patients(read_bytes(Path(path)), coding, mapping)
 
 
-def parse_patients(content: bytes, coding: Coding | None = None) -> Patients:
+def parse_patients(
+    content: bytes, coding: Coding | None = None, mapping: ColumnMapping | None = None
+) -> Patients:
     """Read the bytes of such a file; as `read_patients`."""
-    header, rows, first_line = _split(_text(content))
-    columns = _columns(header)
-    cells = {name: [row[i].strip().lower() for row in rows] for name, i in columns.items()}
-    label_name = next((name for name in LABEL_COLUMNS if name in columns), None)
+    mapping = mapping or ColumnMapping()
+    name_of = _names(mapping)
+    one_hot = {title.lower() for table in mapping.one_hot.values() for title in table if title}
+
+    def known(cells: Sequence[str]) -> int:
+        names = {name_of(cell) for cell in cells} - {None}
+        return len(names) + sum(cell.lower() in one_hot for cell in cells)
+
+    table = parse_table(content, known, _LEAST_NAMES, _is_row)
+    header = table.header or [*NAMES, "num"][: len(table.rows[0])]
+    columns, labels, notes = _columns(header, name_of, mapping)
+    if table.skipped:
+        notes.append(f"{table.skipped} lines above the header are not read")
+    cells = {name: [row[i].lower() for row in table.rows] for name, i in columns.items()}
+    for name, table_of in mapping.one_hot.items():
+        cells[name] = _from_one_hot(name, table_of, header, table)
 
     raw, worded = {}, set()
     for feature in FEATURES:
-        values = cells.get(feature.name, [""] * len(rows))
-        raw[feature.name], in_words = _values(feature, values, first_line)
+        values = _recoded(cells.get(feature.name, [""] * len(table.rows)), feature.name, mapping)
+        title = header[columns[feature.name]] if feature.name in columns else feature.name
+        raw[feature.name], in_words = _values(feature, title, values, table.lines)
         if in_words:
             worded.add(feature.name)
     frame = pd.DataFrame(raw)
-
-    numeric_codes = [name for name in _CODED if name in columns and name not in worded]
-    evidence = "named by the caller"
-    if coding is None:
-        coding, evidence = detect_coding(frame[numeric_codes])
-        if coding is None and {"cp", "restecg", "slope", "thal"} & set(columns) <= worded:
-            coding, evidence = Coding.LABELS, "categories are written in words"
+    notes += _drop_missing_numbers(frame)
+    label = _one_label(header, labels, table, mapping) if labels else None
+    disease = None if label is None else label[0]
+    oriented = _oriented(frame, disease)
+    found = detect_coding(frame, oriented, worded, coding)
+    features = None if found.coding is None else to_uci(frame, found.coding, worded)
+    warnings: list[tuple[str | None, str]] = []
+    if found.contradiction:
+        warnings.append((None, f"the codes contradict --coding {coding}: {found.contradiction}"))
+    for name in [] if features is None else reversed_codes(features, oriented):
+        text = f"0 and 1 fit the other findings better the other way round; expected {_codes(name)}"
+        warnings += [] if name in worded else [(name, text)]
     return Patients(
         raw=frame,
-        features=None if coding is None else _to_uci(frame, coding, worded),
-        disease=None if label_name is None else _label(label_name, cells[label_name], first_line),
-        coding=coding,
-        coding_evidence=evidence,
-        label_name=label_name,
-        missing_columns=tuple(name for name in NAMES if name not in columns),
+        features=features,
+        disease=disease,
+        coding=found.coding,
+        coding_evidence=found.reason,
+        label_name=header[labels[0]] if labels else None,
+        missing_columns=tuple(name for name in NAMES if name not in cells),
         text_columns=frozenset(worded),
         sha256=hashlib.sha256(content).hexdigest(),
+        lines=tuple(table.lines),
+        notes=(*notes, *(label[2] if label else ())),
+        warnings=tuple(warnings),
+        label_positive=label[1] if label else "1",
     )
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)  # the size of a pipe is unknown in advance
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable path"
-        raise UnreadableFile(f"{path.name} cannot be read: {reason}") from error
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{path.name} is larger than {MAX_BYTES // 2**20} MiB")
-    return content
+def _oriented(raw: pd.DataFrame, disease: pd.Series | None) -> pd.Series | None:
+    """Return the label with 1 = disease whatever the file claims; None when that is not known."""
+    inverted = is_inverted(check_label(raw, disease), disease)
+    return None if disease is None or inverted is None else abs(disease - float(inverted))
 
 
-def _text(content: bytes) -> str:
-    if b"\0" in content:
-        raise DataError("this is a binary or UTF-16 file; save it as CSV in UTF-8")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError("the text is not UTF-8; save it as CSV in UTF-8") from error
-    if not text.strip():
-        raise DataError("the file is empty")
-    return text
+def _is_row(cells: Sequence[str]) -> bool:
+    return len(cells) in (len(NAMES), len(NAMES) + 1) and all(
+        cell.lower() in MISSING or number(cell.lower()) is not None for cell in cells
+    )
 
 
-def _split(text: str) -> tuple[list[str], list[list[str]], int]:
-    """Split into header, rows and the line number of the first row."""
-    lines = text.splitlines()
-    start = next(line for line in lines if line.strip())
-    delimiter = max(",;\t ", key=start.strip().count)
-    if delimiter == ";":  # the way spreadsheets write decimals where ; separates
-        text = text.replace(",", ".")
-    try:
-        reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter == " "
-        )
-        rows = [row for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise DataError(f"not a CSV file: {error}") from error
-    if not rows:
-        raise DataError("the file has no cells")
-    header = [cell.strip().lower() for cell in rows[0]]
-    first_line = 2
-    if all(cell in _MISSING or _NUMBER.fullmatch(cell) for cell in header):
-        header, first_line = _without_header(len(header)), 1
-    else:
-        rows = rows[1:]
-    if not rows:
-        raise DataError("the file has a header and no patients")
-    for number, row in enumerate(rows, first_line):
-        if len(row) != len(header):
-            raise DataError(f"row {number} has {len(row)} cells where {len(header)} are expected")
-    return header, rows, first_line
+def _names(mapping: ColumnMapping) -> Callable[[str], str | None]:
+    def name_of(title: str) -> str | None:
+        if title.lower() in mapping.columns:
+            return mapping.columns[title.lower()] or None
+        return NAMES_OF.get(plain(title))
+
+    return name_of
 
 
-def _without_header(width: int) -> list[str]:
-    if width not in (len(NAMES), len(NAMES) + 1):
-        raise DataError(
-            f"no header, and {width} columns where a UCI file has {len(NAMES) + 1} "
-            "(thirteen features and num)"
-        )
-    return [*NAMES, "num"][:width]
-
-
-def _columns(header: Sequence[str]) -> dict[str, int]:
-    """Find the column of each feature and of the label; other columns are left alone."""
-    wanted = {*NAMES, *LABEL_COLUMNS}
+def _columns(
+    header: Sequence[str], name_of: Callable[[str], str | None], mapping: ColumnMapping
+) -> tuple[dict[str, int], list[int], list[str]]:
+    """Find the column of each feature and those of labels, and say what is made of the others."""
     columns: dict[str, int] = {}
+    labels, unused = [], []
+    used = {title for table in mapping.one_hot.values() for title in table}
     for i, title in enumerate(header):
-        name = _SYNONYMS.get(title, title)
-        if name not in wanted:
-            continue
-        if name in columns:
-            raise DataError(f"two columns hold {name}; keep one")
-        columns[name] = i
-    missing = [feature.name for feature in FEATURES if feature.required]
-    missing = [name for name in missing if name not in columns]
-    if missing or len(columns) <= len(NAMES) // 2:
-        absent = [name for name in NAMES if name not in columns]
-        raise DataError(f"these are not the thirteen UCI columns; absent: {', '.join(absent)}")
-    labels = [name for name in LABEL_COLUMNS if name in columns]
-    if len(labels) > 1:
-        raise DataError(f"two label columns, {labels[0]} and {labels[1]}; keep one")
-    return columns
-
-
-def _values(feature: Feature, cells: Sequence[str], first_line: int) -> tuple[list[float], bool]:
-    """Turn cells into numbers; words become UCI codes at once. True = written in words."""
-    words = {word.lower(): float(code) for word, code in feature.codes.items()}
-    words |= _OTHER_WORDS.get(feature.name, {})
-    if feature.kind is Kind.BOOLEAN:
-        words |= _YES_NO
-    values, n_words, n_numbers = [], 0, 0
-    for number, cell in enumerate(cells, first_line):
-        if cell in _MISSING:
-            values.append(float("nan"))
-        elif cell in words:
-            values.append(words[cell])
-            n_words += 1
+        name = name_of(title)
+        if name is None:
+            unused += [title] if title and title.lower() not in used else []
+        elif name == TARGET:
+            labels.append(i)
+        elif name in columns:
+            raise DataError(
+                f"two columns hold {name}, {header[columns[name]]} and {title}; leave one out with "
+                f"--mapping: {start_of(columns={title: ''})}"
+            )
         else:
-            values.append(_number(cell, feature.name, number))
-            n_numbers += 1
+            columns[name] = i
+    absent = [name for name in NAMES if name not in columns and name not in mapping.one_hot]
+    required = [feature.name for feature in FEATURES if feature.required]
+    one_hot = _one_hot_start(absent, unused)
+    if set(required) & set(absent) or len(absent) >= _LEAST_NAMES or one_hot:
+        raise DataError(_not_found(absent, unused, one_hot))
+    notes = []
+    renamed = [f"{header[i]} = {n}" for n, i in columns.items() if plain(header[i]) != n]
+    if renamed:
+        notes.append(f"columns read under another name: {', '.join(renamed)}")
+    if unused:
+        notes.append(f"columns not used: {', '.join(unused)}")
+    alike = _alike(absent, unused)
+    if alike:
+        notes.append(f"columns that may be absent ones; --mapping begins {start_of(columns=alike)}")
+    return columns, labels, notes
+
+
+def _alike(absent: Sequence[str], unused: Sequence[str]) -> dict[str, str]:
+    """Return the unused titles that resemble absent columns, and those columns."""
+    found = {title: nearest(title) for title in unused[:40]}
+    return {title: name for title, name in found.items() if name is not None and name in absent}
+
+
+def _one_hot_start(absent: Sequence[str], unused: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Propose what titles such as `cp_0` mean, where they stand for an absent column."""
+    levels: dict[str, dict[str, str]] = {}
+    for title in unused:
+        stem, _, level = title.rpartition("_")
+        name = NAMES_OF.get(plain(stem))
+        if name in absent and name is not None:
+            levels.setdefault(name, {})[title] = level
+    return {
+        name: {title: propose(name, list(table.values()))[level] for title, level in table.items()}
+        for name, table in levels.items()
+    }
+
+
+def _not_found(
+    absent: Sequence[str], unused: Sequence[str], one_hot: Mapping[str, Mapping[str, str]]
+) -> str:
+    """Name the columns that are absent, and begin a mapping of those that may be they."""
+    taken = {title for table in one_hot.values() for title in table}
+    columns = _alike(absent, [title for title in unused if title not in taken])
+    if not columns and not one_hot:
+        columns = {"TITLE": absent[0]}
+    return (
+        f"these are not the thirteen UCI columns; absent: {', '.join(absent)}. Name the columns in "
+        f"a file for --mapping, which begins {start_of(columns=columns, one_hot=one_hot)}"
+    )
+
+
+def _from_one_hot(
+    name: str, titles: Mapping[str, str], header: Sequence[str], table: RawTable
+) -> list[str]:
+    """Return the word of the one column that is 1 in each row."""
+    places = {title.lower(): i for i, title in enumerate(header)}
+    unknown = [title for title in titles if title and title not in places]
+    if unknown:
+        raise DataError(f"there is no column {unknown[0]}, which the mapping has for {name}")
+    found = []
+    for row, line in zip(table.rows, table.lines, strict=True):
+        marked = [t for t in titles if t and row[places[t]].lower() in ("1", "1.0", "true", "yes")]
+        if len(marked) > 1:
+            raise DataError(f"line {line}: both {marked[0]} and {marked[1]} are 1")
+        found.append((titles[marked[0]] if marked else titles.get("", "")).lower())
+    return found
+
+
+def _recoded(cells: list[str], name: str, mapping: ColumnMapping) -> list[str]:
+    table = mapping.values.get(name, {})
+    numbers = {number(cell): value for cell, value in table.items()}
+    return [
+        (table[c] if c in table else numbers.get(number(c), c) if number(c) is not None else c)
+        .strip()
+        .lower()
+        for c in cells
+    ]
+
+
+def _values(
+    feature: Feature, title: str, cells: Sequence[str], lines: Sequence[int]
+) -> tuple[list[float], bool]:
+    """Turn cells into numbers; words become UCI codes at once. True = written in words."""
+    words = words_of(feature.name)
+    values, unknown = [], []
+    n_words = n_numbers = 0
+    for place, cell in enumerate(cells):
+        value = float("nan")
+        if cell not in MISSING:
+            written = number(cell)
+            if word(cell) in words and written is None:
+                value, n_words = words[word(cell)], n_words + 1
+            elif written is None:
+                unknown.append(place)
+            else:
+                value, n_numbers = written, n_numbers + 1
+        values.append(value)
+    if unknown:
+        raise DataError(
+            _unknown(feature.name, title, [cells[i] for i in unknown], lines[unknown[0]])
+        )
     if n_words and n_numbers and feature.kind is Kind.CATEGORY:
-        raise DataError(f"column {feature.name} mixes words and codes")
+        raise DataError(f"column {title} mixes words and codes; write one of them")
     return values, n_words > 0
 
 
-def _number(cell: str, column: str, line: int) -> float:
-    value = float(cell) if _NUMBER.fullmatch(cell) else float("inf")
-    if abs(value) == float("inf"):  # 1e400, too
-        raise DataError(f"row {line}, column {column}: neither a number nor a known word")
-    return value
+def _unknown(name: str, title: str, cells: Sequence[str], line: int) -> str:
+    """Say on which line a word is unknown; where the words are few, begin a mapping of them."""
+    where = f"line {line}, column {title}: "
+    distinct = list(dict.fromkeys(cells))
+    known = vocabulary(name)
+    if any(number(cell.replace(",", ".")) is not None for cell in distinct):
+        return f"{where}a number that can be read in two ways; write it with a decimal point"
+    if not known or len(distinct) > _MAX_WORDS or max(map(len, distinct)) > 20:
+        return f"{where}neither a number nor a known word; leave unknown values empty"
+    start = start_of(values={name: propose(name, distinct)})
+    return (
+        f"{where}neither a number nor a known word ({', '.join(known)}); say what it is in a file "
+        f"for --mapping, which begins {start}"
+    )
 
 
-def _label(name: str, cells: Sequence[str], first_line: int) -> pd.Series:
-    values = []
-    for number, cell in enumerate(cells, first_line):
-        if cell in _MISSING:
-            values.append(float("nan"))
-            continue
-        value = _LABEL_WORDS.get(cell)
-        value = _number(cell, name, number) if value is None else value
-        if value not in (0, 1, 2, 3, 4):
-            raise DataError(f"row {number}, column {name}: expected 0-4, yes or no")
-        values.append(float(value > 0))
-    return pd.Series(values, name=TARGET, dtype=float)
+def _drop_missing_numbers(frame: pd.DataFrame) -> list[str]:
+    """Blank numbers such as 999 where no such value is usual; say how many."""
+    notes = []
+    for feature in FEATURES:
+        column = frame[feature.name]
+        usual = (None, None) if feature.required else (feature.usual_low, feature.usual_high)
+        low = feature.low if usual[0] is None else usual[0]
+        high = feature.high if usual[1] is None else usual[1]
+        marked = column.isin(MISSING_NUMBERS) & ((column < low) | (column > high))
+        if marked.any():
+            value = column[marked].iloc[0]
+            notes.append(
+                f"{feature.name}: {int(marked.sum())} values of {value:g} are read as missing"
+            )
+            frame[feature.name] = column.mask(marked)
+    return notes
 
 
-def _to_uci(raw: pd.DataFrame, coding: Coding, worded: set[str]) -> pd.DataFrame:
-    """Decode every column; a code that does not exist in the coding becomes NaN."""
-    decoded = {}
-    for name in NAMES:
-        feature = BY_NAME[name]
-        used = Coding.UCI if name in worded or coding is Coding.LABELS else coding
-        table = decoder(feature, used)
-        column = raw[name]
-        if table is not None:
-            column = column.map({float(k): v for k, v in table.items()}).astype(float)
-        elif feature.zero_is_missing:
-            column = column.mask(column == 0)
-        decoded[name] = column
-    return pd.DataFrame(decoded)
+def _codes(name: str) -> str:
+    codes = BY_NAME[name].codes or {"no": 0, "yes": 1}
+    return ", ".join(f"{code} = {written}" for written, code in codes.items())
+
+
+def _one_label(
+    header: Sequence[str], places: Sequence[int], table: RawTable, mapping: ColumnMapping
+) -> tuple[pd.Series, str, list[str]]:
+    """Read the label; several columns of it must say the same."""
+    read = []
+    for i in places:
+        cells = _recoded([row[i].lower() for row in table.rows], TARGET, mapping)
+        read.append(_label(header[i], cells, table.lines))
+    if any(not np.array_equal(read[0][0], other[0], equal_nan=True) for other in read[1:]):
+        titles = [header[i] for i in places]
+        raise DataError(
+            f"the label columns {' and '.join(titles)} differ; leave one out with --mapping: "
+            f"{start_of(columns={titles[-1]: ''})}"
+        )
+    return read[0]
+
+
+def _label(
+    title: str, cells: Sequence[str], lines: Sequence[int]
+) -> tuple[pd.Series, str, list[str]]:
+    """Return the label, how disease is written, and what was assumed."""
+    words, values, unknown = words_of(TARGET), [], []
+    for place, cell in enumerate(cells):
+        value = number(cell)
+        if cell in MISSING:
+            value = float("nan")
+        elif value is None:
+            value = words.get(word(cell))
+        if value is None or (value == value and value not in (0, 1, 2, 3, 4)):
+            unknown.append(place)
+        values.append(value)
+    if unknown:
+        distinct = list(dict.fromkeys(cells[i] for i in unknown))[:_MAX_WORDS]
+        start = start_of(values={TARGET: {d: OPEN for d in distinct if len(d) <= 20}})
+        raise DataError(
+            f"line {lines[unknown[0]]}, column {title}: expected 0-4, yes or no, present or "
+            f"absent; say which values are disease in a file for --mapping, which begins {start}"
+        )
+    series = pd.Series(values, name=TARGET, dtype=float)
+    if set(series.dropna()) == {1.0, 2.0} and not any(word(cell) in words for cell in cells):
+        note = f"{title} is 1 or 2: read as in UCI's Statlog file, 1 = absence, 2 = presence"
+        return series - 1, "2", [note]
+    return (series > 0).astype(float).where(series.notna()), "1", []

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.dataset.heart.csv_reader import Patients
-
 EXPECTED_SIGNS: Mapping[str, int] = {"exang": 1, "oldpeak": 1, "ca": 1, "thalach": -1}
 """Which way each finding goes with disease; these four read the same in every coding."""
 
@@ -37,18 +35,18 @@ class LabelCheck:
     """Patients with a label."""
 
 
-def check_label(patients: Patients) -> LabelCheck:
+def check_label(raw: pd.DataFrame, disease: pd.Series | None) -> LabelCheck:
     """Measure how the label goes with the four telling findings.
 
     The standard error of a mean of k rank correlations with an unrelated label is
     sqrt(mean of the findings' own correlation matrix / (n - 1)).
     """
-    if patients.disease is None:
+    if disease is None:
         return LabelCheck(None, None, {}, 0)
-    frame = patients.raw[list(EXPECTED_SIGNS)].copy()
+    frame = raw[list(EXPECTED_SIGNS)].copy()
     frame["ca"] = frame["ca"].where(frame["ca"] <= 3)  # Kaggle's 4 means missing
-    labelled = patients.disease.notna()
-    y, frame = patients.disease[labelled], frame[labelled]
+    labelled = disease.notna()
+    y, frame = disease[labelled], frame[labelled]
     ranks = frame.rank() * pd.Series(EXPECTED_SIGNS)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = ranks.corrwith(y.rank(), min_periods=MIN_PATIENTS).dropna() if len(y) else None
@@ -64,11 +62,11 @@ def check_label(patients: Patients) -> LabelCheck:
     )
 
 
-def is_inverted(check: LabelCheck, patients: Patients) -> bool | None:
+def is_inverted(check: LabelCheck, disease: pd.Series | None) -> bool | None:
     """Judge the evidence; None = inconclusive."""
-    if patients.disease is None or check.score is None or check.standard_error is None:
+    if disease is None or check.score is None or check.standard_error is None:
         return None
-    smaller_class = patients.disease.value_counts().reindex([0.0, 1.0]).fillna(0).min()
+    smaller_class = disease.value_counts().reindex([0.0, 1.0]).fillna(0).min()
     if check.n < MIN_PATIENTS or smaller_class < MIN_PER_CLASS:
         return None
     if abs(check.score) < check.standard_error:  # no direction to speak of

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart.mapping import ColumnMapping, load_mapping
 
 
 class _Coding(click.ParamType[Coding]):
@@ -19,6 +20,19 @@ class _Coding(click.ParamType[Coding]):
         return Coding(value)
 
 
+class _Mapping(click.ParamType[ColumnMapping]):
+    name = "file"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> ColumnMapping:
+        return value if isinstance(value, ColumnMapping) else load_mapping(Path(value))
+
+
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 coding_option = click.option("--coding", type=_Coding(), help="Of its codes, when not decidable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
+mapping_option = click.option(
+    "--mapping", type=_Mapping(), help="JSON or TOML: columns to rename, values to recode."
+)
+duplicates_option = click.option(
+    "--allow-duplicates", is_flag=True, help="Accept a file of which many rows are duplicates."
+)

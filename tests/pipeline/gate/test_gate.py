@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
 import cardiowatch
+from pipeline.dataset.heart.codings import KAGGLE_TO_UCI
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.gate.check import run_job
 from pipeline.gate.label_loss import (
@@ -21,9 +23,10 @@ from pipeline.gate.label_loss import (
     loss_limit,
 )
 from pipeline.gate.power import measure
+from pipeline.schema import NAMES
 from pipeline.train import LabelledPatients
 from tests.foreign_files import hungarian_file, inverted_file
-from tests.pipeline.conftest import SICK, WELL, C, csv_file
+from tests.pipeline.conftest import SICK, WELL, C, csv_file, variants
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +37,16 @@ def reference(cleveland: LabelledPatients) -> TrustedLosses:
 
 @pytest.fixture
 def run(
-    monkeypatch: pytest.MonkeyPatch, model_dir: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    model_dir: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> object:
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
         code = cardiowatch.main(["gate", *map(str, arguments)])
         said = capsys.readouterr()
-        return code, said.out, said.err
+        return code, said.out, caplog.text
 
     return run
 
@@ -50,8 +56,10 @@ def some(data: LabelledPatients, n: int = 60) -> np.ndarray:
 
 
 def batch(folder: Path, data: LabelledPatients, who: np.ndarray, y: np.ndarray) -> Path:
+    """Patients like the trusted ones: each has a heart rate one beat higher."""
+    rows = data.rows + (np.arange(13) == NAMES.index("thalach"))
     lines = [
-        ",".join(["" if np.isnan(v) else f"{v:g}" for v in data.rows[i]] + [f"{label:g}"])
+        ",".join(["" if np.isnan(v) else f"{v:g}" for v in rows[i]] + [f"{label:g}"])
         for i, label in zip(who, y, strict=True)
     ]
     return csv_file(folder, *lines)
@@ -163,7 +171,7 @@ def test_patients_without_a_label_keep_their_number(  # type: ignore[no-untyped-
 def test_the_hungarian_patients_may_enter(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, said, _ = run(hungarian_file(tmp_path))
     assert code == 0
-    assert "294 labels" in said
+    assert "293 labels" in said
 
 
 def test_an_inverted_file_is_refused(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -174,7 +182,11 @@ def test_an_inverted_file_is_refused(run, tmp_path: Path) -> None:  # type: igno
     ("lines", "code", "reason"),
     [
         ([WELL, SICK], 3, "2 labelled patients; at least 8 needed"),
-        ([WELL.replace("63,", "163,")] * 5 + [SICK] * 5, 3, "the file failed the audit"),
+        (
+            variants(WELL.replace("63,", "163,"), 5) + variants(SICK, 5),
+            3,
+            "the file failed the audit",
+        ),
     ],
 )
 def test_what_cannot_be_judged_says_why(  # type: ignore[no-untyped-def]
@@ -185,18 +197,55 @@ def test_what_cannot_be_judged_says_why(  # type: ignore[no-untyped-def]
     assert reason in said
 
 
+def test_the_training_patients_are_refused_in_another_order_and_coding(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, cleveland: LabelledPatients
+) -> None:
+    frame = pd.read_csv(HEART_CSV).sample(frac=1, random_state=0)
+    kaggle = {name: {u: k for k, u in t.items()} for name, t in KAGGLE_TO_UCI.items()}
+    for name, table in kaggle.items():
+        frame[name] = frame[name].map(table)
+    frame.to_csv(tmp_path / "copy.csv", index=False)
+    for path in (HEART_CSV, tmp_path / "copy.csv"):
+        code, said, _ = run(path)
+        assert code == 1
+        assert "303 of 303 rows are training patients of the model" in said
+
+
+def test_training_patients_among_new_ones_are_left_out(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, cleveland: LabelledPatients
+) -> None:
+    who = some(cleveland)
+    path = batch(tmp_path, cleveland, who, cleveland.y[who])
+    path.write_text(path.read_text() + "\n".join(HEART_CSV.read_text().splitlines()[1:41]) + "\n")
+    code, said, _ = run(path, "--json")
+    found = json.loads(said)
+    assert (code, found["n"]) == (0, 60)
+    assert "40 of 100 rows are training patients of the model and were left out" in found["reason"]
+
+
+def test_many_identical_rows_are_named_duplicates(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, cleveland: LabelledPatients
+) -> None:
+    who = np.repeat(some(cleveland), 5)
+    path = batch(tmp_path, cleveland, who, cleveland.y[who])
+    code, said, _ = run(path)
+    assert (code, "240 duplicated patients" in said) == (3, True)
+    code, said, _ = run(path, "--json", "--allow-duplicates")
+    assert (code, json.loads(said)["n"]) == (0, 60)
+
+
 def test_an_unreadable_file_and_a_missing_model_are_one_line_each(  # type: ignore[no-untyped-def]
-    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     code, _, error = run(tmp_path / "absent.csv")
     assert (code, error.count("\n")) == (4, 1)
     monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(tmp_path))
     assert cardiowatch.main(["gate", str(HEART_CSV)]) == 4
-    assert "run make train" in capsys.readouterr().err
+    assert "run make train" in caplog.text
 
 
 def test_a_model_of_other_patients_is_not_trusted(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    other = csv_file(tmp_path, *[WELL] * 6, *[SICK] * 6)
+    other = csv_file(tmp_path, *variants(WELL, 6), *variants(SICK, 6))
     code, _, error = run(HEART_CSV, "--trusted", other)
     assert code == 4
     assert "was not trained on patients.csv" in error
