@@ -8,7 +8,7 @@ CARDIOWATCH := $(PY) -m cardiowatch
 SOURCES := api dashboard db perf pipeline tests cardiowatch.py demo.py errors.py logs.py run.py settings.py
 SHIPPED := requirements-api.txt requirements.txt
 
-.PHONY: help run test up test-deploy train audit lint lock sbom bench monitor demo soak migrate clean
+.PHONY: help run test test-fast coverage up test-deploy train audit lint lock sbom bench monitor demo soak migrate clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,10 +16,21 @@ help: ## list the commands
 run: $(VENV)/.run ## set up everything, start the API and the dashboard, print their addresses
 	@exec $(CARDIOWATCH) run
 
-test: $(VENV)/.dev .venv-fuzz/.ready ## set up what the tests need, run lint and all tests
+test: $(VENV)/.dev .venv-fuzz/.ready ## set up what the tests need, run lint and all tests; ARGS="tests/db -k chain" runs only these
 	@tests/parts.sh
-	@$(MAKE) --no-print-directory lint
-	@$(PY) -m pytest -n 2 --dist loadscope
+	@$(if $(ARGS),:,$(MAKE) --no-print-directory lint)
+	@$(PY) -m pytest -n 2 $(ARGS)
+
+test-fast: $(VENV)/.dev ## run the tests that need no PostgreSQL, no browser and no long time (90 s)
+	@$(PY) -m pytest -n 2 -m "not (slow or postgres or browser or deploy)" $(ARGS)
+
+coverage: $(VENV)/.dev ## run all tests again, slower, and print which lines they reach
+	@tests/parts.sh
+	@rm -rf var/coverage
+	@COVERAGE_CORE=$$($(PY) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+	    $(PY) -m coverage run -m pytest -n 2 $(ARGS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report --skip-covered --sort=cover
 
 lint: $(VENV)/.dev ## check format, lint, types, architecture, security and licences
 	@$(VENV)/bin/ruff format --check --quiet $(SOURCES)

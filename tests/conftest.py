@@ -23,8 +23,33 @@ ROOT = Path(__file__).resolve().parent.parent
 pytest_plugins = ["tests.postgres"]
 
 
+_POSTGRES = {"postgres", "postgresql", "postgres_server", "postgres_url", "mortal_server"}
+"""Fixtures that start a server, and what tests on both databases call it."""
+_DASHBOARD = {"address", "served"}
+"""Fixtures that start a dashboard, or an API behind it, for a test."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by their folder and what they start; begin with the longest files."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in ("browser", "deploy"):
+            item.add_marker(folder)
+        needs = set(item.fixturenames)  # type: ignore[attr-defined]
+        if hasattr(item, "callspec"):
+            needs |= {value for value in item.callspec.params.values() if isinstance(value, str)}
+        if needs & _POSTGRES:
+            item.add_marker("postgres")
+        if needs & _DASHBOARD:
+            item.add_marker("slow")
+    if hasattr(config, "workerinput"):  # one of several processes: no long file is left for the end
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda i: (not i.get_closest_marker("browser"), i.path not in slow))
+
+
 class _Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist's own is not typed
-    """Shares the tests between processes: most of them wait."""
+    """Shares the tests between processes in their order: most of them wait."""
 
     def _split_scope(self, nodeid: str) -> str:
         """Return what runs in one process: a file, or all tests that open a browser."""
@@ -34,6 +59,7 @@ class _Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist's own is not t
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Share the tests between the processes of `-n` by what they have in common."""
+    config.option.loadscopereorder = False
     return _Shared(config, log)
 
 

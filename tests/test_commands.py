@@ -15,6 +15,8 @@ import pytest
 import cardiowatch
 from tests.programs import ROOT, environment, run
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = ROOT / "docs/commands.md"
 DEPRECATED = {
     "api.keys": ["keys"],

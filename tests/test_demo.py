@@ -11,6 +11,8 @@ import demo
 from db.reader.queries import Reader
 from settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(model_dir: Path) -> Settings:

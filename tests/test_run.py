@@ -11,6 +11,8 @@ import pytest
 from settings import load_settings
 from tests.programs import free_port, run, running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, object]:

@@ -19,6 +19,8 @@ from db.reader.queries import Reader
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, run, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:

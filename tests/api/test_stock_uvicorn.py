@@ -16,6 +16,8 @@ from tests.api.conftest import PATIENT
 from tests.api.test_program import logged, under_load
 from tests.programs import free_port, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboard.conftest import shown
 from tests.programs import free_port
 
+pytestmark = pytest.mark.slow
+
 Write = Callable[..., list[str]]
 
 

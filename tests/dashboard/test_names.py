@@ -10,6 +10,8 @@ import pytest
 
 from tests.programs import free_port, run, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 WELCOME = "101"
 
 

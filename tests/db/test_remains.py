@@ -24,6 +24,8 @@ from db.writer.writes import check_writable
 from tests.db.rows import row, running_log
 from tests.programs import run
 
+pytestmark = pytest.mark.slow
+
 
 def write(url: str, key: SealKey, times: int = 1) -> Path:
     """Write as so many writers, one after the other; return the heads."""

@@ -22,6 +22,8 @@ from settings import Settings
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 PAGE = 4096
 ROWS = 2_000
 

@@ -25,6 +25,8 @@ from perf.chaos.postgres_cluster import Cluster
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, environment
 
+pytestmark = pytest.mark.slow
+
 DAYS = 4
 HEADS = "/var/lib/cardiowatch/heads"
 DOCKER = f"""#!/bin/sh

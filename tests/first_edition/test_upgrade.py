@@ -26,6 +26,8 @@ from pipeline.schema import NAMES
 from tests.api.conftest import PATIENT, add_key
 from tests.programs import free_port, run, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Kept:

@@ -10,6 +10,8 @@ import pytest
 from tests.hostile.fuzz import TOOL
 from tests.programs import run
 
+pytestmark = pytest.mark.slow
+
 TENTH = ("--examples", "30", "--at-least", "2000", "--seed", "7")
 
 

@@ -22,6 +22,8 @@ from tests.hostile.asking import Answer, Case, as_bytes, ask, cases
 from tests.hostile.documented import Documented
 from tests.programs import free_port, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 CANARY = b"Zq7canary"
 FOR_OTHERS = ("access-control-allow-origin", "access-control-allow-credentials")
 """Headers that would let another site's page read an answer."""

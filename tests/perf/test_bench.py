@@ -14,6 +14,8 @@ from db.reader.queries import Reader
 from pipeline.load_tests.benchmark import from_dict
 from tests.programs import run, running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def wrk() -> None:

@@ -17,6 +17,7 @@ from perf.load.request_bodies import write_bodies
 from tests.programs import run
 
 
+@pytest.mark.slow
 def test_nothing_acknowledged_is_missing_after_sigkill(model_dir: Path) -> None:
     ended = run("-m", "cardiowatch", "measure", "crash", "--kills", "2", model_dir=model_dir)
 
@@ -24,6 +25,7 @@ def test_nothing_acknowledged_is_missing_after_sigkill(model_dir: Path) -> None:
     assert " 0 of them missing" in ended.stdout
 
 
+@pytest.mark.slow
 def test_nor_with_several_workers_on_postgresql(model_dir: Path, postgres_url: str) -> None:
     ended = run(
         "-m", "cardiowatch", "measure", "crash", "--kills", "2", "--workers", "2",
@@ -34,6 +36,7 @@ def test_nor_with_several_workers_on_postgresql(model_dir: Path, postgres_url: s
     assert " 0 of them missing" in ended.stdout
 
 
+@pytest.mark.slow
 def test_on_sigterm_everything_accepted_is_answered(model_dir: Path) -> None:
     ended = run(
         "-m",
@@ -51,6 +54,7 @@ def test_on_sigterm_everything_accepted_is_answered(model_dir: Path) -> None:
     assert " 0 stored but not acknowledged, 0 rejected" in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_service_that_acknowledges_without_storing_is_found_out(
     tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +99,7 @@ async def _log_one_live_row(url: str) -> None:
     await log.stop()
 
 
+@pytest.mark.slow
 def test_a_log_that_somebody_uses_is_left_alone(tmp_path: Path, model_dir: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)

@@ -25,6 +25,7 @@ KEPT = FaultResult(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_locked_database_is_honest_refusals_and_then_over(model_dir: Path) -> None:
     ended = run(
         "-m",
@@ -52,6 +53,7 @@ def _healthy() -> Iterator[FaultTarget]:
         yield FaultTarget(f"sqlite:///{folder}/log.db", lambda _: None, lambda: None, "not at all")
 
 
+@pytest.mark.slow
 def test_a_service_that_acknowledges_without_storing_is_found_out(
     model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,14 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
+
 from db.ids import new_id
 from db.migrate import migrate
 from db.writer.writer import LogWriter
 from tests.programs import run
+
+pytestmark = pytest.mark.slow
 
 SHORT = (
     "-m",

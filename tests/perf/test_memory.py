@@ -23,6 +23,7 @@ def test_growth_is_what_the_second_half_adds_to_the_largest_process() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.slow
 def test_a_short_run_shows_the_memory_at_each_step(model_dir: Path) -> None:
     ended = run(
         "-m", "cardiowatch", "measure", "memory", "--requests", "200", "--starts", "0",
@@ -35,6 +36,7 @@ def test_a_short_run_shows_the_memory_at_each_step(model_dir: Path) -> None:
     assert 30 < float(rows[0].split("|")[2]) < 300  # a Python service, in MB
 
 
+@pytest.mark.slow
 def test_on_sqlite_the_driver_of_postgresql_is_not_in_memory(tmp_path: Path) -> None:
     look = (
         "import sys, api.app; from db.writer.writer import LogWriter; LogWriter(sys.argv[1]); "

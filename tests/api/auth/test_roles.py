@@ -28,6 +28,8 @@ from settings import Settings
 from tests.api.conftest import PATIENT, add_key
 from tests.programs import free_port, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SUFFIXES = (
     "%0a", "%0A", "%0d", "%0d%0a", "%00", "%09", "%0b", "%1f", "%7f", "%20", "%c2%85", "%e2%80%a8",

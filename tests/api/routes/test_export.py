@@ -11,6 +11,8 @@ from db.migrate import migrate
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 LOSING_ITS_LOG = """
 import cardiowatch
 from db.engine import DatabaseUnavailable

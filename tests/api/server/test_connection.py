@@ -7,8 +7,12 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from api.server.connection import REQUEST_TIMEOUT_S
 from tests.api.server.client import HEAD, READ, answer, connect
+
+pytestmark = pytest.mark.slow
 
 LATEST_S = 15.0
 

@@ -19,6 +19,8 @@ from tests.api.server.client import HEAD, READ, answer, connect
 from tests.api.server.toy import serving
 from tests.programs import free_port, run, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 class FakeConnection:
     """A connection as its limits see it."""

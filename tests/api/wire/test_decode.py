@@ -52,6 +52,7 @@ def accepted(body: bytes, coding: Coding) -> bool:
 @pytest.mark.parametrize("coding", list(Coding))
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_decoder_explanation_and_documented_schema_agree(
     coding: Coding, data: st.DataObject
 ) -> None:

@@ -18,6 +18,8 @@ from dashboard.auth.files import MAX_UPLOADS, MAX_UPLOADS_PER_PERSON, UPLOAD_PAG
 from tests.dashboard.sessions import ask, login_cookie, run, served, session, session_id, xsrf
 from tests.programs import ROOT
 
+pytestmark = pytest.mark.slow
+
 MB = 1024 * 1024
 _names = count()
 

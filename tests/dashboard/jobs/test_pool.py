@@ -14,6 +14,8 @@ from dashboard.jobs import worker
 from dashboard.jobs.pool import Job, JobPool, PoolFull, State
 from tests.programs import ROOT
 
+pytestmark = pytest.mark.slow
+
 LONG = 60.0  # seconds within which even a loaded machine starts a process
 
 WORK = """

@@ -28,6 +28,8 @@ from tests.dashboard.conftest import shown
 from tests.db.rows import row, running_log
 
 Write = Callable[..., list[str]]
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC)
 
 

@@ -7,6 +7,8 @@ from dashboard.pages.poisoning import texts_gate as texts
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from tests.dashboard.conftest import shown
 
+pytestmark = pytest.mark.slow
+
 LONG = 120.0  # seconds within which even a loaded machine judges a file
 HEADER, *PATIENTS = HEART_CSV.read_text().splitlines()
 

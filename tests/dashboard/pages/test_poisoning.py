@@ -13,6 +13,8 @@ from pipeline.poisoning.defences import DEFENCES
 from pipeline.poisoning.metrics import METRICS, ExperimentCell, SeedInterval
 from tests.dashboard.conftest import shown
 
+pytestmark = pytest.mark.slow
+
 NB = "\u00a0"
 LONG = 120.0  # seconds within which even a loaded machine runs five draws
 

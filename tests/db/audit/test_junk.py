@@ -22,6 +22,8 @@ from db.schema import metadata, outcomes, predictions, writers
 from tests.db.audit.test_verify import lived_in
 from tests.db.rows import row, running_log
 
+pytestmark = pytest.mark.slow
+
 CELLS = 1_000 if os.environ.get("SOAK") else 150
 SEALED = ("predictions", "outcomes", "writers", "removals", "models")
 JUNK: list[Any] = [

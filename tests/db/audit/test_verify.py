@@ -29,6 +29,8 @@ from tests.db.mutations import mutate
 from tests.db.rows import row, running_log, store_as_before
 from tests.programs import run
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = 1_000 if os.environ.get("SOAK") else 100
 PATIENT = "ward 3, bed 7"
 LONG_AGO = datetime.now(UTC) - timedelta(days=40)

@@ -29,6 +29,8 @@ from perf.chaos.postgres_cluster import Cluster
 from tests.db.faults import callers, loop_stays_free
 from tests.db.rows import row, running_log
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 0.5
 FAULT_S = 6 * TIMEOUT_S
 IN_TIME_S = (

@@ -76,6 +76,7 @@ def test_every_value_is_one_that_the_log_accepts(history: list[Day]) -> None:
             assert (known == known.round()).all()
 
 
+@pytest.mark.slow
 def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
     database_url: str, model_dir: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
     assert scorecard == model.scorecard
 
 
+@pytest.mark.slow
 def test_a_log_gets_one_history_only(tmp_path: Path, model_dir: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     migrate(url, lambda _: None)

@@ -19,6 +19,8 @@ from pipeline.drift.hypothesis_tests.null_distributions import (
 from pipeline.drift.hypothesis_tests.permutation import permute_labels
 from pipeline.schema import NAMES
 
+pytestmark = pytest.mark.slow
+
 
 def table(
     name: str, before: dict[float | None, int], now: dict[float | None, int]

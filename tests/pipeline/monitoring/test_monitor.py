@@ -28,6 +28,8 @@ from settings import Settings
 from tests.db.rows import running_log
 from tests.programs import ROOT
 
+pytestmark = pytest.mark.slow
+
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 REAL = read_patients(HEART_CSV).features
 

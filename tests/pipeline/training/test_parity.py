@@ -76,6 +76,7 @@ def test_fitting_twice_gives_the_same_version(fitted: Fitted) -> None:
         assert train.fit(fitted.data, C).version == fitted.model.version
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_does_not_change_the_version(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
