@@ -52,7 +52,7 @@ class Case:
     refused: dict[str, str] = field(default_factory=dict)
     """What the last answer refused, by finding."""
     estimate: Prediction | None = None
-    estimated: int | None = None
+    estimated_revision: int | None = None
     """The revision of the entries that `estimate` is of."""
     changed: Case | None = None
     """The same patient with other findings ("What if")."""
@@ -62,7 +62,7 @@ class Case:
 
     def answer(self, said: str, refused: Mapping[str, str] | None = None) -> None:
         """Answer the request; without a new estimate, none stays."""
-        self.estimate = self.estimated = self.changed = None
+        self.estimate = self.estimated_revision = self.changed = None
         self.said, self.refused = said, dict(refused or {})
         self.asked, self.redraw = False, True
         self.answers += 1

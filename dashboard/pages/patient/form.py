@@ -149,7 +149,7 @@ def draw(form: str, case: Case) -> None:
 def _data(case: Case) -> dict[str, Any]:
     """Return what form.js shows: the entries, and one note for each finding that has one."""
     reading = entries.read(case.entries)
-    if case.estimate is not None and case.estimated == case.revision:
+    if case.estimate is not None and case.estimated_revision == case.revision:
         reading.unusual = texts.warnings(case.estimate)
     notes = {
         name: ("unusual" if name in reading.unusual else "converted",
@@ -162,7 +162,7 @@ def _data(case: Case) -> dict[str, Any]:
         "begun": not case.cleared,
         "entries": case.entries,
         "revision": case.revision,
-        "estimated": case.estimated,
+        "estimated": case.estimated_revision,
         "notes": notes | {name: ("refused", text) for name, text in refused.items()},
         "answers": case.answers,
         "said": case.said,

@@ -57,7 +57,7 @@ def _estimate(case: Case, source: str, reference: str) -> None:
         if response is not None:
             found = Prediction(reading.findings, response)
             case.answer(texts.estimate_summary(found))
-            case.estimate, case.estimated = found, revision
+            case.estimate, case.estimated_revision = found, revision
             case.changed = Case(entries=entries.write(reading.findings))
             data_access.clear_cache()
 
