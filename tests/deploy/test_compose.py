@@ -187,9 +187,7 @@ def test_patients_are_answered_looked_over_and_shown(stack: Stack, tmp_path: Pat
         api_url=f"http://127.0.0.1:{stack.api}", api_key=stack.key(),
     )  # fmt: skip
     assert sent.returncode == 0, sent.stderr
-    watched = stack.run(
-        "docker", "compose", "exec", "-T", "monitor", "python", "-m", "cardiowatch", "monitor"
-    )
+    watched = stack.run("docker", "compose", "exec", "-T", "monitor", "cardiowatch", "monitor")
     lines = [json.loads(line) for line in (watched.stdout + watched.stderr).splitlines()]
     assert any("synthetic patients" in line["message"] for line in lines)
 
