@@ -45,9 +45,9 @@ _GARBAGE = 10_000, 20, 100
 """Hundreds of requests under way are not garbage, and at the default of 700 objects the collector
 scanned them again and again. Reference cycles are rare here."""
 _ABOUT = (
-    "Estimates the probability of coronary artery disease from thirteen findings. "
+    "Estimates the probability of disease from a patient's findings. "
     "A 200 from /predict means that the row is committed to the log. "
-    "Trained on 303 patients (published 1988); not a medical device, not for diagnosis."
+    "GET /model says whom the model was trained on; not a medical device, not for diagnosis."
 )
 
 

@@ -9,7 +9,7 @@ documents the calls.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -61,9 +61,10 @@ def predict_row(
         [n for n, value in zip(NAMES, row, strict=True) if value is None] if None in row else []
     )
     warned = [Warned(*warning) for warning in warnings]
-    answer = Answer(new, prediction, probability, threshold, model.version, missing, warned)
-    if params.explain:
-        answer.interval, answer.explanation = explain_row(model, row)
+    explained = explain_row(model, row) if params.explain else {}
+    answer = Answer(
+        new, prediction, probability, threshold, model.version, missing, warned, **explained
+    )
     latency_ms = (perf_counter() - started) * 1000
     logged = (
         new, params.source, *row,
@@ -73,11 +74,13 @@ def predict_row(
 
 
 class ScoredRequest(NamedTuple):
-    """The reply's bytes, the rows to log, and how many of them are positive."""
+    """The reply's bytes, the rows to log, how many of them are positive, and whose they are."""
 
     reply: bytes
     rows: list[tuple[Any, ...]]
     positive: int
+    references: Sequence[str | None] = (None,)
+    """The patient reference of each row, where its item of a batch has one."""
 
 
 def score_one(
@@ -93,11 +96,12 @@ def score_batch(
     service: Service, params: PredictParams, body: bytes, started: float
 ) -> ScoredRequest:
     """POST /predict/batch: up to 1,000 patients in one transaction, all or nothing."""
-    rows = DECODERS[params.coding].decode_batch(body)
+    rows, references = DECODERS[params.coding].decode_batch(body)
     predicted = [predict_row(service, row, params, started) for row in rows]
     answers = [answer for answer, _ in predicted]
     positive = sum(answer.prediction for answer in answers)
-    return ScoredRequest(_encode({"items": answers}), [logged for _, logged in predicted], positive)
+    logged = [row for _, row in predicted]
+    return ScoredRequest(_encode({"items": answers}), logged, positive, references)
 
 
 class Endpoint:
@@ -164,7 +168,7 @@ class Endpoint:
             raise log_problem(LogUnavailable("not connected to the database yet"))
         reference, patient = headers.get(b"patient-reference"), None
         if reference is not None:
-            patient = hash_reference(reference, service.seal_key)
+            patient = hash_reference(reference.decode("latin-1"), service.seal_key)
         retryable = None
         if b"idempotency-key" in headers:
             request = scope["query_string"] + b"\0" + body + (patient or b"")
@@ -176,7 +180,11 @@ class Endpoint:
                 if stored:
                     return retryable.reply_from(stored)
             scored = self._score(service, params, body, started)
-            rows = [(*row, key_id or None, patient) for row in scored.rows]
+            key, of_all = service.seal_key, patient
+            rows = [
+                (*row, key_id or None, of_all if own is None else hash_reference(own, key))
+                for row, own in zip(scored.rows, scored.references, strict=True)
+            ]
             claim = retryable.claim(scored.reply) if retryable else None
             stored = await writer.append(rows, idempotency=claim)
             if retryable and stored:  # the same key, committed meanwhile by another request

@@ -29,7 +29,7 @@ from db.ids import is_id
 from db.writer.writer import LogUnavailable
 from db.writer.writes import MAX_OUTCOME_CHANGES, MAX_OUTCOMES_PER_KEY, TOO_MANY_OUTCOMES
 from pipeline.dataset.heart.codings import encode_row
-from pipeline.model import Model, from_json
+from pipeline.model import Model, ModelError, from_json
 from pipeline.schema import NAMES
 
 router = APIRouter(dependencies=[Depends(reject_repeated)], route_class=RoleRoute)
@@ -85,7 +85,7 @@ def predictions(
     paged = chosen.format == "json" or chosen.limit is not None or chosen.cursor is not None
     if chosen.format != "json" and request.scope["http_version"] == "1.0":
         raise _old_http()
-    if not paged:
+    if not paged and request.method != "HEAD":  # which needs no more than the first page
         return _stream(service.reader.stream(**window), chosen)
     rows, following = service.reader.page(
         **window, limit=chosen.limit or _PAGE_ROWS, cursor=chosen.cursor
@@ -128,7 +128,11 @@ def _model_of(service: Service, version: str) -> Model:
     if scorecard is None:
         detail = "The scorecard of this prediction is missing from the `models` table."
         raise Problem(404, "no-such-model", detail)
-    return from_json(scorecard)
+    try:
+        return from_json(scorecard)
+    except ModelError as cause:
+        detail = f"The scorecard of this prediction cannot be used: {cause}."
+        raise Problem(409, "model-unreadable", detail) from None
 
 
 @router.get("/predictions/{id}/explanation", responses=doc.EXPLANATION_RESPONSES)
@@ -136,11 +140,9 @@ def _model_of(service: Service, version: str) -> Model:
 def explanation(service: ServiceDep, wanted: PredictionId, _: NoQuery) -> Response:
     """Explain a prediction by the model version that made it, in log-odds."""
     row = _row(service, wanted)
-    interval, reasons = explain_row(
-        _model_of(service, row["model_version"]), tuple(row[name] for name in NAMES)
-    )
+    model = _model_of(service, row["model_version"])
     kept = {name: row[name] for name in ("id", "model_version", "probability")}
-    return json_response({**kept, "interval": interval, "explanation": reasons})
+    return json_response(kept | explain_row(model, tuple(row[name] for name in NAMES)))
 
 
 def _outcome(body: bytes) -> tuple[int, datetime | None]:
@@ -200,7 +202,7 @@ def model(service: ServiceDep, _: NoQuery) -> Response:
 @router.get("/schema", responses=doc.STATIC_RESPONSES)
 @requires(ANY_KEY)
 def schema(_: NoQuery) -> Response:
-    """Describe the thirteen features: labels, units, limits and codes."""
+    """Describe the features: labels, units, limits and codes."""
     return json_response(feature_metadata())
 
 

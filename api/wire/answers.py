@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
@@ -45,13 +47,29 @@ class Answer(msgspec.Struct, gc=False):
     warnings: list[Warned]
     interval: list[float] | UnsetType = UNSET
     explanation: Explanation | UnsetType = UNSET
+    unknown_range: list[float] | UnsetType = UNSET
+    """95 % range of the estimate, were the unknown findings known; absent when none is unknown."""
+    most_informative: str | UnsetType = UNSET
 
 
-def explain_row(model: Model, row: Row) -> tuple[list[float], Explanation]:
-    """Return the 95 % interval of the fitted probability and the exact contributions."""
+def explain_row(model: Model, row: Row) -> dict[str, Any]:
+    """Return the fields of an `Answer` that explain it.
+
+    They are the 95 % interval of the fitted probability, the exact contributions of the model's
+    own features, and, where findings are unknown, the range of the estimate over them and the
+    finding that would narrow it most.
+    """
     found = model.explain(row)
     contributions = [
         Contribution(feature.name, encode(feature, value, Coding.LABELS), contribution)
         for feature, value, contribution in zip(FEATURES, row, found.contributions, strict=True)
+        if feature.name in model.features
     ]
-    return list(found.interval), Explanation("log-odds", found.base_value, contributions)
+    explained: dict[str, Any] = {
+        "interval": found.interval,
+        "explanation": Explanation("log-odds", found.base_value, contributions),
+    }
+    if found.unknown_range is not None:
+        explained["unknown_range"] = found.unknown_range
+        explained["most_informative"] = found.most_informative
+    return explained

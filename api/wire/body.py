@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Mapping
 
@@ -43,7 +44,7 @@ def check_media_type(headers: Headers) -> None:
 
 
 async def read_json_body(headers: Headers, receive: Receive, limit: int, key_id: str) -> bytes:
-    """Return the body.
+    """Return the body, without the byte order mark that some programs put before JSON.
 
     Raises
     ------
@@ -67,7 +68,7 @@ async def read_json_body(headers: Headers, receive: Receive, limit: int, key_id:
         raise ClientDisconnected
     if len(body) > limit:
         raise _too_large(limit)
-    return body
+    return body.removeprefix(BOM_UTF8)
 
 
 def _is_full(key_id: str) -> bool:

@@ -7,14 +7,15 @@ what is wrong with every field. A test compares the two, and the documented JSON
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from api.wire.problems import validation_problem
-from api.wire.validation_errors import batch_errors, patient_errors
+from api.wire.strict_json import UNREADABLE
+from api.wire.validation_errors import REFERENCE, batch_errors, patient_errors
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.schema import FEATURES, Feature, Kind
 
@@ -22,6 +23,8 @@ MAX_BATCH = 1000
 """Patients in one batch."""
 
 Row = tuple[float | None, ...]
+
+_Reference = Annotated[str, Meta(pattern=REFERENCE)]
 
 
 def _wire_type(feature: Feature, coding: Coding) -> Any:
@@ -53,8 +56,16 @@ class PatientDecoder:
             forbid_unknown_fields=True,
             gc=False,
         )
+        item = msgspec.defstruct(
+            f"Item_{coding}",
+            [("patient_reference", _Reference | None | UnsetType, UNSET)],
+            bases=(patient,),
+            kw_only=True,
+            forbid_unknown_fields=True,
+            gc=False,
+        )
         self._one = msgspec.json.Decoder(patient)
-        self._batch = msgspec.json.Decoder(list[patient])  # type: ignore[valid-type]
+        self._batch = msgspec.json.Decoder(list[item])  # type: ignore[valid-type]
         absent: Mapping[Any, None] = {None: None, UNSET: None}
         tables = [decoder(feature, coding) for feature in FEATURES]
         self._tables = tuple(
@@ -80,26 +91,34 @@ class PatientDecoder:
             pass
         raise validation_problem(patient_errors(body, self.coding))
 
-    def decode_batch(self, body: bytes) -> list[Row]:
-        """Return the rows of a batch in its order.
+    def decode_batch(self, body: bytes) -> tuple[list[Row], list[str | None]]:
+        """Return the rows of a batch in its order, and the patient reference of each.
 
         Raises
         ------
         Problem
             422 with the first 20 errors and their number; nothing of the batch is accepted.
         """
+        rows, references, keys = [], [], 0
         try:
-            patients = [msgspec.structs.astuple(item) for item in self._batch.decode(body)]
-            absent = [values.count(UNSET) for values in patients]
-            keys = len(FEATURES) * len(patients) - sum(absent)
-            if 0 < len(patients) <= MAX_BATCH and body.count(b":") == keys:
-                return list(map(self._row, patients, absent))
+            for item in self._batch.decode(body):
+                *values, reference = msgspec.structs.astuple(item)
+                absent = values.count(UNSET)
+                keys += len(values) - absent
+                if reference:  # its colons are no key's
+                    keys += 1 + reference.count(":")
+                rows.append(self._row(values, absent))
+                references.append(reference or None)
+            if 0 < len(rows) <= MAX_BATCH and body.count(b":") == keys:
+                return rows, references
         except (msgspec.MsgspecError, KeyError, RecursionError, UnicodeDecodeError):
-            pass
+            rows = []
         errors = batch_errors(body, self.coding, MAX_BATCH)
-        raise validation_problem(errors[:20], total=len(errors))
+        if rows and not errors:  # a reference of null, or with an escaped colon
+            return rows, references
+        raise validation_problem(errors[:20] or [UNREADABLE], total=len(errors))
 
-    def _row(self, values: tuple[Any, ...], absent: int) -> Row:
+    def _row(self, values: Sequence[Any], absent: int) -> Row:
         """Turn what was decoded into UCI codes; `absent` of the values are UNSET."""
         row = list(values)
         for i, table in self._tables:

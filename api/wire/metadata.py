@@ -28,7 +28,7 @@ def _feature(feature: Feature) -> dict[str, Any]:
 
 
 def feature_metadata() -> dict[str, Any]:
-    """Return the thirteen features with labels, units, limits and codes."""
+    """Return the features with labels, units, limits and codes."""
     return {"target": TARGET, "features": [_feature(feature) for feature in FEATURES]}
 
 
@@ -37,8 +37,9 @@ def model_metadata(model: Model, evidence: dict[str, Any], threshold: float) -> 
     return {
         "version": model.version,
         "threshold": threshold,
-        "meaning": "probability that a coronary artery is narrowed by more than 50 %, for patients "
-        "referred for angiography as in Cleveland in the 1980s; not a diagnosis",
+        "meaning": f"probability of {TARGET} for patients like those that the model was trained "
+        "on (`training`); not a diagnosis",
+        "training": model.provenance,
         "scale": "log-odds",
         "base_value": model.base_value,
         "evidence": evidence,

@@ -14,6 +14,7 @@ from api.wire.openapi_schemas import (
     OUTCOME_ROW,
     PROBLEM,
     Json,
+    item_schema,
     patient_schema,
     problem_responses,
     ref,
@@ -34,7 +35,12 @@ _CODING = _parameter(
     type="string", enum=list(Coding), default="labels",
 )  # fmt: skip
 _EXPLAIN = _parameter(
-    "query", "explain", "Add the 95 % interval and the explanation.", type="boolean", default=False
+    "query",
+    "explain",
+    "Add the 95 % interval and the explanation; where findings are unknown, also the range of the "
+    "estimate over them and the finding that would narrow it most.",
+    type="boolean",
+    default=False,
 )
 _SOURCE = _parameter(
     "query", "source", "Origin of the request; monitoring reads only `live`.",
@@ -90,7 +96,7 @@ def _plain_paths() -> Json:
         "type": "array",
         "minItems": 1,
         "maxItems": MAX_BATCH,
-        "items": {"anyOf": patients},
+        "items": {"anyOf": [ref(f"Item_{coding}") for coding in Coding]},
         "example": [examples["labels"]["value"]],
     }
     items = {"type": "object", "required": ["items"],
@@ -136,6 +142,7 @@ def build_document(app: FastAPI, keyless: Set[str]) -> Json:
             "Outcome": OUTCOME_ROW,
         }
         components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
+        components |= {f"Item_{coding}": item_schema(coding) for coding in Coding}
         made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         made["paths"] = _plain_paths() | made["paths"]
         for path, calls in made["paths"].items():

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from api.wire.validation_errors import REFERENCE
 from db.schema import SOURCES
 from pipeline.dataset.heart.codings import Coding, decoder, encode
-from pipeline.schema import FEATURES, NAMES, Feature, Kind
+from pipeline.schema import EXAMPLE, FEATURES, NAMES, Feature, Kind
 
 Json = dict[str, Any]
 Responses = dict[int | str, Json]
-
-EXAMPLE: tuple[float | None, ...] = (63, 1, 1, 145, 233, 1, 2, 150, 0, 2.3, 3, 0, 6)
-"""The first patient of the Cleveland file."""
 
 
 def ref(name: str) -> Json:
@@ -38,6 +36,16 @@ def feature_schema(feature: Feature, coding: Coding) -> Json:
     if feature.required:
         return {**schema, "description": text}
     return {"anyOf": [schema, {"type": "null"}], "description": f"{text}. null = unknown."}
+
+
+def item_schema(coding: Coding) -> Json:
+    """Return the JSON schema of a patient in a batch."""
+    schema = patient_schema(coding)
+    schema["properties"]["patient_reference"] = {
+        "anyOf": [{"type": "string", "pattern": REFERENCE.replace(r"\Z", "$")}, {"type": "null"}],
+        "description": "Your pseudonym for this patient, instead of the header Patient-Reference.",
+    }
+    return schema
 
 
 def patient_schema(coding: Coding) -> Json:
@@ -123,7 +131,8 @@ _MEANING = {
     404: "Not found",
     405: "Method not allowed",
     409: "The idempotency key was used with another request; or this API key has recorded 100 "
-    "outcomes of the prediction, and this one changes nothing",
+    "outcomes of the prediction, and this one changes nothing; or this version cannot read the "
+    "scorecard that made the prediction",
     413: "The body is too large",
     415: "The body is not plain JSON",
     422: "Invalid: one entry per field says what, what is allowed and in which unit",
@@ -153,6 +162,7 @@ _PAGE: Json = {
         "next": {"type": ["string", "null"], "description": "Send it as `cursor` for more."},
     },
 }
+_RANGE: Json = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
 _EXPLAINED: Json = {
     "type": "object",
     "required": ["id", "model_version", "probability", "interval", "explanation"],
@@ -160,8 +170,10 @@ _EXPLAINED: Json = {
         "id": {"type": "string"},
         "model_version": {"type": "string"},
         "probability": {"type": "number"},
-        "interval": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+        "interval": _RANGE,
         "explanation": ref("Explanation"),
+        "unknown_range": _RANGE,
+        "most_informative": {"type": "string"},
     },
 }
 _TIME: Json = {"type": "string", "format": "date-time"}
@@ -186,7 +198,7 @@ _STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
 LOG_RESPONSES = responses(_PAGE, 401, 403, 422, 426, 503)
 LOG_RESPONSES["200"]["content"] |= _STREAMS
 ROW_RESPONSES = responses(ref("LoggedPrediction"), 401, 403, 404, 422, 503)
-EXPLANATION_RESPONSES = responses(_EXPLAINED, 401, 403, 404, 422, 503)
+EXPLANATION_RESPONSES = responses(_EXPLAINED, 401, 403, 404, 409, 422, 503)
 OUTCOME_RESPONSES = responses(ref("Outcome"), 401, 403, 404, 409, 413, 415, 422, 503)
 STATIC_RESPONSES = responses(_OBJECT, 401, 403, 422)
 HEALTH_RESPONSES = responses(_OBJECT, 403, 422)

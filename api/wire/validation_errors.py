@@ -7,7 +7,9 @@ what was sent: an error must not become a second copy of a patient.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,6 +19,10 @@ from api.wire.problems import FieldError, Problem
 from api.wire.strict_json import UNREADABLE, parse
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
+
+REFERENCE = r"^[!-~]([ -~]{0,62}[!-~])?\Z"
+REFERENCE_IN_WORDS = "1 to 64 printable ASCII characters, no space at either end"
+"""What names a patient, in the header and in an item of a batch."""
 
 
 def _read_patient(body: bytes) -> Any:
@@ -61,6 +67,9 @@ class _Expected(NamedTuple):
     high: float
 
 
+_CODED = " or ".join(f"?coding={coding}" for coding in Coding if coding is not Coding.LABELS)
+
+
 @cache  # a flood of rejected requests must not cost more than good ones
 def _expected(coding: Coding) -> tuple[_Expected, ...]:
     return tuple(_expected_of(feature, coding) for feature in FEATURES)
@@ -99,7 +108,7 @@ def _wrong_code(name: str, value: Any, expected: _Expected) -> FieldError:
     if _is_number(value) and int not in expected.types:
         message = (
             "an integer code means different things in different files; "
-            f"send {expected.words}, or name the coding with ?coding=uci or ?coding=kaggle"
+            f"send {expected.words}, or name the coding with {_CODED}"
         )
         return FieldError(name, message, "no_coding")
     if type(value) not in expected.types:
@@ -119,13 +128,15 @@ def _wrong(expected: _Expected, value: Any) -> FieldError:
     return _wrong_number(BY_NAME[expected.name], value, expected.words)
 
 
-def _errors_of(patient: Any, coding: Coding) -> list[FieldError]:
+def _errors_of(
+    patient: Any, coding: Coding, others: frozenset[str] = frozenset()
+) -> list[FieldError]:
     if not isinstance(patient, dict):
         message = f"not a patient; send a JSON object with the keys {', '.join(NAMES)}"
         return [FieldError("body", message, "malformed")]
     errors = []
-    if not patient.keys() <= BY_NAME.keys():
-        message = f"unknown key; the keys are {', '.join(NAMES)}"
+    if not patient.keys() <= BY_NAME.keys() | others:
+        message = f"unknown key; the keys are {', '.join([*NAMES, *others])}"
         errors.append(FieldError("body", message, "unknown_key"))
     for expected in _expected(coding):
         name, required, _, types, table, low, high = expected
@@ -150,7 +161,7 @@ def patient_errors(body: bytes, coding: Coding) -> list[FieldError]:
 
 
 def batch_errors(body: bytes, coding: Coding, max_batch: int) -> list[FieldError]:
-    """List what is wrong with a body that should be an array of patients; never empty."""
+    """List what is wrong with a body that should be an array of patients."""
     try:
         patients = parse(body)
     except Problem as problem:
@@ -160,9 +171,20 @@ def batch_errors(body: bytes, coding: Coding, max_batch: int) -> list[FieldError
     if not 0 < len(patients) <= max_batch:
         message = f"holds {len(patients)} patients; send 1 to {max_batch:,}"
         return [FieldError("body", message, "batch_size")]
-    errors = [
-        FieldError(error.field, error.message, error.reason, index)
+    return [
+        replace(error, index=index)
         for index, patient in enumerate(patients)
-        for error in _errors_of(patient, coding)
+        for error in _item_errors(patient, coding)
     ]
-    return errors or [UNREADABLE]
+
+
+def _item_errors(patient: Any, coding: Coding) -> list[FieldError]:
+    errors = _errors_of(patient, coding, frozenset({"patient_reference"}))
+    reference = patient.get("patient_reference") if isinstance(patient, dict) else None
+    if reference is not None and not (
+        isinstance(reference, str) and re.search(REFERENCE, reference)
+    ):
+        errors.append(
+            FieldError("body", f"patient_reference takes {REFERENCE_IN_WORDS}", "patient_reference")
+        )
+    return errors

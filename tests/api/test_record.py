@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -38,6 +40,12 @@ def patients(url: str) -> list[bytes | None]:
         return list(connection.scalars(select(predictions.c.patient).order_by(predictions.c.id)))
 
 
+def patients_by_id(url: str) -> dict[str, bytes | None]:
+    with session(open_engine(url)) as connection:
+        found = connection.execute(select(predictions.c.id, predictions.c.patient))
+        return {str(id_): patient for id_, patient in found}
+
+
 def test_what_the_service_writes_verifies_with_its_heads(
     sealed: TestClient, database_url: str, key: SealKey
 ) -> None:
@@ -64,6 +72,69 @@ def test_a_patient_s_reference_is_stored_as_an_hmac_alone(
     text = sealed.get("/predictions").text
     assert "patient" not in text
     assert "bed 7" not in text
+
+
+def test_each_patient_of_a_batch_may_have_a_reference_which_export_and_erasure_find(
+    sealed: TestClient, database_url: str, key: SealKey
+) -> None:
+    batch = [
+        PATIENT | {"patient_reference": "ward 3: bed 7"},
+        PATIENT | {"patient_reference": None},
+        PATIENT,
+        PATIENT | {"patient_reference": "MRN:12"},
+    ]
+    header, first, fourth = map(
+        key.hash_patient_reference, ("ward 3, bed 7", "ward 3: bed 7", "MRN:12")
+    )
+
+    def stored(**sent: Any) -> list[bytes | None]:
+        reply = sealed.post("/predict/batch", json=batch, **sent)
+        assert reply.status_code == 200
+        found = patients_by_id(database_url)
+        ids.extend(item["id"] for item in reply.json()["items"])
+        return [found[id_] for id_ in ids[-4:]]
+
+    ids: list[str] = []
+    assert stored() == [first, None, None, fourth]
+    assert stored(headers=NAMED) == [first, header, header, fourth]  # the item's own comes first
+    assert "bed 7" not in sealed.get("/predictions").text
+    sealed.__exit__(None, None, None)
+
+    settings = {"database_url": database_url, "log_hmac_key_file": key.path}
+    named = ("--patient", "ward 3: bed 7")
+    exported = run("-m", "cardiowatch", "export", *named, "--format", "jsonl", **settings)
+    found = {json.loads(line)["id"] for line in exported.stdout.splitlines()}
+    assert found == {ids[0], ids[4]}
+    erased = run("-m", "cardiowatch", "erase", *named, **settings)
+    assert erased.returncode == 0, erased.stderr
+    assert first not in patients(database_url)
+
+
+@pytest.mark.parametrize("reference", ["", " a", "x" * 65, "Müller", "tab\tinside", 7, "\n"])
+def test_a_malformed_reference_in_a_batch_is_refused_with_its_place(
+    sealed: TestClient, reference: object
+) -> None:
+    batch = [PATIENT, PATIENT | {"patient_reference": reference}]
+    reply = sealed.post("/predict/batch", json=batch)
+    assert reply.status_code == 422
+    (error,) = reply.json()["errors"]
+    assert (error["index"], error["field"]) == (1, "body")
+    assert "1 to 64 printable ASCII characters" in error["message"]
+    assert sealed.get("/predictions").json()["items"] == []
+
+
+def test_a_single_patient_has_its_reference_in_the_header_alone(sealed: TestClient) -> None:
+    reply = sealed.post("/predict", json=PATIENT | {"patient_reference": "a"})
+    assert reply.status_code == 422
+
+
+def test_a_key_that_is_repeated_beside_a_reference_is_refused(sealed: TestClient) -> None:
+    one = json.dumps(PATIENT | {"patient_reference": "a:b"})
+    body = f'[{one[:-1]}, "age": 64}}]'
+    reply = sealed.post(
+        "/predict/batch", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert reply.status_code == 422
 
 
 @pytest.mark.parametrize("reference", [b"", b"x" * 65, "Müller".encode(), b"tab\tinside", b"\x7f"])
@@ -140,7 +211,7 @@ def test_a_key_that_cannot_be_used_ends_the_start_in_one_line(
             "-m", "api", database_url=url, model_dir=model_dir, log_hmac_key_file=bad,
             api_port=free_port(),
         )  # fmt: skip
-        assert ended.returncode == 1
+        assert ended.returncode == 4
         assert str(bad) in ended.stderr
         assert ended.stderr.count("\n") == 1
 
@@ -156,6 +227,6 @@ def test_a_sealed_log_is_not_served_without_its_key(tmp_path: Path, model_dir: P
         assert client.post("/predict", json=PATIENT).status_code == 200
     beside.unlink()
     ended = run("-m", "api", database_url=url, model_dir=model_dir, api_port=free_port())
-    assert ended.returncode != 0
+    assert ended.returncode == 4
     assert "This log is sealed" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -93,6 +94,34 @@ def test_contributions_and_base_value_add_up_to_the_probability(sqlite_client: T
     assert low <= answer["probability"] <= high
     values = {part["feature"]: part["value"] for part in explanation["contributions"]}
     assert values == PATIENT | {"ca": None}
+
+
+def test_an_answer_with_unknown_findings_says_how_far_they_could_move_it(
+    sqlite_client: TestClient,
+) -> None:
+    partial = PATIENT | {"thal": None, "ca": None}
+    answer = sqlite_client.post("/predict?explain=true", json=partial).json()
+
+    low, high = answer["unknown_range"]
+    assert low < answer["probability"] < high
+    assert answer["most_informative"] in ("thal", "ca")
+    later = sqlite_client.get(f"/predictions/{answer['id']}/explanation").json()
+    assert later["unknown_range"] == answer["unknown_range"]
+    full = sqlite_client.post("/predict?explain=true", json=PATIENT).json()
+    assert full.keys().isdisjoint({"unknown_range", "most_informative"})
+
+
+def test_a_byte_order_mark_before_the_body_is_ignored(sqlite_client: TestClient) -> None:
+    body = json.dumps(PATIENT).encode("utf-8-sig")
+    reply = sqlite_client.post(
+        "/predict", content=body, headers={"Content-Type": "application/json"}
+    )
+
+    assert reply.status_code == 200
+    assert (
+        reply.json()["probability"]
+        == sqlite_client.post("/predict", json=PATIENT).json()["probability"]
+    )
 
 
 def test_an_old_prediction_is_explained_as_it_was_answered(client: TestClient) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from db.ids import timestamp_of
+from api.app import create_app
+from db.ids import new_id, timestamp_of
+from db.migrate import migrate
+from db.writer.writer import LogWriter
+from pipeline.schema import EXAMPLE, NAMES
+from settings import Settings
 from tests.api.conftest import IN_UCI, PATIENT
 
 
@@ -178,3 +188,88 @@ def test_an_outcome_of_no_prediction_is_404(client: TestClient) -> None:
     url = "/predictions/0190163d-8694-739b-aea5-966c26f8ad91/outcome"
 
     assert client.put(url, json={"outcome": 1}).status_code == 404
+
+
+@pytest.fixture
+def of_another_model(tmp_path: Path, model_dir: Path) -> Iterator[Callable[[str], TestClient]]:
+    """The service on a log whose one row was scored by a model with another scorecard."""
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+
+    async def store(scorecard: str) -> None:
+        log = LogWriter(url)
+        await log.start()
+        await log.register_model("0123456789ab", scorecard)
+        id_, source = new_id(), "live"
+        scored = (0.5, 1, 0.5, "0123456789ab", 1.0)
+        await log.append([(id_, source, *EXAMPLE, *scored, None, None)])
+        await log.stop()
+
+    with ExitStack() as stack:
+
+        def client(scorecard: str) -> TestClient:
+            asyncio.run(store(scorecard))
+            app = create_app(Settings(database_url=url, model_dir=model_dir))
+            return stack.enter_context(TestClient(app, base_url="http://127.0.0.1"))
+
+        yield client
+
+
+def explanation_of_the_one_row(client: TestClient) -> httpx.Response:
+    (row,) = client.get("/predictions").json()["items"]
+    return client.get(f"/predictions/{row['id']}/explanation")
+
+
+def test_a_prediction_is_explained_by_the_features_of_the_model_that_made_it(
+    of_another_model: Callable[[str], TestClient], model_dir: Path
+) -> None:
+    card = json.loads((model_dir / "scorecard.json").read_text())
+    del card["features"]["chol"], card["background"]["chol"], card["training_range"]["chol"]
+    keep = [i for i, n in enumerate(card["interval"]["columns"]) if not n.startswith("chol")]
+    card["interval"]["columns"] = [card["interval"]["columns"][i] for i in keep]
+    card["interval"]["sets"] = [[s[i] for i in keep] for s in card["interval"]["sets"]]
+    card.pop("joint_points", None)
+
+    explained = explanation_of_the_one_row(of_another_model(json.dumps(card)))
+
+    named = [part["feature"] for part in explained.json()["explanation"]["contributions"]]
+    assert named == [name for name in NAMES if name != "chol"]
+
+
+def test_a_scorecard_that_cannot_be_read_is_a_problem_that_says_so(
+    of_another_model: Callable[[str], TestClient],
+) -> None:
+    reply = explanation_of_the_one_row(of_another_model("{}"))
+
+    assert reply.status_code == 409
+    assert reply.json()["type"].endswith("model-unreadable")
+    assert "scorecard" in reply.json()["detail"]
+
+
+GET_PATHS = [
+    "/predictions", "/predictions?format=csv", "/model", "/schema", "/healthz", "/readyz",
+    "/metrics", "/docs", "/openapi.json",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", GET_PATHS)
+def test_head_answers_as_get_does_without_a_body(sqlite_client: TestClient, path: str) -> None:
+    send(sqlite_client, 3)
+
+    got, head = sqlite_client.get(path), sqlite_client.head(path)
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+def test_head_is_refused_where_get_is(sqlite_client: TestClient) -> None:
+    assert sqlite_client.head("/predict").status_code == 405
+    assert sqlite_client.head("/predictions/nonsense").status_code == 404
+    assert sqlite_client.head(f"/predictions/{new_id()}/outcome").status_code == 405
+
+
+def test_the_model_says_whom_it_was_trained_on(sqlite_client: TestClient) -> None:
+    model = sqlite_client.get("/model").json()
+
+    assert model["training"]["n"] == 303
+    assert "Cleveland" not in model["meaning"]

@@ -83,7 +83,7 @@ WHOLE_BODIES = {
     "an unknown key": patient(name="Smith"),
     "a lone surrogate as a key": patient()[:-1] + b', "\\ud800": 1}',
     "UTF-16": patient().decode().encode("utf-16"),
-    "a byte order mark": b"\xef\xbb\xbf" + patient(),
+    "two byte order marks": b"\xef\xbb\xbf" * 2 + patient(),
     "broken UTF-8": patient().replace(b"male", b"m\xffle"),
     "deep nesting": b"[" * 50_000,
     "deep objects": b'{"a":' * 10_000,
