@@ -118,7 +118,8 @@ class RoleRoute(APIRoute):
         if key is not None and key.id:
             log_access(key.id, scope)
         authorize(scope, required_role(self.endpoint))
-        if scope["method"] == "HEAD" and "GET" in (self.methods or ()):  # the server leaves out the body
+        # The server leaves out the body.
+        if scope["method"] == "HEAD" and "GET" in (self.methods or ()):
             await self.app(scope, receive, send)
         else:
             await super().handle(scope, receive, send)
