@@ -27,6 +27,7 @@ from pipeline.drift.hypothesis_tests.large_sample import large_sample_test
 from pipeline.drift.hypothesis_tests.permutation import permute_labels
 from pipeline.drift.result import DriftResult
 from pipeline.drift.verdict import MAX_PERMUTATION_ROWS, MIN_PATIENTS, verdict
+from pipeline.model.inputs import check_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,9 +99,11 @@ def compare_counts(
     Raises
     ------
     ValueError
-        When a sample lacks a column or alpha is not between 0 and 1.
+        When a count is no count, a sample lacks a column or alpha is not between 0 and 1.
     """
     _check(alpha)
+    check_counts(reference_counts, "reference")
+    check_counts(current_counts, "current")
     tables = tables_from_counts(reference_counts, current_counts)
     sizes = count_patients(reference_counts), count_patients(current_counts)
     if reference_sample is None or sample is None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.schema import FEATURES, NAMES, Feature
+from pipeline.model.inputs import patients
+from pipeline.schema import FEATURES, Feature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +24,6 @@ ValueCounts = Mapping[str, Mapping[float | None, int]]
 
 
 _FAR = 2.0**53  # the last whole number that a float tells from its neighbour
-
-
-def _is_frame(rows: ArrayLike | pd.DataFrame) -> TypeGuard[pd.DataFrame]:
-    return hasattr(rows, "columns")  # without importing pandas
 
 
 @dataclass(frozen=True)
@@ -64,18 +61,10 @@ def to_steps(rows: ArrayLike | pd.DataFrame) -> Array:
 
     Raises
     ------
-    ValueError
-        When a column is absent or the shape is another one.
+    InputError
+        When a column is absent, the shape is another one or a value is no number.
     """
-    if _is_frame(rows):
-        absent = [name for name in NAMES if name not in rows.columns]
-        if absent:
-            raise ValueError(f"the frame has no column {absent[0]}; all 13 features are needed")
-        values = np.column_stack(
-            [rows[name].to_numpy(dtype=float, na_value=np.nan) for name in NAMES]
-        )
-    else:
-        values = np.array(rows, dtype=float).reshape(-1, len(NAMES))
+    values = patients(rows)
     values[~np.isfinite(values)] = np.nan
     widths = np.array([feature.step for feature in FEATURES])
     return np.asarray(np.clip(np.floor(values / widths + 0.5), -_FAR, _FAR))
@@ -92,9 +81,11 @@ def tables_from_rows(reference: Array, current: Array) -> tuple[ContingencyTable
 def tables_from_counts(
     reference: ValueCounts, current: ValueCounts
 ) -> tuple[ContingencyTable, ...]:
-    """Return the tables of two sets of value counts; an absent feature has no values."""
+    """Return the tables of two sets of value counts; a feature that one lacks is not compared."""
+    both = reference.keys() & current.keys()
+    sides = [{name: side[name] for name in both} for side in (reference, current)]
     return tuple(
-        _table(feature, _stepped(feature, reference), _stepped(feature, current))
+        _table(feature, _stepped(feature, sides[0]), _stepped(feature, sides[1]))
         for feature in FEATURES
     )
 

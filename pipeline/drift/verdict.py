@@ -121,6 +121,8 @@ def _feature(
     reason = feature_message(table, apart, sizes, unit, found)
     if tested is None:
         reason = "not enough data"
+    elif not sum(table.known) + sum(table.missing):
+        reason = "not compared: absent from the counts"
     elif not found and alarm and min(p_values.values(), default=1.0) <= alpha:
         reason = "significant, but below the minimum effect"
     return FeatureDrift(

@@ -43,6 +43,7 @@ from pipeline.fairness.result import (
     Rate,
     Verdict,
 )
+from pipeline.model.inputs import vector
 from pipeline.statistics.proportions import (
     EQUIVALENCE_MARGIN,
     Z95,
@@ -85,9 +86,9 @@ def assess(
     ValueError
         When lengths differ, or an outcome or prediction is neither 0 nor 1.
     """
-    predicted = np.asarray(y_pred, dtype=float)
-    truth = np.full(len(predicted), np.nan) if y_true is None else np.asarray(y_true, dtype=float)
-    p = None if probability is None else np.asarray(probability, dtype=float)
+    predicted = vector(y_pred, "predictions")
+    truth = np.full(len(predicted), np.nan) if y_true is None else vector(y_true, "outcomes")
+    p = None if probability is None else vector(probability, "probabilities")
     if not np.isin(predicted, (0, 1)).all() or not (np.isnan(truth) | np.isin(truth, (0, 1))).all():
         raise ValueError("predictions and known outcomes must be 0 or 1")
     if p is not None and not ((p >= 0) & (p <= 1)).all():

@@ -27,6 +27,7 @@ import numpy as np
 
 from errors import CardiowatchError
 from pipeline.model.design_matrix import Array, Column, Design, build_design_matrix, feature_points
+from pipeline.model.inputs import patients
 from pipeline.model.scores import Explanation, Scores, percentile_interval, sigmoid, sigmoid_scalar
 from pipeline.model.unknown_findings import JointPoints
 from pipeline.schema import FEATURES, NAMES, Feature, Row, range_warnings
@@ -127,7 +128,7 @@ class Model:
             Shape (n, 13), UCI codes, NaN or None = missing: an array, tuples in the order of
             `FEATURES`, or a frame with (at least) the thirteen columns in any order.
         """
-        matrix = build_design_matrix(_array(rows), self._center, self._scale, self._design)
+        matrix = build_design_matrix(patients(rows), self._center, self._scale, self._design)
         by_feature = feature_points(matrix, self._coefficients, self._design)
         z = self._intercept + by_feature.sum(axis=1)
         return Scores(
@@ -320,10 +321,3 @@ def _parameters(
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
-
-
-def _array(rows: pd.DataFrame | Array | Sequence[Row]) -> Array:
-    if hasattr(rows, "loc"):
-        return np.asarray(rows.loc[:, list(NAMES)].to_numpy(dtype=float, na_value=np.nan))
-    array = np.array(rows, dtype=float)  # None becomes NaN
-    return array.reshape(0, len(NAMES)) if array.size == 0 else array

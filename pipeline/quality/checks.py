@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.model.inputs import patients
 from pipeline.quality.result import DataQuality, FeatureQuality, QualityIssue
 from pipeline.schema import FEATURES, NAMES, Feature, Kind, range_warnings, usual_range
 
@@ -56,8 +57,8 @@ def assess(
     n_requests
         Requests that were answered in the window, when `rows` are a sample of them.
     """
-    values = as_array(rows)
-    known = None if reference is None else as_array(reference)
+    values = patients(rows)
+    known = None if reference is None else patients(reference)
     features = {
         feature.name: _feature(feature, i, values, known) for i, feature in enumerate(FEATURES)
     }
@@ -77,13 +78,6 @@ def assess(
         refusals=tuple(dict(refusal) for refusal in refusals),
         problems=tuple(sorted(problems, key=lambda problem: not problem.serious)),
     )
-
-
-def as_array(rows: ArrayLike | pd.DataFrame) -> Array:
-    """Return patients as an array of shape (n, 13); None and infinite values become NaN."""
-    if hasattr(rows, "loc"):
-        rows = rows.loc[:, list(NAMES)].to_numpy(dtype=float, na_value=np.nan)
-    return np.array(rows, dtype=float).reshape(-1, len(NAMES))
 
 
 def _feature(feature: Feature, i: int, values: Array, reference: Array | None) -> FeatureQuality:

@@ -1,0 +1,124 @@
+"""Check what callers give to the Python entry points, and turn it into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import isfinite, nan
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from errors import USAGE, CardiowatchError
+from pipeline.model.design_matrix import Array
+from pipeline.schema import NAMES, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class InputError(CardiowatchError, ValueError):
+    """An argument that cannot be used; the message says what is wrong with it."""
+
+    exit_code = USAGE
+
+
+def patients(rows: ArrayLike | pd.DataFrame | Sequence[Row]) -> Array:
+    """Return patients as an array of shape (n, 13); what is missing becomes NaN.
+
+    Parameters
+    ----------
+    rows
+        A pandas, polars or arrow table with (at least) the features' columns, or rows in their
+        order; None, NaN and pd.NA = missing.
+
+    Raises
+    ------
+    InputError
+        When a column is absent or there twice, a row has another length, or a value is no number.
+    """
+    titles = getattr(rows, "column_names", getattr(rows, "columns", None))
+    if titles is not None:
+        return _from_frame(rows, [str(title) for title in titles])
+    try:
+        array = np.array(rows, dtype=float)
+    except (TypeError, ValueError):
+        array = _from_rows(rows)
+    if array.size == 0:
+        return array.reshape(0, len(NAMES))
+    if array.ndim == 1 and len(array) == len(NAMES):
+        array = array[None, :]
+    if array.ndim != 2 or array.shape[1] != len(NAMES):
+        raise InputError(f"rows of {len(NAMES)} values are expected, got the shape {array.shape}")
+    return array
+
+
+def _from_frame(frame: Any, titles: list[str]) -> Array:
+    for name in NAMES:
+        if titles.count(name) != 1:
+            what = "more than one" if name in titles else "no"
+            raise InputError(f"the frame has {what} column {name}; each feature is needed once")
+    return np.column_stack([vector(frame[name], name) for name in NAMES])
+
+
+def _from_rows(rows: Any) -> Array:
+    listed = [list(row) for row in rows]
+    if any(len(row) != len(NAMES) for row in listed):
+        raise InputError(f"rows of {len(NAMES)} values are expected")
+    columns = [
+        vector(column, name) for name, column in zip(NAMES, zip(*listed, strict=True), strict=True)
+    ]
+    return np.column_stack(columns)
+
+
+def vector(values: Any, what: str) -> Array:
+    """Return numbers as an array of shape (n,); None, NaN and pd.NA become NaN.
+
+    Parameters
+    ----------
+    values
+        A list, array or column of pandas, polars or arrow.
+    what
+        Its name in the message.
+
+    Raises
+    ------
+    InputError
+        When a value is no number, such as a word.
+    """
+    if getattr(getattr(values, "dtype", None), "kind", "") in ("f", "i", "u", "b"):
+        try:
+            return np.asarray(values, dtype=float).ravel()
+        except (TypeError, ValueError):  # a column of whole numbers with pd.NA
+            pass
+    listed: Iterable[Any] = values.to_pylist() if hasattr(values, "to_pylist") else values
+    return np.array([number(value, what) for value in listed], dtype=float)
+
+
+def number(value: Any, what: str) -> float:
+    """Return one value as a float, NaN = missing."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return nan
+    if not isinstance(value, Real | np.bool_):
+        raise InputError(f"{what}: a {type(value).__name__} where a number is expected")
+    return float(value)
+
+
+def check_counts(counts: Any, what: str) -> None:
+    """Insist on value counts: feature -> number or None -> whole number, not negative.
+
+    Raises
+    ------
+    InputError
+        Names the feature.
+    """
+    for name, table in counts.items():
+        if name not in NAMES:
+            raise InputError(f"{what}: {name} is not a feature")
+        for value, count in table.items():
+            number(value, f"{what}, {name}")
+            if not (
+                isfinite(number(count, f"the counts of {name}")) and count >= 0 and count % 1 == 0
+            ):
+                raise InputError(f"{what}, {name}: a count is negative or no whole number")

@@ -1,0 +1,120 @@
+"""The Python entry points take tables of any library, and answer what they cannot use in words."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.drift import compare, compare_counts
+from pipeline.fairness import assess
+from pipeline.model.inputs import InputError, patients
+from pipeline.quality import assess as assess_quality
+from pipeline.schema import NAMES
+from tests.pipeline.conftest import by_hand
+
+
+class Polars(UserDict):  # type: ignore[type-arg]
+    """What a polars frame looks like: columns are a list, a column is a sequence."""
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.data)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return pd.read_csv(HEART_CSV)[list(NAMES)].astype(float)
+
+
+def counted(frame: pd.DataFrame) -> dict[str, dict[float | None, int]]:
+    return {
+        name: {
+            None if value != value else float(value): int(n)
+            for value, n in frame[name].value_counts(dropna=False).items()
+        }
+        for name in frame
+    }
+
+
+def test_tables_of_all_libraries_are_the_same_patients(frame: pd.DataFrame) -> None:
+    listed = [[None if v != v else v for v in row] for row in frame.to_numpy().tolist()]
+    listed[0][11] = pd.NA  # type: ignore[call-overload]
+    expected = frame.to_numpy().copy()
+    expected[0, 11] = np.nan
+    by_column = {name: [row[i] for row in listed] for i, name in enumerate(NAMES)}
+    arrow = {
+        name: [None if v is pd.NA else v for v in column] for name, column in by_column.items()
+    }
+    for rows in (
+        listed, Polars(by_column), pa.table(arrow), pd.DataFrame(by_column),
+        pd.DataFrame(arrow, dtype="Float64"), pd.DataFrame(arrow).convert_dtypes(),
+        pd.DataFrame(arrow, dtype="double[pyarrow]"),
+    ):  # fmt: skip
+        assert np.array_equal(patients(rows), expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["compare", "quality", "score"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda f: pd.concat([f, f[["age"]]], axis=1), "more than one column age"),
+        (lambda f: f.drop(columns="thal"), "no column thal"),
+        (lambda f: f.assign(chol="high"), "chol: a str where a number is expected"),
+        (lambda f: f.to_numpy()[:, :12], "rows of 13 values"),
+        (lambda f: [[1.0], [1.0, 2.0]], "rows of 13 values"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named(
+    frame: pd.DataFrame, name: str, change: Any, reason: str
+) -> None:
+    entry = {
+        "compare": lambda rows: compare(frame, rows),
+        "quality": assess_quality,
+        "score": lambda rows: by_hand().score(rows),
+    }[name]
+    with pytest.raises(InputError, match=reason):
+        entry(change(frame))
+
+
+@pytest.mark.parametrize("gone", ["trestbps", "thal"])
+def test_a_feature_without_counts_is_not_compared(frame: pd.DataFrame, gone: str) -> None:
+    counts = counted(frame)
+    found = compare_counts(counts, {n: v for n, v in counts.items() if n != gone})
+    assert (found.drift, found.p_value > 0.9) == (False, True)
+    assert found.features[gone].reason == "not compared: absent from the counts"
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({63.0: -1}, "age: a count is negative"),
+        ({63.0: 1.5}, "age: a count is negative or no whole number"),
+        ({"63": 1}, "age: a str where a number is expected"),
+        ({63.0: None}, "age: a count is negative or no whole number"),
+    ],
+)
+def test_counts_that_are_none_are_named(
+    frame: pd.DataFrame, table: dict[Any, Any], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        compare_counts(counted(frame), counted(frame) | {"age": table})
+    with pytest.raises(InputError, match="bmi is not a feature"):
+        compare_counts(counted(frame), counted(frame) | {"bmi": {20.0: 303}})
+
+
+def test_outcomes_predictions_and_probabilities_are_numbers_from_0_to_1() -> None:
+    y, groups = [0, 1] * 60, {"sex": ["f", "m"] * 60}
+    for wrong in (np.nan, 1.2, -0.1, None, pd.NA):
+        with pytest.raises(ValueError, match="probabilities must lie between 0 and 1"):
+            assess(y, y, groups, probability=[wrong, *[0.5] * 119])
+    with pytest.raises(ValueError, match="predictions and known outcomes must be 0 or 1"):
+        assess(y, [pd.NA, *y[1:]], groups)
+    with pytest.raises(InputError, match="predictions: a str"):
+        assess(y, ["sick", *y[1:]], groups)
+    assert assess([pd.NA, None, *y[2:]], y, groups).n_known == 118
