@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.heart.label_check import check_label, is_inverted
+from pipeline.fairness.groups import SEX
 from pipeline.gate.label_loss import LossLimit, TrustedLosses, decide, loss_limit
 from pipeline.model.design_matrix import Array
 from pipeline.poisoning import C
@@ -38,7 +39,7 @@ PARTS = 3
 
 Rows = NDArray[np.intp]
 
-_SEX = NAMES.index("sex")
+_SEX = NAMES.index(SEX)
 
 
 @dataclass(frozen=True)
