@@ -42,7 +42,9 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     "Model and data": {
         "train": Entry("pipeline.train", "Train the model."),
         "audit": Entry("pipeline.audit", "Check a file of patients before it is trained on."),
-        "convert": Entry("pipeline.dataset.heart.convert", "Convert a file of patients to UCI codes."),
+        "convert": Entry(
+            "pipeline.dataset.heart.convert", "Convert a file of patients to UCI codes."
+        ),
         "gate": Entry("pipeline.gate.cli", "Accept or refuse a batch of new labels."),
         "poison": Entry("pipeline.poisoning.experiment", "Measure attacks and defences."),
         "card": Entry("dashboard.card", "Write the model card as one page of HTML."),
