@@ -42,7 +42,8 @@ from perf.load.scratch import scratch_folder
 from perf.load.server_process import ServerFailed
 from pipeline.model import load
 from pipeline.monitoring.monitoring_run import Window, run
-from pipeline.monitoring.schedule import load_reference
+from pipeline.monitoring.schedule import load_expected
+from pipeline.training.reference import load_reference
 from settings import load_settings
 
 BACKLOG = 2_000
@@ -90,10 +91,10 @@ def read_costs(url: str) -> Iterator[str]:
 def _monitoring_run(reader: Reader) -> Callable[[], object]:
     folder = load_settings().model_dir
     model = load(folder)
-    reference = load_reference(model, folder)
+    reference, expected = load_reference(folder, model), load_expected(folder)
     until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     window = Window("live", until - timedelta(days=29), until)
-    return lambda: run(reader, window, model, reference)
+    return lambda: run(reader, window, model, reference, expected)
 
 
 def query_forever(url: str) -> None:

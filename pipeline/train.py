@@ -28,7 +28,7 @@ from pipeline.model.design_matrix import Array, build_design_matrix, standardise
 from pipeline.model.logistic_regression import bootstrap_coefficients
 from pipeline.poisoning import MAX_SEEDS, SEEDS
 from pipeline.poisoning import run as poison
-from pipeline.schema import NAMES
+from pipeline.schema import FEATURES
 from pipeline.training.evidence import (
     SERVED_METHOD,
     audit_summary,
@@ -38,6 +38,7 @@ from pipeline.training.evidence import (
 )
 from pipeline.training.evidence_unknown import evaluate_unknown_range
 from pipeline.training.imputation import SEED, augment_with_missingness
+from pipeline.training.reference import build_reference, bundled_reference
 from pipeline.training.scorecard_writer import build_scorecard, write_bundle
 from pipeline.training.sklearn_pipeline import coefficients, fit_sklearn_pipeline
 from settings import load_settings
@@ -241,16 +242,19 @@ def _external(model: Model, other: LabelledPatients, data: LabelledPatients) -> 
     }  # fmt: skip
 
 
-def _check_training(data: LabelledPatients) -> None:
+def _trainable(data: LabelledPatients) -> LabelledPatients:
+    """Check that there are enough patients; blank the findings that do not vary among them."""
     smaller = int(min(data.y.sum(), (1 - data.y).sum()))
     if smaller < MIN_PER_CLASS:
         raise TrainError(
             f"{smaller} patients in the smaller class; at least {MIN_PER_CLASS} needed"
         )
-    values = (np.unique(column[~np.isnan(column)]) for column in data.rows.T)
-    constant = [name for name, seen in zip(NAMES, values, strict=True) if len(seen) < 2]
-    if constant:
-        raise TrainError(f"{constant[0]} has fewer than two different values")
+    rows = data.rows.copy()
+    for feature, column in zip(FEATURES, rows.T, strict=True):
+        if len(np.unique(column[~np.isnan(column)])) < 2 and not feature.required:
+            column[:] = np.nan
+            _say(f"note: {feature.name} has fewer than two different values; the model is without")
+    return replace(data, rows=rows)
 
 
 _started = time.perf_counter()
@@ -293,6 +297,14 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Draws of the poisoning grid.",
 )
+@click.option("--hospital", help="Whose patients they are, as in: the Cleveland Clinic.")
+@click.option("--years", help="When they came, as in: 1981-1984.")
+@click.option(
+    "--keep-rows",
+    is_flag=True,
+    help="Keep the patients beside the model: correlations, the domain classifier, the gate and "
+    "poisoning need them. They are readable by the owner alone, and in no image or export.",
+)
 def command(
     data: Path,
     model_dir: Path | None,
@@ -303,6 +315,9 @@ def command(
     external: tuple[Path, ...],
     full: bool,
     seeds: int,
+    hospital: str | None,
+    years: str | None,
+    keep_rows: bool,
 ) -> None:
     """Train the model.
 
@@ -312,19 +327,29 @@ def command(
     """
     folder = model_dir or load_settings().model_dir
     patients = load_labelled(data, correct_label, mapping, coding, allow_duplicates)
-    _check_training(patients)
     others = [load_labelled(path) for path in external]
     for other in others:
         overlap = without_overlap(other, patients)[1]
         if overlap:
             _say(f"note: {overlap} patients of {other.audit.file} are training patients: left out")
+    patients = _trainable(patients)
     # One thread: matrices this small only wait for each other, and sums keep their order.
     try:
         with threadpool_limits(1):
             model, evidence = train(patients, others, full, seeds)
     except ArithmeticError as error:
         raise TrainError(f"{data.name}: {error}", FAILED) from error
-    write_bundle(folder, model.scorecard, evidence)
+    reference = bundled_reference(model) or build_reference(
+        patients.rows,
+        patients.y,
+        model,
+        file=data.name,
+        sha256=patients.sha256,
+        hospital=hospital,
+        years=years,
+        keep_rows=keep_rows,
+    )
+    write_bundle(folder, model.scorecard, evidence, reference)
     _say(f"model {model.version} is in {folder}")
 
 

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from pipeline.drift.contingency_tables import (
     Array,
     ContingencyTable,
-    ValueCounts,
     count_patients,
     tables_from_counts,
     tables_from_rows,
@@ -28,6 +27,7 @@ from pipeline.drift.hypothesis_tests.permutation import permute_labels
 from pipeline.drift.result import DriftResult
 from pipeline.drift.verdict import MAX_PERMUTATION_ROWS, MIN_PATIENTS, verdict
 from pipeline.model.inputs import check_counts
+from pipeline.model.reference import ValueCounts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def compare(
     tables = tables_from_rows(before, now)
     if max(len(before), len(now)) > MAX_PERMUTATION_ROWS:
         random = np.random.default_rng(seed)
-        samples = _sampled(before, random), _sampled(now, random)
+        samples = sample_rows(before, random), sample_rows(now, random)
         return _counted(tables, (len(before), len(now)), samples, alpha, seed)
     sizes = len(before), len(now)
     if min(sizes) < MIN_PATIENTS:
@@ -112,7 +112,7 @@ def compare_counts(
     if (len(before), len(now)) == sizes and max(sizes) <= MAX_PERMUTATION_ROWS:
         return compare(reference_sample, sample, alpha=alpha, seed=seed)
     random = np.random.default_rng(seed)
-    samples = _sampled(before, random), _sampled(now, random)
+    samples = sample_rows(before, random), sample_rows(now, random)
     return _counted(tables, sizes, samples, alpha, seed)
 
 
@@ -137,7 +137,8 @@ def _check(alpha: float) -> None:
         raise ValueError("alpha must lie between 0 and 1")
 
 
-def _sampled(rows: Array, random: np.random.Generator) -> Array:
+def sample_rows(rows: Array, random: np.random.Generator) -> Array:
+    """Return the patients, or `MAX_PERMUTATION_ROWS` of them in their order."""
     if len(rows) <= MAX_PERMUTATION_ROWS:
         return rows
     return rows[np.sort(random.choice(len(rows), MAX_PERMUTATION_ROWS, replace=False))]

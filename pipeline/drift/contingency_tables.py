@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.model.inputs import patients
+from pipeline.model.reference import ValueCounts
 from pipeline.schema import FEATURES, Feature
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-ValueCounts = Mapping[str, Mapping[float | None, int]]
-"""Feature -> value -> how often; None = missing. The shape of `counts.Counts.values`."""
-
 
 _FAR = 2.0**53  # the last whole number that a float tells from its neighbour
 

@@ -18,7 +18,8 @@ from sklearn.metrics import roc_curve
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from threadpoolctl import threadpool_limits
 
-from pipeline.drift import MAX_PERMUTATION_ROWS, MIN_PATIENTS
+from pipeline.drift import MIN_PATIENTS
+from pipeline.drift.comparison import sample_rows
 from pipeline.drift.contingency_tables import Array, to_steps
 from pipeline.schema import FEATURES, NAMES
 from pipeline.statistics.metrics import auc
@@ -109,7 +110,7 @@ def classify(
         Called with the share that is done, 0 to 1.
     """
     random = np.random.default_rng(seed)
-    sides = [_sampled(to_steps(rows), random) for rows in (reference, current)]
+    sides = [sample_rows(to_steps(rows), random) for rows in (reference, current)]
     # Steps are whole and above -1e16, so a missing value becomes the lowest of every scale.
     x = np.nan_to_num(np.vstack(sides), nan=-1e18)
     y = np.repeat([0.0, 1.0], [len(side) for side in sides])
@@ -207,12 +208,6 @@ def _hold_out(
         tuple((float(a), float(b)) for a, b in zip(false[at], true[at], strict=True)),
         tuple(sorted(importances, key=lambda i: -i.auc_lost)),
     )
-
-
-def _sampled(rows: Array, random: np.random.Generator) -> Array:
-    if len(rows) <= MAX_PERMUTATION_ROWS:
-        return rows
-    return rows[np.sort(random.choice(len(rows), MAX_PERMUTATION_ROWS, replace=False))]
 
 
 def _not_enough(sizes: tuple[int, int], alpha: float, seed: int) -> ClassifierResult:

@@ -44,27 +44,6 @@ def values_message(table: ContingencyTable, distance: EffectSize) -> str:
     return f"mean {moved:.3g}{unit} {way}"
 
 
-def missing_message(table: ContingencyTable, sizes: tuple[int, int]) -> str:
-    """Return how the missing rate changed."""
-    before, now = (lost / max(size, 1) for lost, size in zip(table.missing, sizes, strict=True))
-    return f"missing rate {format_percent(now)}, was {format_percent(before)}"
-
-
-def tail_message(unit: UnitError | None) -> str:
-    """Return what changed in the tails."""
-    return unit.sentence if unit else "more extreme values than in the reference"
-
-
-def correlation_message(name: str) -> str:
-    """Return that a feature's correlations changed."""
-    return f"correlation of {name} with other features changed"
-
-
-def conditional_message(name: str) -> str:
-    """Return that a feature changed given the others, though its values alone are not enough."""
-    return f"conditional distribution of {name} given the other features changed"
-
-
 def feature_message(
     table: ContingencyTable,
     distance: EffectSize,
@@ -77,12 +56,13 @@ def feature_message(
         return "no drift detected"
     said = []
     if TAILS in found or unit is not None:
-        said.append(tail_message(unit))
+        said.append(unit.sentence if unit else "more extreme values than in the reference")
     if (VALUES in found or LEVELS in found) and (unit is None or TAILS not in found):
         said.append(values_message(table, distance))
     if DIGIT_PREFERENCE in found and len(found) == 1:
         before, now = rounded_shares(table)
         said.append(f"{format_percent(now)} rounded to tens, was {format_percent(before)}")
     if MISSING in found:
-        said.append(missing_message(table, sizes))
+        before, now = (n / max(size, 1) for n, size in zip(table.missing, sizes, strict=True))
+        said.append(f"missing rate {format_percent(now)}, was {format_percent(before)}")
     return "; ".join(said)

@@ -22,7 +22,7 @@ from pipeline.drift.hypothesis_tests.test_families import (
     VALUES,
     Hypothesis,
 )
-from pipeline.drift.messages import conditional_message, correlation_message, feature_message
+from pipeline.drift.messages import feature_message
 from pipeline.drift.result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
 from pipeline.drift.unit_errors import find_unit_error
 from pipeline.schema import NAMES
@@ -232,6 +232,8 @@ def _reason(
             "window)."
         )
     if strange is not None:
-        say = correlation_message if strange.family == FEATURE_CORRELATIONS else conditional_message
-        return f"Drift: {say(strange.names[0])}."
+        name = strange.names[0]
+        if strange.family == FEATURE_CORRELATIONS:
+            return f"Drift: correlation of {name} with other features changed."
+        return f"Drift: conditional distribution of {name} given the other features changed."
     return "Multivariate drift; no single feature identified."

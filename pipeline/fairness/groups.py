@@ -37,9 +37,14 @@ def assign_groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
         Each sensitive feature, and "sex and age" -> the group of each patient in words, shape (n,);
         None where the value is missing.
     """
-    found = {f.name: _groups(f, rows[:, NAMES.index(f.name)]) for f in SENSITIVE}
+    found = sensitive_groups(rows)
     pairs = zip(found[SEX], found[AGE], strict=True)
     return {**found, CROSSED: np.array([f"{sex}, {age}" for sex, age in pairs], dtype=object)}
+
+
+def sensitive_groups(rows: Array) -> dict[str, NDArray[np.object_]]:
+    """Return the groups of each sensitive feature, none crossed, as `assign_groups`."""
+    return {f.name: _groups(f, rows[:, NAMES.index(f.name)]) for f in SENSITIVE}
 
 
 def _groups(feature: Feature, column: Array) -> NDArray[np.object_]:

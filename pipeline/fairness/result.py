@@ -145,6 +145,12 @@ class Assessment:
         """Return plain values, safe for JSON."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Assessment:
+        """Read what `to_dict` wrote."""
+        groupings = {name: Grouping.from_dict(one) for name, one in found["groupings"].items()}
+        return cls(found["n"], found["n_known"], groupings)
+
     def frame(self) -> pd.DataFrame:
         """Return one row per rate: grouping, group, metric, value, low, high, n, enough."""
         import pandas as pd  # imported only when a frame is wanted

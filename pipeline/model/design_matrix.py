@@ -118,8 +118,6 @@ def build_design_matrix(rows: Array, center: Array, scale: Array, design: Design
     ValueError
         When a category holds a code that the schema does not have, or a number is infinite.
     """
-    if rows.ndim != 2 or rows.shape[1] != len(NAMES):
-        raise ValueError(f"expected the {len(NAMES)} features of each patient")
     missing = np.isnan(rows)
     matrix = np.zeros((len(rows), len(design.columns)))
     seen = missing | np.array([feature not in design.features for feature in FEATURES])

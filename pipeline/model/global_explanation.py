@@ -10,7 +10,7 @@ A contribution is `points(value) - mean points of the training patients`, in log
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,11 @@ import numpy as np
 
 from pipeline.model import Model
 from pipeline.model.design_matrix import Array
+from pipeline.model.reference import ValueCounts
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Row
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ValueCounts = Mapping[str, Mapping[float | None, int]]
-"""Feature -> value (None = missing) -> how many patients."""
 
 TOP_N = 5
 """Findings named for a patient."""
@@ -45,16 +43,16 @@ class FeatureEffect:
     @property
     def mean_absolute_contribution(self) -> float:
         """Mean absolute contribution per patient, in log-odds; 0 without patients."""
-        n = sum(self.counts)
-        pairs = zip(self.contributions, self.counts, strict=True)
-        return sum(abs(size) * count_values for size, count_values in pairs) / n if n else 0.0
+        return self._mean(abs)
 
     @property
     def mean_contribution(self) -> float:
         """Mean contribution per patient; 0 for the training patients themselves."""
-        n = sum(self.counts)
-        pairs = zip(self.contributions, self.counts, strict=True)
-        return sum(size * count_values for size, count_values in pairs) / n if n else 0.0
+        return self._mean(float)
+
+    def _mean(self, of: Callable[[float], float]) -> float:
+        pairs, n = zip(self.contributions, self.counts, strict=True), sum(self.counts)
+        return sum(of(size) * count for size, count in pairs) / n if n else 0.0
 
 
 @dataclass(frozen=True)

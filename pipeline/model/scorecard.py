@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 FORMAT = "cardiowatch scorecard 1"
 SCORECARD_FILE = "scorecard.json"
 EVIDENCE_FILE = "evidence.json"
+REFERENCE_FILE = "reference.json"
 CHECKSUMS_FILE = "SHA256SUMS"
 VERSION_LENGTH = 12  # hex digits: 48 bits tell apart every model that a hospital will ever train
 
@@ -127,6 +128,11 @@ class Model:
         rows
             Shape (n, 13), UCI codes, NaN or None = missing: an array, tuples in the order of
             `FEATURES`, or a frame with (at least) the thirteen columns in any order.
+
+        Raises
+        ------
+        ValueError
+            When a column is absent, or a value is none that the model has points for.
         """
         matrix = build_design_matrix(patients(rows), self._center, self._scale, self._design)
         by_feature = feature_points(matrix, self._coefficients, self._design)
@@ -267,7 +273,10 @@ def load(path: str | Path) -> Model:
     """
     folder = Path(path)
     try:
-        content = {name: (folder / name).read_bytes() for name in (SCORECARD_FILE, EVIDENCE_FILE)}
+        names = [SCORECARD_FILE, EVIDENCE_FILE]
+        if (folder / REFERENCE_FILE).exists():  # models of the first edition have none
+            names.append(REFERENCE_FILE)
+        content = {name: (folder / name).read_bytes() for name in names}
         sums = (folder / CHECKSUMS_FILE).read_bytes()
     except FileNotFoundError:
         raise ModelError(f"there is no model in {folder}: run make train") from None

@@ -7,6 +7,7 @@ outcomes to arrive: they use the thirty days before the window's end.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,9 +21,10 @@ from db.reader.samples import SampledRow
 from pipeline import quality
 from pipeline.drift import DriftResult, compare, compare_counts, risk_change
 from pipeline.fairness import assess
-from pipeline.fairness.groups import AGE, SEX, assign_groups
+from pipeline.fairness.groups import sensitive_groups
 from pipeline.fairness.result import Assessment
 from pipeline.model import Model
+from pipeline.model.reference import Reference, no_rows
 from pipeline.monitoring import status_rules
 from pipeline.monitoring.accuracy_estimation import (
     CalibrationCurve,
@@ -30,18 +32,19 @@ from pipeline.monitoring.accuracy_estimation import (
     estimate_accuracy,
     measure_accuracy,
 )
-from pipeline.schema import FEATURES, NAMES
+from pipeline.schema import NAMES
 
 FORMAT = 1
 """Of the report; a reader rejects a number that it does not know."""
 
+CORRELATION_CHANGES = "changes of the correlations between findings"
+"""What drift tests on patients alone."""
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
 MAX_PAIRS = 5
 """Pairs of features in a report, of 78; those with the smallest p-values."""
 
 Array = NDArray[np.float64]
-Counts = Mapping[str, Mapping[float | None, int]]
 
 
 @dataclass(frozen=True)
@@ -54,37 +57,23 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What a window is compared with."""
+class ExpectedAccuracy:
+    """What a model's evidence says of its predictions."""
 
-    rows: Array
-    counts: Counts
-    probability: Array
-    fairness: Assessment
     accuracy: float
     """Cross-validated."""
     confidence: CalibrationCurve | None
     """None when the model was trained without it."""
 
     @classmethod
-    def of(
-        cls, rows: Array, disease: Array, model: Model, evidence: Mapping[str, Any]
-    ) -> Reference:
-        """Return the reference of a model: its training data and its evidence."""
-        probability = model.score(rows).probability
-        predicted = (probability >= model.threshold).astype(float)
-        return cls(
-            rows=rows,
-            counts=_counts(rows),
-            probability=probability,
-            fairness=assess(disease, predicted, _groups(rows)),
-            accuracy=float(evidence["cross_validation"]["accuracy"]["mean"]),
-            confidence=calibration_curve(evidence),
-        )
+    def of(cls, evidence: Mapping[str, Any]) -> ExpectedAccuracy:
+        """Read the evidence of a model."""
+        accuracy = float(evidence["cross_validation"]["accuracy"]["mean"])
+        return cls(accuracy, calibration_curve(evidence))
 
 
 def run(
-    reader: Reader, window: Window, model: Model, reference: Reference
+    reader: Reader, window: Window, model: Model, reference: Reference, expected: ExpectedAccuracy
 ) -> tuple[status_rules.Status, str, dict[str, Any]]:
     """Check a window; return its status, the reason, and the report.
 
@@ -95,38 +84,39 @@ def run(
     """
     since, until, source = window.since, window.until, window.source
     alpha = status_rules.MONTHLY_FALSE_ALARM_RATE / status_rules.RUNS_PER_MONTH / 2
-    day = _Part(reader, source, since, until)
-    week = _Part(reader, source, min(since, until - WEEK), until)
+    unused = ~np.isin(np.array(NAMES), model.features)
+    day = _Part(reader, source, since, until, unused)
+    week = _Part(reader, source, min(since, until - WEEK), until, unused)
     drift = {"window": day.drift(reference, alpha), "week": week.drift(reference, alpha)}
     refusals = reader.rejection_counts(since=since, until=until, source=source)
     found_quality = quality.assess(
         day.values,
-        reference=reference.rows,
+        reference=reference.counts,
         in_order=day.whole,
         refusals=refusals,
         n_requests=day.n,
     )
-    month = _Part(reader, source, until - MONTH, until)
+    month = _Part(reader, source, until - MONTH, until, unused)
     known = reader.sample_with_outcomes(
         since=until - MONTH, until=until, source=source, known_before=until
     )
     outcome = _column(known, "outcome")
     of_known = _values(known)
-    rates = assess(None, month.prediction, _groups(month.values))
-    errors = assess(outcome, _column(known, "prediction"), _groups(of_known))
+    rates = assess(None, month.prediction, sensitive_groups(month.values))
+    errors = assess(outcome, _column(known, "prediction"), sensitive_groups(of_known))
     true = measure_accuracy(outcome, _column(known, "prediction"))
     estimated = None
-    if reference.confidence is not None:
+    if expected.confidence is not None:
         ours = [row for row in week.rows if row.model_version == model.version]
         estimated = estimate_accuracy(
-            _column(ours, "probability"), _column(ours, "prediction"), reference.confidence
+            _column(ours, "probability"), _column(ours, "prediction"), expected.confidence
         )
     words = {"window": _words(window), "week": "7-day window"}
     findings = [
         *status_rules.check_quality(found_quality),
         *status_rules.check_drift((words[name], result) for name, result in drift.items()),
-        *status_rules.check_accuracy(estimated, true, reference.accuracy),
-        *status_rules.check_fairness(rates, reference.fairness),
+        *status_rules.check_accuracy(estimated, true, expected.accuracy),
+        *status_rules.check_fairness(rates, Assessment.from_dict(reference.fairness)),
         *status_rules.check_data(day.n, drift["week"].enough_data, week.n),
     ]
     status, verdict = status_rules.overall_status(findings)
@@ -142,6 +132,9 @@ def run(
         "n_month": month.n,
         "sampled": {"window": len(day.rows), "week": len(week.rows), "month": len(month.rows)},
         "exact": day.exact and week.exact,
+        "models": dict(Counter(row.model_version for row in month.rows)),
+        "reference": reference.population.statement(),
+        "not_computed": None if reference.rows is not None else no_rows(CORRELATION_CHANGES),
         "status": str(status),
         "verdict": verdict,
         "findings": [finding.to_dict() for finding in findings],
@@ -150,7 +143,7 @@ def run(
         "risk": {"training": before, "week": now, "standard_error": error},
         "fairness": {"rates": rates.to_dict(), "errors": errors.to_dict()},
         "accuracy": {
-            "training": reference.accuracy,
+            "training": expected.accuracy,
             "estimated": None if estimated is None else estimated.to_dict(),
             "true": true.to_dict(),
         },
@@ -159,28 +152,39 @@ def run(
 
 
 class _Part:
-    """The rows of a window: their exact counts and, when they are many, a sample."""
+    """The rows of a window: their exact counts and, when they are many, a sample.
 
-    def __init__(self, reader: Reader, source: str, since: datetime, until: datetime) -> None:
+    Findings that the model does not use are left out of the counts, and missing in the values.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        source: str,
+        since: datetime,
+        until: datetime,
+        unused: NDArray[np.bool_],
+    ) -> None:
         counts = reader.counts(since=since, until=until, source=source)
         self.n, self.exact, self.counts = counts.n, counts.exact, counts.values
         seed = int(until.timestamp())
         self.rows = reader.sample(since=since, until=until, source=source, n=self.n, seed=seed)
         self.whole = len(self.rows) == self.n
         self.values = _values(self.rows)
+        self.values[:, unused] = np.nan
         self.probability = _column(self.rows, "probability")
         self.prediction = _column(self.rows, "prediction")
         self._seed = seed
 
     def drift(self, reference: Reference, alpha: float) -> DriftResult:
         """Compare with the training data: on all rows, or on their counts and the sample."""
-        if self.whole:
+        if self.whole and reference.rows is not None:
             return compare(reference.rows, self.values, alpha=alpha, seed=self._seed)
         return compare_counts(
             reference.counts,
             self.counts,
             reference_sample=reference.rows,
-            sample=self.values,
+            sample=None if reference.rows is None else self.values,
             alpha=alpha,
             seed=self._seed,
         )
@@ -192,23 +196,6 @@ def _values(rows: list[SampledRow]) -> Array:
 
 def _column(rows: list[SampledRow], name: str) -> Array:
     return np.array([getattr(row, name) for row in rows], dtype=float)
-
-
-def _groups(rows: Array) -> Mapping[str, NDArray[np.object_]]:
-    groups = assign_groups(rows)
-    return {name: groups[name] for name in (SEX, AGE)}
-
-
-def _counts(rows: Array) -> Counts:
-    """Count the values as the log does: by step, None = missing."""
-    counted: dict[str, dict[float | None, int]] = {}
-    for feature, column in zip(FEATURES, rows.T, strict=True):
-        values: dict[float | None, int] = {}
-        for value in column.tolist():
-            key = None if value != value else feature.from_steps(feature.to_steps(value))
-            values[key] = values.get(key, 0) + 1
-        counted[feature.name] = values
-    return counted
 
 
 def _words(window: Window) -> str:

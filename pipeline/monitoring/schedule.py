@@ -16,9 +16,9 @@ from db.reader.queries import Reader
 from db.schema import DEFAULT_SOURCES
 from db.writer.results import MonitoringRun, add_monitoring_run, run_key
 from errors import CardiowatchError
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
-from pipeline.model import EVIDENCE_FILE, Model, ModelError, load
-from pipeline.monitoring.monitoring_run import FORMAT, Reference, Window, run
+from pipeline.model import EVIDENCE_FILE, ModelError, load
+from pipeline.monitoring.monitoring_run import FORMAT, ExpectedAccuracy, Window, run
+from pipeline.training.reference import load_reference
 
 DAY = timedelta(days=1)
 MAX_CATCH_UP = 31
@@ -60,23 +60,19 @@ def windows(
         yield until - back * length, until - (back - 1) * length
 
 
-def load_reference(model: Model, folder: Path, data: Path = HEART_CSV) -> Reference:
-    """Return the reference of every window: the training data and the model's evidence.
+def load_expected(folder: Path) -> ExpectedAccuracy:
+    """Return what the evidence of a model says of its predictions.
 
     Raises
     ------
-    DataError, ModelError
-        They cannot be read.
+    ModelError
+        It cannot be read.
     """
     try:
         evidence: dict[str, Any] = json.loads((folder / EVIDENCE_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"the evidence in {folder} cannot be read: run make train") from error
-    patients = read_patients(data)
-    if patients.features is None or patients.disease is None:
-        raise DataError(f"{data.name} has no label, or its coding cannot be told")
-    rows = patients.features.to_numpy(dtype=float)
-    return Reference.of(rows, patients.disease.to_numpy(dtype=float), model, evidence)
+    return ExpectedAccuracy.of(evidence)
 
 
 def monitor(
@@ -103,11 +99,11 @@ def monitor(
 
     Raises
     ------
-    NoPredictions, DatabaseUnavailable, ModelError, DataError
+    NoPredictions, DatabaseUnavailable, ModelError
         With one sentence that says what to do.
     """
     model = load(model_dir)
-    reference = load_reference(model, model_dir)
+    reference, expected = load_reference(model_dir, model), load_expected(model_dir)
     with closing(Reader(database_url)) as reader:
         chosen = select_source(reader, source)
         end = until or _last_end(reader, chosen)
@@ -115,7 +111,7 @@ def monitor(
             if reader.has_monitoring_run(run_key(chosen, model.version, since, before)):
                 continue
             window = Window(chosen, since, before)
-            status, verdict, report = run(reader, window, model, reference)
+            status, verdict, report = run(reader, window, model, reference, expected)
             done = MonitoringRun(chosen, model.version, since, before, str(status), verdict)
             if add_monitoring_run(database_url, report, done, version=FORMAT):
                 yield done

@@ -113,35 +113,26 @@ def _inside(name: str) -> str:
 def check_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> list[CheckResult]:
     """Return whether measured or estimated accuracy is clearly below that of training."""
     found = []
-    if (
-        true.interval is not None
-        and true.accuracy is not None
-        and true.interval[1] < trained - ACCURACY_MARGIN
-    ):
-        sentence = (
-            f"Accuracy {100 * true.accuracy:.0f} % on {true.n:,} predictions with an outcome; "
-            f"{100 * trained:.0f} % in training."
-        )
-        found.append(CheckResult("accuracy", Status.RED, sentence))
-    if (
-        estimated is not None
-        and estimated.interval is not None
-        and estimated.accuracy is not None
-        and estimated.interval[1] < trained - ACCURACY_MARGIN
-    ):
-        sentence = (
-            f"Estimated accuracy {100 * estimated.accuracy:.0f} %; "
-            f"{100 * trained:.0f} % in training."
-        )
-        found.append(CheckResult("estimated accuracy", Status.AMBER, sentence))
+    for accuracy in (true, estimated):
+        if accuracy is None or accuracy.interval is None or accuracy.accuracy is None:
+            continue
+        if accuracy.interval[1] >= trained - ACCURACY_MARGIN:
+            continue
+        share, before = f"{100 * accuracy.accuracy:.0f} %", f"{100 * trained:.0f} % in training."
+        if accuracy is true:
+            sentence = f"Accuracy {share} on {true.n:,} predictions with an outcome; {before}"
+            found.append(CheckResult("accuracy", Status.RED, sentence))
+        else:
+            sentence = f"Estimated accuracy {share}; {before}"
+            found.append(CheckResult("estimated accuracy", Status.AMBER, sentence))
     return found
 
 
 def check_fairness(now: Assessment, trained: Assessment) -> list[CheckResult]:
     """Return the gaps in selection rate that differ clearly from those in training."""
     found = []
-    for name in ("sex", "age"):
-        before = {(g.group, g.against): g for g in trained.groupings[name].gaps if _selection(g)}
+    for name, grouping in trained.groupings.items():
+        before = {(g.group, g.against): g for g in grouping.gaps if _selection(g)}
         for gap in now.groupings[name].gaps if name in now.groupings else ():
             old = before.get((gap.group, gap.against))
             if not _selection(gap) or old is None or min(gap.n) < MIN_GROUP_SIZE:

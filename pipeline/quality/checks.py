@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.model.inputs import patients
+from pipeline.model.reference import ValueCounts
 from pipeline.quality.result import DataQuality, FeatureQuality, QualityIssue
 from pipeline.schema import FEATURES, NAMES, Feature, Kind, range_warnings, usual_range
 
@@ -37,7 +38,7 @@ MAX_REJECTED_SHARE = 0.05
 def assess(
     rows: ArrayLike | pd.DataFrame,
     *,
-    reference: ArrayLike | pd.DataFrame | None = None,
+    reference: ValueCounts | None = None,
     in_order: bool = True,
     refusals: Sequence[Mapping[str, Any]] = (),
     n_requests: int | None = None,
@@ -49,7 +50,8 @@ def assess(
     rows
         Patients in the order in which they came, UCI codes, NaN = missing, shape (n, 13).
     reference
-        The same for the training data: its codes and missing rates.
+        Value counts of the training data: its codes and missing rates. Features that it lacks are
+        not the model's; only invalid values of them are a problem.
     in_order
         False when `rows` are a random sample: then repeats are not checked.
     refusals
@@ -58,14 +60,15 @@ def assess(
         Requests that were answered in the window, when `rows` are a sample of them.
     """
     values = patients(rows)
-    known = None if reference is None else patients(reference)
+    seen = dict.fromkeys(NAMES) if reference is None else {n: reference.get(n, {}) for n in NAMES}
     features = {
-        feature.name: _feature(feature, i, values, known) for i, feature in enumerate(FEATURES)
+        feature.name: _feature(feature, i, values, seen[feature.name])
+        for i, feature in enumerate(FEATURES)
     }
     enough = len(values) >= MIN_N
     runs = _runs(values) if in_order and len(values) else None
     refused = sum(int(refusal["count"]) for refusal in refusals)
-    problems = [found for f in features.values() for found in _problems(f, known, enough)]
+    problems = [found for f in features.values() for found in _problems(f, seen[f.name], enough)]
     problems += _run_problem(runs) + _refusal_problem(refused, n_requests or len(values), refusals)
     return DataQuality(
         n=len(values),
@@ -80,19 +83,20 @@ def assess(
     )
 
 
-def _feature(feature: Feature, i: int, values: Array, reference: Array | None) -> FeatureQuality:
+def _feature(
+    feature: Feature, i: int, values: Array, seen: Mapping[float | None, int] | None
+) -> FeatureQuality:
     column = values[:, i]
     known = column[~np.isnan(column)]
-    seen = None if reference is None else reference[:, i]
     possible = _possible(feature, known)
     unseen: list[float] = []
-    if seen is not None and feature.kind is not Kind.NUMBER:
-        unseen = sorted(set(known[possible].tolist()) - set(seen[~np.isnan(seen)].tolist()))
+    if seen and feature.kind is not Kind.NUMBER:
+        unseen = sorted(set(known[possible].tolist()) - set(seen))
     return FeatureQuality(
         name=feature.name,
         n_known=len(known),
         missing=_share(np.isnan(column)),
-        missing_reference=None if seen is None else _share(np.isnan(seen)),
+        missing_reference=seen.get(None, 0) / sum(seen.values()) if seen else None,
         unusual=_share(_unusual(feature, known, values[~np.isnan(column), 0])),
         impossible=int((~possible).sum()),
         unseen=tuple(unseen),
@@ -135,7 +139,9 @@ def _runs(values: Array) -> NDArray[np.int64]:
     return np.diff(starts)
 
 
-def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> list[QualityIssue]:
+def _problems(
+    found: FeatureQuality, seen: Mapping[float | None, int] | None, enough: bool
+) -> list[QualityIssue]:
     label = next(feature.label for feature in FEATURES if feature.name == found.name)
     problems = []
     if found.impossible:
@@ -145,12 +151,12 @@ def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> l
         codes = ", ".join(f"{code:g}" for code in found.unseen)
         sentence = f"{label}: codes not present in the training data: {codes}."
         problems.append(QualityIssue(found.name, "unseen", False, sentence))
-    if not enough:
+    if not enough or seen == {}:
         return problems
     if found.missing >= MAX_MISSING_SHARE and (found.missing_reference or 0.0) < MAX_MISSING_SHARE:
         sentence = f"{label}: {100 * found.missing:.0f} % missing."
         problems.append(QualityIssue(found.name, "absent", True, sentence))
-    elif found.distinct == 1 and found.n_known >= MIN_N and _varies(found.name, reference):
+    elif found.distinct == 1 and found.n_known >= MIN_N and _varies(seen):
         sentence = f"{label}: constant for all {found.n_known:,} patients."
         problems.append(QualityIssue(found.name, "constant", True, sentence))
     if found.unusual >= MAX_UNUSUAL_SHARE and found.n_known >= MIN_N:
@@ -159,11 +165,8 @@ def _problems(found: FeatureQuality, reference: Array | None, enough: bool) -> l
     return problems
 
 
-def _varies(name: str, reference: Array | None) -> bool:
-    if reference is None:
-        return True
-    column = reference[:, NAMES.index(name)]
-    return len(np.unique(column[~np.isnan(column)])) > 1
+def _varies(seen: Mapping[float | None, int] | None) -> bool:
+    return seen is None or len(set(seen) - {None}) > 1
 
 
 def _run_problem(runs: NDArray[np.int64] | None) -> list[QualityIssue]:

@@ -66,5 +66,6 @@ CHALLENGERS: Mapping[str, Callable[[Array, Array], Predictor]] = {
 
 def _copies(rows: Array, y: Array) -> tuple[Array, Array]:
     rng = np.random.default_rng(SEED)
+    rows = np.where(np.isnan(rows).all(axis=0), 0.0, rows)  # boosting cannot bin a column of NaN
     blanked = [apply_missingness(rows, site, rng) for site in PROFILES]
     return np.vstack([rows, *blanked]), np.tile(y, 1 + len(blanked))

@@ -21,6 +21,8 @@ try:
 except ImportError:  # the dashboard's image is without it: with its compiler it weighs 200 MB
     shap = None
 
+MAX_EXPLAINED = 400
+"""Patients, drawn at random: the time of boosting's explainer grows with their square."""
 _DIGITS = 4
 
 
@@ -39,14 +41,22 @@ def evaluate_explanations(rows: Array, y: Array, model: Model) -> dict[str, Any]
 
 def _forest(rows: Array, y: Array) -> dict[str, Any]:
     explainer = shap.TreeExplainer(forest(rows, y), feature_perturbation="tree_path_dependent")
+    rows = _sampled(rows)
     values = np.asarray(explainer.shap_values(rows))[:, :, 1]
     return _study("shap.TreeExplainer, along the trees' own paths", "probability", rows, values)
 
 
 def _boosting(rows: Array, y: Array) -> dict[str, Any]:
-    values = explain_boosting(boosting(rows, y), rows, rows)[0]
-    explainer = "shap.TreeExplainer, against all training patients"
+    trees, rows = boosting(rows, y), _sampled(rows)
+    values = explain_boosting(trees, rows, rows)[0]
+    explainer = f"shap.TreeExplainer, against {len(rows)} training patients"
     return _study(explainer, "log-odds", rows, values)
+
+
+def _sampled(rows: Array) -> Array:
+    if len(rows) <= MAX_EXPLAINED:
+        return rows
+    return rows[np.sort(np.random.default_rng(0).choice(len(rows), MAX_EXPLAINED, replace=False))]
 
 
 def explain_boosting(trees: Any, background: Array, rows: Array) -> tuple[Array, float]:

@@ -17,6 +17,7 @@ from pipeline.dataset.heart.missingness import PATTERNS
 from pipeline.model import Model, from_json
 from pipeline.model.design_matrix import Array, build_design_matrix, standardise
 from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted
+from pipeline.model.unknown_findings import MIN_KNOWN
 from pipeline.schema import FEATURES, NAMES
 from pipeline.training.imputation import FOLDS, SEED, augment_with_missingness
 from pipeline.training.scorecard_writer import build_scorecard
@@ -34,7 +35,7 @@ def evaluate_unknown_range(
     Parameters
     ----------
     rows, y
-        The training patients; those with all findings are tested.
+        The training patients; those with all findings that enough of them have are tested.
     c
         Inverse strength of the penalty.
     repeats
@@ -46,16 +47,19 @@ def evaluate_unknown_range(
         pattern, unknown (names), n (patients tested), coverage (share, 0 to 1), width (mean, of
         the probability).
     """
-    complete = np.asarray(~np.isnan(rows).any(axis=1))
+    described = (~np.isnan(rows)).sum(axis=0) >= MIN_KNOWN
+    complete = np.asarray(~np.isnan(rows[:, described]).any(axis=1))
     found: dict[str, list[tuple[bool, float]]] = {name: [] for name in (*PATTERNS, RANDOM)}
     folds = RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=repeats, random_state=SEED)
     for k, (train, test) in enumerate(folds.split(rows, y)):
         model, rng = _fit(rows[train], y[train], c), np.random.default_rng([SEED, k])
         for row in rows[test][complete[test]]:
             for name, unknown in PATTERNS.items():
-                found[name].append(_tried(model, row, np.isin(np.array(NAMES), unknown)))
+                mask = np.isin(np.array(NAMES), unknown) & described
+                if mask.any():
+                    found[name].append(_tried(model, row, mask))
             for _ in range(_N_RANDOM):
-                found[RANDOM].append(_tried(model, row, _random_pattern(rng)))
+                found[RANDOM].append(_tried(model, row, _random_pattern(rng, described)))
     return [
         {
             "pattern": name,
@@ -84,9 +88,9 @@ def _tried(model: Model, row: Array, unknown: NDArray[np.bool_]) -> tuple[bool, 
     return low <= model.probability(row.tolist()) <= high, high - low
 
 
-def _random_pattern(rng: np.random.Generator) -> NDArray[np.bool_]:
+def _random_pattern(rng: np.random.Generator, described: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Draw which optional findings are unknown: at least one, any number alike."""
-    optional = np.flatnonzero([not feature.required for feature in FEATURES])
+    optional = np.flatnonzero(described & [not feature.required for feature in FEATURES])
     unknown = np.zeros(len(FEATURES), dtype=bool)
     unknown[rng.permutation(optional)[: rng.integers(1, len(optional) + 1)]] = True
     return unknown

@@ -187,6 +187,8 @@ def simplest_within_one_se(losses: Mapping[str, tuple[float, float]]) -> str:
 
 def _usual(column: Array, is_numeric: bool) -> float:
     known = column[~np.isnan(column)]
+    if not len(known):
+        return 0.0
     if is_numeric:
         return float(np.median(known))
     values, counts = np.unique(known, return_counts=True)

@@ -66,7 +66,9 @@ def _transformer(feature: Feature) -> FeatureUnion | Pipeline | OneHotEncoder:
         levels = [float(code) for code in feature.codes.values()]
         unknown = [] if feature.required else [np.nan]
         return OneHotEncoder(categories=[levels + unknown], sparse_output=False)
-    value = make_pipeline(SimpleImputer(strategy="mean"), StandardScaler())
+    value = make_pipeline(
+        SimpleImputer(strategy="mean", keep_empty_features=True), StandardScaler()
+    )
     if feature.required:
         return value
     return FeatureUnion([("value", value), ("unknown", MissingIndicator(features="all"))])

@@ -13,6 +13,7 @@ import pytest
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import Verdict, compare, compare_counts, risk_change
 from pipeline.drift.contingency_tables import Array
+from pipeline.model.global_explanation import count_values
 from pipeline.schema import FEATURES, NAMES
 from pipeline.train import LabelledPatients
 
@@ -207,6 +208,16 @@ def test_a_frame_without_a_column_is_refused_by_its_name(reference: Array) -> No
 
     with pytest.raises(ValueError, match="no column thal"):
         compare(reference, frame)
+
+
+def test_a_feature_that_the_reference_lacks_is_compared_with_nothing(reference: Array) -> None:
+    counts = count_values(reference)
+    older = {name: values for name, values in counts.items() if name != "chol"}
+
+    result = compare_counts(older, counts)
+
+    assert not result.drift
+    assert result.features["chol"].p_adjusted == 1.0
 
 
 def test_the_frame_and_the_file_are_rounded_to_the_same_grid(reference: Array) -> None:

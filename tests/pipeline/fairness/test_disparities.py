@@ -174,3 +174,11 @@ def test_what_was_written_of_a_grouping_is_read_back_the_same() -> None:
     read = Grouping.from_dict(written)
     assert json.loads(json.dumps(asdict(read))) == written
     assert read.gaps[0].verdict is found.groupings["sex"].gaps[0].verdict
+
+
+def test_groups_may_be_codes_of_which_0_is_one_and_missing_ones_are_left_out() -> None:
+    sex = np.array([0, 1, 0, 1, None, np.nan], dtype=object)
+
+    found = assess(None, [1, 0, 1, 0, 1, 1], {"sex": sex})
+
+    assert [(g.name, g.n) for g in found.groupings["sex"].groups] == [("0", 2), ("1", 2)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.model.reference import step_counts
 from pipeline.quality import DataQuality, assess
 from pipeline.schema import NAMES
 
@@ -30,7 +31,7 @@ def kinds(found: DataQuality) -> list[tuple[str, str]]:
 
 
 def test_the_training_data_have_no_problem_by_their_own_measure(cleveland: np.ndarray) -> None:
-    found = assess(cleveland, reference=cleveland)
+    found = assess(cleveland, reference=step_counts(cleveland))
     assert found.problems == ()
     assert (found.n, found.enough_data, found.repeats, found.longest_run) == (303, True, 0, 1)
     assert found.features["ca"].missing == 4 / 303
@@ -38,7 +39,7 @@ def test_the_training_data_have_no_problem_by_their_own_measure(cleveland: np.nd
 
 
 def test_a_finding_that_is_no_longer_sent_is_serious(cleveland: np.ndarray) -> None:
-    found = assess(changed(cleveland, "thal", np.nan), reference=cleveland)
+    found = assess(changed(cleveland, "thal", np.nan), reference=step_counts(cleveland))
     assert kinds(found) == [("thal", "absent")]
     assert found.problems[0].serious
     assert found.problems[0].sentence == "Thallium scan: 100 % missing."
@@ -46,14 +47,14 @@ def test_a_finding_that_is_no_longer_sent_is_serious(cleveland: np.ndarray) -> N
 
 
 def test_a_finding_that_is_always_the_same_is_serious(cleveland: np.ndarray) -> None:
-    assert kinds(assess(changed(cleveland, "fbs", 0.0), reference=cleveland)) == [
+    assert kinds(assess(changed(cleveland, "fbs", 0.0), reference=step_counts(cleveland))) == [
         ("fbs", "constant")
     ]
 
 
 def test_what_was_always_the_same_in_training_too_is_no_news(cleveland: np.ndarray) -> None:
     one_sex = changed(cleveland, "sex", 1.0)
-    assert assess(one_sex, reference=one_sex).problems == ()
+    assert assess(one_sex, reference=step_counts(one_sex)).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_what_was_always_the_same_in_training_too_is_no_news(cleveland: np.ndarr
 def test_a_value_that_cannot_be_is_named_but_not_repeated(
     cleveland: np.ndarray, name: str, value: float
 ) -> None:
-    found = assess(changed(cleveland, name, value, first=2), reference=cleveland)
+    found = assess(changed(cleveland, name, value, first=2), reference=step_counts(cleveland))
     assert found.features[name].impossible == 2
     assert (name, "impossible") in kinds(found)
     assert found.problems[0].sentence.endswith("2 invalid values.")
@@ -70,13 +71,13 @@ def test_a_value_that_cannot_be_is_named_but_not_repeated(
 
 def test_a_code_that_training_did_not_have_is_unseen(cleveland: np.ndarray) -> None:
     without = cleveland[cleveland[:, NAMES.index("restecg")] != 1]
-    found = assess(cleveland, reference=without)
+    found = assess(cleveland, reference=step_counts(without))
     assert kinds(found) == [("restecg", "unseen")]
     assert found.features["restecg"].unseen == (1.0,)
 
 
 def test_many_unusual_values_of_one_finding_are_told(cleveland: np.ndarray) -> None:
-    found = assess(changed(cleveland, "trestbps", 70.0, first=61), reference=cleveland)
+    found = assess(changed(cleveland, "trestbps", 70.0, first=61), reference=step_counts(cleveland))
     assert found.features["trestbps"].unusual == 61 / 303
     assert kinds(found) == [("trestbps", "unusual")]
     assert found.warned is not None
@@ -94,7 +95,7 @@ def test_a_heart_rate_is_unusual_for_an_age() -> None:
 
 def test_one_patient_sent_again_and_again_is_reported(cleveland: np.ndarray) -> None:
     rows = np.vstack([cleveland[:100], np.repeat(cleveland[:1], 6, axis=0)])
-    found = assess(rows, reference=cleveland)
+    found = assess(rows, reference=step_counts(cleveland))
     assert (found.repeats, found.longest_run) == (5, 6)
     assert kinds(found) == [("", "repeated")]
 
@@ -107,7 +108,7 @@ def test_repeats_are_not_looked_for_in_a_sample(cleveland: np.ndarray) -> None:
 
 def test_refused_requests_are_told_by_field_and_reason(cleveland: np.ndarray) -> None:
     refusals = [{"field": "chol", "reason": "unit", "count": 95}]
-    found = assess(cleveland, reference=cleveland, refusals=refusals, n_requests=905)
+    found = assess(cleveland, reference=step_counts(cleveland), refusals=refusals, n_requests=905)
     assert found.n_refused == 95
     assert found.problems[0].sentence == "10 % of requests rejected, mostly for chol (unit)."
     assert assess(cleveland, refusals=refusals, n_requests=9_905).problems == ()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from pipeline import train
 from pipeline.dataset.heart.csv_reader import read_patients
 from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, Array
+from pipeline.schema import NAMES
 from pipeline.training.sklearn_pipeline import coefficients
 from tests.conftest import ROOT
 from tests.foreign_files import HUNGARIAN_CSV
@@ -92,3 +94,20 @@ def test_the_number_of_threads_does_not_change_the_version(
     )  # fmt: skip
     with threadpool_limits(1):
         assert found.stdout.strip() == train.fit(fitted.data, C).version
+
+
+def test_a_finding_that_the_hospital_never_has_is_not_in_its_model(fitted: Fitted) -> None:
+    rows, (patient, three_vessels, no_scan) = fitted.data.rows.copy(), fitted.data.rows[[0, 0, 0]]
+    rows[:, NAMES.index("ca")], rows[:, NAMES.index("fbs")] = np.nan, 0.0
+    three_vessels[NAMES.index("ca")], no_scan[NAMES.index("thal")] = 3.0, np.nan
+
+    with threadpool_limits(1):
+        model = train.fit(train._trainable(replace(fitted.data, rows=rows)), C)
+
+    assert set(NAMES) - set(model.features) == {"ca", "fbs"}
+    p = model.probability(patient.tolist())
+    assert model.probability(three_vessels.tolist()) == p
+    assert model.score([patient]).probability[0] == pytest.approx(p, abs=1e-12)
+    found = model.explain(no_scan.tolist())
+    assert found.contributions[NAMES.index("ca")] == 0.0
+    assert found.most_informative == "thal"
