@@ -41,11 +41,13 @@ def run(
 
 
 @contextmanager
-def running(*arguments: str, **settings: object) -> Iterator[subprocess.Popen[str]]:
+def running(
+    *arguments: str, cwd: Path = ROOT, **settings: object
+) -> Iterator[subprocess.Popen[str]]:
     """Run a program of the project until the block ends."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
-        cwd=ROOT, env=environment(**settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=cwd, env=environment(**settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True,
     )  # fmt: skip
     try:

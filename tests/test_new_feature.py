@@ -1,0 +1,213 @@
+"""A new feature touches the schema, one migration and the data, and nothing else.
+
+In a copy of the source tree a boolean and a number with a unit are added, over a log that today's
+programs wrote; every program of the copy then does its work.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import PATIENT
+from tests.programs import ROOT, environment, free_port, running, wait_for
+
+SOURCES = (
+    "api", "dashboard", "data", "db", "pipeline", "cardiowatch.py", "errors.py", "logs.py",
+    "settings.py",
+)  # fmt: skip
+
+SCHEMA = """
+    Feature(
+        "smoker", "Smoker", Kind.BOOLEAN, 0, 1, codes=_YES_NO, section="Imaging", example=1,
+        sensitive=True,
+    ),
+    Feature(
+        "bmi", "Body mass index", Kind.NUMBER, 10, 80, "kg/m2", step=0.1, usual_low=15,
+        usual_high=60, section="Imaging", example=24.5,
+    ),
+)
+
+NAMES: tuple[str, ...]"""
+
+MIGRATION = '''"""Smoking and the body mass index."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{after}"
+down_revision = "{before}"
+
+
+def upgrade() -> None:
+    _add("smoker", sa.SmallInteger(), "smoker = 0 OR smoker = 1")
+    _add("bmi", sa.Double(), "bmi BETWEEN 10 AND 80")
+
+
+def _add(name: str, kind: sa.types.TypeEngine, rule: str) -> None:
+    check = sa.CheckConstraint(rule, name=op.f(f"ck_predictions_{{name}}"))
+    op.add_column("predictions", sa.Column(name, kind, check))
+'''
+
+NEW = PATIENT | {"smoker": True, "bmi": 31.5}
+
+
+@dataclass
+class Programs:
+    """The programs of a source tree with a model."""
+
+    folder: Path
+    models: Path
+
+    def command(self, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cardiowatch", *arguments],
+            cwd=self.folder, env=environment(model_dir=self.models, **settings),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    def works(self, *arguments: str, **settings: object) -> str:
+        done = self.command(*arguments, **settings)
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def served(self, **settings: object) -> Iterator[httpx.Client]:
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        program = "-m", "cardiowatch", "api"
+        settings = {"model_dir": self.models, "api_port": port, **settings}
+        with running(*program, cwd=self.folder, **settings) as api:
+            wait_for(f"{address}/readyz", api)
+            with httpx.Client(base_url=address, trust_env=False) as client:
+                yield client
+
+    def page(self, name: str, **settings: object) -> str:
+        """Return what a page of the dashboard says."""
+        shown = subprocess.run(
+            [sys.executable, "-c", PAGE, name],
+            cwd=self.folder, env=environment(model_dir=self.models, **settings),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+        return shown.stdout
+
+
+PAGES = ("drift", "patient")
+PAGE = """
+import sys
+from streamlit.testing.v1 import AppTest
+
+app = AppTest.from_file("dashboard/pages/streamlit_app.py", default_timeout=120).run()
+page = app.switch_page(f"{sys.argv[1]}/page.py").run()
+assert not page.exception, page.exception
+print(repr(page.main))
+"""
+
+
+@pytest.fixture(scope="module")
+def today(model_dir: Path) -> Programs:
+    return Programs(ROOT, model_dir)
+
+
+@pytest.fixture(scope="module")
+def later(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """The copy with the two features: its schema, one migration and the data."""
+    folder = tmp_path_factory.mktemp("later") / "cardiowatch"
+    folder.mkdir()
+    add_features(folder)
+    programs = Programs(folder, folder / "var" / "models")
+    programs.works("train", "--seeds", "2")
+    return programs
+
+
+def add_features(folder: Path) -> None:
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    schema = folder / "pipeline" / "schema.py"
+    before, after = schema.read_text().split("\n)\n\nNAMES: tuple[str, ...]")
+    schema.write_text(before + SCHEMA + after)
+    migrations = folder / "db" / "migrations" / "versions"
+    before = max(path.name for path in migrations.glob("[0-9]*.py"))[:4]
+    after = f"{int(before) + 1:04}"
+    text = MIGRATION.format(before=before, after=after)
+    (migrations / f"{after}_smoking.py").write_text(text)
+    _write_data(folder / "data" / "heart.csv")
+
+
+def _write_data(path: Path) -> None:
+    chance = random.Random(1)  # noqa: S311
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["smoker"] = str(int(chance.random() < 0.2 + 0.3 * int(row["disease"])))
+        row["bmi"] = f"{chance.gauss(26 + 2 * int(row['disease']), 3):.1f}"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> dict[str, Any]:
+    key = tmp_path / "seal.key"
+    key.write_text("5" * 64)
+    key.chmod(0o600)
+    return {"database_url": database_url, "log_hmac_key_file": key}
+
+
+def test_a_new_feature_is_known_everywhere_and_the_log_of_before_stays_valid(
+    today: Programs, later: Programs, settings: dict[str, Any]
+) -> None:
+    today.works("migrate", **settings)
+    with today.served(**settings) as api:
+        old = api.post("/predict?explain=true", json=PATIENT).json()
+
+    later.works("migrate", **settings)
+    later.works("verify", **settings)
+    with later.served(**settings) as api:
+        new = api.post("/predict?explain=true", json=NEW).json()
+        schema = api.get("/schema").json()
+        explained = [api.get(f"/predictions/{e['id']}/explanation").json() for e in (old, new)]
+        pages = [later.page(name, **settings, api_url=api.base_url) for name in PAGES]
+    exported = later.works("export", "--format", "jsonl", **settings).splitlines()
+    end = datetime.now(UTC) + timedelta(minutes=1)
+    later.works("monitor", "--until", end.isoformat(), **settings)
+    later.works("verify", **settings)
+
+    assert {"smoker", "bmi"} < {each["name"] for each in schema["features"]}
+    assert [each["explanation"] for each in explained] == [old["explanation"], new["explanation"]]
+    rows = [json.loads(line) for line in exported]
+    assert [(row["smoker"], row["bmi"]) for row in rows] == [(True, 31.5), (None, None)]
+    for page in pages:
+        assert "Body mass index" in page
+        assert "smoker" in page.lower()
+
+
+def test_what_an_older_program_writes_after_a_rollback_verifies(
+    today: Programs, later: Programs, settings: dict[str, Any]
+) -> None:
+    later.works("migrate", **settings)
+    with later.served(**settings) as api:
+        api.post("/predict", json=NEW).raise_for_status()
+    with today.served(**settings) as api:
+        api.post("/predict", json=PATIENT).raise_for_status()
+    removed = today.command("retention", **settings, retention_days=1)
+
+    later.works("verify", **settings)
+    assert (removed.returncode, removed.stdout) == (4, "")
+    assert "a newer program sealed columns that this one does not know" in removed.stderr
