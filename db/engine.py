@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,8 @@ def open_engine(
     except ArgumentError:
         raise DatabaseUnavailable(f"{_WHICH}.") from None
     if parsed.drivername in ("sqlite", "sqlite+pysqlite") and parsed.database:
+        if parsed.database == ":memory:":
+            raise DatabaseUnavailable("A log in memory would be lost: give the path of a file.")
         return _sqlite(parsed, read_only, create, timeout_s)
     if parsed.drivername == "postgresql+psycopg":
         return _postgresql(parsed, read_only, timeout_s)
@@ -74,10 +77,14 @@ _DURABLE = (
 
 def _sqlite(url: URL, read_only: bool, create: bool, timeout_s: float) -> Engine:
     mode = "ro" if read_only else "rwc" if create else "rw"
-    file = f"file:{quote(url.database or '')}?mode={mode}"
+    path = Path(url.database or "")
 
     def open_file() -> sqlite3.Connection:
         deadline = monotonic() + timeout_s
+        file = f"file:{quote(str(path))}?mode={mode}"
+        # On read-only media SQLite cannot make the files of a write-ahead log; nobody writes there.
+        if read_only and not os.access(path.parent, os.W_OK) and not _has_journal(path):
+            file += "&immutable=1"
         connection = sqlite3.connect(file, uri=True, timeout=timeout_s, check_same_thread=False)
         try:
             if not read_only:
@@ -102,6 +109,10 @@ def _sqlite(url: URL, read_only: bool, create: bool, timeout_s: float) -> Engine
     )
     engine.dialect.statement_compiler = HintingCompiler
     return engine
+
+
+def _has_journal(path: Path) -> bool:
+    return Path(f"{path}-wal").exists()
 
 
 def _keep_journal_ahead(connection: sqlite3.Connection, deadline: float) -> None:

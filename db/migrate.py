@@ -21,6 +21,8 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 MIGRATION_TIMEOUT_S = 3600.0
 """A migration may rewrite a large table, and a second one waits for the first."""
 
+_DEFAULT_FOLDER = Path("var")  # of the setting; any other folder may be mistyped
+
 _ADVISORY_LOCK = 0x63617264696F  # "cardio"; unique to this program
 
 
@@ -30,7 +32,7 @@ def migrate(url: str, report: Callable[[str], None] = print, *, to: str = "head"
     Parameters
     ----------
     url
-        Of the database; a missing folder and file of a SQLite database are created.
+        Of the database; a missing file of a SQLite database is created.
     report
         Receives one line per migration.
     to
@@ -78,7 +80,13 @@ def _config(connection: Connection, report: Callable[[str], None]) -> Config:
 def _make_file(path: Path) -> None:
     """Create the file with access for its owner only: it holds patient data."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent == _DEFAULT_FOLDER:
+            path.parent.mkdir(exist_ok=True)
+        if not path.parent.is_dir():
+            raise DatabaseUnavailable(
+                f"Cannot create {path}: there is no folder {path.parent}; create it, or correct "
+                "CARDIOWATCH_DATABASE_URL."
+            )
         path.touch(mode=0o600)
     except OSError as error:
         raise DatabaseUnavailable(f"Cannot create {path}: {error.strerror}.") from error

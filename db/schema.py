@@ -35,7 +35,9 @@ from sqlalchemy.types import TypeEngine
 
 from pipeline.schema import FEATURES, Feature, Kind
 
-REVISION = max(path.name for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))[:4]
+REVISION = max(path.name for path in Path(__file__).parent.glob("migrations/versions/[0-9]*.py"))[
+    :4
+]
 """The newest migration; a database below it is refused with a sentence that says what to do."""
 
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")

@@ -142,6 +142,7 @@ def test_rows_from_before_the_chain_are_read_as_before(database_url: str) -> Non
 
 def test_only_the_owner_can_read_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "folder with spaces, 100% and ?" / "log.db"
+    path.parent.mkdir()
     migrate(f"sqlite:///{path}".replace("%", "%25").replace("?", "%3F"), lambda _: None)
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -157,3 +158,27 @@ def test_a_migration_that_cannot_be_made_says_why_in_one_line() -> None:
     assert done.returncode == 4
     assert done.stderr.startswith("cardiowatch: Cannot create /proc/nowhere/log.db")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_mistyped_folder_is_not_created(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match=r"there is no folder .*/vra"):
+        migrate(f"sqlite:///{tmp_path}/vra/log.db")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_in_memory_is_refused() -> None:
+    with pytest.raises(DatabaseUnavailable, match="would be lost"):
+        migrate("sqlite:///:memory:")
+
+
+def test_a_log_on_read_only_media_is_read(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(sqlite_url, lambda _: None)
+    monkeypatch.setattr("db.engine.os.access", lambda *_: False)
+    reader = Reader(sqlite_url)
+    reader.ping()
+    reader.close()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["log.db"]
