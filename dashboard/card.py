@@ -9,7 +9,9 @@ import click
 
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import build_card
-from pipeline.model import EVIDENCE_FILE, load
+from pipeline.model import EVIDENCE_FILE, ModelError, load
+from pipeline.model.reference import Population
+from pipeline.training.reference import load_reference
 from settings import load_settings
 
 
@@ -26,7 +28,11 @@ def render_from_folder(folder: Path, threshold: float) -> str:
     model = load(folder)
     evidence = json.loads((folder / EVIDENCE_FILE).read_text("utf-8"))
     found = {"version": model.version, "threshold": threshold, "evidence": evidence}
-    return render_html(build_card(found))
+    try:
+        of = load_reference(folder, model).population
+    except ModelError:  # of the first edition
+        of = Population.of_evidence(evidence)
+    return render_html(build_card(found, of))
 
 
 @click.command("card")

@@ -29,7 +29,7 @@ def finding_with_value(name: str, value: Any) -> str:
 def unknown_findings(missing: Sequence[str]) -> str:
     """Return which findings were unknown."""
     if not missing:
-        return "All thirteen findings were entered."
+        return f"All {len(FEATURES)} findings were entered."
     labels = [in_a_sentence(BY_NAME[name].label) for name in missing]
     sentence = f"Unknown ({len(missing)} of {len(FEATURES)}): {join_words(labels)}."
     few = len(FEATURES) - len(missing) < 5

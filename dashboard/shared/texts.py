@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dashboard.shared.numbers import count_noun
+from pipeline.dataset.heart.population import CONDITION
 
 ABOUT = (
-    "**Cardiowatch** estimates the probability of coronary artery disease and logs every "
-    "prediction.\n\nThe model was trained on 303 patients referred for angiography in Cleveland in "
-    "the 1980s. It is not a medical device."
+    f"**Cardiowatch** estimates the probability of {CONDITION} and logs every prediction.\n\n"
+    "The page Model card says whom its model was trained on. It is not a medical device."
 )
 UNEXPECTED_TITLE = "This page could not be displayed"
 UNEXPECTED = (

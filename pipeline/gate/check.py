@@ -13,13 +13,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.audit import audit_patients
 from pipeline.dataset.duplicates import first_of_each, occur_in, without_duplicates
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import (
-    HEART_CSV,
-    DataError,
-    Patients,
-    parse_patients,
-    read_patients,
-)
+from pipeline.dataset.heart.csv_reader import DataError, Patients, parse_patients, read_patients
 from pipeline.dataset.heart.label_check import MIN_PATIENTS
 from pipeline.gate.label_loss import TrustedLosses, decide, loss_limit
 from pipeline.gate.result import GateResult, UnexpectedLabel
@@ -101,7 +95,14 @@ def labelled_rows(patients: Patients, correct_label: bool) -> tuple[Array, Array
 
 
 def run_job(
-    progress: Callable[[float], object], *, content: str, name: str, coding: str, scorecard: str
+    progress: Callable[[float], object],
+    *,
+    content: str,
+    name: str,
+    coding: str,
+    scorecard: str,
+    rows: Any,
+    disease: Any,
 ) -> dict[str, Any]:
     """Check an uploaded file in a worker process; nothing of it is stored.
 
@@ -113,8 +114,8 @@ def run_job(
         Of the file.
     coding
         `uci`, `kaggle`, or empty = detect it.
-    scorecard
-        The trusted model.
+    scorecard, rows, disease
+        The trusted model, and the patients that it was trained on (None = missing).
 
     Returns
     -------
@@ -126,7 +127,8 @@ def run_job(
         progress(0.1)
         model = from_json(scorecard)
         with threadpool_limits(1):
-            reference = load_trusted(model, HEART_CSV)
+            c = float(model.provenance["c"])
+            reference = TrustedLosses(np.array(rows, float), np.array(disease, float), c)
             progress(0.6)
             return {"verdict": check_batch(patients, name, model, reference).to_dict()}
     except (DataError, ModelError) as error:

@@ -43,6 +43,13 @@ class Population:
     hospital: str | None = None
     years: str | None = None
 
+    @classmethod
+    def of_evidence(cls, evidence: Mapping[str, Any]) -> Population:
+        """Return what the evidence of a model says of them: no hospital, no years."""
+        data, (*groups, _) = evidence["data"], evidence["fairness"]["by_sex"]["groups"]
+        shares = {group["name"]: group["n"] / data["n"] for group in groups}
+        return cls(data["file"], data["sha256"], data["n"], data["n_disease"], shares)
+
     @property
     def prevalence(self) -> float:
         """Share of patients with disease, 0 to 1."""

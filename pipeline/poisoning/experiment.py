@@ -246,21 +246,16 @@ def _check(
         raise ValueError(f"seeds must be 2 to {MAX_SEEDS}, c above 0 and at most {MAX_C:g}")
 
 
-def run_job(progress: Progress, **settings: Any) -> dict[str, Any]:
-    """Run on the training data that come with the code, for a worker process.
+def run_job(
+    progress: Progress, rows: Any, disease: Any, data: str, **settings: Any
+) -> dict[str, Any]:
+    """Run on patients given as lists (None = missing), for a worker process.
 
-    Beside what `PoisoningResult.to_dict` writes, `settings` name the file.
+    Beside what `PoisoningResult.to_dict` writes, `settings` name their file, `data`.
     """
-    patients = read_patients(HEART_CSV)
-    assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018
-    found = run(
-        patients.features.to_numpy(dtype=float),
-        patients.disease.to_numpy(dtype=float),
-        progress=progress,
-        **settings,
-    )
+    found = run(np.array(rows, float), np.array(disease, float), progress=progress, **settings)
     written = found.to_dict()
-    return {**written, "settings": {**written["settings"], "data": HEART_CSV.name}}
+    return {**written, "settings": {**written["settings"], "data": data}}
 
 
 def table(found: PoisoningResult) -> str:
@@ -296,7 +291,10 @@ def command(seeds: int, c: float, group: str, as_json: bool) -> None:
     def progress(done: float) -> None:
         print(f"\rpoison: {done:4.0%}", end="", file=sys.stderr, flush=True)
 
+    patients = read_patients(HEART_CSV)
+    assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018
+    data = patients.features.to_numpy(float), patients.disease.to_numpy(float), HEART_CSV.name
     with threadpool_limits(1):  # matrices this small only wait for each other
-        found = run_job(progress, seeds=seeds, c=c, group=group)
+        found = run_job(progress, *data, seeds=seeds, c=c, group=group)
     print(file=sys.stderr)
     print(json.dumps(found, indent=2) if as_json else table(PoisoningResult.from_dict(found)))

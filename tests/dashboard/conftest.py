@@ -77,9 +77,10 @@ def logged(request: pytest.FixtureRequest, write: Callable[..., list[str]]) -> i
 
 
 @pytest.fixture
-def pages(log_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+def pages(log_url: str, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     """The dashboard on that log, with no API behind it; not run yet."""
     monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", log_url)
+    monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
     monkeypatch.setenv("CARDIOWATCH_API_URL", f"http://127.0.0.1:{free_port()}")
     _forget()
     yield AppTest.from_file(SCRIPT, default_timeout=30)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import streamlit as st
 
 from dashboard.pages.drift import charts, texts
 from dashboard.pages.drift.data import Array, Comparison, Window
 from dashboard.shared import job_panel, widgets
+from dashboard.shared.reference import plain
+from pipeline.model.reference import no_rows
 
 _FUNCTION = "pipeline.drift.domain_classifier:run_job"
 _PERMUTATIONS = 99
@@ -24,12 +25,16 @@ def classifier(found: Comparison, of: Window, reference: str) -> None:
         st.session_state[_JOB] = job = None
     with widgets.card("Domain classifier test"):
         st.caption(texts.CLASSIFIER_NOTE)
+        if found.reference.rows is None or found.current.rows is None:
+            st.markdown(no_rows("the domain classifier test"))
+            return
         if job_panel.unfinished(_JOB, "drift", "Running permutation test"):
             return
         result = job_panel.result(_JOB)
         if result is None:
             again = "Run the classifier test again" if job else "Run the classifier test"
-            st.button(again, on_click=_start, args=(found, asked))
+            rows = found.reference.rows, found.current.rows
+            st.button(again, on_click=_start, args=(*rows, asked))
             return
         st.markdown(texts.classifier(result))
         if result["enough_data"]:
@@ -49,16 +54,7 @@ def classifier(found: Comparison, of: Window, reference: str) -> None:
             )  # fmt: skip
 
 
-def _start(found: Comparison, asked: tuple[Window, str]) -> None:
+def _start(before: Array, now: Array, asked: tuple[Window, str]) -> None:
     st.session_state[_OF] = asked
-    job_panel.submit(
-        _JOB,
-        _FUNCTION,
-        reference=_plain(found.reference.rows),
-        current=_plain(found.current.rows),
-        permutations=_PERMUTATIONS,
-    )
-
-
-def _plain(rows: Array) -> list[list[float | None]]:
-    return [[None if np.isnan(value) else float(value) for value in row] for row in rows]
+    rows = {"reference": plain(before), "current": plain(now)}
+    job_panel.submit(_JOB, _FUNCTION, **rows, permutations=_PERMUTATIONS)

@@ -6,7 +6,7 @@ Counts cover every prediction of a window, from the rollups; rows are a sample o
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.shared import data_access
+from dashboard.shared import data_access, reference
 from pipeline import drift
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.drift import DriftResult
-from pipeline.model import ModelError, from_json
-from pipeline.schema import FEATURES, NAMES
+from pipeline.schema import NAMES
 
 Array = NDArray[np.float64]
 Counts = dict[str, dict[float | None, int]]
@@ -58,11 +56,12 @@ class Sample:
 
     n: int
     counts: Counts
-    rows: Array
-    """All patients, or a random sample, shape (up to 5,000, 13)."""
+    rows: Array | None
+    """All patients, or a random sample, shape (up to 5,000, 13); None = not kept."""
     probability: Array
-    """Their estimated risk, shape (len(rows),); empty when the model is unknown."""
+    """Estimated risks, shape (up to 5,000,)."""
     versions: tuple[str, ...]
+    """Of the models that made the predictions of the window, the newest first."""
     exact: bool
     """False when rows wait to be counted; the newest of them are in the sample."""
 
@@ -94,6 +93,8 @@ class MonitoringDay:
     risk: float | None
     """Mean estimated risk in the week that ends with the window."""
     verdict: str
+    reference: str | None
+    """Whom it was compared with; None in reports of the first edition."""
 
 
 def make_window(window: str, source: str, version: str | None, until: datetime | None) -> Window:
@@ -129,45 +130,45 @@ def _number(of: Window) -> int:
     return data_access.reader().counts(since=of.since, until=of.until, source=of.source).n
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
-def training(version: str | None) -> Sample:
-    """Return the training data, scored by a model version that the log knows."""
-    patients = read_patients(HEART_CSV)
-    if patients.features is None:
-        raise ValueError("the coding of the training data was not detected")  # it is our own file
-    rows = patients.features.to_numpy(dtype=float)
-    text = data_access.reader().model(version) if version else None
-    try:
-        probability = from_json(text).score(rows).probability if text else np.empty(0)
-    except ModelError:  # of a version that this program cannot read
-        probability = np.empty(0)
-    return Sample(len(rows), _counted(rows), rows, np.asarray(probability), (), True)
+def training(version: str) -> Sample:
+    """Return the training patients of a model version.
 
-
-def _counted(rows: Array) -> Counts:
-    """Count the values as the log does: in steps, None = missing."""
-    counted: Counts = {}
-    for feature, column in zip(FEATURES, rows.T, strict=True):
-        values: dict[float | None, int] = {}
-        for value in column.tolist():
-            key = None if np.isnan(value) else feature.from_steps(feature.to_steps(value))
-            values[key] = values.get(key, 0) + 1
-        counted[feature.name] = values
-    return counted
+    Raises
+    ------
+    ModelError
+        When the folder of the model in service has none of this version.
+    """
+    found = reference.of_version(version)
+    counts = {name: dict(values) for name, values in found.counts.items()}
+    return Sample(found.population.n, counts, found.rows, found.probability, (version,), True)
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=20, show_spinner="Comparing …")
-def comparison(of: Window, reference: str) -> Comparison:
-    """Compare a window with `TRAINING_DATA` or `PREVIOUS_WINDOW`, on rows or counts."""
-    now = read_sample(of)
-    if reference == PREVIOUS_WINDOW:
+def comparison(of: Window, against: str) -> Comparison:
+    """Compare a window with `TRAINING_DATA` or `PREVIOUS_WINDOW`, on rows or counts.
+
+    The training patients belong to one model: of several in the window, to the newest one.
+
+    Raises
+    ------
+    ModelError
+        When there is no reference of the model that made the window's predictions.
+    """
+    now = everyone = read_sample(of)
+    if against == PREVIOUS_WINDOW:
         then = read_sample(of.previous)
+    elif now.versions:
+        if of.version is None and len(now.versions) > 1:
+            now = read_sample(replace(of, version=now.versions[0]))
+        then = training(of.version or now.versions[0])
     else:
-        then = training(next(iter(now.versions), None))
+        then = now
+    known = then.rows is not None
     result = drift.compare_counts(
-        then.counts, now.counts, reference_sample=then.rows, sample=now.rows
+        then.counts, now.counts, reference_sample=then.rows, sample=now.rows if known else None
     )
-    return Comparison(then, now, result, drift.risk_change(then.probability, now.probability))
+    risk = drift.risk_change(then.probability, now.probability)
+    return Comparison(then, replace(now, versions=everyone.versions), result, risk)
 
 
 def history(source: str) -> list[MonitoringDay]:
@@ -195,10 +196,11 @@ def _day(report: dict[str, Any]) -> MonitoringDay:
         named=tuple(dict.fromkeys([*window["drifted"], *week["drifted"]])),
         effects={
             name: max(window["features"][name]["effect"], week["features"][name]["effect"])
-            for name in NAMES
+            for name in window["features"]
         },
         risk=report["risk"]["week"] if report["n_week"] else None,
         verdict=report["verdict"],
+        reference=report.get("reference"),
     )
 
 

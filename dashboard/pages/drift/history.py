@@ -58,7 +58,9 @@ def history(of: Window) -> None:
             st.markdown(texts.NO_HISTORY)
             return
         st.markdown(texts.history(days))
-        st.caption(texts.HISTORY_NOTE)
+        compared = days[-1].reference
+        last = f" Last compared with {escaping.escape_markdown(compared)}." if compared else ""
+        st.caption(f"{texts.HISTORY_NOTE}{last}")
         changes = data.drift_scenario() if of.source == "replay" else []
         figure = charts.monitoring_timeline(days, widgets.zone(), changes)
         height = charts.timeline_height(days)

@@ -15,17 +15,18 @@ with widgets.log_errors_shown("Drift"):
         widgets.empty_log()
     else:
         window, phrase, reference = chosen
-        found = panels.compared(window, reference)
-        with top:
-            panels.verdict(found, window, phrase, reference)
+        found = panels.compared(window, reference, top)
+        if found is not None:
+            with top:
+                panels.verdict(found, window, phrase, reference)
         drift_history.scenario(window)
-        if found.current.n:
+        if found is not None and found.current.n:
             panels.features_by_significance(found)
             panels.feature_detail(found)
             panels.prediction_drift(found)
             panels.correlations(found)
         drift_history.history(window)
-        if found.current.n:
+        if found is not None and found.current.n:
             classifier.classifier(found, window, reference)
             panels.feature_table(found)
         panels.calibration_note(data.calibration())

@@ -7,13 +7,17 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.auth import login
 from dashboard.pages.drift import charts, data, texts, texts_calibration
 from dashboard.pages.drift import history as drift_history
 from dashboard.pages.drift.data import Comparison, Window
 from dashboard.shared import data_access, numbers, widgets
+from dashboard.shared import reference as references
 from dashboard.shared import texts as shared_texts
+from pipeline.model import ModelError
+from pipeline.model.reference import no_rows
 from pipeline.schema import BY_NAME
 
 
@@ -59,9 +63,16 @@ def _now() -> None:
     st.query_params.pop(drift_history.UNTIL, None)
 
 
-def compared(of: Window, reference: str) -> Comparison:
-    """Compare the window, and remember its model versions."""
-    found = data.comparison(of, reference)
+def compared(of: Window, reference: str, top: DeltaGenerator) -> Comparison | None:
+    """Compare the window, and remember its model versions; None = no reference, said on top."""
+    try:
+        found = data.comparison(of, reference)
+    except ModelError as error:
+        with top:
+            widgets.heading("Drift", texts.LEAD)
+            why = f"{references.said(error)} Or choose “Previous window” above."
+            widgets.notice("No training data to compare with", why)
+        return None
     if of.version is None:
         st.session_state["versions"] = found.current.versions
     return found
@@ -74,8 +85,13 @@ def verdict(found: Comparison, of: Window, phrase: str, reference: str) -> None:
     if not found.current.n:
         widgets.notice(texts.NOTHING_TITLE, texts.NOTHING)
         return
-    said = [texts.compared_with(reference, found.reference.n)]
-    if found.result.method == "counts":
+    if reference == data.TRAINING_DATA:
+        (version,) = found.reference.versions
+        statement = references.of_version(version).population.statement()
+        said = [texts.training_data(statement, version, found.current.versions)]
+    else:
+        said = [texts.previous_window(found.reference.n, found.current.versions)]
+    if found.result.method == "counts" and found.reference.rows is not None:
         said.append(texts.SAMPLED)
     if not found.current.exact:
         said.append(texts.NOT_EXACT)
@@ -131,7 +147,8 @@ def correlations(found: Comparison) -> None:
         st.caption(texts.CORRELATIONS_NOTE)
         shown = found.result.pairs[:5]
         if not shown:
-            st.markdown("Correlations were not tested: too few patients.")
+            few = "Correlations were not tested: too few patients."
+            st.markdown(few if found.reference.rows is not None else no_rows("correlations"))
             return
         rows = [
             {

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import NBSP, count_noun, day, join_words, p_value, percent, signed
 from dashboard.shared.texts import count_of_source
@@ -88,7 +89,7 @@ def wrapped_label(name: str) -> str:
 
 
 def join_labels(names: Sequence[str]) -> str:
-    """Return findings as "Sex, chest pain and age"."""
+    """Return findings as "Chest pain, resting blood pressure and age"."""
     return join_words([label(names[0]), *(in_a_sentence(label(name)) for name in names[1:])])
 
 
@@ -135,11 +136,23 @@ def _drifted_findings(result: DriftResult, since: Mapping[str, str]) -> str:
     return f"{in_a_sentence(label(first))}{begun} ({reason}){also}"
 
 
-def compared_with(reference: str, n: int) -> str:
-    """Return the reference with its size."""
-    if reference == "training":
-        return f"Reference: training data ({n:,} patients)."
-    return f"Reference: previous window of the same length ({count_noun(n, 'prediction')})."
+def training_data(statement: str, version: str, versions: Sequence[str]) -> str:
+    """Return the reference, and which of several models' predictions are compared with it."""
+    only = ""
+    if len(versions) > 1:
+        others = join_words([escape_markdown(other) for other in versions if other != version])
+        only = f" Only its predictions are compared; others in this window: model {others}."
+    said = f"training data of model {escape_markdown(version)} ({escape_markdown(statement)})"
+    return f"Reference: {said}.{only}"
+
+
+def previous_window(n: int, versions: Sequence[str]) -> str:
+    """Return the reference with its size, and the models of the window."""
+    models = join_words([escape_markdown(version) for version in versions])
+    several = f" Predictions of the models {models}." if len(versions) > 1 else ""
+    return (
+        f"Reference: previous window of the same length ({count_noun(n, 'prediction')}).{several}"
+    )
 
 
 def effect(found: FeatureDrift) -> str:
@@ -166,7 +179,7 @@ def statistics_rows(found: FeatureDrift) -> list[tuple[str, str]]:
     ]
     rows += [
         (found.test.name, f"{found.test.statistic:.3g}, {p_value(found.test.p_value)} unadjusted"),
-        ("Population stability index", f"{far.psi:.2f} (random halves of 303 patients reach 0.24)"),
+        ("Population stability index", f"{far.psi:.2f} (rises by chance where patients are few)"),
     ]
     if far.wasserstein is not None and far.difference is not None:
         rows.append(("Wasserstein distance", f"{far.wasserstein:.3g}{unit}"))

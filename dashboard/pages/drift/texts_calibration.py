@@ -12,7 +12,8 @@ from dashboard.shared.numbers import percent
 from pipeline.schema import BY_NAME
 
 NOTE = (
-    "Measured on thousands of simulated windows, with and without drift. An alarm without drift is "
+    "Measured with the data set that comes with the program, on thousands of simulated windows "
+    "with and without drift. An alarm without drift is "
     "a false positive; drift without an alarm is a false negative."
 )
 _FEATURE = re.compile(rf"\b({'|'.join(BY_NAME)})\b")

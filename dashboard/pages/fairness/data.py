@@ -26,6 +26,8 @@ class LabelledPredictions:
     groups: Mapping[str, NDArray[np.object_]]
     source: str | None
     """Of logged predictions; None = training."""
+    versions: tuple[str, ...] = ()
+    """Of the models that made logged predictions."""
 
 
 def logged(n: int = data_access.MAX_RECENT) -> LabelledPredictions | None:
@@ -39,6 +41,7 @@ def logged(n: int = data_access.MAX_RECENT) -> LabelledPredictions | None:
         probability=np.array([row["probability"] for row in rows], dtype=float),
         groups=assign_groups(scorecards.feature_matrix(rows)),
         source=source,
+        versions=tuple(dict.fromkeys(row["model_version"] for row in rows)),
     )
 
 

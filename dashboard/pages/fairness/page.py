@@ -7,8 +7,7 @@ from dashboard.shared import widgets
 
 with widgets.log_errors_shown("Fairness"):
     top = st.container()
-    whose, attribute = panels.controls()
-    of = panels.selected_predictions(whose)
+    whose, of, attribute = panels.controls()
     if of is None:
         with top:
             panels.no_predictions(whose)
@@ -16,7 +15,7 @@ with widgets.log_errors_shown("Fairness"):
         found = data.assessment(of, attribute)
         grouping = found.groupings[attribute]
         with top:
-            panels.verdict(found, grouping, of.source)
+            panels.verdict(found, grouping, of)
         panels.gaps(grouping)
         panels.rates_by_group(grouping)
         panels.fairness_metrics(grouping)

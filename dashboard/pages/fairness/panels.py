@@ -27,17 +27,19 @@ DEFAULT_THRESHOLD = 0.5
 """The threshold of the scorecard; simulations are compared with it."""
 
 
-def controls() -> tuple[str, str]:
+def controls() -> tuple[str, LabelledPredictions | None, str]:
     """Let the viewer choose whose predictions are compared, and by what."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         whose = widgets.choice_selector("Data", texts.PATIENTS, "training", "patients")
-        attribute = widgets.choice_selector("Group by", texts.ATTRIBUTES, SEX, "by")
-    return whose, attribute
+        of = data.training() if whose == "training" else data.logged(widgets.row_limit_selector())
+        names = {name: name.capitalize() for name in (of.groups if of else (SEX,))}
+        attribute = widgets.choice_selector("Group by", names, next(iter(names)), "by")
+    return whose, of, attribute
 
 
-def verdict(found: Assessment, grouping: Grouping, source: str | None) -> None:
+def verdict(found: Assessment, grouping: Grouping, of: LabelledPredictions) -> None:
     """Draw the verdict and whose predictions it is about."""
-    st.caption(texts.subtitle(found.n, found.n_known, source))
+    st.caption(texts.subtitle(found.n, found.n_known, of.source, of.versions))
     st.title(fairness_verdict(grouping), anchor=False)
     st.markdown(perfect_classifier_note(grouping) or texts.NO_OUTCOMES)
 
@@ -144,8 +146,3 @@ def no_predictions(whose: str) -> None:
     else:
         st.markdown(texts.NO_LOGGED)
         widgets.empty_log()
-
-
-def selected_predictions(whose: str) -> LabelledPredictions | None:
-    """Return the chosen predictions; None = there are none."""
-    return data.training() if whose == "training" else data.logged(widgets.row_limit_selector())

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.group_rates import LABELS, format_verdict, gap_cells
-from dashboard.shared.numbers import NBSP, count_noun, p_value, percent, signed
+from dashboard.shared.numbers import NBSP, count_noun, join_words, p_value, percent, signed
 from dashboard.shared.texts import count_of_source
 from pipeline.fairness.result import MIN_GROUP_SIZE, Difference, Gap
 from pipeline.fairness.threshold_tradeoff import ThresholdScenario
 
 PATIENTS: Mapping[str, str] = {"training": "Training data", "logged": "Logged predictions"}
-ATTRIBUTES: Mapping[str, str] = {"sex": "Sex", "age": "Age", "sex and age": "Sex and age"}
 DENOMINATORS: Mapping[str, str] = {
     "base_rate": "with disease, among all patients",
     "selection_rate": "predicted positive (at or above the threshold), among all patients",
@@ -23,12 +23,14 @@ DENOMINATORS: Mapping[str, str] = {
 }
 
 
-def subtitle(n: int, n_known: int, source: str | None) -> str:
-    """Return whose predictions are compared."""
+def subtitle(n: int, n_known: int, source: str | None, versions: Sequence[str]) -> str:
+    """Return whose predictions are compared, and of which models."""
     if source is None:
-        return f"Fairness · {n} training patients, out-of-fold predictions (mean of 10 repeats)"
+        return f"Fairness · {n:,} training patients, out-of-fold predictions (mean of the repeats)"
     known = f"{n_known:,} with an outcome" if n_known else "no recorded outcomes"
-    return f"Fairness · the newest {count_of_source(n, source)}; {known}"
+    models = join_words([escape_markdown(version) for version in versions])
+    made = f"model {models}" if len(versions) == 1 else f"made by the models {models}"
+    return f"Fairness · the newest {count_of_source(n, source)}; {known}; {made}"
 
 
 NO_OUTCOMES = (
@@ -50,7 +52,7 @@ DIFFERENCES_NOTE = (
 )
 THRESHOLD_NOTE = (
     "**What if the threshold changed?** A simulation on the training patients. The service uses "
-    "one threshold for everyone, never one by sex or age. All rules are deterministic: the same "
+    "one threshold for everyone, never one by group. All rules are deterministic: the same "
     "patient always gets the same prediction."
 )
 RULES_NOTE = (

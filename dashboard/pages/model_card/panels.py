@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.pages.model_card import charts, texts
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import EvidenceMissing, ModelCard, Section, build_card
-from dashboard.shared import data_access, widgets
+from dashboard.shared import data_access, reference, widgets
 from dashboard.shared.escaping import escape_markdown
 
 
@@ -19,7 +19,7 @@ def found() -> ModelCard | None:
         widgets.model_unavailable(texts.NOTHING_TITLE, texts.NOTHING)
         return None
     try:
-        return build_card(known)
+        return build_card(known, reference.population(known))
     except EvidenceMissing:
         widgets.heading(texts.TITLE, texts.LEAD)
         widgets.notice(texts.NOTHING_TITLE, texts.INCOMPLETE)

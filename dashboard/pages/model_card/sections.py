@@ -15,6 +15,7 @@ from dashboard.shared import group_rates
 from dashboard.shared.numbers import percent
 from errors import CardiowatchError
 from pipeline.fairness.result import Grouping
+from pipeline.model.reference import Population
 from pipeline.schema import FEATURES, Feature
 
 TableRows = Sequence[Mapping[str, str]]
@@ -46,13 +47,15 @@ class EvidenceMissing(CardiowatchError):
     """The bundle of an older training lacks what a card needs."""
 
 
-def build_card(found: Mapping[str, Any]) -> ModelCard:
+def build_card(found: Mapping[str, Any], of: Population) -> ModelCard:
     """Return the card.
 
     Parameters
     ----------
     found
         `version`, `threshold` and `evidence`, as `GET /model` returns them.
+    of
+        The training patients.
 
     Raises
     ------
@@ -60,12 +63,12 @@ def build_card(found: Mapping[str, Any]) -> ModelCard:
         When a part of the evidence is missing.
     """
     try:
-        return _build(found)
+        return _build(found, of)
     except KeyError:
         raise EvidenceMissing(texts.INCOMPLETE) from None
 
 
-def _build(found: Mapping[str, Any]) -> ModelCard:
+def _build(found: Mapping[str, Any], of: Population) -> ModelCard:
     evidence = found["evidence"]
     grouping = Grouping.from_dict(evidence["fairness"]["by_sex"])
     return ModelCard(
@@ -76,12 +79,12 @@ def _build(found: Mapping[str, Any]) -> ModelCard:
             _challengers(evidence),
             _external_validation(evidence["external"]),
             _groups(evidence, grouping),
-            _data(evidence),
+            _data(evidence, of),
             _model_details(found),
             Section(
                 "Limitations and out-of-scope use",
                 texts.NOT_A_DEVICE,
-                points=texts_limits.limits(evidence),
+                points=texts_limits.limits(of),
             ),
             Section(
                 "Criteria for retraining or withdrawal",
@@ -142,7 +145,7 @@ def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
     return Section("Fairness by sex", said, chart, table, texts.groups_note(evidence))
 
 
-def _data(evidence: Mapping[str, Any]) -> Section:
+def _data(evidence: Mapping[str, Any], of: Population) -> Section:
     counts = evidence["explanations"]["counts"]
     table = [
         {
@@ -151,9 +154,10 @@ def _data(evidence: Mapping[str, Any]) -> Section:
             "Missing": str(evidence["data"]["missing"][feature.name]),
         }
         for feature in FEATURES
+        if feature.name in counts
     ]
     points = texts_limits.audit_points(evidence["data"], evidence["audit"])
-    return Section("Training data", texts_limits.data(evidence["data"]), table=table, points=points)
+    return Section("Training data", texts_limits.data(of), table=table, points=points)
 
 
 def _values(feature: Feature, counts: Mapping[str, int]) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
-from dashboard.shared.numbers import NBSP, count_noun, join_words, percent, signed
-from pipeline.schema import BY_NAME
+from dashboard.shared.numbers import count_noun, join_words, percent, signed
+from pipeline.dataset.heart.population import CONDITION, DISEASE
+from pipeline.fairness.result import MIN_GROUP_SIZE
+from pipeline.schema import BY_NAME, FEATURES
 
 TITLE = "Model card"
 LEAD = "Performance, calibration, fairness, training data and limitations of the model in service."
@@ -24,8 +26,8 @@ DOWNLOAD = "Download as HTML"
 DOWNLOAD_NOTE = "A self-contained file for printing, sharing or archiving."
 NOT_A_DEVICE = "Not a medical device, not for diagnosis."
 ESTIMATES = (
-    "The model estimates, from 13 findings, the probability of coronary artery disease (more than "
-    f"50{NBSP}% narrowing) in patients referred for angiography. {NOT_A_DEVICE}"
+    f"The model estimates the probability of {CONDITION} ({DISEASE}) from {len(FEATURES)} "
+    f"findings. {NOT_A_DEVICE}"
 )
 
 
@@ -118,8 +120,8 @@ def external_validation(external: Sequence[Mapping[str, Any]]) -> str:
     if not external:
         return (
             "None yet. Run cardiowatch train --external FILE.csv with data from "
-            "another hospital. Until then, the probabilities apply only to patients referred like "
-            "the training patients."
+            "another hospital. Until then, the probabilities apply only to patients like the "
+            "training patients."
         )
     return " ".join(_direction(other) for other in external)
 
@@ -156,9 +158,9 @@ def groups_note(evidence: Mapping[str, Any]) -> str:
     """Return how the rates were measured, and that no threshold depends on a group."""
     return (
         f"Out-of-fold predictions at a threshold of "
-        f"{percent(evidence['fairness']['threshold'])}; a verdict requires 20 patients per "
-        "denominator. Results by age and by sex and age are on the Fairness page. The service "
-        "never applies a threshold by sex or age."
+        f"{percent(evidence['fairness']['threshold'])}; a verdict requires {MIN_GROUP_SIZE} "
+        "patients per denominator. Other groups are on the Fairness page. The service applies one "
+        "threshold to everyone."
     )
 
 

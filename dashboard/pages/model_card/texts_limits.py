@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any
 
-from dashboard.shared.numbers import NBSP, count_noun, percent, signed
+from dashboard.shared.findings import in_a_sentence
+from dashboard.shared.numbers import NBSP, count_noun, join_words, percent, signed
+from pipeline.dataset.heart.population import DISEASE
+from pipeline.fairness.groups import SENSITIVE
 from pipeline.fairness.result import Grouping, Verdict
+from pipeline.model.reference import Population
 
 
-def data(found: Mapping[str, Any]) -> str:
-    """Return how many patients, and from which file."""
-    return (
-        f"{found['n']} patients, {found['n_disease']} with disease "
-        f"({percent(found['n_disease'] / found['n'])}), in {found['file']} "
-        f"(sha256 {found['sha256'][:12]})."
-    )
+def data(of: Population) -> str:
+    """Return who the training patients are, and in which file."""
+    return f"{of.statement()}. File: {of.file} (sha256 {of.sha256[:12]})."
 
 
 def audit_points(of: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def audit_points(of: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, 
     return (
         f"Coding: {found['coding']} ({found['coding_evidence']}).",
         f"Label: {found['label']} {labels[found['label_inverted']]}{corrected} (mean rank "
-        f"correlation with four indicator findings {signed(check['score'])}; "
+        f"correlation with the indicator findings {signed(check['score'])}; "
         "below 0 = inverted).",
         f"Duplicates: {duplicates}.",
         *(problems or ["No other problems: no unit errors, no implausible values."]),
@@ -75,23 +75,19 @@ def model_details(found: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def limits(evidence: Mapping[str, Any]) -> tuple[str, ...]:
+def limits(of: Population) -> tuple[str, ...]:
     """Return the limits of use."""
-    n, ill = evidence["data"]["n"], evidence["data"]["n_disease"]
-    groups = {g["name"]: g["n"] for g in evidence["fairness"]["by_sex"]["groups"]}
-    women = f", {groups['female']} of them women" if "female" in groups else ""
+    known = join_words([in_a_sentence(feature.label) for feature in SENSITIVE])
     return (
-        f"Small, selected sample: {n} patients{women}, all referred for angiography; "
-        f"{percent(ill / n)} had disease. Where prevalence is lower, above all in people without "
-        "symptoms, the model overestimates the risk.",
-        f"Disease means only: a coronary artery narrowed by more than 50{NBSP}%. The model does "
-        "not predict heart attacks and gives no treatment advice.",
+        f"Selected sample: {of.statement()}. Where disease is rarer, the model overestimates the "
+        "risk; where it is more common, it underestimates it.",
+        f"Disease means only: {DISEASE}. The model does not predict later events and gives no "
+        "treatment advice.",
         f"The 95{NBSP}% interval of the estimate reflects the uncertainty of the fit, not a "
         "patient's outcome or differences between hospitals.",
         "Explanations describe the model, not causes: a finding that increases the estimated risk "
         "need not cause disease, and changing it need not change the risk.",
-        "Ethnicity, medication and follow-up are not recorded, so fairness for such groups cannot "
-        "be assessed.",
+        f"Fairness is assessed by {known}; other attributes are not recorded.",
     )
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from dashboard.pages.poisoning import data
 from dashboard.pages.poisoning import texts_gate as texts
-from dashboard.shared import data_access, job_panel, scorecards, widgets
+from dashboard.shared import data_access, job_panel, reference, scorecards, widgets
+from pipeline.dataset.heart.population import CODINGS, FILE_HELP
+from pipeline.model import ModelError
+from pipeline.model.reference import Reference
 
 _JOB = "gate_job"
 _NAME = "gate_name"
@@ -31,23 +33,24 @@ def gate() -> None:
 
 
 def _upload() -> None:
-    trained_on = data.missing_training_file()
-    if trained_on is not None:
-        st.info(texts.training_data_missing(trained_on))
+    try:
+        trusted = reference.current("the losses of clean patients")
+    except ModelError as error:
+        st.info(reference.said(error))
         return
     if job_panel.unfinished(_JOB, "poisoning", texts.RUNNING):
         return
     with st.form("gate", border=False, clear_on_submit=True):  # the server drops the file
         file = st.file_uploader(
             texts.UPLOAD, type=["csv", "data", "txt", "tsv"], max_upload_size=_MAX_MB,
-            help=texts.UPLOAD_HELP, key="gate_file",
+            help=f"{FILE_HELP} {texts.NOT_STORED}", key="gate_file",
         )  # fmt: skip
         coding = st.selectbox(
-            "Coding", list(texts.CODINGS), format_func=texts.CODINGS.__getitem__,
+            "Coding", list(CODINGS), format_func=CODINGS.__getitem__,
             key="gate_coding", width=260,
         )  # fmt: skip
         if st.form_submit_button("Check file"):
-            _start(file, str(coding))
+            _start(file, str(coding), trusted)
     result = job_panel.result(_JOB)
     if result is None:
         return
@@ -57,7 +60,7 @@ def _upload() -> None:
         _verdict(st.session_state[_NAME], result["verdict"])
 
 
-def _start(file: UploadedFile | None, coding: str) -> None:
+def _start(file: UploadedFile | None, coding: str, trusted: Reference) -> None:
     if file is None:
         st.warning(texts.NO_FILE)
         return
@@ -68,10 +71,13 @@ def _start(file: UploadedFile | None, coding: str) -> None:
     if model is None:
         st.warning(texts.NO_MODEL)
         return
+    assert trusted.rows is not None and trusted.disease is not None  # noqa: S101, PT018
     content = base64.b64encode(file.getvalue()).decode()
+    patients = {"rows": reference.plain(trusted.rows), "disease": trusted.disease.tolist()}
     if job_panel.submit(
-        _JOB, _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard
-    ):
+        _JOB, _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard,
+        **patients,
+    ):  # fmt: skip
         st.session_state[_NAME] = file.name
         st.rerun()
 

@@ -9,6 +9,6 @@ else:
     panels.verdict(found)
     panels.dose_response(found)
     panels.clean_vs_poisoned(found)
-    panels.limits()
+    panels.limits(found)
     gate.gate()
     panels.run_form()

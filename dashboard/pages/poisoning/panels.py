@@ -8,20 +8,22 @@ import streamlit as st
 
 from dashboard.navigation import APP
 from dashboard.pages.poisoning import charts, data, texts
-from dashboard.shared import job_panel, widgets
+from dashboard.shared import job_panel, reference, widgets
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.model import ModelError
 from pipeline.poisoning import C, PoisoningResult
 from pipeline.poisoning.attacks import DISEASE_HIDDEN, RANDOM
 from pipeline.poisoning.defences import DEFENCES, NO_DEFENCE
 from pipeline.poisoning.metrics import ExperimentCell
-from pipeline.schema import BY_NAME
+from pipeline.schema import FEATURES
 
 _FUNCTION = "pipeline.poisoning:run_job"
 _SEEDS = (5, 30, 60, 100)
 _PENALTIES = (0.01, 0.1, C, 1.0, 10.0)
 _OFFERED = tuple(name for name in DEFENCES if name != NO_DEFENCE)
+GROUPS = next(feature for feature in FEATURES if feature.sensitive and feature.codes)
+"""The attacked group is one of its codes."""
 _STUDY_DOSE = 0.2
 _STUDY = ("accuracy", "precision", "recall", "auc", "ece")
 
@@ -101,19 +103,21 @@ def clean_vs_poisoned(of: PoisoningResult) -> None:
         widgets.columns(columns, "Clean versus poisoned")
 
 
-def limits() -> None:
+def limits(of: PoisoningResult) -> None:
     """Draw the limitations."""
     with widgets.card(texts.LIMITS_TITLE):
-        st.markdown(texts.LIMITS)
+        st.markdown(texts.limits(of.settings))
 
 
 def run_form() -> None:
     """Draw the settings of a run, or its progress."""
     with widgets.card(texts.RUN_TITLE):
         st.markdown(texts.RUN)
-        trained_on = data.missing_training_file()
-        if trained_on is not None:
-            st.info(texts.other_training_data(escape_markdown(trained_on), HEART_CSV.name))
+        try:
+            reference.current("the effect of other settings")
+        except ModelError as error:
+            st.info(reference.said(error))
+            return
         if job_panel.unfinished(data.JOB, "poisoning", "Running"):
             return
         _settings()
@@ -128,13 +132,16 @@ def _settings() -> None:
             st.selectbox(
                 "L2 penalty C (smaller = stronger)", _PENALTIES, index=2, key="c", width=280
             )
-            st.selectbox("Attacked group", list(BY_NAME["sex"].codes), key="group", width=160)
+            st.selectbox("Attacked group", list(GROUPS.codes), key="group", width=160)
         st.form_submit_button("Run", type="primary", on_click=_start)
 
 
 def _start() -> None:
     chosen = {name: st.session_state[name] for name in ("seeds", "c", "group")}
-    job_panel.submit(data.JOB, _FUNCTION, **chosen)
+    of = reference.current("the effect of other settings")
+    assert of.rows is not None and of.disease is not None  # noqa: S101, PT018 - or it would raise
+    patients = {"rows": reference.plain(of.rows), "disease": of.disease.tolist()}
+    job_panel.submit(data.JOB, _FUNCTION, **patients, data=of.population.file, **chosen)
 
 
 def _forget() -> None:

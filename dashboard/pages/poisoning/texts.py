@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dashboard.shared.numbers import NBSP, percent
+from dashboard.shared.escaping import escape_markdown
+from dashboard.shared.numbers import NBSP, join_words, percent
+from pipeline.poisoning.attacks import TRIGGER
 from pipeline.poisoning.metrics import SeedInterval
+from pipeline.schema import BY_NAME
 
 TITLE = "Poisoning"
 LEAD = "Data poisoning: how wrong training labels degrade the model, and which defences help."
@@ -17,10 +20,13 @@ NOTHING = "The current model has none, or the service is not responding. Run `ma
 
 Titled = Mapping[str, Sequence[str]]
 """Name -> its title and what it is."""
+_TRIGGER = join_words(
+    [f"{BY_NAME[name].label}: {BY_NAME[name].format_value(code)}" for name, code in TRIGGER.items()]
+)
 MEASURES: Titled
 ATTACKS: Titled
 MEASURES, ATTACKS = tomllib.loads(
-    Path(__file__).with_name("experiment.toml").read_text("utf-8")
+    Path(__file__).with_name("experiment.toml").read_text("utf-8").replace("TRIGGER", _TRIGGER)
 ).values()
 DEFENCES: Mapping[str, str] = {
     "no defence": "No defence",
@@ -37,27 +43,24 @@ STUDY_TITLE = "Clean versus poisoned"
 STUDY_NOTE = "No defence; in brackets the middle 95 % of seeds."
 STUDY_ROWS = ("Clean labels", "20 % random label flips", "20 % disease labelled healthy")
 LIMITS_TITLE = "Limitations"
-LIMITS = """
-- **No defence helps against 30 % or more high-confidence flips**: the wrong labels then look like
-  the rule and the correct ones like the exception.
-- **AUC barely reacts to disease labelled healthy**: the ranking is preserved while the
-  probabilities fall. Monitor sensitivity, calibration and the positive rate as well.
-- **Defences have a cost even without an attack**: the curves differ at a dose of 0. The strong L2
-  penalty makes the model underconfident; the other two remove unusual but correctly labelled
-  patients.
-- These are 303 patients of one hospital and one kind of model. Other attacks exist, and an attacker
-  who knows the defence can adapt to it.
-"""
 RUN_TITLE = "Run with other settings"
 RUN = "Runs all attacks and defences in the background; about 30 s for 30 seeds."
 
 
-def other_training_data(trained_on: str, here: str) -> str:
-    """Return that a run does not use the training data of the current model."""
-    return (
-        f"The current model was trained on {trained_on}, which is not available here: your run "
-        f"will use {here}, the data set shipped with the program."
-    )
+def limits(settings: Mapping[str, Any]) -> str:
+    """Return the limitations, as a list."""
+    of = f" of {escape_markdown(settings['data'])}" if "data" in settings else ""
+    return f"""
+- **Defences fail where high-confidence flips are many**: the wrong labels then look like the rule
+  and the correct ones like the exception.
+- **AUC alone is not enough**: when disease is labelled healthy, the ranking may be preserved while
+  the probabilities fall. Monitor sensitivity, calibration and the positive rate as well.
+- **Defences may have a cost even without an attack**: compare the curves at a dose of 0. The strong
+  L2 penalty makes the model underconfident; the other two remove unusual but correctly labelled
+  patients.
+- These are {settings["n"]:,} patients{of} and one kind of model. Other attacks exist, and an
+  attacker who knows the defence can adapt to it.
+"""
 
 
 def source(settings: Mapping[str, Any], *, own: bool) -> str:
@@ -89,10 +92,10 @@ def verdict(
         return float("nan") if band is None else band.mean
 
     return (
-        f"20{NBSP}% random label flips lower the AUC from {mean(clean, 'auc'):.2f} to "
-        f"{mean(flips, 'auc'):.2f}; labelling 20{NBSP}% of patients with disease as healthy lowers "
-        f"sensitivity from {percent(mean(clean, 'recall'))} to {percent(mean(hidden, 'recall'))}, "
-        f"while AUC ({mean(hidden, 'auc'):.2f}) barely changes."
+        f"20{NBSP}% random label flips take the AUC from {mean(clean, 'auc'):.2f} to "
+        f"{mean(flips, 'auc'):.2f}; labelling 20{NBSP}% of patients with disease as healthy takes "
+        f"sensitivity from {percent(mean(clean, 'recall'))} to {percent(mean(hidden, 'recall'))} "
+        f"(AUC {mean(hidden, 'auc'):.2f})."
     )
 
 

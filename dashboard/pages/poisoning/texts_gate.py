@@ -18,15 +18,7 @@ GATE = (
     "`cardiowatch gate NEW.csv`."
 )
 UPLOAD = "CSV file of labelled patients"
-UPLOAD_HELP = (
-    "The 13 UCI columns and disease, num or target; labels, UCI or Kaggle codes. The file is "
-    "checked in the background; neither the file nor the result is stored."
-)
-CODINGS: Mapping[str, str] = {
-    "": "Detect automatically",
-    "uci": "UCI codes",
-    "kaggle": "Kaggle codes",
-}
+NOT_STORED = "It is checked in the background; neither the file nor the result is stored."
 NO_FILE = "Choose a file first."
 RUNNING = "Checking the file"
 POWER_TITLE = "False positive rate and power of the gate"
@@ -54,15 +46,6 @@ LISTED = "Labels with the highest log-loss, only those in excess of what clean d
 def too_large(limit_mb: int) -> str:
     """Return the size limit of a file."""
     return f"The file is larger than {limit_mb} MB and was not checked."
-
-
-def training_data_missing(trained_on: str) -> str:
-    """Return why a file cannot be checked here, and where it can."""
-    return (
-        f"The current model was trained on {escape_markdown(trained_on)}, which is not available "
-        "here, and the gate needs those data as its reference. On a machine that has them, run "
-        "`cardiowatch gate NEW.csv --trusted THAT.csv`."
-    )
 
 
 def power_note(power: Mapping[str, Any]) -> str:

@@ -1,7 +1,14 @@
-"""Whom the file that comes with the code is of, which it does not say itself.
+"""What pages say of the disease and of files, and whom the file that comes with the code is of.
 
 Source: Detrano et al. (1989), American Journal of Cardiology 64:304.
 """
 
 HOSPITAL = "the Cleveland Clinic"
 YEARS = "1981-1984"
+
+CONDITION = "coronary artery disease"
+DISEASE = "at least one coronary artery narrowed by more than 50 %"
+"""The label 1."""
+FILE_HELP = "The 13 UCI columns and disease, num or target; labels, UCI or Kaggle codes."
+CODINGS = {"": "Detect automatically", "uci": "UCI codes", "kaggle": "Kaggle codes"}
+"""Names of `codings.Coding` -> what a form calls them; empty = not said."""

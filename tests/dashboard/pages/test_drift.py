@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,14 +25,27 @@ from db.writer.results import MonitoringRun, add_monitoring_run, add_report
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import compare
+from pipeline.model import load as load_model
+from pipeline.model.reference import ROWS_FILE
 from pipeline.schema import BY_NAME, NAMES
 from tests.dashboard.conftest import shown
-from tests.db.rows import row, running_log
+from tests.db.rows import VERSION, row, running_log
 
 Write = Callable[..., list[str]]
 pytestmark = pytest.mark.slow
 
 NOW = datetime.now(UTC)
+
+
+@pytest.fixture(autouse=True)
+def registered(log_url: str, model_dir: Path) -> None:
+    """The log knows the model that made its predictions."""
+
+    async def register() -> None:
+        async with running_log(log_url) as log:
+            await log.register_model(VERSION, load_model(model_dir).scorecard)
+
+    asyncio.run(register())
 
 
 @cache
@@ -91,7 +106,42 @@ def test_a_thousand_patients_like_those_of_the_training_have_not_drifted(
     assert page.title[0].value.startswith(
         "No drift detected in 1,000 live predictions in the last 24 hours; smallest detectable"
     )
-    assert "Reference: training data (303 patients)." in shown(page)
+    said = shown(page).replace("\\", "")
+    assert f"Reference: training data of model {VERSION} (303 patients of the Cleveland" in said
+
+
+def test_predictions_of_a_model_without_a_reference_are_not_compared(
+    pages: AppTest, write: Write
+) -> None:
+    write(1, model_version="9" * 12)
+    page = opened(pages)
+    assert "The log has no scorecard of model 999999999999" in shown(page).replace("\\", "")
+    page.get_by_key("reference").set_value("before").run()
+    assert page.title[0].value.startswith("Inconclusive, too few data")
+
+
+def test_of_two_models_the_newest_is_compared_with_its_own_training_data(
+    pages: AppTest, write: Write
+) -> None:
+    write(2, model_version="9" * 12, ago=timedelta(hours=2))
+    write(1)
+    page = opened(pages)
+    assert "1 live prediction in the last 24 hours" in page.title[0].value
+    assert "others in this window: model 999999999999." in shown(page).replace("\\", "")
+
+
+def test_without_the_training_patients_what_needs_them_says_so(
+    pages: AppTest, log_url: str, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts_only = shutil.copytree(model_dir, tmp_path / "model")
+    (counts_only / ROWS_FILE).unlink()
+    monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(counts_only))
+    monkeypatch.setattr("pipeline.training.reference.HEART_CSV", tmp_path / "not-here.csv")
+    store(log_url, training()[:200], ago=timedelta(hours=2))
+    page = opened(pages)
+    assert page.title[0].value.startswith("No drift detected in 200 live predictions")
+    for what in ("correlations", "the domain classifier test"):
+        assert f"and {what} cannot be computed." in shown(page)
     findings = [f.value["Finding"] for f in page.dataframe if "Finding" in f.value]
     assert [each.size for each in findings] == [13]
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.poisoning import texts_gate as texts
 from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.model.reference import ROWS_FILE
 from tests.dashboard.conftest import shown
 
 pytestmark = pytest.mark.slow
@@ -89,16 +93,20 @@ def test_a_file_that_is_too_large_is_not_judged(served: AppTest) -> None:
     assert texts.too_large(5) in shown(served)
 
 
-def test_where_the_training_patients_are_not_at_hand_the_page_says_so(
-    served: AppTest, monkeypatch: pytest.MonkeyPatch
+def test_where_the_training_patients_are_not_kept_the_page_says_so(
+    served: AppTest, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.pages.poisoning.data.missing_training_file", lambda: "ours.csv")
+    counts_only = shutil.copytree(model_dir, tmp_path / "model")
+    (counts_only / ROWS_FILE).unlink()
+    monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(counts_only))
+    monkeypatch.setattr("pipeline.training.reference.HEART_CSV", tmp_path / "not-here.csv")
     served.run().switch_page("poisoning/page.py").run()
     assert not served.exception
     assert not served.file_uploader
-    said = shown(served)
-    assert "The current model was trained on ours\\.csv" in said
-    assert "your run will use heart.csv" in said
+    said = shown(served).replace("\\", "")
+    assert "was trained without --keep-rows" in said
+    assert "the losses of clean patients cannot be computed." in said
+    assert "the effect of other settings cannot be computed." in said
 
 
 def test_the_shares_of_refused_batches_are_those_of_the_training(served: AppTest) -> None:

@@ -51,7 +51,7 @@ def test_without_the_service_the_page_says_where_the_figures_would_come_from(
 
 def test_the_page_begins_with_what_one_wrong_label_in_five_does(served: AppTest) -> None:
     page = opened(served)
-    assert page.title[0].value.startswith(f"20{NB}% random label flips lower the AUC")
+    assert page.title[0].value.startswith(f"20{NB}% random label flips take the AUC")
     assert "computed at training: 303 patients of heart.csv, 3 seeds" in rests_on(page)
     numbers, study, _ = (table.value for table in page.table)
     assert study["Training labels"].tolist() == list(texts.STUDY_ROWS)

@@ -280,10 +280,10 @@ def test_a_small_training_file_has_only_the_batches_that_fit(cleveland: Labelled
     assert list(found.refused["clean"]) == [20]
 
 
-def sent(content: bytes, scorecard: str) -> dict[str, object]:
+def sent(content: bytes, scorecard: str, trusted: LabelledPatients) -> dict[str, object]:
     return run_job(
         lambda _: None, content=base64.b64encode(content).decode(), name="new.csv", coding="",
-        scorecard=scorecard,
+        scorecard=scorecard, rows=trusted.rows.tolist(), disease=trusted.y.tolist(),
     )  # fmt: skip
 
 
@@ -294,15 +294,15 @@ def test_a_file_that_was_sent_is_judged_as_the_program_judges_it(
     cleveland: LabelledPatients,  # type: ignore[no-untyped-def]
 ) -> None:
     path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
-    judged = sent(path.read_bytes(), (model_dir / "scorecard.json").read_text())["verdict"]
+    judged = sent(path.read_bytes(), (model_dir / "scorecard.json").read_text(), cleveland)["verdict"]
     assert json.loads(json.dumps(judged)) == json.loads(run(path, "--json")[1])
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\1", b"a,b\n1,2\n", "\xff".encode("latin-1")])
 def test_a_file_that_cannot_be_read_is_a_sentence_without_its_content(
-    model_dir: Path, content: bytes
+    model_dir: Path, cleveland: LabelledPatients, content: bytes
 ) -> None:
-    problem = sent(content, (model_dir / "scorecard.json").read_text())["problem"]
+    problem = sent(content, (model_dir / "scorecard.json").read_text(), cleveland)["problem"]
     assert isinstance(problem, str)
     assert problem
 
