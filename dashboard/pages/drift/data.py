@@ -93,7 +93,7 @@ class MonitoringDay:
     risk: float | None
     """Mean estimated risk in the week that ends with the window."""
     verdict: str
-    reference: str | None
+    reference: str | None = None
     """Whom it was compared with; None in reports of the first edition."""
 
 

@@ -13,8 +13,8 @@ from pipeline.schema import BY_NAME
 
 NOTE = (
     "Measured with the data set that comes with the program, on thousands of simulated windows "
-    "with and without drift. An alarm without drift is "
-    "a false positive; drift without an alarm is a false negative."
+    "with and without drift. An alarm without drift is a false positive; drift without an alarm is "
+    "a false negative."
 )
 _FEATURE = re.compile(rf"\b({'|'.join(BY_NAME)})\b")
 NOT_CALIBRATED = "Not measured yet: run `cardiowatch calibrate`."

@@ -68,7 +68,7 @@ def test_another_threshold_shows_its_price(served: AppTest) -> None:
     assert "no prediction would change" in shown(served)
     served.get_by_key("threshold").set_value(0.7).run()
     assert "more false negatives" in shown(served)
-    assert "never one by sex or age" in shown(served)
+    assert "never one by group" in shown(served)
     rules = next(t.value for t in served.table if "Current threshold" in t.value.columns)
     assert rules["Measure"].tolist()[:2] == ["Threshold", "Predictions changed"]
     assert rules["Current threshold"].tolist()[:4] == ["0.50 for everyone", "0", "0", "0"]

@@ -294,7 +294,8 @@ def test_a_file_that_was_sent_is_judged_as_the_program_judges_it(
     cleveland: LabelledPatients,  # type: ignore[no-untyped-def]
 ) -> None:
     path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
-    judged = sent(path.read_bytes(), (model_dir / "scorecard.json").read_text(), cleveland)["verdict"]
+    scorecard = (model_dir / "scorecard.json").read_text()
+    judged = sent(path.read_bytes(), scorecard, cleveland)["verdict"]
     assert json.loads(json.dumps(judged)) == json.loads(run(path, "--json")[1])
 
 
