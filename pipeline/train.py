@@ -297,7 +297,7 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Draws of the poisoning grid.",
 )
-@click.option("--hospital", help="Whose patients they are, as in: the Cleveland Clinic.")
+@click.option("--hospital", help="Whose patients they are: the name of the hospital.")
 @click.option("--years", help="When they came, as in: 1981-1984.")
 @click.option(
     "--keep-rows",
