@@ -68,7 +68,7 @@ def test_every_third_label_turned_round_is_refused_and_the_suspicious_are_listed
     [
         (["63,1,1"], "line 2 has 3 cells where 14 are expected"),
         ([], "the file has a header and no patients"),
-        (SOME[:3], "3 labelled patients; at least 8 needed"),
+        ([turned(SOME[0]), *SOME[1:3]], "3 labelled patients; at least 8 needed"),
         ([turned(line) for line in SOME], "label inverted"),
     ],
 )
