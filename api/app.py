@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,15 +22,8 @@ from api.routes.predictions import KEYLESS, router
 from api.service import Service
 from api.wire import openapi
 from api.wire.body import HEADERS_KEY, ClientDisconnected
-from api.wire.problems import (
-    FieldError,
-    Problem,
-    internal_error,
-    log_server_error,
-    unavailable,
-    validation_problem,
-)
-from api.wire.query_params import BATCH_PARAMS, MESSAGES, PREDICT_PARAMS
+from api.wire.problems import Problem, internal_error, log_server_error, unavailable
+from api.wire.query_params import BATCH_PARAMS, PREDICT_PARAMS
 from api.wire.replies import problem_response, send_problem
 from db.engine import DatabaseUnavailable
 from db.ids import new_id
@@ -142,19 +134,6 @@ async def _on_problem(request: Request, problem: Exception) -> Response:
     return _reject(request, problem)
 
 
-async def _on_invalid_query(request: Request, found: Exception) -> Response:
-    assert isinstance(found, RequestValidationError)  # noqa: S101
-    errors = []
-    for error in found.errors():
-        name = str(error["loc"][-1])
-        if error["type"] != "extra_forbidden":
-            errors.append(FieldError(name, MESSAGES[name], "query"))
-        else:
-            unknown = "unknown query parameter; see /docs"
-            errors.append(FieldError("query", unknown, "unknown_parameter"))
-    return _reject(request, validation_problem(errors))
-
-
 async def _on_http(request: Request, found: Exception) -> Response:
     assert isinstance(found, HTTPException)  # noqa: S101
     known = {404: _NOT_FOUND, 405: "Method not allowed; see /docs."}
@@ -218,7 +197,6 @@ def create_app(settings: Settings | None = None) -> Dispatcher:
     assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
     app.mount("/docs/assets", assets, name="docs-assets")  # a hospital may have no internet access
     app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(RequestValidationError, _on_invalid_query)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DatabaseUnavailable, _on_no_database)
     app.add_exception_handler(ClientDisconnected, _on_disconnect)

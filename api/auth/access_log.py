@@ -9,12 +9,11 @@ route, its parameters' names, and ids and times. `*` stands for anything else.
 from __future__ import annotations
 
 from http import HTTPMethod
-from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
 import logs
-from api.wire.query_params import MAX_PARAMS, MESSAGES, RFC3339
+from api.wire.query_params import PARAMS, RFC3339, split_query
 from db.ids import is_id
 
 
@@ -31,14 +30,13 @@ def log_access(key_id: str, scope: Scope) -> None:
 
 
 def _known_params(query: bytes) -> list[str]:
-    try:
-        pairs = parse_qsl(query.decode("latin-1"), True, max_num_fields=MAX_PARAMS)
-    except ValueError:
+    pairs = split_query(query)
+    if pairs is None:
         return ["*"]
     return list(dict.fromkeys(_known_param(name, value) for name, value in pairs))
 
 
 def _known_param(name: str, value: str) -> str:
-    if name not in MESSAGES:
+    if name not in PARAMS:
         return "*"
     return f"{name}={value}" if is_id(value) or RFC3339.fullmatch(value) else name

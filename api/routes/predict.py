@@ -31,14 +31,14 @@ from api.wire.problems import (
     unavailable,
     validation_problem,
 )
-from api.wire.query_params import PredictParams, parse_predict_params
+from api.wire.query_params import Params, parse_query
 from api.wire.replies import send_problem, send_reply
 from db.ids import new_id
 from db.writer.idempotency import IdempotencyClaim, StoredResponse
 from db.writer.writer import LogUnavailable
 from pipeline.schema import NAMES
 
-ScoreFunction = Callable[["Service", PredictParams, bytes, float], "ScoredRequest"]
+ScoreFunction = Callable[["Service", Params, bytes, float], "ScoredRequest"]
 MAX_BODY = 64 * 1024
 MAX_BATCH_BODY = 1024 * 1024
 _MAX_KEY_LENGTH = 255
@@ -47,7 +47,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def predict_row(
-    service: Service, row: Row, params: PredictParams, started: float
+    service: Service, row: Row, params: Params, started: float
 ) -> tuple[Answer, tuple[Any, ...]]:
     """Score one patient; return the answer and the row to log, in `PREDICTION_COLUMNS` order.
 
@@ -67,7 +67,7 @@ def predict_row(
     )
     latency_ms = (perf_counter() - started) * 1000
     logged = (
-        new, params.source, *row,
+        new, params.source or "live", *row,
         probability, prediction, threshold, model.version, latency_ms,
     )  # fmt: skip
     return answer, logged
@@ -83,18 +83,14 @@ class ScoredRequest(NamedTuple):
     """The patient reference of each row, where its item of a batch has one."""
 
 
-def score_one(
-    service: Service, params: PredictParams, body: bytes, started: float
-) -> ScoredRequest:
+def score_one(service: Service, params: Params, body: bytes, started: float) -> ScoredRequest:
     """POST /predict: one patient."""
     row = DECODERS[params.coding].decode_one(body)
     answer, logged = predict_row(service, row, params, started)
     return ScoredRequest(_encode(answer), [logged], answer.prediction)
 
 
-def score_batch(
-    service: Service, params: PredictParams, body: bytes, started: float
-) -> ScoredRequest:
+def score_batch(service: Service, params: Params, body: bytes, started: float) -> ScoredRequest:
     """POST /predict/batch: up to 1,000 patients in one transaction, all or nothing."""
     rows, references = DECODERS[params.coding].decode_batch(body)
     predicted = [predict_row(service, row, params, started) for row in rows]
@@ -115,7 +111,7 @@ class Endpoint:
         route: str,
         score: ScoreFunction,
         *,
-        allowed: frozenset[str],
+        allowed: tuple[str, ...],
         max_body: int,
     ) -> None:
         self.service = service
@@ -128,7 +124,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         key_id, shedder, token = scope[KEY].id, self.service.load_shedder, None
-        params = parse_predict_params(scope["query_string"], self._allowed)
+        params = parse_query(scope["query_string"], self._allowed)
         try:
             if self._roles.isdisjoint(scope[KEY].roles):
                 raise missing_role(self.required_role)
@@ -142,7 +138,7 @@ class Endpoint:
             token = shedder.admit(started)  # and is not yet a request under way
             reply = await self._predict(scope, params, body, started)
         except Problem as problem:
-            self.service.count_rejection(self.route, params.source, problem)
+            self.service.count_rejection(self.route, params.source or "live", problem)
             request_id = new_id()
             log_server_error(problem, self.route, request_id)
             await send_problem(scope, send, problem, request_id)
@@ -159,9 +155,7 @@ class Endpoint:
             if token is not None:
                 shedder.release(token)
 
-    async def _predict(
-        self, scope: Scope, params: PredictParams, body: bytes, started: float
-    ) -> bytes:
+    async def _predict(self, scope: Scope, params: Params, body: bytes, started: float) -> bytes:
         """Return the reply, its rows committed; a retry gets the first reply and adds no row."""
         service, headers, key_id = self.service, scope[HEADERS_KEY], scope[KEY].id
         if not service.started:
@@ -191,7 +185,7 @@ class Endpoint:
                 return retryable.reply_from(stored)
         except LogUnavailable as cause:
             raise log_problem(cause) from None
-        metrics.count_predictions(params.source, len(rows), scored.positive)
+        metrics.count_predictions(params.source or "live", len(rows), scored.positive)
         return scored.reply
 
 

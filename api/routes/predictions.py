@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import Annotated, Any, TypedDict
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
 
@@ -21,7 +21,7 @@ from api.wire.answers import explain_row
 from api.wire.body import HEADERS_KEY, read_json_body
 from api.wire.metadata import feature_metadata, model_metadata
 from api.wire.problems import FieldError, Problem, validation_problem
-from api.wire.query_params import CodingParams, LogFilter, NoQuery, parse_rfc3339, reject_repeated
+from api.wire.query_params import Params, documented, parse_rfc3339, reading
 from api.wire.replies import ExportResponse, json_response
 from api.wire.strict_json import parse_object
 from db.export import csv_lines, jsonl_lines
@@ -32,8 +32,11 @@ from pipeline.dataset.heart.codings import encode_row
 from pipeline.model import Model, ModelError, from_json
 from pipeline.schema import NAMES
 
-router = APIRouter(dependencies=[Depends(reject_repeated)], route_class=RoleRoute)
+router = APIRouter(route_class=RoleRoute)
 
+NoQuery = Annotated[Params, reading()]
+
+_LOG_PARAMS = "coding", "since", "until", "source", "limit", "cursor", "format"
 _PAGE_ROWS = 100
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -75,10 +78,14 @@ def _row(service: Service, wanted: str) -> dict[str, Any]:
     return row
 
 
-@router.get("/predictions", responses=doc.LOG_RESPONSES)
+@router.get(
+    "/predictions",
+    responses=doc.LOG_RESPONSES,
+    openapi_extra={"parameters": documented(*_LOG_PARAMS)},
+)
 @requires("read")
 def predictions(
-    request: Request, service: ServiceDep, chosen: Annotated[LogFilter, Query()]
+    request: Request, service: ServiceDep, chosen: Annotated[Params, reading(*_LOG_PARAMS)]
 ) -> Response:
     """Read the log, newest first: a page as JSON, or the whole window as JSONL or CSV."""
     window = _Window(since=chosen.since, until=chosen.until, source=chosen.source)
@@ -104,7 +111,7 @@ def _old_http() -> Problem:
     return Problem(426, "http-1.0", detail, headers=newer)
 
 
-def _stream(rows: Iterator[dict[str, Any]], chosen: LogFilter) -> Response:
+def _stream(rows: Iterator[dict[str, Any]], chosen: Params) -> Response:
     first = list(islice(rows, 1))  # an unreadable log is a 503 as long as nothing is sent
     rows = chain(first, rows)
     if chosen.format == "csv":
@@ -112,10 +119,14 @@ def _stream(rows: Iterator[dict[str, Any]], chosen: LogFilter) -> Response:
     return ExportResponse(jsonl_lines(rows, chosen.coding), media_type="application/jsonl")
 
 
-@router.get("/predictions/{id}", responses=doc.ROW_RESPONSES)
+@router.get(
+    "/predictions/{id}",
+    responses=doc.ROW_RESPONSES,
+    openapi_extra={"parameters": documented("coding")},
+)
 @requires("read")
 def prediction(
-    service: ServiceDep, wanted: PredictionId, chosen: Annotated[CodingParams, Query()]
+    service: ServiceDep, wanted: PredictionId, chosen: Annotated[Params, reading("coding")]
 ) -> Response:
     """Read one row of the log with its latest outcome."""
     return json_response(encode_row(_row(service, wanted), chosen.coding))

@@ -21,41 +21,27 @@ from api.wire.openapi_schemas import (
     responses,
     row_schema,
 )
-from db.schema import SOURCES
+from api.wire.query_params import BATCH_PARAMS, PREDICT_PARAMS, documented
 from pipeline.dataset.heart.codings import Coding
 
 
-def _parameter(place: str, name: str, text: str, **schema: object) -> Json:
-    return {"name": name, "in": place, "required": False, "schema": schema, "description": text}
+def _header(name: str, text: str, **schema: object) -> Json:
+    schema = {"type": "string", "minLength": 1} | schema
+    return {
+        "name": name, "in": "header", "required": False, "schema": schema, "description": text,
+    }  # fmt: skip
 
 
-_CODING = _parameter(
-    "query", "coding",
-    "How categories are written in the body; integer codes are rejected without it.",
-    type="string", enum=list(Coding), default="labels",
-)  # fmt: skip
-_EXPLAIN = _parameter(
-    "query",
-    "explain",
-    "Add the 95 % interval and the explanation; where findings are unknown, also the range of the "
-    "estimate over them and the finding that would narrow it most.",
-    type="boolean",
-    default=False,
-)
-_SOURCE = _parameter(
-    "query", "source", "Origin of the request; monitoring reads only `live`.",
-    type="string", enum=list(SOURCES), default="live",
-)  # fmt: skip
-_KEY = _parameter(
-    "header", "Idempotency-Key",
+_KEY = _header(
+    "Idempotency-Key",
     "A retry with the same key and request gets the first response, for 24 hours.",
-    type="string", minLength=1, maxLength=255, pattern="^[!-~]+$",
+    maxLength=255, pattern="^[!-~]+$",
 )  # fmt: skip
-_PATIENT = _parameter(
-    "header", "Patient-Reference",
+_PATIENT = _header(
+    "Patient-Reference",
     "Your pseudonym for the patient, one for a whole batch. Stored only as an HMAC, so that the "
     "patient's rows can be exported and erased; rejected if the log has no key.",
-    type="string", minLength=1, maxLength=64, pattern="^[ -~]+$",
+    maxLength=64, pattern="^[ -~]+$",
 )  # fmt: skip
 
 
@@ -105,25 +91,17 @@ def _plain_paths() -> Json:
     return {
         "/predict": {
             "post": _operation(
-                "Score one patient and log the answer", [_CODING, _EXPLAIN, _SOURCE], one,
+                "Score one patient and log the answer", documented(*PREDICT_PARAMS), one,
                 ref("Answer"), "/id",
             )
         },
         "/predict/batch": {
             "post": _operation(
                 "Score up to 1,000 patients in one transaction, all or nothing",
-                [_CODING, _SOURCE], {"schema": many}, items, "/items/0/id",
+                documented(*BATCH_PARAMS), {"schema": many}, items, "/items/0/id",
             )
         },
     }  # fmt: skip
-
-
-def _leave_out_null(parameter: Json) -> None:
-    """Remove null from the values of a query parameter: it is omitted instead."""
-    schema = parameter["schema"]
-    kinds = [kind for kind in schema.pop("anyOf", ()) if kind != {"type": "null"}]
-    for kind in kinds:
-        schema |= kind
 
 
 def build_document(app: FastAPI, keyless: Set[str]) -> Json:
@@ -150,7 +128,5 @@ def build_document(app: FastAPI, keyless: Set[str]) -> Json:
                 call["security"] = [{}] if path in keyless else [{"key": []}, {}]
                 also = (400, 408, 431) if path in keyless else (400, 408, 429, 431)
                 call["responses"] |= problem_responses(*also)
-                for parameter in call.get("parameters", ()):
-                    _leave_out_null(parameter)
         app.openapi_schema = made
     return app.openapi_schema

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.wire.query_params import parse_predict_params
+from api.wire.query_params import PREDICT_PARAMS, parse_query
 from api.wire.validation_errors import patient_errors
 from pipeline.dataset.heart.codings import Coding
 from tests.api.conftest import PATIENT
@@ -196,6 +196,6 @@ def test_an_integer_that_no_float_can_hold_is_a_value_that_is_not_known(digits: 
 
 
 def test_a_rejected_query_still_says_under_which_source_it_counts() -> None:
-    params = parse_predict_params(b"source=synthetic&coding=x")
+    params = parse_query(b"source=synthetic&coding=x", PREDICT_PARAMS)
 
     assert ([error.field for error in params.errors], params.source) == (["coding"], "synthetic")
