@@ -313,6 +313,7 @@ def test_the_record_is_copied_and_its_link_opens_the_prediction(
 ) -> None:
     visitor.grant_permissions(["clipboard-read", "clipboard-write"])
     estimate(page, servers, {"age": 50, "sex": "female"})
+    expect(page.get_by_text("would narrow this most").first).to_be_visible()
     page.get_by_role("button", name="Copy text").click()
     expect(page.get_by_text("Copied.")).to_be_visible()
     text = page.evaluate("navigator.clipboard.readText()")

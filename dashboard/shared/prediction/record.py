@@ -59,7 +59,7 @@ def text(found: Prediction, when: str) -> str:
     ]
     if found.unknown_range is not None:
         low, high = map(numbers.probability, found.unknown_range)
-        said.append(f"With them known: {low} to {high}.")
+        said.append(f"With all findings known: {low} to {high}.")
     said += [
         texts.LIMITS,
         f"Model {found.response['model_version']}, prediction {found.response['id']}.",

@@ -215,7 +215,7 @@ def test_what_the_unknown_findings_could_change_is_drawn_and_named_apart(served:
     page.run()
     assert "expected between **12\u00a0% and 88\u00a0%** for 95 of 100" in shown(page)
     assert "The thallium scan would narrow this most." in shown(page)
-    assert "With them known: 12\u00a0% to 88\u00a0%." in record.text(case.estimate, "now")
+    assert "With all findings known: 12\u00a0% to 88\u00a0%." in record.text(case.estimate, "now")
 
 
 def test_the_record_has_at_most_600_characters_whatever_is_unknown(served: AppTest) -> None:
