@@ -212,7 +212,7 @@ def test_what_an_older_program_writes_after_a_rollback_verifies(
         api.post("/predict", json=NEW).raise_for_status()
     with today.served(**settings) as api:
         api.post("/predict", json=PATIENT).raise_for_status()
-    removed = today.command("retention", **settings, retention_days=1)
+    removed = today.command("erase", "--patient", "bed 7", **settings)
 
     later.works("verify", **settings)
     assert (removed.returncode, removed.stdout) == (4, "")
