@@ -24,9 +24,10 @@ from db.partitions import PartitionCache
 from db.rollups.dirty_buckets import DirtyBuckets
 from db.writer.idempotency import IdempotencyClaim, claim_keys
 from db.writer.inserts import Row, prediction_inserter
+from errors import CardiowatchError
 
 
-class LogUnavailable(Exception):
+class LogUnavailable(CardiowatchError):
     """The rows were not committed in time; `retry_after_s` says when to retry.
 
     With `commit_unknown` false they are not stored and never will be. With `commit_unknown` true
