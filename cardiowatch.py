@@ -43,7 +43,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "train": Entry("pipeline.train", "Train the model."),
         "audit": Entry("pipeline.audit", "Check a file of patients before it is trained on."),
         "convert": Entry(
-            "pipeline.dataset.heart.convert", "Convert a file of patients to UCI codes."
+            "pipeline.dataset.heart.convert", "Convert a file of patients to the codes of the log."
         ),
         "gate": Entry("pipeline.gate.cli", "Accept or refuse a batch of new labels."),
         "poison": Entry("pipeline.poisoning.experiment", "Measure attacks and defences."),

@@ -54,12 +54,17 @@ def current(what: str) -> Reference:
     return found
 
 
+def population_of(version: str) -> Population | None:
+    """Return whom a model version was trained on; None = not kept."""
+    try:
+        return of_version(version).population
+    except (ModelError, DatabaseUnavailable):
+        return None
+
+
 def population(card: Mapping[str, Any]) -> Population:
     """Return whom a model was trained on: from its reference, else from its model card."""
-    try:
-        return of_version(card["version"]).population
-    except (ModelError, DatabaseUnavailable):
-        return Population.of_evidence(card["evidence"])
+    return population_of(card["version"]) or Population.of_evidence(card["evidence"])
 
 
 def said(error: ModelError) -> str:

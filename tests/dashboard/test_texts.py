@@ -28,7 +28,7 @@ def test_a_probability_is_never_said_to_be_certain(value: float, said: str) -> N
     [(0.02, "About 2 of 100"), (0.001, "Fewer than 1 of 100"), (0.999, "More than 99 of 100")],
 )
 def test_a_probability_is_said_as_people_among_a_hundred(value: float, said: str) -> None:
-    assert said in prediction_texts.natural_frequency(value)
+    assert said in prediction_texts.natural_frequency(value, None)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,6 @@ WORDS = re.compile(
 LEFT = {
     "api/app.py",
     "api/wire/metadata.py",
-    "cardiowatch.py",
-    "dashboard/shared/prediction/drawer.py",
-    "dashboard/shared/prediction/record.py",
-    "dashboard/shared/prediction/texts.py",
     "perf/costs.py",
     "perf/load/open_loop_client.py",
     "perf/load/synthetic_history.py",

@@ -72,7 +72,7 @@ def _patient(row: Mapping[str, Any]) -> None:
         st.table(
             {f.label: findings.format_value(f, row[f.name]) for f in FEATURES},
             border="horizontal",
-            alt="The thirteen findings of this patient",
+            alt="The findings of this patient",
         )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.shared import findings, numbers, widgets
+from dashboard.shared import findings, numbers, reference, widgets
 from dashboard.shared.prediction import charts, record, texts
 from dashboard.shared.prediction.entries import Wire
+from pipeline.model.reference import Population
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Prediction:
         """Range of the estimate over what is unknown; None = all known, or not said."""
         low_high = self.response.get("unknown_range")
         return (low_high[0], low_high[1]) if low_high else None
+
+    @property
+    def population(self) -> Population | None:
+        """Whom the model of this prediction was trained on; None = not kept."""
+        return reference.population_of(self.response["model_version"])
 
     @property
     def most_informative(self) -> str | None:
@@ -82,7 +88,7 @@ def _headline(found: Prediction) -> None:
         64 + 34 * len(shown),
         "estimate_range",
     )
-    st.markdown(texts.natural_frequency(found.probability))
+    st.markdown(texts.natural_frequency(found.probability, found.population))
     widgets.echarts_chart(
         charts.icon_array(found.probability),
         f"{numbers.per_hundred(found.probability)} of 100 icons: expected to have disease",

@@ -12,6 +12,7 @@ from dashboard.auth import login
 from dashboard.shared import components, findings, numbers, widgets
 from dashboard.shared.prediction import texts
 from db.ids import timestamp_of
+from pipeline.dataset.heart.population import CONDITION
 from pipeline.schema import BY_NAME, FEATURES
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def text(found: Prediction, when: str) -> str:
     """Return the prediction as a text of at most `MAX_LENGTH` characters."""
     low, high = map(numbers.probability, found.interval)
     said = [
-        f"Cardiowatch, {when}: estimated risk of coronary artery disease (narrowing above 50 %) "
+        f"Cardiowatch, {when}: estimated risk of {CONDITION} "
         f"{numbers.probability(found.probability)}, 95 % interval {low} to {high}.",
         _unknown(found.response["missing"]),
     ]
@@ -61,7 +62,7 @@ def text(found: Prediction, when: str) -> str:
         low, high = map(numbers.probability, found.unknown_range)
         said.append(f"With all findings known: {low} to {high}.")
     said += [
-        texts.LIMITS,
+        texts.limits(found.population),
         f"Model {found.response['model_version']}, prediction {found.response['id']}.",
     ]
     return " ".join(said)
@@ -89,6 +90,7 @@ def sheet(found: Prediction, when: str) -> str:
     if found.unknown_range is not None:
         above.append(texts.unknown_range(found.unknown_range, found.most_informative))
     above += [f"{BY_NAME[w['field']].label}: {w['message']}." for w in response["warnings"]]
+    whom = texts.natural_frequency(found.probability, found.population)
     rows = [
         "".join(f"<td>{escape(cell)}</td>" for cell in row.values())
         for row in findings.contributions(response["explanation"])
@@ -96,10 +98,10 @@ def sheet(found: Prediction, when: str) -> str:
     headings = "".join(f"<th>{name}</th>" for name in ("Finding", "Log-odds", "Percentage points"))
     return (
         f'<div class="sheet"><p class="sheet-stale">{texts.CHANGED}</p>'
-        "<h1>Estimated risk of coronary artery disease</h1>"
+        f"<h1>Estimated risk of {CONDITION}</h1>"
         f"<p>{escape(_identity(found, when))}</p>"
         f'<p class="sheet-risk">{numbers.probability(found.probability)}</p>'
-        f"{_paragraphs(' '.join(above), texts.NOT_FOR_DIAGNOSIS)}"
+        f"{_paragraphs(' '.join(above), whom, texts.NOT_FOR_DIAGNOSIS)}"
         f"<table><tr>{headings}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
         f"{_paragraphs(texts.POINTS_NOTE, texts.REASONS_NOTE, texts.DISEASE)}</div>"
     )
@@ -111,4 +113,4 @@ def _identity(found: Prediction, when: str) -> str:
 
 
 def _paragraphs(*marked: str) -> str:
-    return "".join(f"<p>{escape(text.replace('**', ''))}</p>" for text in marked)
+    return "".join(f"<p>{escape(text.replace('*', ''))}</p>" for text in marked)

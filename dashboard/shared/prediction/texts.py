@@ -9,33 +9,42 @@ from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence, warning
 from dashboard.shared.numbers import per_hundred, probability
 from dashboard.shared.texts import SOURCES
+from pipeline.dataset.heart import population
+from pipeline.model.reference import Population
 from pipeline.schema import BY_NAME
 
 NOT_FOR_DIAGNOSIS = (
-    "**Not for diagnosis.** This is the output of a statistical model trained on 303 patients. It "
-    "is not a medical device and does not replace an examination or clinical judgement."
-)
-LIMITS = (
-    "A model of 303 patients referred for angiography in the 1980s; too high where "
-    "disease is rarer. Not a diagnosis."
+    "**Not for diagnosis.** This is the output of a statistical model. It is not a medical device "
+    "and does not replace an examination or clinical judgement."
 )
 INTERVAL_LABEL = "95 % interval of the estimate (bootstrap), not of this patient's outcome"
 CHANGED = "Entries changed - estimate again"
 INTERVAL = "95 % interval of the estimate"
 UNKNOWN_RANGE = "Range over unknown findings"
-DISEASE = "Disease: at least one coronary artery narrowed by more than 50 %."
+DISEASE = f"Disease: {population.DISEASE}."
 NO_REASON = "The service rejected this without giving a reason. Contact your administrator."
 NO_REASONS = "The explanation is unavailable at the moment."
 
 
-def natural_frequency(value: float) -> str:
-    """Return a probability as a natural frequency: a number of 100 patients."""
+def limits(of: Population | None) -> str:
+    """Return whom the estimate fits, in one short sentence; None = not known."""
+    if of is None:
+        return "A statistical model of other patients than this one. Not a diagnosis."
+    return (
+        f"A model of {of.n:,} patients, {of.prevalence:.0%} with disease: too high where it is "
+        "rarer, too low where it is commoner. Not a diagnosis."
+    )
+
+
+def natural_frequency(value: float, of: Population | None) -> str:
+    """Return a probability as a natural frequency: a number of 100 patients like the training's."""
     count = per_hundred(value)
+    whom = f": *{escape_markdown(of.statement())}*" if of else ""
     about = "Fewer than 1" if count == 0 else "More than 99" if count == 100 else f"About {count}"
     return (
-        f"**{about} of 100 such patients would be expected to have disease**, if they were "
-        "*referred for angiography in Cleveland in the 1980s*. Where disease is rarer, this "
-        "estimate is too high."
+        f"**{about} of 100 such patients would be expected to have disease**, if they were like "
+        f"the training patients{whom}. Where disease is rarer, this estimate is too high; where it "
+        "is commoner, too low."
     )
 
 

@@ -3,7 +3,7 @@
 Source: Detrano et al. (1989), American Journal of Cardiology 64:304.
 """
 
-HOSPITAL = "the Cleveland Clinic"
+HOSPITAL = "the Cleveland Clinic, referred for angiography"
 YEARS = "1981-1984"
 
 CONDITION = "coronary artery disease"

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.pages.model_card import chart_data, svg, texts, texts_limits
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import EvidenceMissing, ModelCard, build_card
+from pipeline.dataset.heart.population import HOSPITAL
 from pipeline.model.reference import Population
 from tests.dashboard.conftest import shown
 from tests.programs import run
@@ -193,7 +194,7 @@ def test_the_command_writes_the_card_of_the_model_folder(
     target = tmp_path / "card.html"
     ended = run("-m", "cardiowatch", "card", str(target), "--model-dir", str(model_dir))
     assert ended.returncode == 0, ended.stderr
-    statement = "303 patients of the Cleveland Clinic"
+    statement = f"303 patients of {HOSPITAL}"
     assert target.read_text().replace(statement, "303 patients of the file heart.csv").replace(
         " (1981-1984)", ""
     ) == render_html(card(found))

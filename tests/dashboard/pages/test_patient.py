@@ -90,7 +90,8 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
     count = round(row["probability"] * 100)
     assert (
         f"**About {count} of 100 such patients would be expected to have disease**, if they were "
-        "*referred for angiography in Cleveland in the 1980s*." in said
+        "like the training patients: *303 patients of the Cleveland Clinic, referred for angiography"
+        in said
     )
     assert "95 % interval of the estimate (bootstrap), not of this patient's outcome" in said
     assert "All thirteen findings were entered." in said

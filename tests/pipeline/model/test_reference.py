@@ -111,7 +111,7 @@ def test_a_folder_of_the_first_edition_has_the_patients_that_come_with_the_code(
 
     found = load_reference(tmp_path, fitted.model)
 
-    assert found.population.hospital == "the Cleveland Clinic"
+    assert found.population.hospital == "the Cleveland Clinic, referred for angiography"
     np.testing.assert_array_equal(found.rows, fitted.data.rows)
 
 
