@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -113,4 +114,5 @@ def _identity(found: Prediction, when: str) -> str:
 
 
 def _paragraphs(*marked: str) -> str:
-    return "".join(f"<p>{escape(text.replace('*', ''))}</p>" for text in marked)
+    plain = [re.sub(r"[*\\]", "", text) for text in marked]  # without Markdown's marks
+    return "".join(f"<p>{escape(text)}</p>" for text in plain)

@@ -90,8 +90,7 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
     count = round(row["probability"] * 100)
     assert (
         f"**About {count} of 100 such patients would be expected to have disease**, if they were "
-        "like the training patients: *303 patients of the Cleveland Clinic, referred for angiography"
-        in said
+        r"like the training patients: *303 patients of the Cleveland Clinic\, referred for" in said
     )
     assert "95 % interval of the estimate (bootstrap), not of this patient's outcome" in said
     assert "All thirteen findings were entered." in said
@@ -224,6 +223,7 @@ def test_the_record_has_at_most_600_characters_whatever_is_unknown(served: AppTe
     estimate(page, WHOLE)
     found = case_of(page).estimate
     assert found is not None
+    assert "303 patients of the Cleveland Clinic, referred" in record.sheet(found, "now")
     for n in range(12):
         for missing in itertools.combinations(NAMES[2:], n):
             said = {"missing": list(missing), "unknown_range": [0.004, 0.999]}
