@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import streamlit as st
 
 from dashboard.pages.drift import charts, texts
@@ -14,13 +17,15 @@ _FUNCTION = "pipeline.drift.domain_classifier:run_job"
 _PERMUTATIONS = 99
 """The smallest p-value is then 0.01, enough for a page in half the time."""
 _JOB, _OF = "classifier_job", "classifier_of"
+_MAX_SHIFT = timedelta(minutes=10)
+"""A window that ends now moves every few minutes; a job of it goes on until it has moved so far."""
 
 
 def classifier(found: Comparison, of: Window, reference: str) -> None:
     """Draw the button, the progress or the result."""
     asked = (of, reference)
     job = job_panel.kept(_JOB)
-    if job is not None and st.session_state.get(_OF) != asked:
+    if job is not None and not _is_same(asked, st.session_state[_OF]):
         job.cancel()  # its window is no longer shown
         st.session_state[_JOB] = job = None
     with widgets.card("Domain classifier test"):
@@ -52,6 +57,13 @@ def classifier(found: Comparison, of: Window, reference: str) -> None:
                     ),
                 ],
             )  # fmt: skip
+
+
+def _is_same(asked: tuple[Window, str], earlier: tuple[Window, str]) -> bool:
+    (one, reference), (other, other_reference) = asked, earlier
+    shift = one.until - other.until
+    moved = replace(other, since=other.since + shift, until=other.until + shift)
+    return moved == one and reference == other_reference and abs(shift) <= _MAX_SHIFT
 
 
 def _start(before: Array, now: Array, asked: tuple[Window, str]) -> None:

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.pages.drift import charts, texts, texts_calibration
 from dashboard.pages.drift import classifier as drift_classifier_panel
 from dashboard.pages.drift import history as drift_history
-from dashboard.pages.drift.data import MonitoringDay
+from dashboard.pages.drift.data import MonitoringDay, Window
 from dashboard.shared import numbers
 from dashboard.shared.findings import in_a_sentence
 from db.ids import new_id
@@ -265,6 +265,15 @@ def test_the_classifier_runs_beside_the_page(
     assert "No drift detected. AUC" in shown(page)
     assert "p = 0.33 (2 permutations)" in shown(page)
     assert job.result["auc_cv"] > 0.9
+
+
+def test_the_classifier_goes_on_while_its_window_moves_a_little() -> None:
+    now = (Window(NOW - timedelta(days=1), NOW, "live", None), "training")
+    for minutes, goes_on in ((5, True), (15, False)):
+        later = NOW + timedelta(minutes=minutes)
+        moved = (Window(later - timedelta(days=1), later, "live", None), "training")
+        assert drift_classifier_panel._is_same(moved, now) == goes_on
+    assert not drift_classifier_panel._is_same((now[0], "before"), now)
 
 
 def day(number: int, *named: str) -> MonitoringDay:

@@ -93,7 +93,7 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
         r"like the training patients: *303 patients of the Cleveland Clinic\, referred for" in said
     )
     assert "95 % interval of the estimate (bootstrap), not of this patient's outcome" in said
-    assert "All thirteen findings were entered." in said
+    assert "All 13 findings were entered." in said
     assert said.count("the estimated risk**.") == 3
     assert "0 = 50 %" in said
 

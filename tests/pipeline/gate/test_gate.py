@@ -306,12 +306,3 @@ def test_a_file_that_cannot_be_read_is_a_sentence_without_its_content(
     problem = sent(content, (model_dir / "scorecard.json").read_text(), cleveland)["problem"]
     assert isinstance(problem, str)
     assert problem
-
-
-def test_a_model_of_other_patients_judges_no_file_that_was_sent(
-    model_dir: Path, cleveland: LabelledPatients, tmp_path: Path
-) -> None:
-    card = json.loads((model_dir / "scorecard.json").read_text())
-    card["provenance"]["data_sha256"] = "0"
-    path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
-    assert "was not trained on heart.csv" in str(sent(path.read_bytes(), json.dumps(card)))
