@@ -107,7 +107,7 @@ def routes(gate: Dispatcher, known_id: str) -> list[RoleRoute]:
         RoleRoute(
             path.replace("{id}", known_id),
             f"{path.rpartition('/')[0]}/.*" if handler is None else path.replace("{id}", "[^/]+"),
-            methods,
+            methods | {"HEAD"} if "GET" in methods else methods,  # HEAD answers wherever GET does
             ANY_KEY if handler is None else required_role(handler),
         )
         for path, methods, handler in declared(gate)

@@ -100,7 +100,7 @@ def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
     assert timedelta(days=DAYS - 1) < end - first < timedelta(days=DAYS + 1)
     # 80 % of those whose 3 to 15 days have passed.
     assert 0.5 < len(known) / number < 0.8
-    right = np.mean([row[15] == row[-1] for row in known])
+    right = np.mean([row.prediction == row.outcome for row in known])
     assert 0.7 < right < 0.95
     assert {row["field"] for row in refused} == {"age", "chol"}
     assert [row["report"] for row in kept] == [scenario(end, model.version)]
