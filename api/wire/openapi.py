@@ -13,6 +13,7 @@ from api.wire.decode import MAX_BATCH
 from api.wire.openapi_schemas import (
     OUTCOME_ROW,
     PROBLEM,
+    REFERENCE_PATTERN,
     Json,
     item_schema,
     patient_schema,
@@ -41,7 +42,7 @@ _PATIENT = _header(
     "Patient-Reference",
     "Your pseudonym for the patient, one for a whole batch. Stored only as an HMAC, so that the "
     "patient's rows can be exported and erased; rejected if the log has no key.",
-    maxLength=64, pattern="^[ -~]+$",
+    maxLength=64, pattern=REFERENCE_PATTERN,
 )  # fmt: skip
 
 

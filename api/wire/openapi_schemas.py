@@ -15,6 +15,9 @@ from pipeline.schema import EXAMPLE, FEATURES, NAMES, Feature, Kind
 Json = dict[str, Any]
 Responses = dict[int | str, Json]
 
+REFERENCE_PATTERN = REFERENCE.replace(r"\Z", "$")
+"""Of a patient reference, in the syntax of JSON Schema, which knows no other end."""
+
 
 def ref(name: str) -> Json:
     """Return a reference to a component."""
@@ -42,7 +45,7 @@ def item_schema(coding: Coding) -> Json:
     """Return the JSON schema of a patient in a batch."""
     schema = patient_schema(coding)
     schema["properties"]["patient_reference"] = {
-        "anyOf": [{"type": "string", "pattern": REFERENCE.replace(r"\Z", "$")}, {"type": "null"}],
+        "anyOf": [{"type": "string", "pattern": REFERENCE_PATTERN}, {"type": "null"}],
         "description": "Your pseudonym for this patient, instead of the header Patient-Reference.",
     }
     return schema

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -137,14 +138,21 @@ def test_a_key_that_is_repeated_beside_a_reference_is_refused(sealed: TestClient
     assert reply.status_code == 422
 
 
-@pytest.mark.parametrize("reference", [b"", b"x" * 65, "Müller".encode(), b"tab\tinside", b"\x7f"])
-def test_a_malformed_reference_is_refused_without_repeating_it(
+@pytest.mark.parametrize(
+    "reference", [b"", b"x" * 65, "Müller".encode(), b"tab\tinside", b"\x7f", b"a ", b" "]
+)
+def test_a_malformed_reference_is_refused_without_repeating_it_as_documented(
     sealed: TestClient, reference: bytes
 ) -> None:
     reply = sealed.post("/predict", json=PATIENT, headers={b"Patient-Reference": reference})
     assert reply.status_code == 422
     assert "1 to 64 printable ASCII characters" in reply.json()["errors"][0]["message"]
     assert sealed.get("/predictions").json()["items"] == []
+    for path in ("/predict", "/predict/batch"):
+        parameters = sealed.get("/openapi.json").json()["paths"][path]["post"]["parameters"]
+        (schema,) = [p["schema"] for p in parameters if p["name"] == "Patient-Reference"]
+        assert not Draft202012Validator(schema).is_valid(reference.decode())
+        assert Draft202012Validator(schema).is_valid(NAMED["Patient-Reference"])
 
 
 def test_two_references_are_refused(sealed: TestClient) -> None:
