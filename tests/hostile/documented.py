@@ -25,7 +25,7 @@ class Documented:
 
     def complaints(self, method: str, path: str, answer: Answer) -> list[str]:
         """Say what in an answer is not as documented; empty = nothing."""
-        found = self._responses(method, path)
+        found = self._responses("GET" if method == "HEAD" else method, path)  # RFC 9110, 9.3.2
         described = found.get(str(answer.status))
         if described is None and answer.status in EVERYWHERE:
             described = {"content": {"application/problem+json": {"schema": _PROBLEM}}}
