@@ -165,9 +165,17 @@ def test_who_has_not_logged_in_uploads_nothing(guarded: str, cookie: str) -> Non
         assert upload(guarded, session_id(run(socket)), cookie) == 403
 
 
-@pytest.mark.parametrize("group", ["machine-room", "ward-3"])
-def test_a_role_without_a_page_for_uploads_uploads_nothing(guarded: str, group: str) -> None:
-    cookie = login_cookie(group, address=guarded)
+@pytest.mark.parametrize("group", ["ethics", "ward-3"])
+def test_a_role_with_a_page_for_uploads_uploads(guarded: str, group: str) -> None:
+    cookie = login_cookie(group, subject="uploads", address=guarded)
+    with session(guarded, cookie) as socket:
+        sid = session_id(run(socket))
+        assert upload(guarded, sid, cookie, name="chosen") == 204
+        assert upload(guarded, sid, cookie, name="chosen", method="DELETE") == 204
+
+
+def test_a_role_without_a_page_for_uploads_uploads_nothing(guarded: str) -> None:
+    cookie = login_cookie("machine-room", address=guarded)
     with session(guarded, cookie) as socket:
         sid = session_id(run(socket))
         assert [upload(guarded, sid, cookie) for _ in range(MAX_UPLOADS + 1)] == [403] * (
