@@ -36,9 +36,13 @@ case $1 in
 stop | up) exit ;;
 cp) exec cp "${{2#api:}}" "$3" ;;
 esac
-while [ "$1" != postgres ] && [ "$1" != api ] && [ "$1" != migrate ]; do shift; done
-[ "$1" != migrate ] || set -- "$1" cardiowatch migrate
-shift
+[ "$1" = exec ] || entrypoint=cardiowatch
+while [ "$1" != postgres ] && [ "$1" != api ] && [ "$1" != migrate ]; do
+    [ "$1" != --entrypoint ] || entrypoint=$2
+    shift
+done
+[ "$*" = migrate ] || shift  # the command of this service has its name
+set -- $entrypoint "$@"
 [ "$1" != cardiowatch ] || {{ cd {ROOT} && set -- {sys.executable} -m "$@"; }}
 exec "$@"
 """
