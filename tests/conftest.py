@@ -33,9 +33,11 @@ _DASHBOARD = {"address", "served"}
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by their folder and what they start; begin with the longest files."""
     for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        folder, *below = item.path.relative_to(ROOT / "tests").parts
         if folder in ("browser", "deploy"):
             item.add_marker(folder)
+        if (folder, *below[:1]) == ("dashboard", "pages"):  # half a second each: a page is run
+            item.add_marker("slow")
         needs = set(item.fixturenames)  # type: ignore[attr-defined]
         if hasattr(item, "callspec"):
             needs |= {value for value in item.callspec.params.values() if isinstance(value, str)}

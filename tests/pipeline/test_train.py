@@ -13,6 +13,7 @@ from pipeline import train
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.model import load
 from pipeline.model.design_matrix import Array
+from pipeline.schema import NAMES
 from pipeline.train import LabelledPatients, TrainError, load_labelled, without_overlap
 from pipeline.training.evidence import audit_summary, evaluate_challengers, external_validation
 from pipeline.training.imputation import CrossValidationFolds
@@ -102,7 +103,7 @@ def test_a_file_that_fails_the_audit_is_refused(
 
 
 def test_a_file_without_a_label_is_refused(tmp_path: Path) -> None:
-    header = ",".join(train.NAMES)
+    header = ",".join(NAMES)
     with pytest.raises(TrainError, match="has no label"):
         load_labelled(csv_file(tmp_path, WELL.rsplit(",", 1)[0], header=header))
 

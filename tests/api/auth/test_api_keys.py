@@ -156,7 +156,7 @@ def test_a_file_that_an_editor_saved_with_its_mark_is_read_and_a_wrong_key_is_na
 def test_the_service_does_not_start_without_its_keys(model_dir: Path, keys_file: Path) -> None:
     ended = run("-m", "api", model_dir=model_dir, keys_file=keys_file)
 
-    assert ended.returncode == 1
+    assert ended.returncode == 4
     assert "cardiowatch keys create" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 

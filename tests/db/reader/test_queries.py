@@ -195,7 +195,7 @@ def test_a_question_that_takes_too_long_is_given_up(sqlite_url: str) -> None:
 def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -> None:
     reader = Reader(sqlite_url)
     with pytest.raises(
-        DatabaseUnavailable, match=r"Database .* does not exist: run python -m db\."
+        DatabaseUnavailable, match=r"Database .* does not exist: run cardiowatch migrate"
     ):
         reader.ping()
     with pytest.raises(DatabaseUnavailable):
