@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.browser.conftest import PATIENT, Servers, enter, estimate, fits, new_context, settled
-from tests.browser.test_pages import logged, open_first_row
+from tests.browser.test_pages import all_logged, logged, open_first_row
 
 CHANGED = "Entries changed - estimate again"
 SCREEN_HEIGHT = 900
@@ -69,7 +69,8 @@ def place(of: Locator) -> float:
 
 
 def live(servers: Servers) -> list[str]:
-    return [row["id"] for row in logged(servers, source="live", limit=100)]
+    """Return the IDs of all patients entered, the newest first."""
+    return [row["id"] for row in all_logged(servers, source="live")]
 
 
 def count_pages(pdf: bytes) -> int:
