@@ -203,7 +203,7 @@ def test_no_table_is_cut_in_the_window_of_a_telephone(
     page: Page, servers: Servers, state: Callable[[Page, Servers], None]
 ) -> None:
     state(page, servers)
-    page.set_viewport_size({"width": 420, "height": 900})
+    page.set_viewport_size({"width": 390, "height": 900})
     settled(page)
     assert cut_tables(page) == []
 
