@@ -25,6 +25,8 @@ import pytest
 from tests.api.conftest import PATIENT
 from tests.programs import ROOT, environment, free_port, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 SOURCES = (
     "api", "dashboard", "data", "db", "pipeline", "cardiowatch.py", "errors.py", "logs.py",
     "settings.py",
