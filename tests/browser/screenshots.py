@@ -117,7 +117,10 @@ def main() -> None:
 def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
     """Take a picture of each page of the running product."""
     api = Program("api", free_port(), folder, database_url=url, model_dir=model_dir.resolve())
-    dashboard = Program("dashboard", free_port(), folder, database_url=url, api_url=api.url)
+    dashboard = Program(
+        "dashboard", free_port(), folder, database_url=url, api_url=api.url,
+        model_dir=model_dir.resolve(),
+    )  # fmt: skip
     try:
         api.start()
         dashboard.start()
