@@ -31,8 +31,8 @@ def limits(of: Population | None) -> str:
     if of is None:
         return "A statistical model of other patients than this one. Not a diagnosis."
     return (
-        f"A model of {of.n:,} patients, {100 * of.prevalence:.0f} % with disease: too high where it "
-        "is rarer, too low where it is commoner. Not a diagnosis."
+        f"A model of {of.n:,} patients, {100 * of.prevalence:.0f} % with disease: too high where "
+        "it is rarer, too low where it is commoner. Not a diagnosis."
     )
 
 
