@@ -40,12 +40,8 @@ def _commands(command: click.Command, context: click.Context) -> Iterator[click.
     yield context
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
-            try:
-                inner = command.get_command(context, name)
-            except AttributeError:  # not yet converted; goes when all commands are
-                continue
-            if not isinstance(inner, click.Command):
-                continue
+            inner = command.get_command(context, name)
+            assert isinstance(inner, click.Command), name
             yield from _commands(inner, click.Context(inner, info_name=name, parent=context))
 
 
