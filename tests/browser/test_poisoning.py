@@ -111,7 +111,7 @@ def test_the_page_begins_with_its_verdict_and_draws_its_curves(
     page: Page, servers: Servers
 ) -> None:
     opened(page, servers)
-    expect(page.get_by_role("heading", level=1)).to_contain_text("random label flips lower the AUC")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("random label flips take the AUC")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(1)
     expect(page).to_have_title("Poisoning · Cardiowatch")
 
