@@ -66,7 +66,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "bench": Entry("perf.bench", "Load-test the API beside the baselines."),
         "replay": Entry("perf.replay", "Send synthetic patients through the API."),
         "hpa": Entry("perf.hpa", "Record a run of the cluster's autoscaler."),
-        "measure": Entry("cardiowatch", "Crash, fault, memory, cost and power studies.", "measure"),
+        "measure": Entry("cardiowatch", "Studies of cost, memory, latency and power.", "measure"),
     },
 }
 """All commands, in the sections and the order in which `--help` lists them."""
@@ -74,15 +74,10 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
 STUDIES: Mapping[str, Entry] = {
     "costs": Entry("perf.costs", "What sealing and PostgreSQL cost in throughput."),
     "coverage": Entry("pipeline.fairness.coverage", "Coverage of the fairness intervals."),
-    "crash": Entry("perf.crash", "Kill the API under load; count what is missing."),
-    "drift-cost": Entry("pipeline.drift.cost", "Time and memory of one drift verdict."),
-    "faults": Entry("perf.faults", "Behaviour when the database fails or hangs."),
     "gate-power": Entry("pipeline.gate.power", "What the gate for new labels finds."),
     "log-size": Entry("perf.log_size", "Pages and queries over a large log."),
     "memory": Entry("perf.memory", "Memory of the API over hours."),
     "open-loop": Entry("perf.openloop", "Latency at a fixed rate of arrivals."),
-    "rollout": Entry("perf.rollout", "Requests lost while the API is replaced."),
-    "slow": Entry("perf.slow", "Latency beside a thousand slow clients."),
 }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import uvloop
 
 from db.audit.seal_key import create_seal_key
 from db.engine import DatabaseUnavailable
@@ -22,8 +23,8 @@ from db.reader.queries import Reader
 from db.writer.results import add_load_test
 from perf.formats.wrk import WrkResult, parse_wrk
 from perf.load.environment import environment
-from perf.load.fixed_rate_client import read_fixed_rate, start_fixed_rate
-from perf.load.http_client import PATH
+from perf.load.http_client import PATH, encode_requests
+from perf.load.open_loop_client import measure_fixed_rate
 from perf.load.report import (
     Run,
     Scenario,
@@ -168,11 +169,14 @@ def run(
                 )
 
 
-def run_open_loop(server: Server, bodies: Path, rate: float, seconds: float) -> OpenLoop:
+def run_open_loop(
+    server: Server, requests: Sequence[bytes], rate: float, seconds: float
+) -> OpenLoop:
     """Send at a fixed rate from the clients' core; then wait until the service is idle."""
     with pin_to_cores(split_cores()[1]):
-        client = start_fixed_rate(server.port, rate, seconds, bodies)
-    found = read_fixed_rate(client)
+        found = uvloop.run(
+            measure_fixed_rate(server.port, lambda n: requests[n % len(requests)], rate, seconds)
+        )
     server.wait_until_idle()
     return found
 
@@ -260,7 +264,7 @@ def command(
         found.environment["workers_on_postgresql"] = workers
         stack.callback(lambda: save(found, out, results))
         bodies = folder / "bodies.jsonl"
-        write_bodies(bodies)
+        requests = encode_requests(write_bodies(bodies))
         servers = start(folder, quick, database, workers, stack)
         found.start_s |= {name: round(server.start_s, 2) for name, server in servers.items()}
         run(servers, bodies, scenarios, rounds or (1 if quick else 3), found.runs)
@@ -269,7 +273,7 @@ def command(
         for share in _SHARES[:1] if quick else _SHARES:
             for name in (CARDIOWATCH, ECHO):
                 result = run_open_loop(
-                    servers[name], bodies, share * top.ok_per_s, min(scenarios[0].seconds, 15)
+                    servers[name], requests, share * top.ok_per_s, min(scenarios[0].seconds, 15)
                 )
                 found.open_loop.append((name, result))
         found.complete = True

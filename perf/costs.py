@@ -14,9 +14,9 @@ import click
 import uvloop
 
 from db.audit.seal_key import create_seal_key
-from perf.chaos.postgres_cluster import Cluster
-from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import PATH, encode_requests
+from perf.load.open_loop_client import send_all
+from perf.load.postgres_cluster import Cluster
 from perf.load.report import markdown_table
 from perf.load.request_bodies import synthetic_patients
 from perf.load.scratch import scratch_folder, start_baseline, start_service
@@ -24,6 +24,7 @@ from perf.load.server_process import Server, ServerFailed, pin_to_cores, split_c
 
 SINGLE = "POST /predict, valid"
 _BATCH = 100
+_INVALID = "status 422"
 
 
 class RequestType(NamedTuple):
@@ -33,7 +34,7 @@ class RequestType(NamedTuple):
     server: Server
     requests: Sequence[bytes]
     number: int
-    status: int
+    status: str = "stored"
     rows: int = 1
 
 
@@ -85,20 +86,21 @@ def request_types(ours: Server, sealed: Server, echo: Server, number: int) -> li
 
     batched = encode_requests(batches, batch_path)
     return [
-        RequestType(SINGLE, ours, single, number, 200),
-        RequestType(f"{SINGLE}, its row sealed", sealed, single, number, 200),
+        RequestType(SINGLE, ours, single, number),
+        RequestType(f"{SINGLE}, its row sealed", sealed, single, number),
         RequestType(f"POST /predict/batch, of {_BATCH}, a patient", ours, batched, number // 20,
-                    200, _BATCH),
+                    rows=_BATCH),
         RequestType(f"POST /predict/batch, of {_BATCH}, a patient, sealed", sealed, batched,
-                    number // 20, 200, _BATCH),
-        RequestType("POST /predict, age 150: 422", ours, refused(age=150), number, 422),
-        RequestType("POST /predict, cp 3 without a coding: 422", ours, refused(cp=3), number, 422),
+                    number // 20, rows=_BATCH),
+        RequestType("POST /predict, age 150: 422", ours, refused(age=150), number, _INVALID),
+        RequestType("POST /predict, cp 3 without a coding: 422", ours, refused(cp=3), number,
+                    _INVALID),
         RequestType("POST /predict, not JSON: 422", ours, encode_requests([b"age=63"]), number,
-                    422),
+                    _INVALID),
         RequestType("POST /predict, unknown parameter: 422", ours,
-                    encode_requests(lines, "/predict?a=1"), number, 422),
-        RequestType("GET /healthz", ours, [_get("/healthz")], number, 200),
-        RequestType("bare FastAPI echo", echo, single, number, 200),
+                    encode_requests(lines, "/predict?a=1"), number, _INVALID),
+        RequestType("GET /healthz", ours, [_get("/healthz")], number),
+        RequestType("bare FastAPI echo", echo, single, number),
     ]  # fmt: skip
 
 
@@ -107,10 +109,13 @@ def measure(request_type: RequestType, connections: int, cluster: Cluster | None
     request_type.server.wait_until_idle()
     idle = DatabaseUse.read(cluster) if cluster else None
     before = request_type.server.cpu_s()
-    client = ClosedLoopClient(request_type.requests, request_type.number)
     with pin_to_cores(split_cores()[1]):
-        elapsed = uvloop.run(client.run(request_type.server.port, connections))
-    client.require(request_type.status)
+        elapsed = uvloop.run(
+            send_all(
+                request_type.server.port, request_type.requests, request_type.number, connections,
+                request_type.status,
+            )
+        )  # fmt: skip
     after = request_type.server.cpu_s()
     if before is None or after is None:
         raise ServerFailed("the CPU of a process can be read on Linux only")

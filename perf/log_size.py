@@ -29,7 +29,6 @@ from db.rollups.rollup_worker import COUNT_TIMEOUT_S, RollupWorker, transaction_
 from db.verify import verify_log
 from db.writer.writer import LogWriter
 from errors import NO
-from perf.chaos.postgres_cluster import Cluster
 from perf.load.log_history import (
     RATE,
     VERSION,
@@ -38,6 +37,7 @@ from perf.load.log_history import (
     roll_up,
     write_history,
 )
+from perf.load.postgres_cluster import Cluster
 from perf.load.scratch import scratch_folder
 from perf.load.server_process import ServerFailed
 from pipeline.model import load

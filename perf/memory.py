@@ -11,9 +11,9 @@ from statistics import median
 import click
 import uvloop
 
-from perf.chaos.postgres_cluster import Cluster
-from perf.load.closed_loop_client import ClosedLoopClient
 from perf.load.http_client import encode_requests
+from perf.load.open_loop_client import send_all
+from perf.load.postgres_cluster import Cluster
 from perf.load.request_bodies import write_bodies
 from perf.load.scratch import PromiseBroken, scratch_folder, start_service
 from perf.load.server_process import Server
@@ -56,9 +56,7 @@ def memory_by_requests(server: Server, bodies: Sequence[bytes], total: int) -> I
     yield sample(server, 0)
     done = 0
     for until in [round(share * total) for share in _STEPS]:
-        client = ClosedLoopClient(bodies, until - done)
-        uvloop.run(client.run(server.port, 64))
-        client.require(200)
+        uvloop.run(send_all(server.port, bodies, until - done, 64))
         done = until
         yield sample(server, done)
 

@@ -10,9 +10,8 @@ import click
 import uvloop
 
 from errors import NO
-from perf.load.fixed_rate_client import measure_fixed_rate
 from perf.load.http_client import encode_requests
-from perf.load.open_loop_client import numbered_request
+from perf.load.open_loop_client import measure_fixed_rate, numbered_request
 from perf.load.server_process import ServerFailed
 
 RATE = click.FloatRange(min=0, min_open=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from perf.chaos.postgres_cluster import Cluster, PostgresNotFound
+from perf.load.postgres_cluster import Cluster, PostgresNotFound
 
 
 @contextmanager

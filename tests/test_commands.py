@@ -26,7 +26,6 @@ DEPRECATED = {
     "db.retention": ["retention"],
     "db.verify": ["verify"],
     "perf.bench": ["bench"],
-    "perf.crash": ["measure", "crash"],
     "perf.replay": ["replay"],
     "pipeline.audit": ["audit"],
     "pipeline.calibrate": ["calibrate"],

@@ -18,11 +18,6 @@ def encode_requests(lines: Iterable[bytes], path: str = PATH) -> list[bytes]:
     return [b"%sContent-Length: %d\r\n\r\n%s" % (head.encode(), len(b), b) for b in lines]
 
 
-def prediction_id(body: bytes) -> str:
-    """Return the id in an answer of /predict: a look at its place, faster than parsing it."""
-    return body[7:43].decode()  # {"id":"..."
-
-
 class Connection(asyncio.Protocol):
     """One keep-alive connection; it calls back for each answer and when it is lost.
 

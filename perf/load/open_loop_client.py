@@ -4,26 +4,34 @@ A latency counts from the moment the request was due, so that a stall of the ser
 latency of everything that was due during it (Tene's "coordinated omission" is avoided). By default
 each patient has unique measurements, so that the log shows afterwards which requests were stored,
 even if their answer contained no id. The client can also probe the service's health.
+
+At an infinite rate everything is due at once, and each connection sends its next request as soon as
+the last is answered: a closed loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
+import math
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from perf.load.http_client import Connection, connect, encode_requests
+from perf.load.server_process import ServerFailed
+from pipeline.load_tests.benchmark import OpenLoop
 
 CONNECTIONS = 1000
 """More than can wait at once: 500 requests per second that wait 2 s each."""
 
 _PROBE_S = 0.25
 _GIVE_UP_S = 10.0
-"""Requests still open this long after the end of the load count as unanswered."""
+"""Requests still open this long after the last answer count as unanswered."""
 
 _PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang": False}
 _TRESTBPS, _CHOL, _THALACH = range(100, 200), range(150, 550), range(100, 180)
@@ -106,6 +114,7 @@ class OpenLoopClient:
     answers: list[Answer] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
     sent: int = 0
+    _open: int = 0
     _free: deque[Connection] = field(default_factory=deque)
     _due: deque[tuple[int, float]] = field(default_factory=deque)
     _asked: dict[Connection, tuple[int, float]] = field(default_factory=dict)
@@ -114,14 +123,17 @@ class OpenLoopClient:
         """Send until `end` or the limit; return when everything is answered or given up."""
         opened = await connect(self.port, self.connections, self._on_answer, self._on_loss)
         self._free.extend(opened)
+        self._open = len(opened)
         probing = [asyncio.create_task(self._probe(path)) for path in self.probed]
         began = monotonic()
         while not end.is_set() and self.sent != self.limit:
             self._schedule(began)
             self._send()
             await asyncio.sleep(0.001)
-        deadline = monotonic() + _GIVE_UP_S
-        while (self._asked or self._due) and monotonic() < deadline:
+        self._heard = monotonic()
+        while self._asked or (self._due and self._open):
+            if monotonic() > self._heard + _GIVE_UP_S:
+                break
             await asyncio.sleep(0.001)
         self.seconds = monotonic() - began
         for task in probing:
@@ -153,13 +165,14 @@ class OpenLoopClient:
 
     def _on_answer(self, connection: Connection, status: int, text: bytes) -> None:
         number, due = self._asked.pop(connection)
-        told = _status_of(status, connection.head, text)
-        self.answers.append(Answer(number, due, monotonic(), told))
+        told, self._heard = _status_of(status, connection.head, text), monotonic()
+        self.answers.append(Answer(number, due, self._heard, told))
         if not connection.ending:
             self._free.append(connection)
             self._send()
 
     def _on_loss(self, connection: Connection) -> None:
+        self._open -= 1
         if connection in self._asked:
             number, due = self._asked.pop(connection)
             self.answers.append(Answer(number, due, monotonic(), "connection lost"))
@@ -199,3 +212,44 @@ async def _get(port: int, path: str) -> int:
 def patients_with_status(answers: Iterable[Answer], status: str) -> set[int]:
     """Return the numbers of the requests answered so."""
     return {answer.number for answer in answers if answer.status == status}
+
+
+async def measure_fixed_rate(
+    port: int, request: Callable[[int], bytes], rate: float, seconds: float, connections: int = 256
+) -> OpenLoop:
+    """Send requests by their numbers at a fixed rate, wait for the answers, return the result."""
+    client = OpenLoopClient(
+        port, rate, request, limit=round(rate * seconds), connections=connections
+    )
+    await client.run(asyncio.Event())
+    times = [1000 * (a.at - a.due) for a in client.answers if a.status == "stored"]
+    p50, p99, p999, longest = (
+        np.percentile(times, [50, 99, 99.9, 100]).tolist() if times else (None,) * 4
+    )
+    return OpenLoop(
+        rate=rate, achieved=len(times) / client.seconds, seconds=client.seconds,
+        ok=len(times), failed=len(client.answers) - len(times),
+        unanswered=client.sent - len(client.answers),
+        p50_ms=p50, p99_ms=p99, p999_ms=p999, max_ms=longest,
+        late_p99_ms=float(np.percentile(client.late, 99)) * 1000,
+    )  # fmt: skip
+
+
+async def send_all(
+    port: int, requests: Sequence[bytes], number: int, connections: int, status: str = "stored"
+) -> float:
+    """Send requests in turn, each connection without pause; return the seconds that took.
+
+    Raises
+    ------
+    ServerFailed
+        A request was not answered with this status.
+    """
+    client = OpenLoopClient(
+        port, math.inf, lambda n: requests[n % len(requests)], number, connections
+    )
+    await client.run(asyncio.Event())
+    found = Counter(answer.status for answer in client.answers)
+    if found != {status: number}:
+        raise ServerFailed(f"{number:,} answers '{status}' were expected, got {dict(found)}")
+    return max(answer.at for answer in client.answers) - client.answers[0].due

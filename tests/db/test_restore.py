@@ -21,7 +21,7 @@ from db.engine import check_integrity, open_engine, session
 from db.ids import new_id
 from db.schema import predictions
 from db.verify import verify_log
-from perf.chaos.postgres_cluster import Cluster
+from perf.load.postgres_cluster import Cluster
 from tests.db.rows import row, running_log
 from tests.programs import ROOT, environment
 

@@ -24,7 +24,6 @@ LEFT = {
     "perf/load/open_loop_client.py",
     "perf/load/synthetic_history.py",
     "pipeline/dictionary.py",
-    "pipeline/drift/cost.py",
     "pipeline/fairness/coverage.py",
     "pipeline/fairness/groups.py",
     "pipeline/model/global_explanation.py",

@@ -16,7 +16,7 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.schema import models
-from perf.chaos.postgres_cluster import Cluster
+from perf.load.postgres_cluster import Cluster
 from tests.db.rows import row, running_log, store
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

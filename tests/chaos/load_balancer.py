@@ -42,6 +42,14 @@ class LoadBalancerNotFound(ServerFailed):
     """HAProxy is not installed; the message names the command that installs it."""
 
 
+def balancer_program() -> str:
+    """Return the path of HAProxy; Debian's folder is not on every user's path."""
+    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if program is None:
+        raise LoadBalancerNotFound("HAProxy is missing: apt-get install haproxy")
+    return program
+
+
 class LoadBalancer:
     """A running HAProxy, without endpoints until `add`.
 
@@ -57,19 +65,14 @@ class LoadBalancer:
     """
 
     def __init__(self, folder: Path) -> None:
-        # Debian's folder is not on every user's path.
-        program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-        if program is None:
-            raise LoadBalancerNotFound("HAProxy is missing: apt-get install haproxy")
+        program = balancer_program()
         self.port = free_port()
         self._socket = folder / "admin"
         self._slots: dict[int, int] = {}
         places = [f"  server pod{slot} 127.0.0.1:1 disabled\n" for slot in range(_SLOTS)]
         config = _CONFIG.format(socket=self._socket, port=self.port) + "".join(places)
         (folder / "haproxy.cfg").write_text(config)
-        self._process = subprocess.Popen(  # noqa: S603
-            [program, "-db", "-q", "-f", str(folder / "haproxy.cfg")]
-        )
+        self._process = subprocess.Popen([program, "-db", "-q", "-f", str(folder / "haproxy.cfg")])
         self._wait()
 
     def close(self) -> None:

@@ -1,12 +1,9 @@
-"""Roll out updates behind a load balancer and count failed requests: `cardiowatch measure rollout`.
-
-All waits are read from `k8s/base/api.yaml`, so that the test measures what is deployed.
-"""
+"""An update under load: nobody notices. All waits are those of `k8s/base/api.yaml`."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
 import tempfile
 import threading
 import time
@@ -15,24 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import click
 import httpx
+import pytest
 import uvloop
 import yaml
 
 from db.migrate import migrate
 from db.reader.queries import Reader
-from errors import NO
-from perf.chaos.load_balancer import LoadBalancer
-from perf.chaos.postgres_cluster import Cluster
 from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
+from perf.load.postgres_cluster import Cluster
 from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
-from settings import load_settings
+from tests.chaos.load_balancer import LoadBalancer, LoadBalancerNotFound, balancer_program
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
 ENDPOINT_LAG_S = 1.5
 """Until a load balancer follows a change of endpoints (docs/operations.md)."""
-PROCESSES = 2
+PROCESSES, RATE = 2, 100
+ROLLOUTS = 20 if os.environ.get("SOAK") else 1
 _LOG_TIMEOUT_S = 10.0
 """Instead of 2 s, so that a pause of a busy disk does not count as a failed rollout."""
 
@@ -70,27 +66,13 @@ class Pod:
 
 @dataclass(frozen=True)
 class RolloutResult:
-    """The requests of all rollouts by what became of them."""
+    """The requests of all rollouts by what became of them; processes that ended badly."""
 
-    rollouts: int
     answered: int
     failed: int
     missing: int
     killed: int
     longest_s: float
-
-    @property
-    def clean(self) -> bool:
-        """Whether no request failed and nothing acknowledged is missing."""
-        return bool(self.answered) and not (self.failed or self.missing or self.killed)
-
-    def line(self) -> str:
-        """Return the result in one line."""
-        return (
-            f"{self.rollouts} rollouts of {PROCESSES} processes: {self.answered:,} requests "
-            f"answered with 200, {self.failed} failed, {self.missing} acknowledged rows missing, "
-            f"{self.killed} processes killed or ended badly, longest answer {self.longest_s:.2f} s"
-        )
 
 
 class Deployment:
@@ -145,73 +127,78 @@ class Deployment:
             old.kill()
 
 
-def rollouts(number: int, pod: Pod, rate: float, folder: Path) -> RolloutResult:
+def rollouts(number: int, pod: Pod, cluster: Cluster, model_dir: Path) -> RolloutResult:
     """Roll out an update `number` times under load, on a new database."""
+    allow_connections()
+    database = cluster.url(cluster.new_database())
+    migrate(database, lambda _: None)
     with ExitStack() as stack:
-        cluster = stack.enter_context(Cluster(folder / "pg"))
-        database = cluster.url(cluster.new_database())
-        migrate(database, lambda _: None)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # a short path
         balancer = LoadBalancer(folder)
         stack.callback(balancer.close)
         deployment = Deployment(
-            balancer, pod, database_url=database, model_dir=load_settings().model_dir,
-            log_timeout_s=_LOG_TIMEOUT_S,
-        )  # fmt: skip
+            balancer, pod, database_url=database, model_dir=model_dir, log_timeout_s=_LOG_TIMEOUT_S
+        )
         stack.callback(deployment.close)
         deployment.start()
-        traffic = OpenLoopClient(balancer.port, rate)
+        traffic = OpenLoopClient(balancer.port, RATE)
         uvloop.run(_roll_under_load(deployment, number, traffic))
         with closing(Reader(database)) as reader:
             stored = {patient_number(row) for row in reader.stream(source="load-test")}
     acknowledged = patients_with_status(traffic.answers, "stored")
-    return RolloutResult(
-        rollouts=number,
+    found = RolloutResult(
         answered=len(acknowledged),
         failed=traffic.sent - len(acknowledged),
         missing=len(acknowledged - stored),
         killed=deployment.killed,
         longest_s=max((answer.at - answer.due for answer in traffic.answers), default=0.0),
     )
+    print(f"{number} rollouts: {found}")
+    return found
 
 
 async def _roll_under_load(deployment: Deployment, number: int, traffic: OpenLoopClient) -> None:
     end = asyncio.Event()
     asking = asyncio.create_task(traffic.run(end))
-    for done in range(1, number + 1):
+    for _ in range(number):
         await asyncio.to_thread(deployment.roll)
-        print(f"rollout {done} of {number}: {len(traffic.answers):,} answered", file=sys.stderr)
     end.set()
     await asking
 
 
-@click.command("rollout")
-@click.option(
-    "--rollouts", "number", type=click.IntRange(1), default=2, show_default=True, help="How many."
-)
-@click.option(
-    "--rate",
-    type=click.FloatRange(min=0, min_open=True),
-    default=100,
-    show_default=True,
-    help="Requests per second.",
-)
-@click.option("--pre-stop", type=float, help="Seconds, instead of the manifest's.")
-def command(number: int, rate: float, pre_stop: float | None) -> int:
-    """Count the requests lost while the API is replaced.
+@pytest.fixture
+def _haproxy() -> None:
+    try:
+        balancer_program()
+    except LoadBalancerNotFound as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
 
-    Two processes on one PostgreSQL run behind HAProxy under steady load. A rollout replaces one
-    after the other as Kubernetes does: a new process starts; when its readiness probe succeeds, the
-    old one's preStop begins, followed by SIGTERM; the load balancer learns of both 1.5 s later. All
-    waits are the manifest's. Exits with 1 unless every request was answered with a 200 and every
-    answer is in the log.
-    """
-    allow_connections()
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_haproxy")
+def test_no_request_fails_while_an_update_is_rolled_out(
+    model_dir: Path, postgres_server: Cluster
+) -> None:
+    found = rollouts(ROLLOUTS, Pod.from_manifest(MANIFEST), postgres_server, model_dir)
+
+    assert found.answered
+    assert (found.failed, found.missing, found.killed) == (0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_haproxy")
+def test_without_the_wait_before_sigterm_requests_fail(
+    model_dir: Path, postgres_server: Cluster
+) -> None:
+    hasty = replace(Pod.from_manifest(MANIFEST), pre_stop_s=0.0)
+
+    assert rollouts(1, hasty, postgres_server, model_dir).failed > 0
+
+
+def test_the_wait_before_sigterm_is_longer_than_a_load_balancer_takes() -> None:
     pod = Pod.from_manifest(MANIFEST)
-    if pre_stop is not None:
-        pod = replace(pod, pre_stop_s=pre_stop)
-    with tempfile.TemporaryDirectory(prefix="roll") as folder:
-        Path(folder).chmod(0o755)  # PostgreSQL runs as a user of its own
-        (Path(folder) / "pg").mkdir()
-        found = rollouts(number, pod, rate, Path(folder))
-    print(found.line())
-    return 0 if found.clean else NO
+
+    assert ENDPOINT_LAG_S < pod.pre_stop_s < pod.grace_s
+    assert pod.probe_path == "/readyz"

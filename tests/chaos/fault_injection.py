@@ -13,8 +13,8 @@ from pathlib import Path
 
 from db.engine import open_engine, transaction
 from errors import CardiowatchError
-from perf.chaos.network_faults import NetworkNamespaces
-from perf.chaos.postgres_cluster import Cluster
+from perf.load.postgres_cluster import Cluster
+from tests.chaos.network_faults import NetworkNamespaces
 
 
 class FaultUnavailable(CardiowatchError):
@@ -141,13 +141,13 @@ def _require_root() -> None:
 def _small_disk(folder: Path, size: str) -> Iterator[None]:
     _require_root()
     mount = ("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         raise FaultUnavailable(f"no small file system can be mounted: {done.stderr.strip()}")
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)  # noqa: S603, S607
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
 class DiskFiller:

@@ -1,1 +1,0 @@
-"""Faults to inject: a broken database, a broken network, a load balancer."""

@@ -1,0 +1,1 @@
+"""Kills, faults of the database, rollouts and slow clients under load; longer with SOAK=1."""
