@@ -25,6 +25,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    true,
     values,
 )
 from sqlalchemy import column as named
@@ -164,9 +165,13 @@ def _read(
         part = part.data([(_id(low), _id(high)) for low, high in slices[at : at + _PER_QUERY]])
         few, ids = part.cte("few"), predictions.c.id
         window = ids >= slices[at][0], ids < slices[: at + _PER_QUERY][-1][1]  # selects partitions
-        # An outer join, so that SQLite scans the slices first: an inner one may be reordered.
+        # Each slice by itself, however few of its rows the database expects to be chosen: lateral
+        # with a limit on PostgreSQL; in an outer join SQLite scans the slices first.
         inside = and_(ids >= few.c.low, ids < few.c.high, *window, *chosen)
         wanted = select(*_COLUMNS).select_from(few.outerjoin(predictions, inside)).limit(most)
+        if connection.dialect.name == "postgresql":
+            of_slice = select(*_COLUMNS).where(inside).limit(most).lateral()
+            wanted = select(of_slice).select_from(few.join(of_slice, true())).limit(most)
         rows += [_sampled(row) for row in connection.execute(wanted) if row[0] is not None]
     return sorted(rows, key=itemgetter(0))
 

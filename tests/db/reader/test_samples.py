@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from db.engine import open_engine
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.reader.samples import SampledRow, sample_rows
+from db.reader.samples import SCAN_FACTOR, SampledRow, sample_rows
 from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store
 
@@ -20,8 +20,8 @@ START_MS = int(START.timestamp() * 1000)
 DAY = timedelta(days=1)
 
 
-def minute(number: int, **changes: Any) -> tuple[Any, ...]:
-    return row(id=new_id(START_MS + 60_000 * number), **changes)
+def minute(number: float, **changes: Any) -> tuple[Any, ...]:
+    return row(id=new_id(int(START_MS + 60_000 * number)), **changes)
 
 
 def ask(url: str, **changes: Any) -> list[SampledRow]:
@@ -114,3 +114,29 @@ def test_the_oldest_prediction_of_a_source_is_found(database_url: str) -> None:
     assert reader.first_received_at("live") == START + timedelta(minutes=2)
     assert reader.first_received_at("replay") is None
     reader.close()
+
+
+def looked_at(plan: dict[str, Any]) -> float:
+    """Return how many rows a plan of PostgreSQL read from tables or compared in a join."""
+    removed = sum(plan[name] for name in plan if name.startswith("Rows Removed by"))
+    rows = removed + ("Relation Name" in plan and plan["Actual Rows"])
+    return float(rows * plan["Actual Loops"] + sum(map(looked_at, plan.get("Plans", []))))
+
+
+@pytest.mark.parametrize("seed", [0, 1794355200])
+def test_a_sample_looks_at_a_few_rows_whatever_its_seed(postgres_url: str, seed: int) -> None:
+    n, size, asked = 20_000, 500, []
+    asyncio.run(store(postgres_url, [minute(i * 1_440 / n) for i in range(n)]))
+    with open_engine(postgres_url).connect() as connection:
+        connection.execute(text("ANALYZE predictions"))
+        event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
+        found = sample_rows(
+            connection, (START_MS, START_MS + 86_400_000), "live", n, size=size, seed=seed
+        )
+        plans = [
+            connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", values)
+            for query, values in list(asked)
+        ]
+    assert len(found) == size
+    rows = sum(looked_at(plan.scalar_one()[0]["Plan"]) for plan in plans)
+    assert rows < 2 * SCAN_FACTOR * size
