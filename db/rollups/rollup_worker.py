@@ -36,6 +36,9 @@ _WRITERS_S = 5.0
 _PAUSE_S = 0.02
 """Pause before each write inside the API: a backlog of thousands of buckets is not urgent."""
 
+_REST = 2.0
+"""Rest of a program after a transaction on SQLite, in times of what that took."""
+
 _ADVISORY_LOCK = 0x726F6C6C  # "roll"; unique to this program
 _NARROWER = {HOUR: FIVE_MINUTES, DAY: HOUR}
 _WIDER = {FIVE_MINUTES: HOUR, HOUR: DAY}
@@ -234,10 +237,18 @@ class RollupWorker:
 
 
 def transaction_runner(engine: Engine) -> RunInTransaction:
-    """Return a function that writes without a `LogWriter`, for programs."""
+    """Return a function that writes without a `LogWriter`, for programs.
+
+    On SQLite it rests after each transaction for twice as long: a writer that waits for the lock
+    looks for it now and then, and a service beside the program would not find it free in time.
+    """
 
     def write(work: Callable[[Connection], Any]) -> Any:
+        began = time.monotonic()
         with transaction(engine) as connection:
-            return work(connection)
+            done = work(connection)
+        if engine.dialect.name == "sqlite":
+            time.sleep(_REST * (time.monotonic() - began))
+        return done
 
     return write

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,3 +222,22 @@ def test_the_program_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert "run cardiowatch migrate" in done.stderr
+
+
+def test_a_program_leaves_sqlite_to_others_for_longer_than_it_wrote(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(store(sqlite_url, [at(NOON)]))
+    rests = []
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")  # the lock is free
+
+    clock = iter([100.0, 103.0])
+    monkeypatch.setattr(
+        rollup_worker, "time", SimpleNamespace(monotonic=lambda: next(clock), sleep=rest)
+    )
+    assert transaction_runner(open_engine(sqlite_url))(lambda _: "done") == "done"
+    assert rests == [6.0]
