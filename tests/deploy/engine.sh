@@ -65,8 +65,10 @@ bases() {
     docker image inspect "$postgres" >/dev/null 2>&1 || docker pull -q "$postgres" >/dev/null 2>&1 ||
         build -f tests/deploy/postgres.Dockerfile -t "$postgres" tests/deploy
     docker image inspect "$prometheus" >/dev/null 2>&1 || docker pull -q "$prometheus" >/dev/null 2>&1 || {
-        export PROMETHEUS_IMAGE=cardiowatch-test-prometheus # another version: not under that name
-        build -f tests/deploy/prometheus.Dockerfile -t "$PROMETHEUS_IMAGE" tests/deploy
+        # Other versions: not under those names.
+        export PROMETHEUS_IMAGE=cardiowatch-test-prometheus NODE_EXPORTER_IMAGE=cardiowatch-test-node-exporter
+        build -f tests/deploy/prometheus.Dockerfile --target server -t "$PROMETHEUS_IMAGE" tests/deploy
+        build -f tests/deploy/prometheus.Dockerfile --target node -t "$NODE_EXPORTER_IMAGE" tests/deploy
     }
 }
 

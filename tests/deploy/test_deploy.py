@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.deploy.api_server import Cluster
 from tests.deploy.manifests import K8S, OVERLAYS, objects
 
 pytestmark = pytest.mark.skipif(
@@ -19,14 +21,18 @@ pytestmark = pytest.mark.skipif(
 FILLED = {
     "PROJECT_ID": "project", "REGION": "europe-west3", "CLOUD_SQL_INSTANCE": "log",
     "API_HOST": "api.example", "DASHBOARD_HOST": "heart.example", "IAP_CLIENT_ID": "x.apps",
-    "API_DIGEST": "a" * 64, "DASHBOARD_DIGEST": "b" * 64,
+    "API_DIGEST": "a" * 64, "DASHBOARD_DIGEST": "b" * 64, "TAG": "one",
 }  # fmt: skip
 SECRETS = ("cardiowatch-database", "cardiowatch-keys", "cardiowatch-seal", "cardiowatch-dashboard")
 KUBECTL = """#!/bin/sh
 # Renders as kubectl does; of a cluster it writes down what it is asked. $FAILS fails.
 [ "$1" != kustomize ] || exec "$KUBECTL" "$@"
+[ "$1" != --namespace ] || shift 2
 echo "$*" >>"$ASKED"
-case "$*" in *"$FAILS"*) exit 1 ;; esac
+case "$* " in
+*"$FAILS"*) exit 1 ;;
+*status.succeeded*) echo 1 ;;
+esac
 """
 
 
@@ -41,7 +47,7 @@ def test_a_dry_run_prints_what_would_be_applied_with_nothing_left_to_fill_in() -
     printed = deploy("gke", "--dry-run", **FILLED).stdout
 
     assert next(yaml.safe_load_all(printed))["kind"] == "Namespace"
-    for name in FILLED:
+    for name in (*FILLED, "RELEASE"):
         assert not re.search(rf"\b{name}\b", printed)
     assert f"api@sha256:{'a' * 64}" in printed
     assert "0" * 64 not in printed
@@ -50,7 +56,8 @@ def test_a_dry_run_prints_what_would_be_applied_with_nothing_left_to_fill_in() -
 @pytest.mark.parametrize("name", FILLED)
 def test_what_is_missing_or_odd_is_named_and_nothing_is_printed(name: str) -> None:
     for value in ("", "a b", "a/b"):
-        ended = deploy("gke", "--dry-run", **(FILLED | {name: value}))
+        overlay = "local" if name == "TAG" else "gke"
+        ended = deploy(overlay, "--dry-run", **(FILLED | {name: value}))
 
         assert ended.returncode != 0
         assert name in ended.stderr
@@ -79,7 +86,11 @@ def asked_of_a_cluster(folder: Path, overlay: str, fails: str) -> tuple[int, lis
 
 @pytest.mark.parametrize(
     ("overlay", "missing"),
-    [("gke", "cardiowatch-iap"), *((overlay, each) for overlay in OVERLAYS for each in SECRETS)],
+    [
+        ("gke", "cardiowatch-iap"),
+        ("gke-1-to-3", "cardiowatch-iap"),
+        *((overlay, each) for overlay in OVERLAYS for each in SECRETS),
+    ],
 )
 def test_nothing_is_touched_while_a_secret_is_missing(
     tmp_path: Path, overlay: str, missing: str
@@ -97,9 +108,10 @@ def test_routes_are_applied_last(tmp_path: Path, overlay: str) -> None:
 
     assert code == 0
     assert applied == [
-        "apply --selector !cardiowatch -f -", "apply --selector cardiowatch=route -f -",
-    ][: 1 + (overlay == "gke")]  # fmt: skip
-    assert asked[-1].startswith("apply ") is (overlay == "gke")
+        "apply --selector !cardiowatch -f -", "apply --selector cardiowatch=serve -f -",
+        "apply --selector cardiowatch=route -f -",
+    ][: 2 + (overlay != "local")]  # fmt: skip
+    assert asked[-1].startswith("apply ") is (overlay != "local")
 
 
 def test_where_the_login_is_refused_nothing_lets_callers_in(tmp_path: Path) -> None:
@@ -109,9 +121,110 @@ def test_where_the_login_is_refused_nothing_lets_callers_in(tmp_path: Path) -> N
     assert not any("cardiowatch=route" in line for line in asked)
 
 
+STAGES = {
+    "Gateway": "route", "HTTPRoute": "route", "Deployment": "serve", "CronJob": "serve",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_what_lets_callers_in_and_nothing_else_has_the_label_of_a_route(overlay: str) -> None:
+def test_what_runs_a_version_comes_after_its_migration_and_routes_come_last(overlay: str) -> None:
+    """For deploy.sh by a label, for Argo CD by a wave; the migration is a hook of the first."""
     for each in objects(overlay):
-        labels = each["metadata"].get("labels", {})
-        route = each["kind"] in ("Gateway", "HTTPRoute")
-        assert labels.get("cardiowatch") == ("route" if route else None), each["metadata"]["name"]
+        stage = STAGES.get(each["kind"])
+        found = each["metadata"]
+        wave = found.get("annotations", {}).get("argocd.argoproj.io/sync-wave")
+        assert found.get("labels", {}).get("cardiowatch") == stage, found["name"]
+        assert wave == {None: None, "serve": "1", "route": "2"}[stage], found["name"]
+        if each["kind"] == "Job":
+            assert found["annotations"]["argocd.argoproj.io/hook"] == "Sync"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A stand-in cluster to which kubectl points, with the secrets and version `one` in it."""
+    found = Cluster()
+    for name in SECRETS:
+        found.objects["secrets", name] = {"metadata": {"name": name}}
+    (tmp_path / "kubectl").write_text(
+        f'#!/bin/sh\n[ "$1" != apply ] || set -- "$@" --validate=false\n'
+        f'exec {shutil.which("kubectl")} --server={found.url} "$@"\n'
+    )
+    (tmp_path / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))  # kubectl's cache of what a server knows
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    first = deploy("local", TAG="one")
+    assert first.returncode == 0, first.stderr
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+def test_a_version_is_migrated_first_and_then_served(cluster: Cluster) -> None:
+    assert cluster.written.index("jobs/cardiowatch-migrate-one") < cluster.written.index(
+        "deployments/cardiowatch-api"
+    )
+    assert deploy("local", TAG="two").returncode == 0
+    assert cluster.serving("cardiowatch-api") == {"cardiowatch-api:two"}
+    assert cluster.serving("cardiowatch-dashboard") == {"cardiowatch-dashboard:two"}
+
+
+def test_a_migration_that_fails_is_shown_and_nothing_else_changes(cluster: Cluster) -> None:
+    cluster.broken_migrations = {"cardiowatch-api:two"}
+    ended = deploy("local", TAG="two")
+
+    assert ended.returncode == 1
+    assert "the migration fails" in ended.stderr
+    assert "log of cardiowatch-migrate-two-x" in ended.stderr
+    assert "Job cardiowatch-migrate-two has failed pods" in ended.stderr
+    assert "Nothing else was changed: the previous pods serve" in ended.stderr
+    assert cluster.image("cardiowatch-api") == "cardiowatch-api:one"
+    assert cluster.serving("cardiowatch-api") == {"cardiowatch-api:one"}
+    # The same version again, once the cause is gone.
+    cluster.broken_migrations = set()
+    assert deploy("local", TAG="two").returncode == 0
+    assert cluster.serving("cardiowatch-api") == {"cardiowatch-api:two"}
+
+
+@pytest.mark.parametrize("image", ["api", "dashboard"])
+def test_an_image_that_cannot_be_pulled_is_named_and_the_old_pods_serve(
+    cluster: Cluster, image: str
+) -> None:
+    cluster.broken_images = {f"cardiowatch-{image}:two"}
+    ended = deploy("local", TAG="two")
+
+    assert ended.returncode == 1
+    assert "ImagePullBackOff" in ended.stderr
+    assert f"Failed to pull image cardiowatch-{image}:two" in ended.stderr
+    assert cluster.serving(f"cardiowatch-{image}") == {f"cardiowatch-{image}:one"}
+    if image == "dashboard":  # the API's image is that of the migration too: nothing has changed
+        assert "rollout undo deployment/cardiowatch-dashboard" in ended.stderr
+    # A broken pod of an earlier try does not stop the version that mends it.
+    cluster.broken_images = set()
+    assert deploy("local", TAG="three").returncode == 0
+
+
+def test_the_manifests_can_be_applied_twice_and_across_upgrades(cluster: Cluster) -> None:
+    def applied(manifests: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["kubectl", "apply", "-f", "-"], input=manifests, check=False,
+            capture_output=True, text=True,
+        )  # fmt: skip
+
+    for tag in ("two", "two", "three"):
+        assert applied(deploy("local", "--dry-run", TAG=tag).stdout).returncode == 0
+    assert {name for kind, name in cluster.objects if kind == "jobs"} == {
+        f"cardiowatch-migrate-{tag}" for tag in ("one", "two", "three")
+    }
+    # The stand-in refuses what a cluster would.
+    stale = deploy("local", "--dry-run", TAG="four").stdout.replace("migrate-four", "migrate-three")
+    assert "field is immutable" in applied(stale).stderr
+
+
+def test_on_gke_any_other_text_is_another_release() -> None:
+    def job(**changed: str) -> str:
+        printed = deploy("gke", "--dry-run", **(FILLED | changed)).stdout
+        return re.findall(r"cardiowatch-migrate-\d+", printed)[0]
+
+    assert job() == job()
+    assert len({job(), job(API_DIGEST="c" * 64), job(DASHBOARD_DIGEST="c" * 64)}) == 3

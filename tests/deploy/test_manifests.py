@@ -48,8 +48,48 @@ def test_the_autoscaler_owns_the_number_of_replicas(
     for scaler in of_kind(found, "HorizontalPodAutoscaler").values():
         target = of_kind(found, "Deployment")[scaler["spec"]["scaleTargetRef"]["name"]]
         assert "replicas" not in target["spec"]
-        assert scaler["spec"]["minReplicas"] == 1
+        assert scaler["spec"]["minReplicas"] == (2 if overlay == "gke" else 1)
         assert scaler["spec"]["maxReplicas"] == 3
+        # A pod's own percentage would count the proxy beside it.
+        metric = scaler["spec"]["metrics"][0]["containerResource"]
+        containers = target["spec"]["template"]["spec"]["containers"]
+        assert metric["container"] in [each["name"] for each in containers]
+
+
+@every_stack
+def test_a_pod_leaves_a_dead_node_within_seconds_and_versions_are_spread(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    for name, each in of_kind(objects(overlay, components), "Deployment").items():
+        pod = each["spec"]["template"]["spec"]
+        seconds = {t["key"]: t["tolerationSeconds"] for t in pod["tolerations"]}
+        assert seconds == dict.fromkeys(
+            ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"), 10
+        )
+        spread = {c["topologyKey"]: c for c in pod["topologySpreadConstraints"]}
+        assert spread.keys() == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}, name
+        zone = spread["topology.kubernetes.io/zone"]["whenUnsatisfiable"]
+        assert zone == ("ScheduleAnyway" if overlay == "local" else "DoNotSchedule")
+        for constraint in spread.values():
+            assert constraint["matchLabelKeys"] == ["pod-template-hash"]
+
+
+LIMITED = {"cpu": 1, "memory": 1}
+"""Of a common LimitRange: cores and GiB per container."""
+
+
+@every_stack
+def test_a_container_fits_a_common_limit_range_or_the_page_names_it(
+    overlay: str, components: tuple[str, ...]
+) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text().split("### Resources")[1]
+    for name, pod in pods(objects(overlay, components)):
+        for container in (*pod["containers"], *pod.get("initContainers", [])):
+            limits = container["resources"]["limits"]
+            memory = int(limits["memory"][:-2]) / {"Mi": 1024, "Gi": 1}[limits["memory"][-2:]]
+            cores = int(limits["cpu"].removesuffix("m")) / (1000 if "m" in limits["cpu"] else 1)
+            if cores > LIMITED["cpu"] or memory > LIMITED["memory"]:
+                assert f"`{container['name']}`" in page.split("\n### ")[0], name
 
 
 @every_stack
@@ -224,9 +264,13 @@ def test_several_dashboards_sign_their_cookies_alike() -> None:
 
 def test_the_cluster_has_the_alerts_that_are_tested() -> None:
     tested = yaml.safe_load((K8S / "observability" / "alerts.yml").read_text())
-    in_cluster = of_kind(objects("gke"), "Rules")["cardiowatch"]
+    in_cluster = of_kind(objects("gke"), "Rules")["cardiowatch"]["spec"]["groups"]
+    disk = of_kind(objects("gke"), "GlobalRules")["cardiowatch-disk"]["spec"]["groups"][0]["rules"]
 
-    assert in_cluster["spec"]["groups"] == tested["groups"]
+    assert [*in_cluster[0]["rules"], disk[0] | {"expr": "", "annotations": {}}] == [
+        rule | ({"expr": "", "annotations": {}} if rule["alert"] == "CardiowatchDisk" else {})
+        for rule in tested["groups"][0]["rules"]
+    ]
 
 
 def test_each_alert_is_explained_and_tested() -> None:

@@ -28,6 +28,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
 ALERTS = (FOLDER / "alerts.yml").read_text()
 _NO_METRIC = {"by", "or", "le"}
+CLUSTERS = ("kubelet_", "node_")
 
 
 def metrics_in(expression: str) -> set[str]:
@@ -54,7 +55,7 @@ def exported(tmp_path: Path, model_dir: Path) -> set[str]:
 def test_each_panel_asks_for_metrics_that_there_are(exported: set[str]) -> None:
     rules = yaml.safe_load(ALERTS)["groups"][0]["rules"]
     # Of the cluster: no program of ours exports them, and the alerts are tested with them.
-    clusters = {n for rule in rules for n in metrics_in(rule["expr"]) if n.startswith("kubelet_")}
+    clusters = {n for rule in rules for n in metrics_in(rule["expr"]) if n.startswith(CLUSTERS)}
     known = exported | clusters | {"up"}
 
     assert len(EXPRESSIONS) >= 20
@@ -66,7 +67,7 @@ def test_each_panel_asks_for_metrics_that_there_are(exported: set[str]) -> None:
 
 def test_each_alert_asks_for_metrics_that_there_are(exported: set[str]) -> None:
     for rule in yaml.safe_load(ALERTS)["groups"][0]["rules"]:
-        ours = {name for name in metrics_in(rule["expr"]) if not name.startswith("kubelet_")}
+        ours = {name for name in metrics_in(rule["expr"]) if not name.startswith(CLUSTERS)}
         assert ours <= exported | {"up", "absent"}, rule["alert"]
 
 
