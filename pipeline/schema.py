@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from itertools import pairwise
 from math import floor, inf
 from types import MappingProxyType
 
@@ -105,6 +106,24 @@ class Feature:
         """UCI code -> word; empty for numbers."""
         return {code: word for word, code in self.codes.items()}
 
+    @cached_property
+    def groups(self) -> Mapping[int, str]:
+        """Of a sensitive feature: its codes, or its bands counted from 0 -> the group in words."""
+        if self.bands:
+            starts = [int(self.low), *self.bands]
+            names = [f"{a}-{b - 1}" for a, b in pairwise(starts)]
+            return dict(enumerate([*names, f"{starts[-1]} and over"]))
+        if self.kind is Kind.BOOLEAN:  # yes and no say nothing of what
+            words = self.code_labels.items()
+            return {code: f"{in_a_sentence(self.label)}: {word}" for code, word in words}
+        return self.code_labels
+
+    @property
+    def told_groups(self) -> list[tuple[int, str]]:
+        """The groups that tell of all: those who have it; of other codes, all but the last."""
+        groups = list(self.groups.items())
+        return groups[1:] if self.kind is Kind.BOOLEAN else groups[:-1]
+
     def to_steps(self, value: float) -> int:
         """Round a measurement to the grid, in whole `step`s; halves go up, everywhere alike."""
         return floor(value / self.step + 0.5)
@@ -121,6 +140,11 @@ class Feature:
             return self.code_labels.get(int(value), "unknown")
         number = f"{value:.10g}"
         return f"{number} {self.unit}" if self.unit else number
+
+
+def in_a_sentence(label: str) -> str:
+    """Return a label as it stands inside a sentence; an abbreviation keeps its capitals."""
+    return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 
 def _codes(**words: int) -> Mapping[str, int]:
@@ -294,6 +318,13 @@ FEATURES: tuple[Feature, ...] = (
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 BY_NAME: Mapping[str, Feature] = MappingProxyType({f.name: f for f in FEATURES})
+
+SENSITIVE: tuple[Feature, ...] = tuple(
+    sorted((f for f in FEATURES if f.sensitive), key=lambda f: bool(f.bands))
+)
+"""Words first: the order of attributes decides the draws of the bootstrap."""
+FIRST_SENSITIVE = ("sex", "age")
+"""The attributes of evidence that does not name its own: that of the first edition."""
 
 EXAMPLE: tuple[float | None, ...] = tuple(feature.example for feature in FEATURES)
 """A patient for documents and tests."""

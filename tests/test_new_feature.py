@@ -21,11 +21,13 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.api.conftest import PATIENT
+from tests.browser.conftest import FLAGS, chromium_path, enter, new_context, settled
 from tests.programs import ROOT, environment, free_port, running, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SOURCES = (
     "api", "dashboard", "data", "db", "pipeline", "cardiowatch.py", "errors.py", "logs.py",
@@ -97,27 +99,34 @@ class Programs:
             with httpx.Client(base_url=address, trust_env=False) as client:
                 yield client
 
-    def page(self, name: str, **settings: object) -> str:
-        """Return what a page of the dashboard says."""
-        shown = subprocess.run(
-            [sys.executable, "-c", PAGE, name],
-            cwd=self.folder, env=environment(model_dir=self.models, **settings),
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert shown.returncode == 0, shown.stdout + shown.stderr
-        return shown.stdout
+    @contextmanager
+    def shown(self, **settings: object) -> Iterator[str]:
+        """Start the dashboard; give its address."""
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        settings = {"model_dir": self.models, "dashboard_port": port, **settings}
+        with running("-m", "cardiowatch", "dashboard", cwd=self.folder, **settings) as server:
+            wait_for(f"{address}/_stcore/health", server)
+            yield address
 
 
-PAGES = ("drift",)
-PAGE = """
-import sys
-from streamlit.testing.v1 import AppTest
+PAGES = ("explanations", "fairness", "model", "drift")
 
-app = AppTest.from_file("dashboard/pages/streamlit_app.py", default_timeout=120).run()
-page = app.switch_page(f"{sys.argv[1]}/page.py").run()
-assert not page.exception, page.exception
-print(repr(page.main))
-"""
+
+def said(page: Page, address: str) -> str:
+    page.goto(address)
+    settled(page)
+    return page.text_content("body") or ""
+
+
+def enter_new(page: Page, address: str) -> None:
+    """Fill the form with the two features, and ask for an estimate."""
+    page.goto(f"{address}/patient")
+    enter(page, PATIENT)
+    page.locator("[data-name=bmi]").get_by_role("textbox").fill("31.5")
+    page.locator("[data-name=smoker]").get_by_role("radio", name="yes", exact=True).check()
+    page.get_by_role("button", name="Estimate risk").click()
+    expect(page.get_by_role("heading", name="Explanation")).to_be_visible()
 
 
 @pytest.fixture(scope="module")
@@ -172,14 +181,16 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, Any]:
     return {"database_url": database_url, "log_hmac_key_file": key}
 
 
-def contributions(answer: dict[str, Any]) -> dict[str, float]:
-    """Return the contributions of the findings that were known."""
-    found = answer["explanation"]["contributions"]
-    return {each["feature"]: each["contribution"] for each in found if each["value"] is not None}
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        yield new_context(browser).new_page()
+        browser.close()
 
 
 def test_a_new_feature_is_known_everywhere_and_the_log_of_before_stays_valid(
-    today: Programs, later: Programs, settings: dict[str, Any]
+    today: Programs, later: Programs, settings: dict[str, Any], page: Page
 ) -> None:
     today.works("migrate", **settings)
     with today.served(**settings) as api:
@@ -191,19 +202,29 @@ def test_a_new_feature_is_known_everywhere_and_the_log_of_before_stays_valid(
         new = api.post("/predict?explain=true", json=NEW).json()
         schema = api.get("/schema").json()
         explained = [api.get(f"/predictions/{e['id']}/explanation").json() for e in (old, new)]
-        pages = [later.page(name, **settings, api_url=api.base_url) for name in PAGES]
+        with later.shown(**settings, api_url=api.base_url) as address:
+            enter_new(page, address)
+            pages = {name: said(page, f"{address}/{name}") for name in PAGES}
+            by_smoking = said(page, f"{address}/fairness?by=Smoker")
     exported = later.works("export", "--format", "jsonl", **settings).splitlines()
     end = datetime.now(UTC) + timedelta(minutes=1)
     later.works("monitor", "--until", end.isoformat(), **settings)
     later.works("verify", **settings)
 
     assert {"smoker", "bmi"} < {each["name"] for each in schema["features"]}
-    assert [contributions(each) for each in explained] == [contributions(old), contributions(new)]
+    for answer, again in zip((old, new), explained, strict=True):
+        assert again == {name: answer[name] for name in again}
     rows = [json.loads(line) for line in exported]
-    assert [(row["smoker"], row["bmi"]) for row in rows] == [(True, 31.5), (None, None)]
-    for page in pages:
-        assert "Body mass index" in page
-        assert "smoker" in page.lower()
+    assert [(row["smoker"], row["bmi"]) for row in rows] == [
+        (True, 31.5), (True, 31.5), (None, None)
+    ]  # fmt: skip
+    assert {name for name, text in pages.items() if "body mass index" not in text.lower()} == {
+        "fairness"
+    }
+    for text in (*pages.values(), by_smoking):
+        assert "smoker" in text.lower()
+    assert "Fairness by smoker" in pages["model"]
+    assert "Smoker: yes minus smoker: no" in by_smoking
 
 
 def test_what_an_older_program_writes_after_a_rollback_verifies(

@@ -9,6 +9,7 @@ from typing import Any
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.numbers import join_words, signed
 from pipeline.schema import BY_NAME, FEATURES, Feature, Kind
+from pipeline.schema import in_a_sentence as in_a_sentence
 
 
 def format_value(feature: Feature, value: Any) -> str:
@@ -34,11 +35,6 @@ def unknown_findings(missing: Sequence[str]) -> str:
     sentence = f"Unknown ({len(missing)} of {len(FEATURES)}): {join_words(labels)}."
     few = len(FEATURES) - len(missing) < 5
     return sentence + (" The estimate is based on very few findings." if few else "")
-
-
-def in_a_sentence(label: str) -> str:
-    """Return a label as it stands inside a sentence; an abbreviation keeps its capitals."""
-    return label if label[:2].isupper() else label[0].lower() + label[1:]
 
 
 def effect_strength(contribution: float) -> str:

@@ -16,7 +16,9 @@ from pipeline.schema import NAMES
 
 def feature_matrix(rows: Sequence[Mapping[str, Any]]) -> Array:
     """Return logged rows as UCI codes, shape (n, 13); NaN = missing."""
-    return np.array([[row[name] for name in NAMES] for row in rows], dtype=float).reshape(-1, 13)
+    return np.array([[row[name] for name in NAMES] for row in rows], dtype=float).reshape(
+        -1, len(NAMES)
+    )
 
 
 @st.cache_resource(max_entries=20)

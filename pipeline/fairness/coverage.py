@@ -16,9 +16,11 @@ import click
 import numpy as np
 
 from pipeline.fairness.confusion_matrix import AUC, METRICS, ConfusionMatrix, Metric
+from pipeline.fairness.groups import split_key
 from pipeline.fairness.result import MIN_GROUP_SIZE
 from pipeline.model import EVIDENCE_FILE
 from pipeline.model.design_matrix import Array
+from pipeline.schema import SENSITIVE
 from pipeline.statistics.metrics import auc
 from pipeline.statistics.proportions import (
     IntervalFunction,
@@ -30,7 +32,8 @@ from settings import load_settings
 
 Pool = tuple[Array, Array]
 """Out-of-fold probabilities of a group's patients with disease and of those without."""
-_PLACE = {"sex": slice(0, 1), "age": slice(1, 2), "both": slice(0, 2)}
+_BOTH = "both"
+"""All sensitive attributes, crossed."""
 
 
 def coverage(tables: tuple[Array, Array], draws: int, seed: int) -> dict[str, float]:
@@ -97,10 +100,12 @@ def _counts(metric: Metric, table: Array) -> tuple[int, int]:
 
 
 def group_pools(evidence: Mapping[str, Any], by: str) -> dict[str, Pool]:
-    """Group the training patients by `sex`, by `age` or by `both`."""
+    """Group the training patients by an attribute, or by all of them crossed."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for group, patients in evidence["fairness"]["patients"].items():
-        found.setdefault(", ".join(group.split(", ")[_PLACE[by]]), []).append(patients)
+    for key, patients in evidence["fairness"]["patients"].items():
+        group = key if by == _BOTH else split_key(evidence["fairness"], key)[by]
+        if group is not None:
+            found.setdefault(group, []).append(patients)
     return {name: _pooled(parts, "disease", "no disease") for name, parts in found.items()}
 
 
@@ -134,7 +139,12 @@ def coverage_by_group(
 
 
 @click.command("coverage")
-@click.option("--by", type=click.Choice(list(_PLACE)), default="sex", help="Groups.")
+@click.option(
+    "--by",
+    type=click.Choice([*(f.name for f in SENSITIVE), _BOTH]),
+    default=SENSITIVE[0].name,
+    help="Groups.",
+)
 @click.option("--draws", type=click.IntRange(1), default=10_000, help="Simulated data sets.")
 @click.option("--seed", default=0, help="Of the draws.")
 def command(by: str, draws: int, seed: int) -> None:

@@ -25,11 +25,10 @@ from threadpoolctl import threadpool_limits
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
 from pipeline.dataset.heart.label_check import check_label, is_inverted
-from pipeline.fairness.groups import SEX
 from pipeline.gate.label_loss import LossLimit, TrustedLosses, decide, loss_limit
 from pipeline.model.design_matrix import Array
 from pipeline.poisoning import C
-from pipeline.schema import NAMES
+from pipeline.schema import NAMES, SENSITIVE, Feature
 from pipeline.statistics.proportions import wilson_interval
 from pipeline.training.imputation import fit_missingness_augmented
 
@@ -38,8 +37,6 @@ SPLITS = 400  # a share of .05 is then known to .02: 30 s of CPU
 PARTS = 3
 
 Rows = NDArray[np.intp]
-
-_SEX = NAMES.index(SEX)
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,10 @@ def _sick(batch: Batch) -> Rows:
     return np.flatnonzero(batch.y == 1)
 
 
-def _sick_women(batch: Batch) -> Rows:
-    return np.flatnonzero((batch.y == 1) & (batch.rows[:, _SEX] == 0))
+def _hide(feature: Feature, code: int) -> Callable[[Batch], Array]:
+    """Return the attack that labels healthy who has disease in one group."""
+    column = NAMES.index(feature.name)
+    return lambda b: _flip(b, np.flatnonzero((b.y == 1) & (b.rows[:, column] == code)))
 
 
 def _most_certain(batch: Batch, share: float) -> Rows:
@@ -86,7 +85,13 @@ SCENARIOS: Mapping[str, Callable[[Batch], Array]] = {
     "10 % random flips": lambda b: _flip(b, b.sample(_everyone(b), 0.1)),
     "20 % random flips": lambda b: _flip(b, b.sample(_everyone(b), 0.2)),
     "20 % disease hidden": lambda b: _flip(b, b.sample(_sick(b), 0.2)),
-    "all sick women hidden": lambda b: _flip(b, _sick_women(b)),
+    **{
+        f"all with disease labelled healthy: {feature.told_groups[0][1]}": _hide(
+            feature, feature.told_groups[0][0]
+        )
+        for feature in SENSITIVE
+        if feature.codes
+    },
     "10 % most certain flips": lambda b: _flip(b, _most_certain(b, 0.1)),
     "label turned round": lambda b: 1.0 - b.y,
 }

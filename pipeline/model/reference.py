@@ -46,8 +46,9 @@ class Population:
     @classmethod
     def of_evidence(cls, evidence: Mapping[str, Any]) -> Population:
         """Return what the evidence of a model says of them: no hospital, no years."""
-        data, (*groups, _) = evidence["data"], evidence["fairness"]["by_sex"]["groups"]
-        shares = {group["name"]: group["n"] / data["n"] for group in groups}
+        data, found = evidence["data"], evidence["fairness"]
+        assessed = [found[key]["groups"][:-1] for key in found if key.startswith("by_")]
+        shares = {group["name"]: group["n"] / data["n"] for some in assessed for group in some}
         return cls(data["file"], data["sha256"], data["n"], data["n_disease"], shares)
 
     @property

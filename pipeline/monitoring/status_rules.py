@@ -16,7 +16,7 @@ from pipeline.fairness.confusion_matrix import SELECTION
 from pipeline.fairness.result import MIN_GROUP_SIZE, Assessment
 from pipeline.monitoring.accuracy_estimation import Accuracy
 from pipeline.quality import DataQuality
-from pipeline.schema import BY_NAME
+from pipeline.schema import BY_NAME, in_a_sentence
 from pipeline.statistics.proportions import Z95
 
 MONTHLY_FALSE_ALARM_RATE = 0.05
@@ -95,19 +95,14 @@ def check_drift(windows: Iterable[tuple[str, DriftResult]]) -> list[CheckResult]
 
 
 def _named(result: DriftResult) -> str:
-    names = [_inside(name) for name in result.drifted]
+    names = [in_a_sentence(BY_NAME[name].label) for name in result.drifted]
     if not names:
         if result.look_first is None:
             return "multivariate drift; no single feature identified"
-        return f"no single feature identified; most likely {_inside(result.look_first)}"
+        likely = in_a_sentence(BY_NAME[result.look_first].label)
+        return f"no single feature identified; most likely {likely}"
     last = f"{len(names) - 3} more" if len(names) > 3 else names.pop()
     return f"{', '.join(names[:3])} and {last}" if names else last
-
-
-def _inside(name: str) -> str:
-    """Return a feature's label as it stands inside a sentence; ST stays ST."""
-    label = BY_NAME[name].label
-    return label if label[1].isupper() else label[0].lower() + label[1:]
 
 
 def check_accuracy(estimated: Accuracy | None, true: Accuracy, trained: float) -> list[CheckResult]:

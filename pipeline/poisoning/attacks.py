@@ -48,9 +48,9 @@ DISEASE_HIDDEN = Attack(
 )
 TARGETED_GROUP = Attack(
     "one group",
-    "sick patients of one sex are labelled healthy",
-    "sick patients of that sex whom the clean model finds are missed",
-    (0.01, 0.02, 0.04, 0.06, 0.08),  # sick women are 8 % of Cleveland
+    "sick patients of one group are labelled healthy",
+    "sick patients of that group whom the clean model finds are missed",
+    (0.01, 0.02, 0.04, 0.06, 0.08),  # a group is small: sick women are 8 % of Cleveland
 )
 HIGH_CONFIDENCE = Attack(
     "most confident flips",

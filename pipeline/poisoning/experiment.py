@@ -35,7 +35,7 @@ from pipeline.poisoning.attacks import (
 )
 from pipeline.poisoning.defences import DEFENCES, DefendedFit, TrainingSets, probabilities
 from pipeline.poisoning.metrics import ExperimentCell, compute_metrics, share
-from pipeline.schema import BY_NAME, NAMES
+from pipeline.schema import NAMES, SENSITIVE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,14 @@ FOLDS = 5
 SEEDS = 30  # the middle 95 % then leaves out about one draw on either side
 C = 0.3
 """Inverse strength of the L2 penalty that the scorecard is served with."""
-GROUP = "female"
+GROUPS: Mapping[str, tuple[int, int]] = {
+    group: (NAMES.index(feature.name), code)
+    for feature in SENSITIVE
+    if feature.codes
+    for code, group in feature.groups.items()
+}
+"""Whom the attack on one group may be aimed at: group -> its column and code."""
+GROUP = next(iter(GROUPS))
 THRESHOLD = 0.5
 MAX_SEEDS = 200
 MAX_C = 100.0  # beyond, classes separate and the coefficients grow without end
@@ -109,7 +116,7 @@ def run(
     c
         Inverse strength of the L2 penalty.
     group
-        The sex whose recall is shown and whom the attack on one group is aimed at.
+        One of `GROUPS`, whose recall is shown and whom the attack on one group is aimed at.
     progress
         Called with the share done; what it raises ends the run.
 
@@ -119,6 +126,8 @@ def run(
         When a name or a number is not one of those allowed.
     """
     _check(attacks, doses, defences, seeds, c)
+    if group not in GROUPS:
+        raise ValueError(f"the group must be one of: {', '.join(GROUPS)}")
     say = progress or (lambda _: None)
     study = _Study(rows, y, seeds, c, group)
     plan = [ATTACKS[name] for name in attacks]
@@ -159,9 +168,8 @@ class _Study:
         self.inner = np.concatenate([rng.integers(0, FOLDS, (FOLDS, 2 * len(y))) for rng in random])
         beta = fit_weighted(self.x, y, train.astype(float), c, tolerance=CV_TOLERANCE)
         self.clean = probabilities(self.x, beta)
-        code = BY_NAME["sex"].codes[group]
-        members = rows[:, NAMES.index("sex")] == code
-        self.ground = AttackContext(y, members, train, self.clean, self.order)
+        column, code = GROUPS[group]
+        self.ground = AttackContext(y, rows[:, column] == code, train, self.clean, self.order)
 
     def clean_sets(self) -> TrainingSets:
         """Return the training sets before any attack."""
@@ -277,9 +285,9 @@ def table(found: PoisoningResult) -> str:
 )
 @click.option(
     "--group",
-    type=click.Choice(list(BY_NAME["sex"].codes)),
+    type=click.Choice(list(GROUPS)),
     default=GROUP,
-    help="The sex whose labels the attack on one group changes.",
+    help="Whose labels the attack on one group changes.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(seeds: int, c: float, group: str, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """Measure fairness out of fold, for the training bundle.
 
-No patient's row is written: sex, age band, outcome and probability are enough.
+No patient's row is written: sensitive groups, outcome and probability are enough.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.fairness import assess
-from pipeline.fairness.groups import CROSSED, SEX, assign_groups
+from pipeline.fairness.groups import Groups, joint_keys, sensitive_groups
 from pipeline.model.design_matrix import Array
+from pipeline.schema import SENSITIVE
 from pipeline.training.imputation import CrossValidationFolds, OutOfFoldPredictions
 
 THRESHOLD = 0.5
@@ -33,15 +34,18 @@ def out_of_fold(folds: CrossValidationFolds, predictions: OutOfFoldPredictions) 
 
 
 def evaluate_fairness(rows: Array, y: Array, p: Array) -> dict[str, Any]:
-    """Assess the out-of-fold predictions by sex, and keep what other assessments need."""
+    """Assess the out-of-fold predictions by each sensitive attribute with codes.
+
+    Kept for other assessments: the probabilities of each combination of all attributes' groups.
+    """
     p = np.round(p, 6)
-    groups = assign_groups(rows)
-    found = assess(y, p >= THRESHOLD, {SEX: groups[SEX]}, probability=p)
-    crossed = groups[CROSSED]
+    groups = sensitive_groups(rows)
+    crossed = joint_keys(groups)
     return {
         "note": "probabilities of models that had not seen the patient, averaged over the repeats",
         "threshold": THRESHOLD,
-        "by_sex": _plain(asdict(found.groupings[SEX])),
+        "attributes": list(groups),
+        **{f"by_{f.name}": _assessed(f.name, groups, y, p) for f in SENSITIVE if f.codes},
         "patients": {
             group: {
                 "disease": np.sort(p[(crossed == group) & (y == 1)]).tolist(),
@@ -50,6 +54,11 @@ def evaluate_fairness(rows: Array, y: Array, p: Array) -> dict[str, Any]:
             for group in sorted(set(crossed))
         },
     }
+
+
+def _assessed(name: str, groups: Groups, y: Array, p: Array) -> Any:
+    found = assess(y, p >= THRESHOLD, {name: groups[name]}, probability=p)
+    return _plain(asdict(found.groupings[name]))
 
 
 def _plain(value: Any) -> Any:

@@ -43,8 +43,8 @@ def build_reference(
     shares = {
         group: float((rows[:, i] == code).sum() / max(np.isfinite(rows[:, i]).sum(), 1))
         for i, feature in enumerate(FEATURES)
-        if feature.sensitive
-        for group, code in list(feature.codes.items())[:-1]
+        if feature.sensitive and feature.codes
+        for code, group in feature.told_groups
     }
     return Reference(
         model.version,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dashboard.shared import data_access, scorecards
 from pipeline.fairness import assess
-from pipeline.fairness.groups import AGE, CROSSED, SEX, assign_groups
+from pipeline.fairness.groups import sensitive_groups, split_key, with_pairs
 from pipeline.fairness.result import Assessment
 from pipeline.model.design_matrix import Array
 
@@ -39,7 +39,7 @@ def logged(n: int = data_access.MAX_RECENT) -> LabelledPredictions | None:
         y=np.array([row["outcome"] for row in rows], dtype=float),
         prediction=np.array([row["prediction"] for row in rows], dtype=float),
         probability=np.array([row["probability"] for row in rows], dtype=float),
-        groups=assign_groups(scorecards.feature_matrix(rows)),
+        groups=with_pairs(sensitive_groups(scorecards.feature_matrix(rows))),
         source=source,
         versions=tuple(dict.fromkeys(row["model_version"] for row in rows)),
     )
@@ -51,23 +51,19 @@ def training() -> LabelledPredictions | None:
     found = card and card["evidence"].get("fairness")
     if not found:
         return None
-    y, p, crossed = [], [], []
-    for group, parts in found["patients"].items():
+    y, p, named = [], [], []
+    for key, parts in found["patients"].items():
+        of = split_key(found, key)
         for outcome, name in ((1.0, "disease"), (0.0, "no disease")):
             p += parts[name]
             y += [outcome] * len(parts[name])
-            crossed += [group] * len(parts[name])
-    split = [group.split(", ") for group in crossed]
+            named += [of] * len(parts[name])
     probability = np.array(p)
     return LabelledPredictions(
         y=np.array(y),
         prediction=(probability >= found["threshold"]).astype(float),
         probability=probability,
-        groups={
-            SEX: np.array([sex for sex, _ in split], dtype=object),
-            AGE: np.array([age for _, age in split], dtype=object),
-            CROSSED: np.array(crossed, dtype=object),
-        },
+        groups=with_pairs({a: np.array([of[a] for of in named], dtype=object) for a in named[0]}),
         source=None,
     )
 

@@ -15,13 +15,13 @@ from dashboard.shared.group_rates import (
     rate_cells,
 )
 from dashboard.shared.numbers import signed
-from pipeline.fairness.groups import SEX
 from pipeline.fairness.result import Assessment, Grouping
 from pipeline.fairness.threshold_tradeoff import (
     compare_threshold,
     compare_thresholds,
     rates_by_threshold,
 )
+from pipeline.schema import SENSITIVE
 
 DEFAULT_THRESHOLD = 0.5
 """The threshold of the scorecard; simulations are compared with it."""
@@ -32,7 +32,7 @@ def controls() -> tuple[str, LabelledPredictions | None, str]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         whose = widgets.choice_selector("Data", texts.PATIENTS, "training", "patients")
         of = data.training() if whose == "training" else data.logged(widgets.row_limit_selector())
-        names = {name: name.capitalize() for name in (of.groups if of else (SEX,))}
+        names = {name: name.capitalize() for name in (of.groups if of else (SENSITIVE[0].name,))}
         attribute = widgets.choice_selector("Group by", names, next(iter(names)), "by")
     return whose, of, attribute
 

@@ -93,10 +93,10 @@ def auc_comparison(evidence: Mapping[str, Any]) -> IntervalChart:
 
 
 def fairness_gaps(grouping: Grouping) -> IntervalChart:
-    """Return the differences between two groups."""
+    """Return the differences between two groups, or between each of more and all others."""
     rows = tuple(
         _row(
-            LABELS[gap.metric],
+            f"{gap.group} · " * (len(grouping.groups) > 2) + LABELS[gap.metric],
             gap.difference,
             gap.interval,
             gap.verdict is not Verdict.INCONCLUSIVE,
@@ -105,7 +105,7 @@ def fairness_gaps(grouping: Grouping) -> IntervalChart:
         if gap.difference is not None and gap.interval is not None
     )
     first = grouping.gaps[0]
-    axis = f"{first.group} minus {first.against}"
+    axis = f"{first.group if len(grouping.groups) == 2 else 'group'} minus {first.against}"
     return IntervalChart(
         "Differences between groups with 95 % intervals; numbers in the table",
         axis,

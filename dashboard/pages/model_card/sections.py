@@ -70,7 +70,8 @@ def build_card(found: Mapping[str, Any], of: Population) -> ModelCard:
 
 def _build(found: Mapping[str, Any], of: Population) -> ModelCard:
     evidence = found["evidence"]
-    grouping = Grouping.from_dict(evidence["fairness"]["by_sex"])
+    assessed = evidence["fairness"]
+    groupings = [Grouping.from_dict(assessed[key]) for key in assessed if key.startswith("by_")]
     return ModelCard(
         version=found["version"],
         verdict=texts.verdict(evidence["cross_validation"], evidence["external"]),
@@ -78,7 +79,7 @@ def _build(found: Mapping[str, Any], of: Population) -> ModelCard:
             _calibration(evidence),
             _challengers(evidence),
             _external_validation(evidence["external"]),
-            _groups(evidence, grouping),
+            *(_groups(evidence, grouping) for grouping in groupings),
             _data(evidence, of),
             _model_details(found),
             Section(
@@ -89,7 +90,7 @@ def _build(found: Mapping[str, Any], of: Population) -> ModelCard:
             Section(
                 "Criteria for retraining or withdrawal",
                 texts_limits.CRITERIA,
-                points=texts_limits.withdrawal_criteria(evidence, grouping),
+                points=texts_limits.withdrawal_criteria(evidence, groupings),
             ),
         ),
     )
@@ -133,6 +134,7 @@ def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
     table = [
         {
             "Rate": group_rates.LABELS[gap.metric],
+            **({"Group": gap.group} if len(grouping.groups) > 2 else {}),
             **group_rates.rate_cells(grouping, gap.metric),
             **group_rates.gap_cells(gap),
         }
@@ -142,7 +144,7 @@ def _groups(evidence: Mapping[str, Any], grouping: Grouping) -> Section:
         f"{group_rates.fairness_verdict(grouping)} {group_rates.perfect_classifier_note(grouping)}"
     )
     chart = chart_data.fairness_gaps(grouping) if grouping.gaps else None
-    return Section("Fairness by sex", said, chart, table, texts.groups_note(evidence))
+    return Section(f"Fairness by {grouping.name}", said, chart, table, texts.groups_note(evidence))
 
 
 def _data(evidence: Mapping[str, Any], of: Population) -> Section:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import NBSP, count_noun, join_words, percent, signed
 from pipeline.dataset.heart.population import DISEASE
-from pipeline.fairness.groups import SENSITIVE
 from pipeline.fairness.result import Grouping, Verdict
 from pipeline.model.reference import Population
+from pipeline.schema import SENSITIVE
 
 
 def data(of: Population) -> str:
@@ -96,7 +96,9 @@ MIN_AUC, MAX_CALIBRATION_ERROR = 0.8, 0.1
 """In external validation, below this AUC or above this error it is no help (our judgement)."""
 
 
-def withdrawal_criteria(evidence: Mapping[str, Any], grouping: Grouping) -> tuple[str, ...]:
+def withdrawal_criteria(
+    evidence: Mapping[str, Any], groupings: Iterable[Grouping]
+) -> tuple[str, ...]:
     """Return what would be a reason to retrain or withdraw the model."""
     met = any(o["auc"] < MIN_AUC or o["ece"] > MAX_CALIBRATION_ERROR for o in evidence["external"])
     seen = " (met: see External validation above)" if met else ""
@@ -105,7 +107,7 @@ def withdrawal_criteria(evidence: Mapping[str, Any], grouping: Grouping) -> tupl
         f"{100 * MAX_CALIBRATION_ERROR:.0f} percentage points{seen}.",
         "A challenger preferred by the selection rule in all ten repeats (cardiowatch train "
         "--full).",
-        *_unsettled(grouping),
+        *(text for grouping in groupings for text in _unsettled(grouping)),
         "Recorded outcomes that contradict the predictions (PUT /predictions/{id}/outcome records "
         "them; make monitor compares them with the predictions).",
         "Input drift that persists for days: patients differ from the training data.",

@@ -27,7 +27,7 @@ LABEL_ERRORS: Mapping[str, str] = {
     "10 % random flips": "10 % random label flips",
     "20 % random flips": "20 % random label flips",
     "20 % disease hidden": "20 % disease labelled healthy",
-    "all sick women hidden": "All women with disease labelled healthy",
+    "all sick women hidden": "All with disease labelled healthy: female",  # the first edition's
     "10 % most certain flips": "10 % high-confidence label flips",
     "label turned round": "Labels inverted",
 }
@@ -59,7 +59,7 @@ def power_note(power: Mapping[str, Any]) -> str:
 
 def power_row(name: str, by_size: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
     """Return the rejection rates of one label error by batch size."""
-    row = {"Label error": LABEL_ERRORS.get(name, name)}
+    row = {"Label error": LABEL_ERRORS.get(name, name[0].upper() + name[1:])}
     return row | {f"{size} patients": _share(found) for size, found in by_size.items()}
 
 

@@ -8,9 +8,10 @@ import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 
 from pipeline.fairness import assess
-from pipeline.fairness.groups import assign_groups
+from pipeline.fairness.groups import joint_keys, sensitive_groups, split_key, with_pairs
 from pipeline.fairness.result import Grouping, Verdict
 from pipeline.model.design_matrix import Array
+from pipeline.schema import BY_NAME, Feature, Kind
 from pipeline.train import LabelledPatients
 
 
@@ -49,7 +50,7 @@ def test_the_differences_are_those_of_the_largest_and_the_smallest_rate() -> Non
 def test_the_differences_equal_those_of_fairlearn(cleveland: LabelledPatients, seed: int) -> None:
     rng = np.random.default_rng(seed)
     prediction = np.where(rng.random(303) < 0.3, rng.integers(0, 2, 303), cleveland.y)
-    for name, values in assign_groups(cleveland.rows).items():
+    for name, values in with_pairs(sensitive_groups(cleveland.rows)).items():
         found = assess(cleveland.y, prediction, {name: values}).groupings[name]
         given = {"sensitive_features": values.astype(str)}
         assert found.demographic_parity and found.equalized_odds  # noqa: PT018
@@ -142,7 +143,7 @@ def test_the_same_seed_gives_the_same_answer_and_it_is_safe_for_json(
     cleveland: LabelledPatients,
 ) -> None:
     prediction = cleveland.rows[:, 8]
-    groups = assign_groups(cleveland.rows)
+    groups = with_pairs(sensitive_groups(cleveland.rows))
     first, second = (assess(cleveland.y, prediction, groups, seed=3).to_dict() for _ in range(2))
     assert json.loads(json.dumps(first, allow_nan=False)) == json.loads(json.dumps(second))
 
@@ -155,7 +156,7 @@ def test_a_prediction_that_is_neither_0_nor_1_is_refused() -> None:
 
 
 def test_every_patient_has_a_sex_an_age_band_and_both(cleveland: LabelledPatients) -> None:
-    found = assign_groups(cleveland.rows[:2])  # men of 63 and 67
+    found = with_pairs(sensitive_groups(cleveland.rows[:2]))  # men of 63 and 67
     assert {name: list(values) for name, values in found.items()} == {
         "sex": ["male", "male"],
         "age": ["55-64", "65 and over"],
@@ -163,7 +164,31 @@ def test_every_patient_has_a_sex_an_age_band_and_both(cleveland: LabelledPatient
     }
     young = cleveland.rows[[0, 0]].copy()
     young[:, 0] = 44.9, 45
-    assert list(assign_groups(young)["age"]) == ["18-44", "45-54"]
+    assert list(sensitive_groups(young)["age"]) == ["18-44", "45-54"]
+
+
+def test_keys_of_the_evidence_name_a_group_by_each_attribute() -> None:
+    groups = {
+        "sex": np.array(["female", "male"], dtype=object),
+        "smoker": np.array([None, "smoker: yes"], dtype=object),
+    }
+    evidence = {"attributes": list(groups)}
+    assert list(with_pairs(groups)["sex and smoker"]) == [None, "male, smoker: yes"]
+    keys = joint_keys(groups)
+    assert [split_key(evidence, key) for key in keys] == [
+        {"sex": "female", "smoker": None},
+        {"sex": "male", "smoker": "smoker: yes"},
+    ]
+    # evidence of the first edition does not name them
+    assert split_key({}, "male, 45-54") == {"sex": "male", "age": "45-54"}
+
+
+def test_groups_of_yes_and_no_say_of_what() -> None:
+    words = {"no": 0, "yes": 1}
+    smoker = Feature("smoker", "Smoker", Kind.BOOLEAN, 0, 1, codes=words, sensitive=True)
+    assert smoker.groups == {0: "smoker: no", 1: "smoker: yes"}
+    assert smoker.told_groups == [(1, "smoker: yes")]
+    assert BY_NAME["sex"].told_groups == [(0, "female")]
 
 
 def test_what_was_written_of_a_grouping_is_read_back_the_same() -> None:
