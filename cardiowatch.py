@@ -51,6 +51,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     },
     "Monitoring": {
         "monitor": Entry("pipeline.monitor", "Check the log for every completed day."),
+        "alerts": Entry("pipeline.alerts", "Try the receivers of alerts."),
         "calibrate": Entry("pipeline.calibrate", "Measure the false alarms of the drift test."),
     },
     "The log": {

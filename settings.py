@@ -62,6 +62,16 @@ class Settings(BaseSettings):
         False, description="A proxy in front of the dashboard controls access to it."
     )
     dashboard_port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
+    dashboard_url: str = Field(
+        "",
+        description="Address under which users open the dashboard, for the links in alerts; "
+        "default: DASHBOARD_HOST on this machine and DASHBOARD_PORT.",
+    )
+    alert_urls: SecretStr = Field(
+        SecretStr(""),
+        description="Where the monitor sends alerts: Apprise URLs, separated by commas, or a file "
+        "with one a line.",
+    )
     threshold: float = Field(
         0.5, gt=0, lt=1, description="Probability from which the prediction is 1."
     )
@@ -95,9 +105,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _api_url_follows_host_and_port(cls, values: dict[str, object]) -> dict[str, object]:
-        host, port = values.get("api_host", "127.0.0.1"), values.get("api_port", 8000)
-        values.setdefault("api_url", local_url(str(host), port))
+    def _urls_follow_host_and_port(cls, values: dict[str, object]) -> dict[str, object]:
+        for program, port in ("api", 8000), ("dashboard", 8501):
+            host = str(values.get(f"{program}_host", "127.0.0.1"))
+            address = local_url(host, values.get(f"{program}_port", port))
+            values.setdefault(f"{program}_url", address)
         return values
 
 

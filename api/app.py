@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api import metrics
 from api.auth.authorization import KEY, RoleRoute, authenticate
 from api.auth.rate_limit import RateLimiter
+from api.routes import alerts
 from api.routes.predict import MAX_BATCH_BODY, MAX_BODY, Endpoint, score_batch, score_one
 from api.routes.predictions import KEYLESS, router
 from api.service import Service
@@ -194,6 +195,7 @@ def create_app(settings: Settings | None = None) -> Dispatcher:
     # The dispatcher calls them directly; as routes they answer other methods with 405.
     app.router.routes += [Route(e.route, e, methods=["POST"]) for e in endpoints]
     app.include_router(router)
+    app.include_router(alerts.router)
     assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
     app.mount("/docs/assets", assets, name="docs-assets")  # a hospital may have no internet access
     app.add_exception_handler(Problem, _on_problem)

@@ -299,3 +299,40 @@ load_tests = Table(
     Column("kind", String(32), nullable=False),
     Column("summary", Text, nullable=False),
 )
+
+alerts = Table(
+    "alerts",
+    metadata,
+    # One from the first red monitoring run of a source to its next green one.
+    Column("id", ID, primary_key=True),
+    Column("source", String(16), nullable=False),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("told_at", UtcDateTime, nullable=False),  # when its newest message was queued
+    Column("resolved_at", UtcDateTime),
+    Column("facts", Text, nullable=False),  # of the first red run (pipeline.monitoring.alerts)
+    Column("acknowledged_at", UtcDateTime),
+    Column("acknowledged_by", String(64)),
+    Column("note", String(200)),
+    Index(
+        "ix_alerts_open",
+        "source",
+        unique=True,
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+)
+
+alert_messages = Table(
+    "alert_messages",
+    metadata,
+    # An outbox: one row for each message and receiver, queued with the monitoring run.
+    Column("id", ID, primary_key=True),
+    Column("alert_id", ID, nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("receiver", String(16), nullable=False),  # the start of its address's SHA-256
+    Column("facts", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),  # of the next attempt; during one, its lease
+    Column("sent_at", UtcDateTime),
+    Column("error", String(64)),  # of the last attempt: never an address
+)

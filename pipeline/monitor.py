@@ -16,6 +16,7 @@ from db.reader.queries import Reader
 from db.schema import SOURCES
 from db.writer.results import MonitoringRun
 from errors import NO
+from pipeline.monitoring.alerts import deliver, read_receivers
 from pipeline.monitoring.schedule import DAY, MAX_CATCH_UP, NoPredictions, monitor
 from settings import load_settings
 
@@ -59,13 +60,15 @@ def command(
 
     A monitoring run asks whether the values are sound, whether the patients have changed, whether
     groups are treated as in training, and how accurate the predictions are. It stores one report
-    with a green, amber or red status.
+    with a green, amber or red status. A red run opens an alert, which is sent to
+    CARDIOWATCH_ALERT_URLS and resolved by the next green one.
 
     Without --fail-on the exit code is 0 whatever was found; so it is while nothing is logged yet.
     """
     last: MonitoringRun | None = None
     settings = load_settings()
     logs.configure(settings.log_format)
+    receivers = read_receivers(settings.alert_urls.get_secret_value())
     try:
         for last in monitor(
             settings.database_url,
@@ -74,12 +77,16 @@ def command(
             length=window,
             until=until,
             limit=catch_up,
+            receivers=receivers,
         ):
             text = f"{last.since:%Y-%m-%d %H:%M}  {last.status:5}  {last.verdict}"
             logs.program.info(text, extra={"status": last.status})
     except NoPredictions as empty:  # a new cluster's first jobs find nothing to check
         logs.program.warning(f"monitor: nothing logged yet. {empty}")
         return 0
+    unsent = deliver(settings.database_url, receivers, settings.dashboard_url)
+    if unsent:
+        logs.program.warning(f"monitor: {unsent} alert messages not sent; the next run tries again")
     with closing(Reader(settings.database_url)) as reader:
         newest = reader.monitoring_runs(source=source, limit=1)
     if last is None:

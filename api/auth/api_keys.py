@@ -27,7 +27,7 @@ from errors import CardiowatchError
 
 logger = logging.getLogger("cardiowatch.api")
 
-ROLES = ("predict", "read", "outcome", "admin")
+ROLES = ("predict", "read", "outcome", "operate", "admin")
 """What a key may do; `admin` may do everything."""
 
 _PREFIX = "cw"

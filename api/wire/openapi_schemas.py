@@ -9,6 +9,7 @@ from typing import Any
 
 from api.wire.validation_errors import REFERENCE
 from db.schema import SOURCES
+from db.writer.alerts import MAX_NAME, MAX_NOTE
 from pipeline.dataset.heart.codings import Coding, decoder, encode
 from pipeline.schema import EXAMPLE, FEATURES, NAMES, Feature, Kind
 
@@ -197,12 +198,43 @@ OUTCOME_BODY: Json = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": _OUTCOME_SENT}}}
 }
 
+_ACKNOWLEDGED: Json = {
+    "type": "object",
+    "required": ["id", "acknowledged_at", "acknowledged_by", "note"],
+    "properties": {
+        "id": {"type": "string", "format": "uuid"},
+        "acknowledged_at": _TIME,
+        "acknowledged_by": {"type": "string"},
+        "note": {"type": ["string", "null"]},
+    },
+}
+_ACKNOWLEDGEMENT_SENT: Json = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "by": {
+            "type": ["string", "null"],
+            "maxLength": MAX_NAME,
+            "description": "Who acknowledges it; default: the name of the API key.",
+        },
+        "note": {"type": ["string", "null"], "maxLength": MAX_NOTE},
+    },
+    "example": {"by": "A. Keller", "note": "New laboratory since Monday; asked for its units."},
+}
+ACKNOWLEDGEMENT_BODY: Json = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": _ACKNOWLEDGEMENT_SENT}},
+    }
+}
+
 _STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
 LOG_RESPONSES = responses(_PAGE, 401, 403, 422, 426, 503)
 LOG_RESPONSES["200"]["content"] |= _STREAMS
 ROW_RESPONSES = responses(ref("LoggedPrediction"), 401, 403, 404, 422, 503)
 EXPLANATION_RESPONSES = responses(_EXPLAINED, 401, 403, 404, 409, 422, 503)
 OUTCOME_RESPONSES = responses(ref("Outcome"), 401, 403, 404, 409, 413, 415, 422, 503)
+ACKNOWLEDGEMENT_RESPONSES = responses(_ACKNOWLEDGED, 401, 403, 404, 413, 415, 422, 503)
 STATIC_RESPONSES = responses(_OBJECT, 401, 403, 422)
 HEALTH_RESPONSES = responses(_OBJECT, 403, 422)
 READY_RESPONSES = responses(_OBJECT, 403, 422, 503)

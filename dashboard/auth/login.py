@@ -27,6 +27,17 @@ def allowed_pages() -> frozenset[str]:
     return roles.allowed_pages(_claims(), _role_map())
 
 
+def is_operator() -> bool:
+    """Return whether the visitor runs the service: those alone see its load tests."""
+    return "load_tests" in allowed_pages()
+
+
+def user_name() -> str | None:
+    """Return the visitor's name; None without a login."""
+    name = _claims().get("name") or _claims().get("email")
+    return None if name is None else str(name)
+
+
 def _claims() -> Mapping[str, Any]:
     claims = st.user.to_dict()
     return claims if claims.get("is_logged_in") else {}
@@ -93,7 +104,7 @@ def logout_button() -> None:
     """Draw the user's name and a sign-out button, if there is a login."""
     if _role_map() is None:
         return
-    name = _claims().get("name") or _claims().get("email")
+    name = user_name()
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.text(f"Signed in as {name}" if name else "Signed in")
         st.button(texts.SIGN_OUT, on_click=_sign_out, type="tertiary")

@@ -120,6 +120,10 @@ class Client:
         body = {"outcome": outcome} | ({"observed_at": observed_at} if observed_at else {})
         self._call("PUT", f"/predictions/{prediction_id}/outcome", json=body)
 
+    def acknowledge_alert(self, alert_id: str, by: str | None, note: str) -> None:
+        """Acknowledge an alert, which ends its reminders."""
+        self._call("POST", f"/alerts/{alert_id}/acknowledgement", json={"by": by, "note": note})
+
     def model(self) -> dict[str, Any]:
         """Return the model card of the model in use."""
         return self._call("GET", "/model")

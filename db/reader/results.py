@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, select
 
 from db.engine import QUERY_TIMEOUT_S, open_engine, session
 from db.ids import is_id
-from db.schema import MONITORING, load_tests, rejections, reports
+from db.schema import MONITORING, alert_messages, alerts, load_tests, rejections, reports
 
 
 class ResultsReader:
@@ -80,6 +80,17 @@ class ResultsReader:
             return None
         rows = self._rows(select(reports.c.report).where(reports.c.id == id))
         return json.loads(rows[0]["report"]) if rows else None
+
+    def open_alert(self, source: str) -> dict[str, Any] | None:
+        """Return the unresolved alert of a source with its `facts` (as data), or None."""
+        wanted = select(alerts).where(alerts.c.source == source, alerts.c.resolved_at.is_(None))
+        return next(iter(self._results(wanted, "facts")), None)
+
+    def undelivered_alerts(self) -> list[dict[str, Any]]:
+        """Return the alert messages that failed so far: event, attempts, due_at, error."""
+        c = alert_messages.c
+        wanted = select(c.event, c.attempts, c.due_at, c.error)
+        return self._rows(wanted.where(c.sent_at.is_(None), c.error.is_not(None)).order_by(c.id))
 
     def load_tests(self, *, limit: int = 50) -> list[dict[str, Any]]:
         """Return the newest load tests: id, recorded_at, kind, summary (as data)."""

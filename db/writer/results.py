@@ -6,7 +6,7 @@ Programs write them directly, each in one short transaction; predictions have th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from sqlalchemy import Table, insert
 from db.engine import open_engine, transaction, upsert
 from db.ids import new_id, timestamp_of
 from db.schema import MONITORING, load_tests, reports
+from db.writer.alerts import record_status
 
 
 class MonitoringRun(NamedTuple):
@@ -54,9 +55,18 @@ def add_report(url: str, report: Mapping[str, Any], *, version: int, kind: str =
 
 
 def add_monitoring_run(
-    url: str, report: Mapping[str, Any], done: MonitoringRun, *, version: int
+    url: str,
+    report: Mapping[str, Any],
+    done: MonitoringRun,
+    *,
+    version: int,
+    facts: Mapping[str, Any] | None = None,
+    receivers: Collection[str] = (),
 ) -> bool:
     """Store the report of a monitoring run, once; return False if another process was faster.
+
+    In the same transaction the alert of its source is opened, continued or resolved, with `facts`
+    queued as messages to the `receivers` (`db.writer.alerts`).
 
     Raises
     ------
@@ -76,6 +86,8 @@ def add_monitoring_run(
     with transaction(engine) as connection:
         insert_once = upsert(connection, reports).on_conflict_do_nothing()
         added = connection.execute(insert_once.returning(reports.c.id), row).first()
+        if added is not None:
+            record_status(connection, done.source, done.until, done.status, facts or {}, receivers)
     engine.dispose()
     return added is not None
 

@@ -6,7 +6,7 @@ The same window, source and model is never reported twice, and missed days are c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from db.schema import DEFAULT_SOURCES
 from db.writer.results import MonitoringRun, add_monitoring_run, run_key
 from errors import CardiowatchError
 from pipeline.model import EVIDENCE_FILE, ModelError, load
+from pipeline.monitoring.alerts import facts_of
 from pipeline.monitoring.monitoring_run import FORMAT, ExpectedAccuracy, Window, run
 from pipeline.training.reference import load_reference
 
@@ -83,6 +84,7 @@ def monitor(
     length: timedelta = DAY,
     until: datetime | None = None,
     limit: int = MAX_CATCH_UP,
+    receivers: Collection[str] = (),
 ) -> Iterator[MonitoringRun]:
     """Make the monitoring runs that are due, oldest first, and yield each when it is stored.
 
@@ -96,6 +98,8 @@ def monitor(
         Of the windows; until = None: the last midnight, UTC, or now on the first day.
     limit
         Windows at most.
+    receivers
+        For whom messages are queued when an alert opens or ends (`pipeline.monitoring.alerts`).
 
     Raises
     ------
@@ -113,7 +117,10 @@ def monitor(
             window = Window(chosen, since, before)
             status, verdict, report = run(reader, window, model, reference, expected)
             done = MonitoringRun(chosen, model.version, since, before, str(status), verdict)
-            if add_monitoring_run(database_url, report, done, version=FORMAT):
+            facts = facts_of(report)
+            if add_monitoring_run(
+                database_url, report, done, version=FORMAT, facts=facts, receivers=receivers
+            ):
                 yield done
 
 

@@ -28,6 +28,7 @@ LINES = [
     "0004  API key, patient reference (HMAC) and seal of each row; the seals form a chain.",
     "0005  Daily partitions, on PostgreSQL.",
     "0006  The columns that each writer seals, in its signed record.",
+    "0007  Alerts of monitoring runs, and their messages until they are sent.",
 ]
 
 

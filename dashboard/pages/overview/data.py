@@ -8,7 +8,10 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.auth import login
+from dashboard.pages.overview import texts
 from dashboard.shared import data_access
+from dashboard.shared.api_client import ApiError, AuthenticationFailed, RequestRejected
 from db.reader.queries import TimeBucket, WindowStatistics
 
 MAX_MONITORING_RUNS = 60
@@ -53,6 +56,32 @@ def overview_data(window: str, chosen: str) -> OverviewData:
 def monitoring_runs(chosen: str) -> list[dict[str, Any]]:
     """Return the monitoring runs of a source, newest window first."""
     return data_access.reader().monitoring_runs(source=chosen, limit=MAX_MONITORING_RUNS)
+
+
+@st.cache_data(ttl=data_access.CACHE_TTL_S)
+def open_alert(chosen: str) -> dict[str, Any] | None:
+    """Return the unresolved alert of a source, if there is one."""
+    return data_access.reader().open_alert(chosen)
+
+
+@st.cache_data(ttl=data_access.CACHE_TTL_S)
+def undelivered_alerts() -> list[dict[str, Any]]:
+    """Return the alert messages that no receiver has taken yet."""
+    return data_access.reader().undelivered_alerts()
+
+
+def acknowledge(alert_id: str, note: str) -> str | None:
+    """Acknowledge an alert through the API; return None, or what went wrong."""
+    try:
+        data_access.client().acknowledge_alert(alert_id, login.user_name(), note)
+    except AuthenticationFailed:
+        return texts.KEY_CANNOT_OPERATE
+    except RequestRejected as rejected:
+        return " ".join(message for _, message in rejected.errors) or rejected.detail
+    except ApiError:
+        return texts.NOT_ACKNOWLEDGED
+    open_alert.clear()
+    return None
 
 
 def _step_after(moment: datetime, width_s: int) -> datetime:

@@ -13,6 +13,7 @@ from dashboard.pages.overview.data import OverviewData
 from dashboard.shared import data_access, escaping, numbers, widgets
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.data_access import Window
+from db.writer.alerts import MAX_NOTE
 
 _LATE = timedelta(days=2)
 """After this age of the last window, at least one daily run was missed."""
@@ -65,6 +66,7 @@ def monitoring_status(seen: OverviewData) -> None:
         due = texts.OVERDUE if widgets.now() - newest["until"] > _LATE else ""
         note = texts.source_note(seen.source)
         st.caption(f"Predictions {window}; monitoring run {recorded}. {due} {note}")
+        _alert(seen.source)
         if len(runs) > 1:
             said = texts.status_strip_alt([found["status"] for found in runs])
             widgets.plotly_chart(
@@ -73,6 +75,37 @@ def monitoring_status(seen: OverviewData) -> None:
         if newest["status"] != "green":
             chosen = {"drift_source": shared_texts.SOURCES[seen.source]}
             login.page_link("drift", "View drift details →", chosen)
+
+
+def _alert(source: str) -> None:
+    """Draw the open alert, with a way to acknowledge it, and the messages that were not sent."""
+    found = data.open_alert(source)
+    if found is not None:
+        acknowledged, note = found["acknowledged_at"], found["note"]
+        said = texts.alert(
+            widgets.format_time(found["opened_at"]),
+            None if acknowledged is None else widgets.format_time(acknowledged),
+            escaping.escape_markdown(found["acknowledged_by"] or ""),
+            note and escaping.escape_markdown(note),
+        )
+        st.markdown(said)
+        if acknowledged is None and login.is_operator():
+            _acknowledgement(found["id"])
+    if unsent := data.undelivered_alerts():
+        newest = unsent[-1]
+        due = widgets.format_time(newest["due_at"])
+        st.warning(texts.undelivered(len(unsent), newest["error"], due))
+
+
+def _acknowledgement(alert_id: str) -> None:
+    with st.form("acknowledgement", border=False):
+        row = st.container(horizontal=True, vertical_alignment="bottom")
+        note = row.text_input(texts.NOTE, max_chars=MAX_NOTE)
+        if row.form_submit_button(texts.ACKNOWLEDGE, help=texts.ACKNOWLEDGE_HELP):
+            failed = data.acknowledge(alert_id, note)
+            if failed is None:
+                st.rerun()
+            st.error(failed)
 
 
 def no_recent_predictions(seen: OverviewData, window: Window) -> None:

@@ -108,6 +108,40 @@ def status(found: str) -> str:
 OVERDUE = "More than two days old. Is `make monitor` still scheduled daily?"
 
 
+def alert(opened: str, acknowledged: str | None, by: str, note: str | None) -> str:
+    """Return the state of an open alert.
+
+    Parameters
+    ----------
+    opened, acknowledged : str
+        When, in words; None = not acknowledged.
+    by, note : str
+        Who did, and what they wrote; escaped.
+    """
+    since = f"**Alert** since {opened}"
+    if acknowledged is None:
+        return f"{since}, not acknowledged."
+    return f"{since}, acknowledged by {by} on {acknowledged}{f': “{note}”' if note else '.'}"
+
+
+def undelivered(n: int, error: str, due: str) -> str:
+    """Return that alert messages could not be sent, and when that is tried again."""
+    return (
+        f"{count_noun(n, 'alert message')} could not be sent ({error}). The next monitoring run "
+        f"after {due} tries again; `cardiowatch alerts test` tries the receivers now."
+    )
+
+
+ACKNOWLEDGE = "Acknowledge"
+ACKNOWLEDGE_HELP = "Ends the reminders. The next green monitoring run resolves the alert."
+NOTE = "Note (optional, no patient data)"
+NOT_ACKNOWLEDGED = "The service is not responding, so the alert was not acknowledged. Try again."
+KEY_CANNOT_OPERATE = (
+    "The dashboard's API key lacks the role operate, so the alert was not acknowledged. An "
+    "administrator can create a key with `cardiowatch keys create`."
+)
+
+
 def status_strip_alt(statuses: Sequence[str]) -> str:
     """Return the alternative text of the chart of statuses."""
     counts = [(statuses.count(name), word.lower()) for name, (_, word) in _STATUS.items()]

@@ -2,12 +2,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from sqlalchemy import insert
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
-from tests.dashboard.conftest import shown
+from db.engine import open_engine, transaction
+from db.ids import new_id
+from db.reader.queries import Reader
+from db.schema import alert_messages
+from db.writer.results import MonitoringRun, add_monitoring_run
+from tests.dashboard.conftest import log_in, shown
 
 Write = Callable[..., list[str]]
 
@@ -130,3 +138,68 @@ def test_refusals_are_counted_by_reason(pages: AppTest, write: Write, tmp_path: 
     table = pages.table[0].value
     assert table["Reason"].tolist() == ["Serum cholesterol: looks like another unit"]
     assert table["Count"].tolist() == ["3"]
+
+
+def button(page: AppTest, label: str) -> Button:
+    return next(each for each in page.button if each.label == label)
+
+
+def red(url: str) -> None:
+    """A red monitoring run of the last day, and the alert that it opens."""
+    until = datetime.now(UTC).replace(microsecond=0)
+    done = MonitoringRun("live", "m", until - timedelta(days=1), until, "red", "Input drift.")
+    add_monitoring_run(url, {}, done, version=1)
+
+
+@pytest.mark.parametrize("logged", [3], indirect=True)
+def test_an_alert_is_acknowledged_on_the_page(logged: int, served: AppTest, log_url: str) -> None:
+    red(log_url)
+    served.run()
+    assert "not acknowledged" in shown(served)
+    served.text_input[0].set_value("asked the *laboratory*")
+    button(served, "Acknowledge").click().run()
+    assert not served.exception
+    assert "acknowledged by this machine" in shown(served)
+    assert "laboratory" in shown(served)
+    assert "Acknowledge" not in [b.label for b in served.button]
+    reader = Reader(log_url)
+    alert = reader.open_alert("live")
+    reader.close()
+    assert alert is not None
+    assert alert["note"] == "asked the *laboratory*"
+
+
+def test_an_alert_stays_open_while_the_service_is_down(
+    pages: AppTest, write: Write, log_url: str
+) -> None:
+    write(3)
+    red(log_url)
+    pages.run()
+    button(pages, "Acknowledge").click().run()
+    assert "was not acknowledged" in pages.error[0].value
+
+
+@pytest.mark.usefixtures("people")
+def test_only_operators_acknowledge(pages: AppTest, write: Write, log_url: str) -> None:
+    write(3)
+    red(log_url)
+    for role, offered in ("clinician", False), ("operator", True):
+        log_in(pages, role)
+        pages.run()
+        assert "not acknowledged" in shown(pages)
+        assert ("Acknowledge" in [b.label for b in pages.button]) is offered
+
+
+def test_a_message_that_could_not_be_sent_is_said(
+    pages: AppTest, write: Write, log_url: str
+) -> None:
+    write(3)
+    red(log_url)
+    message = {
+        "id": new_id(), "alert_id": new_id(), "event": "opened", "receiver": "r", "facts": "{}",
+        "attempts": 3, "due_at": datetime.now(UTC), "error": "ConnectTimeout",
+    }  # fmt: skip
+    with transaction(open_engine(log_url)) as connection:
+        connection.execute(insert(alert_messages), message)
+    pages.run()
+    assert "1 alert message could not be sent (ConnectTimeout)" in pages.warning[0].value

@@ -25,6 +25,7 @@ from pipeline.monitoring.schedule import DAY, NoPredictions, _last_end, windows
 from pipeline.monitoring.schedule import monitor as monitor_log
 from pipeline.schema import NAMES
 from settings import Settings
+from tests.alert_receiver import SECRET, running_receiver
 from tests.db.rows import running_log
 from tests.programs import ROOT
 
@@ -112,6 +113,19 @@ def test_a_finding_that_is_always_unknown_is_red_and_named(
     found = report(settings)
     assert "thal" in found["drift"]["window"]["drifted"]
     assert {f["check"] for f in found["findings"]} >= {"quality", "drift"}
+
+
+def test_a_drifted_day_is_told_once(on_sqlite: Settings, model_dir: Path) -> None:
+    write(on_sqlite.database_url, model_dir, days=1, per_day=100, thal=np.nan)
+    with running_receiver() as receiver:
+        done = _run(on_sqlite, urls=receiver.url)
+        assert done.returncode == 0
+        (opened,) = receiver.got
+        assert (opened["event"], opened["n"], opened["source"]) == ("opened", 100, "live")
+        assert "Thallium scan" in opened["text"]
+        assert _run(on_sqlite, urls=receiver.url).returncode == 0  # nothing new
+        assert len(receiver.got) == 1
+    assert SECRET not in done.stdout + done.stderr
 
 
 def test_a_second_run_has_nothing_to_do(on_sqlite: Settings, model_dir: Path) -> None:
@@ -211,10 +225,11 @@ def test_more_rows_than_are_read_are_judged_by_their_counts(
     assert found["quality"]["repeats"] is None  # neighbours are not known of a sample
 
 
-def _run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run(settings: Settings, *arguments: str, urls: str = "") -> subprocess.CompletedProcess[str]:
     environment = {
         "CARDIOWATCH_DATABASE_URL": settings.database_url,
         "CARDIOWATCH_MODEL_DIR": str(settings.model_dir),
+        "CARDIOWATCH_ALERT_URLS": urls,
     }
     command = [sys.executable, "-m", "cardiowatch", "monitor", *arguments]
     return subprocess.run(
