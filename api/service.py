@@ -192,12 +192,12 @@ def log_problem(cause: LogUnavailable) -> Problem:
     """Return the 503 for a log that is unavailable; it says whether the row may be logged."""
     if cause.queue_full:
         detail = "The write queue is full. Nothing was logged; try again."
-        return unavailable("busy", detail, cause.retry_after_s)
+        return unavailable("busy", detail)
     if cause.commit_unknown:
         detail = (
             "The database did not confirm the commit in time; the row may or may not be logged. "
             "Retry with an Idempotency-Key to get exactly one row."
         )
-        return unavailable("log-fate-unknown", detail, cause.retry_after_s)
+        return unavailable("log-fate-unknown", detail)
     detail = "The log is unavailable, so no prediction is returned. Nothing was logged; try again."
-    return unavailable("log-unavailable", detail, cause.retry_after_s)
+    return unavailable("log-unavailable", detail)

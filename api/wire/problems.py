@@ -91,9 +91,9 @@ def validation_problem(errors: Sequence[FieldError], *, total: int | None = None
     return Problem(422, "invalid", detail, errors=errors, total=total)
 
 
-def unavailable(slug: str, detail: str, retry_after_s: int = 1) -> Problem:
-    """Return a 503 that says when to try again."""
-    return Problem(503, slug, detail, headers={"Retry-After": str(retry_after_s)})
+def unavailable(slug: str, detail: str) -> Problem:
+    """Return a 503 that says to try again in a second."""
+    return Problem(503, slug, detail, headers={"Retry-After": "1"})
 
 
 def log_server_error(problem: Problem, route: str, request_id: str | None) -> None:

@@ -11,9 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from api.wire.problems import FieldError, Problem
 from api.wire.strict_json import UNREADABLE, parse
@@ -23,20 +21,6 @@ from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
 REFERENCE = r"^[!-~]([ -~]{0,62}[!-~])?\Z"
 REFERENCE_IN_WORDS = "1 to 64 printable ASCII characters, no space at either end"
 """What names a patient, in the header and in an item of a batch."""
-
-
-def _read_patient(body: bytes) -> Any:
-    """Parse strictly, but faster where nothing is wrong with the JSON.
-
-    There are at least as many colons as keys were sent; with as many as are left, none was sent
-    twice and nothing is nested.
-    """
-    try:
-        sent = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return parse(body)
-    flat = type(sent) is dict and body.count(b":") == len(sent)
-    return sent if flat else parse(body)
 
 
 def describe_allowed(feature: Feature, coding: Coding) -> str:
@@ -54,78 +38,53 @@ def describe_allowed(feature: Feature, coding: Coding) -> str:
     return f"one of the {coding} codes {codes}"
 
 
-class _Expected(NamedTuple):
-    """What a feature accepts in a coding."""
-
-    name: str
-    required: bool
-    words: str
-    types: frozenset[type]
-    table: Mapping[Any, float | None]
-    """Its codes; none for a number."""
-    low: float
-    high: float
-
-
 _CODED = " or ".join(f"?coding={coding}" for coding in Coding if coding is not Coding.LABELS)
 
 
 @cache  # a flood of rejected requests must not cost more than good ones
-def _expected(coding: Coding) -> tuple[_Expected, ...]:
-    return tuple(_expected_of(feature, coding) for feature in FEATURES)
+def _words(name: str, coding: Coding) -> str:
+    feature = BY_NAME[name]
+    return describe_allowed(feature, coding) + ("" if feature.required else ", or null if unknown")
 
 
-def _expected_of(feature: Feature, coding: Coding) -> _Expected:
-    or_null = "" if feature.required else ", or null if unknown"
-    words = describe_allowed(feature, coding) + or_null
-    in_words = coding is Coding.LABELS
-    types: frozenset[type] = (
-        frozenset([str]) if in_words and feature.kind is Kind.CATEGORY else
-        frozenset([bool]) if in_words and feature.kind is Kind.BOOLEAN else
-        frozenset([int, float])
-    )  # fmt: skip
-    table = decoder(feature, coding) or {}
-    return _Expected(feature.name, feature.required, words, types, table, feature.low, feature.high)
+@cache
+def _table(name: str, coding: Coding) -> tuple[Mapping[Any, float | None], frozenset[type]]:
+    """Return what a feature's values are looked up in (empty for a number), and their types."""
+    table = decoder(BY_NAME[name], coding) or {}
+    types = frozenset(map(type, table))
+    return table, types if types and int not in types else frozenset([int, float])
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _fault(feature: Feature, value: Any, coding: Coding) -> tuple[str, str] | None:
+    """Return what is wrong with a value ({} = what is accepted), and the reason's code, if any."""
+    table, types = _table(feature.name, coding)
+    if value is None:
+        return ("required; send {}", "missing") if feature.required else None
+    if type(value) in types and (value in table if table else feature.low <= value <= feature.high):
+        return None
+    if type(value) in (int, float):
+        return _wrong_number(feature, value, table, types)
+    if type(value) in types:
+        return "not a known value; send {}", "unknown_value"
+    return ("wrong type; send {}" if table else "not a number; send {}"), "wrong_type"
 
 
-def _wrong_number(feature: Feature, value: Any, expected: str) -> FieldError:
-    if not _is_number(value):
-        return FieldError(feature.name, f"not a number; send {expected}", "wrong_type")
+def _wrong_number(
+    feature: Feature, value: float, table: Mapping[Any, float | None], types: frozenset[type]
+) -> tuple[str, str]:
+    if int not in types:
+        message = "an integer code means different things in different files; send {}, or name "
+        return f"{message}the coding with {_CODED}", "no_coding"
+    if table:
+        if math.isfinite(value) and value != int(value):
+            return "not a whole number; send {}", "fraction"
+        return "not a known value; send {}", "unknown_value"
     if value == 0 and feature.zero_is_missing:
-        message = f"0 is not a valid measurement; send null if unknown, otherwise {expected}"
-        return FieldError(feature.name, message, "zero")
+        return "0 is not a valid measurement; send null if unknown, otherwise {}", "zero"
     other = feature.unit_hint
     if other is not None and other.low <= value <= other.high:
-        return FieldError(feature.name, f"{other.message}; send {expected}", "unit")
-    return FieldError(feature.name, f"outside the plausible range; send {expected}", "range")
-
-
-def _wrong_code(name: str, value: Any, expected: _Expected) -> FieldError:
-    if _is_number(value) and int not in expected.types:
-        message = (
-            "an integer code means different things in different files; "
-            f"send {expected.words}, or name the coding with {_CODED}"
-        )
-        return FieldError(name, message, "no_coding")
-    if type(value) not in expected.types:
-        return FieldError(name, f"wrong type; send {expected.words}", "wrong_type")
-    if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
-        message = f"not a whole number; send {expected.words}"
-        return FieldError(name, message, "fraction")
-    return FieldError(name, f"not a known value; send {expected.words}", "unknown_value")
-
-
-def _wrong(expected: _Expected, value: Any) -> FieldError:
-    """Return what is wrong with a value that is not accepted."""
-    if value is None:
-        return FieldError(expected.name, f"required; send {expected.words}", "missing")
-    if expected.table:
-        return _wrong_code(expected.name, value, expected)
-    return _wrong_number(BY_NAME[expected.name], value, expected.words)
+        return f"{other.message}; send {{}}", "unit"
+    return "outside the plausible range; send {}", "range"
 
 
 def _errors_of(
@@ -138,24 +97,17 @@ def _errors_of(
     if not patient.keys() <= BY_NAME.keys() | others:
         message = f"unknown key; the keys are {', '.join([*NAMES, *others])}"
         errors.append(FieldError("body", message, "unknown_key"))
-    for expected in _expected(coding):
-        name, required, _, types, table, low, high = expected
-        value = patient.get(name)
-        if value is None:
-            right = not required
-        elif type(value) in types:
-            right = value in table if table else low <= value <= high
-        else:
-            right = False
-        if not right:
-            errors.append(_wrong(expected, value))
+    for feature in FEATURES:
+        if fault := _fault(feature, patient.get(feature.name), coding):
+            message = fault[0].format(_words(feature.name, coding))
+            errors.append(FieldError(feature.name, message, fault[1]))
     return errors
 
 
 def patient_errors(body: bytes, coding: Coding) -> list[FieldError]:
     """List what is wrong with a body that should be one patient; never empty."""
     try:
-        return _errors_of(_read_patient(body), coding) or [UNREADABLE]
+        return _errors_of(parse(body), coding) or [UNREADABLE]
     except Problem as problem:
         return problem.errors
 

@@ -28,7 +28,7 @@ from errors import CardiowatchError
 
 
 class LogUnavailable(CardiowatchError):
-    """The rows were not committed in time; `retry_after_s` says when to retry.
+    """The rows were not committed in time.
 
     With `commit_unknown` false they are not stored and never will be. With `commit_unknown` true
     the database fell silent during the commit: they may be stored, and a retry under the same
@@ -36,15 +36,9 @@ class LogUnavailable(CardiowatchError):
     """
 
     def __init__(
-        self,
-        reason: str,
-        *,
-        retry_after_s: int = 1,
-        commit_unknown: bool = False,
-        queue_full: bool = False,
+        self, reason: str, *, commit_unknown: bool = False, queue_full: bool = False
     ) -> None:
         super().__init__(reason)
-        self.retry_after_s = retry_after_s
         self.commit_unknown = commit_unknown
         self.queue_full = queue_full
 

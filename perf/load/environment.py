@@ -16,7 +16,7 @@ from perf.load.server_process import ROOT
 _PACKAGES = ("fastapi", "uvicorn", "uvloop", "pydantic", "msgspec", "sqlalchemy", "scikit-learn")
 
 
-def fsync_rate(folder: Path, seconds: float = 0.5) -> float:
+def fsync_rate(folder: Path) -> float:
     """Return how many 4 KiB writes per second the folder's disk makes durable, one by one.
 
     This number is why requests share commits. In a folder in memory it is huge, and measurements
@@ -25,7 +25,7 @@ def fsync_rate(folder: Path, seconds: float = 0.5) -> float:
     page, done = b"\0" * 4096, 0
     began = time.perf_counter()
     with (folder / "sync").open("wb", buffering=0) as file:
-        while (elapsed := time.perf_counter() - began) < seconds:
+        while (elapsed := time.perf_counter() - began) < 0.5:
             file.write(page)
             os.fsync(file.fileno())
             done += 1

@@ -3,7 +3,7 @@
 A latency counts from the moment the request was due, so that a stall of the service is in the
 latency of everything that was due during it (Tene's "coordinated omission" is avoided). By default
 each patient has unique measurements, so that the log shows afterwards which requests were stored,
-even if their answer contained no id. The client can also probe the service's health.
+even if their answer contained no id.
 
 At an infinite rate everything is due at once, and each connection sends its next request as soon as
 the last is answered: a closed loop.
@@ -15,10 +15,10 @@ import asyncio
 import json
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,12 +29,11 @@ from pipeline.load_tests.benchmark import OpenLoop
 CONNECTIONS = 1000
 """More than can wait at once: 500 requests per second that wait 2 s each."""
 
-_PROBE_S = 0.25
-_GIVE_UP_S = 10.0
+GIVE_UP_S = 10.0
 """Requests still open this long after the last answer count as unanswered."""
 
 _PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang": False}
-_TRESTBPS, _CHOL, _THALACH = range(100, 200), range(150, 550), range(100, 180)
+TRESTBPS, CHOL, THALACH = range(100, 200), range(150, 550), range(100, 180)
 
 
 def numbered_request(number: int) -> bytes:
@@ -44,18 +43,12 @@ def numbered_request(number: int) -> bytes:
 
 def request_body(number: int) -> bytes:
     """Return a request whose measurements encode a number below 3.2 million."""
-    rest, thalach = divmod(number, len(_THALACH))
-    trestbps, chol = divmod(rest, len(_CHOL))
+    rest, thalach = divmod(number, len(THALACH))
+    trestbps, chol = divmod(rest, len(CHOL))
     values = {
-        "trestbps": _TRESTBPS[trestbps], "chol": _CHOL[chol], "thalach": _THALACH[thalach],
+        "trestbps": TRESTBPS[trestbps], "chol": CHOL[chol], "thalach": THALACH[thalach],
     }  # fmt: skip
     return json.dumps(_PATIENT | values).encode()
-
-
-def patient_number(row: Mapping[str, Any]) -> int:
-    """Return the number that `request_body` encoded in a stored row."""
-    rest = _TRESTBPS.index(int(row["trestbps"])) * len(_CHOL) + _CHOL.index(int(row["chol"]))
-    return rest * len(_THALACH) + _THALACH.index(int(row["thalach"]))
 
 
 class Answer(NamedTuple):
@@ -69,16 +62,6 @@ class Answer(NamedTuple):
     due: float
     at: float
     status: str
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One probe of /healthz or /readyz; status 0 = no answer."""
-
-    path: str
-    asked: float
-    at: float
-    status: int
 
 
 @dataclass
@@ -95,8 +78,6 @@ class OpenLoopClient:
         Returns the bytes of a request by its number.
     limit
         How many requests to send; None = go on until told to stop.
-    probed
-        Paths to probe meanwhile.
     late
         Seconds from when each request was due to when the client noticed.
     seconds
@@ -108,11 +89,9 @@ class OpenLoopClient:
     request: Callable[[int], bytes] = numbered_request
     limit: int | None = None
     connections: int = CONNECTIONS
-    probed: Sequence[str] = ()
     late: list[float] = field(default_factory=list)
     seconds: float = 0.0
     answers: list[Answer] = field(default_factory=list)
-    probes: list[Probe] = field(default_factory=list)
     sent: int = 0
     _open: int = 0
     _free: deque[Connection] = field(default_factory=deque)
@@ -124,7 +103,6 @@ class OpenLoopClient:
         opened = await connect(self.port, self.connections, self._on_answer, self._on_loss)
         self._free.extend(opened)
         self._open = len(opened)
-        probing = [asyncio.create_task(self._probe(path)) for path in self.probed]
         began = monotonic()
         while not end.is_set() and self.sent != self.limit:
             self._schedule(began)
@@ -132,23 +110,12 @@ class OpenLoopClient:
             await asyncio.sleep(0.001)
         self._heard = monotonic()
         while self._asked or (self._due and self._open):
-            if monotonic() > self._heard + _GIVE_UP_S:
+            if monotonic() > self._heard + GIVE_UP_S:
                 break
             await asyncio.sleep(0.001)
         self.seconds = monotonic() - began
-        for task in probing:
-            task.cancel()
         for connection in opened:
             connection.close()
-
-    def first_answer(self, status: str, after: float) -> float | None:
-        """Return the time of the first answer with this status after a moment; None = none yet."""
-        return next((a.at for a in self.answers if a.status == status and a.at >= after), None)
-
-    def first_ready(self, after: float) -> float | None:
-        """Return when the first /readyz probe sent after a moment was answered with 200."""
-        ready = (p for p in self.probes if p.path == "/readyz" and p.status == 200)
-        return next((p.at for p in ready if p.asked >= after), None)
 
     def _schedule(self, began: float) -> None:
         now = monotonic()
@@ -179,16 +146,6 @@ class OpenLoopClient:
         elif connection in self._free:
             self._free.remove(connection)
 
-    async def _probe(self, path: str) -> None:
-        while True:
-            asked = monotonic()
-            try:
-                status = await asyncio.wait_for(_get(self.port, path), _GIVE_UP_S)
-            except (OSError, TimeoutError, ValueError):
-                status = 0
-            self.probes.append(Probe(path, asked, monotonic(), status))
-            await asyncio.sleep(_PROBE_S)
-
 
 def _status_of(status: int, head: bytes, text: bytes) -> str:
     if status == 200:
@@ -198,20 +155,6 @@ def _status_of(status: int, head: bytes, text: bytes) -> str:
     if b"\r\nretry-after:" not in head:
         return "503 without Retry-After"
     return "unknown" if b"log-fate-unknown" in text else "not stored"
-
-
-async def _get(port: int, path: str) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        writer.write(b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % path.encode())
-        return int((await reader.readline())[9:12])
-    finally:
-        writer.close()
-
-
-def patients_with_status(answers: Iterable[Answer], status: str) -> set[int]:
-    """Return the numbers of the requests answered so."""
-    return {answer.number for answer in answers if answer.status == status}
 
 
 async def measure_fixed_rate(

@@ -32,9 +32,8 @@ def synthetic_patients(number: int, seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_bodies(file: Path, patients: int = 1000, seed: int = 0) -> list[bytes]:
+def write_bodies(file: Path) -> list[bytes]:
     """Write synthetic patients to a file, which predict.lua reads; return its lines."""
-    bodies = synthetic_patients(patients, seed)
-    lines = [json.dumps(body, separators=(",", ":")) for body in bodies]
+    lines = [json.dumps(body, separators=(",", ":")) for body in synthetic_patients(1000, 0)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return [line.encode() for line in lines]

@@ -48,10 +48,10 @@ def pin_to_cores(to: Set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def allow_connections(number: int = 65536) -> None:
+def allow_connections() -> None:
     """Raise the limit of open files for this process and its children, as far as permitted."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, number), most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65536), most))
 
 
 def free_port() -> int:
@@ -170,9 +170,9 @@ class Server:
                     found[int(folder.name)] = fields
         return found
 
-    def wait_until_idle(self, longest_s: float = 120.0) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until abandoned requests are finished: the next service shares the core."""
-        deadline = time.monotonic() + longest_s
+        deadline = time.monotonic() + 120
         before = self.cpu_s()
         while before is not None and time.monotonic() < deadline:
             time.sleep(0.25)

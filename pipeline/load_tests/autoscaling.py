@@ -53,23 +53,11 @@ class Autoscaling:
         """The most pods that ran."""
         return max(moment.pods for moment in self.moments)
 
-    def first_time(
-        self, *, over: bool = False, pods: int = 0, after_s: float = 0.0
-    ) -> float | None:
-        """Return when CPU was first over the target, or a number of pods ran; None = never.
-
-        Parameters
-        ----------
-        over
-            Require CPU over the target.
-        pods
-            Require at least this many pods.
-        after_s
-            Look from then on.
-        """
+    def first_time(self, *, over: bool = False, pods: int = 0) -> float | None:
+        """Return when CPU was first over the target, or this many pods ran; None = never."""
         for moment in self.moments:
             hot = not over or (moment.cpu is not None and moment.cpu > self.target)
-            if moment.at_s >= after_s and hot and moment.pods >= pods:
+            if hot and moment.pods >= pods:
                 return moment.at_s
         return None
 

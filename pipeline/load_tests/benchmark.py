@@ -7,7 +7,7 @@ new field has a default, so that older runs stay readable.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from errors import CardiowatchError
@@ -108,8 +108,6 @@ class Benchmark:
         Service -> seconds from its start to its first answer.
     open_loop
         (service, result) per fixed rate.
-    missing
-        Service -> why it could not be measured, in one sentence.
     """
 
     environment: Mapping[str, Any]
@@ -117,7 +115,6 @@ class Benchmark:
     closed_loop: Sequence[Summary]
     open_loop: Sequence[tuple[str, OpenLoop]]
     complete: bool = True
-    missing: Mapping[str, str] = field(default_factory=dict)
 
     def at_connections(self, connections: int) -> list[Summary]:
         """Return what was measured with this number of connections."""
@@ -128,10 +125,10 @@ class Benchmark:
         """The numbers of connections that were measured, ascending."""
         return sorted({summary.connections for summary in self.closed_loop})
 
-    def nearest(self, service: str, connections: int = 200) -> Summary | None:
-        """Return a service's result nearest to this number of connections; None = not measured."""
+    def nearest(self, service: str) -> Summary | None:
+        """Return a service's result nearest to 200 connections; None = not measured."""
         found = [summary for summary in self.closed_loop if summary.service == service]
-        return min(found, key=lambda s: abs(s.connections - connections), default=None)
+        return min(found, key=lambda s: abs(s.connections - 200), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the kept form, JSON-safe."""
@@ -142,7 +139,6 @@ class Benchmark:
             "start_s": dict(self.start_s),
             "closed_loop": [asdict(summary) for summary in self.closed_loop],
             "open_loop": [{"service": name, **asdict(result)} for name, result in self.open_loop],
-            "missing": dict(self.missing),
         }
 
 
@@ -163,7 +159,6 @@ def from_dict(kept: Mapping[str, Any]) -> Benchmark:
             closed_loop=[_of(Summary, summary) for summary in kept["closed_loop"]],
             open_loop=[(one["service"], _of(OpenLoop, one)) for one in kept["open_loop"]],
             complete=kept["complete"],
-            missing=kept.get("missing", {}),
         )
     except (KeyError, TypeError) as error:
         raise UnreadableBenchmark(f"a field is missing: {error!r}") from error

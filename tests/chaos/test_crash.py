@@ -17,9 +17,10 @@ import uvloop
 from db.audit.seal_key import create_seal_key, load_key
 from db.reader.queries import Reader
 from db.verify import verify_log
-from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
+from perf.load.open_loop_client import OpenLoopClient
 from perf.load.scratch import scratch_folder, start_service
 from perf.load.server_process import Server
+from tests.chaos.clients import patient_number, patients_with_status
 
 pytestmark = pytest.mark.slow
 

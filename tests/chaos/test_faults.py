@@ -15,10 +15,10 @@ import pytest
 import uvloop
 
 from db.reader.queries import Reader
-from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
 from perf.load.postgres_cluster import PostgresNotFound
 from perf.load.scratch import start_service
 from perf.load.server_process import ROOT, Server, allow_connections
+from tests.chaos.clients import ProbingClient, patient_number, patients_with_status
 from tests.chaos.fault_injection import (
     ON_POSTGRESQL,
     ON_SQLITE,
@@ -85,7 +85,7 @@ class FaultResult:
 class FaultObservation:
     """What the clients saw, and when the fault was injected and repaired."""
 
-    seen: OpenLoopClient
+    seen: ProbingClient
     injected: float
     recovered: float
 
@@ -93,7 +93,7 @@ class FaultObservation:
 async def _inject_fault(
     server: Server, target: FaultTarget, seconds: float, rate: float
 ) -> FaultObservation:
-    seen = OpenLoopClient(server.port, rate, probed=("/healthz", "/readyz"))
+    seen = ProbingClient(server.port, rate)
     end = asyncio.Event()
     asking = asyncio.create_task(seen.run(end))
     await asyncio.sleep(_BEFORE_S)

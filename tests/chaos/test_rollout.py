@@ -19,9 +19,10 @@ import yaml
 
 from db.migrate import migrate
 from db.reader.queries import Reader
-from perf.load.open_loop_client import OpenLoopClient, patient_number, patients_with_status
+from perf.load.open_loop_client import OpenLoopClient
 from perf.load.postgres_cluster import Cluster
 from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
+from tests.chaos.clients import patient_number, patients_with_status
 from tests.chaos.load_balancer import LoadBalancer, LoadBalancerNotFound, balancer_program
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -200,7 +199,3 @@ def calibration_note(found: Mapping[str, Any] | None) -> None:
             st.markdown(texts_calibration.NOT_CALIBRATED)
             return
         st.markdown(texts_calibration.summary(found))
-        st.dataframe(
-            pd.DataFrame(texts_calibration.rows(found)), hide_index=True, key="calibration",
-            alt="Alarm rate in simulated windows with and without drift",
-        )  # fmt: skip

@@ -14,7 +14,7 @@ from pipeline.schema import BY_NAME
 NOTE = (
     "Measured with the data set that comes with the program, on thousands of simulated windows "
     "with and without drift. An alarm without drift is a false positive; drift without an alarm is "
-    "a false negative."
+    "a false negative. docs/drift.md lists each scenario beside other tests."
 )
 _FEATURE = re.compile(rf"\b({'|'.join(BY_NAME)})\b")
 NOT_CALIBRATED = "Not measured yet: run `cardiowatch calibrate`."
@@ -38,34 +38,6 @@ def summary(found: Mapping[str, Any]) -> str:
     return said
 
 
-def rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the calibration as rows of a table."""
-    clean = [_row(row, f"No drift: {row['scenario']}", row["alarms"]) for row in found["clean"]]
-    return clean + [
-        _row(row, _with_labels(row["what"]), row["power"], _best(row), percent(row["wrong"], 1))
-        for row in found["power"]
-    ]
-
-
 def _with_labels(scenario: str) -> str:
     """Return the name of a drift scenario with the labels of its features."""
     return _FEATURE.sub(lambda name: in_a_sentence(BY_NAME[name[0]].label), scenario)
-
-
-def _row(
-    row: Mapping[str, Any], windows: str, rate: float, best: str = "", wrong: str = ""
-) -> dict[str, Any]:
-    return {
-        "Windows": windows,
-        "Patients": row["n"],
-        "Reference": row["n_reference"],
-        "Alarm rate": percent(rate, 1),
-        "Best baseline test": best,
-        "Wrong finding identified": wrong,
-        "Simulated windows": row["windows"],
-    }
-
-
-def _best(row: Mapping[str, Any]) -> str:
-    name = row["best_rival"]
-    return "" if name is None else f"{percent(row['rivals'][name]['power'], 1)} ({name})"

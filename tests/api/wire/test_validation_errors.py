@@ -38,7 +38,7 @@ WRONG_VALUES = [
     ("sex", raw("sex", '"Male"'), '"female", "male"'),
     ("sex", raw("sex", '"\\ud800"'), '"female", "male"'),
     ("cp", raw("cp", "99"), "?coding=uci or ?coding=kaggle"),
-    ("cp", raw("cp", '"angina"'), '"typical angina"'),
+    ("cp", raw("cp", '"angina"'), 'not a known value; send one of "typical angina"'),
     ("trestbps", raw("trestbps", "0"), "send null"),
     ("trestbps", raw("trestbps", "14.5"), "mm Hg is expected"),
     ("chol", raw("chol", "0"), "send null"),
