@@ -28,6 +28,8 @@ _START_S = 90.0
 _STOP_S = 35.0
 """Longest wait for a server to finish its requests, a little over the API's own 30 s."""
 _SYNTHETIC = 100
+_MONITOR_EVERY_S = 3600.0
+"""A run whose windows all have their report ends at once."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Calls our own servers without the proxy that the environment may name."""
 
@@ -86,16 +88,16 @@ def _is_healthy(url: str) -> bool:
 
 
 class Supervisor:
-    """Both servers, each in its own session, so that Ctrl-C reaches only this program."""
+    """Servers and monitor, each in its own session, so that Ctrl-C reaches only this program."""
 
     def __init__(self) -> None:
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
+        self._monitor: subprocess.Popen[bytes] | None = None
+        self._monitor_due = time.monotonic()
 
     def start(self, name: str, health: str) -> None:
         """Start a server and wait until it is ready."""
-        self._servers[name] = subprocess.Popen(  # noqa: S603
-            _cardiowatch(name), start_new_session=True
-        )
+        self._servers[name] = _start(name)
         deadline = time.monotonic() + _START_S
         while not _is_healthy(health):
             self.check()
@@ -109,8 +111,18 @@ class Supervisor:
             if server.poll() is not None:
                 raise StartupError(f"The {name} exited with code {server.returncode}; see above")
 
+    def monitor_when_due(self) -> None:
+        """Start a monitoring run every hour; a failed one stops nothing."""
+        if time.monotonic() >= self._monitor_due and (
+            self._monitor is None or self._monitor.poll() is not None
+        ):
+            self._monitor_due = time.monotonic() + _MONITOR_EVERY_S
+            self._monitor = _start("monitor")
+
     def stop(self) -> None:
-        """Stop the servers, the reader before the writer, and wait for them."""
+        """Stop the programs, the readers before the writer, and wait for them."""
+        if self._monitor is not None:
+            self._servers["monitor"] = self._monitor
         for name, server in reversed(self._servers.items()):
             server.terminate()
             try:
@@ -119,6 +131,10 @@ class Supervisor:
                 print(f"The {name} did not stop and was killed", file=sys.stderr)
                 server.kill()
                 server.wait()
+
+
+def _start(name: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(_cardiowatch(name), start_new_session=True)  # noqa: S603
 
 
 def _log_is_empty(settings: Settings) -> bool:
@@ -156,6 +172,7 @@ def run(settings: Settings, report: Callable[[str], None]) -> None:
         report(f"\nDashboard  {page}\nAPI        {settings.api_url}/docs\n\nCtrl-C stops both.")
         while True:
             supervisor.check()
+            supervisor.monitor_when_due()
             time.sleep(0.5)
     finally:
         supervisor.stop()
@@ -166,8 +183,8 @@ def command() -> None:
     """Start the API and the dashboard; set up what is missing.
 
     Trains the model if there is none, creates or updates the database, starts both servers, sends
-    100 synthetic patients through the API if the log is empty, and prints the addresses. Ctrl-C or
-    SIGTERM stops everything.
+    100 synthetic patients through the API if the log is empty, prints the addresses, and runs the
+    monitor every hour. Ctrl-C or SIGTERM stops everything.
     """
     interrupt_once()
     with suppress(KeyboardInterrupt):

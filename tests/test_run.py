@@ -1,13 +1,17 @@
-"""`cardiowatch run`: both servers start, have patients to show, and stop cleanly."""
+"""`cardiowatch run`: both servers start, have patients to show and watch, and stop cleanly."""
 
 from __future__ import annotations
 
 import signal
+import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from db.reader.queries import Reader
 from settings import load_settings
 from tests.programs import free_port, run, running
 
@@ -22,6 +26,16 @@ def settings(tmp_path: Path) -> dict[str, object]:
         "api_port": free_port(),
         "dashboard_port": free_port(),
     }
+
+
+def first_monitoring_run(url: str) -> dict[str, Any]:
+    """Wait for it: it begins when the servers have started."""
+    deadline = time.monotonic() + 120
+    with closing(Reader(url)) as reader:
+        while not (found := reader.monitoring_runs()):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    return found[0]
 
 
 def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
@@ -39,6 +53,7 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
             printed += line
         assert httpx.get(f"{page}/_stcore/health", trust_env=False).status_code == 200
         items = httpx.get(f"{api}/predictions?limit=1000", trust_env=False).json()["items"]
+        assert first_monitoring_run(str(settings["database_url"]))["source"] == "synthetic"
         supervisor.send_signal(signal.SIGINT)
         supervisor.send_signal(signal.SIGTERM)  # at once: make passes on what all in a terminal get
         supervisor.wait(timeout=40)

@@ -23,14 +23,14 @@ def add(url: str, status: str, verdict: str, days_ago: int = 0, source: str = "l
 def test_an_empty_log_asks_for_a_patient_not_for_a_monitoring_run(pages: AppTest) -> None:
     pages.run()
     assert not pages.exception
-    assert "make monitor" not in shown(pages)
+    assert "No monitoring run" not in shown(pages)
 
 
 def test_without_a_pass_the_command_is_named(pages: AppTest, write: Write) -> None:
     write(1)
     pages.run()
     assert not pages.exception
-    assert "No monitoring run yet for live predictions. Run `make monitor`" in shown(pages)
+    assert "No monitoring run yet for live predictions. `make run` starts" in shown(pages)
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,9 @@ _STATUS: Mapping[str, tuple[str, str]] = {
 def no_monitoring_run(source: str) -> str:
     """Return that a source has no monitoring run, and how to start one."""
     return (
-        f"No monitoring run yet for {source_phrase(source)}. Run `make monitor` daily; it checks "
-        "drift, data quality, fairness and accuracy."
+        f"No monitoring run yet for {source_phrase(source)}. `make run` starts one every hour; "
+        "elsewhere schedule `cardiowatch monitor`. It checks drift, data quality, fairness and "
+        "accuracy."
     )
 
 
@@ -105,7 +106,7 @@ def status(found: str) -> str:
     return f":{color}[**{shape} {word}**]"
 
 
-OVERDUE = "More than two days old. Is `make monitor` still scheduled daily?"
+OVERDUE = "More than two days old. Is `cardiowatch monitor` still scheduled?"
 
 
 def alert(opened: str, acknowledged: str | None, by: str, note: str | None) -> str:
