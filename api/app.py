@@ -143,9 +143,10 @@ async def _on_http(request: Request, found: Exception) -> Response:
 
 
 async def _on_no_database(request: Request, cause: Exception) -> Response:
-    logger.warning("the log cannot be read: %s", cause)
     detail = "The log cannot be read at the moment; try again."
-    return _reject(request, unavailable("log-unavailable", detail))
+    problem = unavailable("log-unavailable", detail)
+    problem.__cause__ = cause
+    return await _on_problem(request, problem)
 
 
 async def _on_disconnect(_: Request, __: Exception) -> Response:

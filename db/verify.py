@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,19 @@ def verify_log(url: str, key: SealKey, heads: Sequence[Path] = ()) -> Verificati
     try:
         check_migrated(engine, or_newer=False)
         with session(engine) as connection:
-            return _verify(connection, key, known)
+            return _verify(connection, key, known, _newest(heads))
     finally:
         engine.dispose()
 
 
+def _newest(files: Sequence[Path]) -> datetime | None:
+    """Return when the last of the files was written."""
+    times = [path.stat().st_mtime for path in files]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
 def _verify(
-    connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None
+    connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None, until: datetime | None
 ) -> Verification:
     on_sqlite = connection.dialect.name == "sqlite"
     if on_sqlite:  # any bytes may stand where text is expected
@@ -88,17 +95,21 @@ def _verify(
         connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
     read_tables(connection)
     between = [*differences(connection), *inconsistencies(connection)]
-    verdict = _walk(connection, key, heads, between)
+    verdict = _walk(connection, key, heads, until, between)
     connection.exec_driver_sql("ROLLBACK")
     return verdict
 
 
 def _walk(
-    connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None, between: list[str]
+    connection: Connection,
+    key: SealKey,
+    heads: Sequence[ChainHead] | None,
+    until: datetime | None,
+    between: list[str],
 ) -> Verification:
     """Verify the chains; `between` is what was found between the tables and their readers."""
     try:
-        verdict = verify_chains(connection, key, heads)
+        verdict = verify_chains(connection, key, heads, until)
     except DBAPIError as error:
         if not between:
             raise

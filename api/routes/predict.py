@@ -184,7 +184,7 @@ class Endpoint:
             if retryable and stored:  # the same key, committed meanwhile by another request
                 return retryable.reply_from(stored)
         except LogUnavailable as cause:
-            raise log_problem(cause) from None
+            raise log_problem(cause) from cause
         metrics.count_predictions(params.source or "live", len(rows), scored.positive)
         return scored.reply
 

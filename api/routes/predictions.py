@@ -195,7 +195,7 @@ async def outcome(
     try:
         recorded = await service.writer.record_outcome(wanted, value, moment, key_id or None)
     except LogUnavailable as cause:
-        raise log_problem(cause) from None
+        raise log_problem(cause) from cause
     if recorded is None:
         raise _not_found()
     if recorded == TOO_MANY_OUTCOMES:

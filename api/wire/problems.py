@@ -99,6 +99,8 @@ def unavailable(slug: str, detail: str) -> Problem:
 def log_server_error(problem: Problem, route: str, request_id: str | None) -> None:
     """Log a request that failed for a reason of ours; one line per second, reason and route.
 
+    The line names the problem's cause, which the caller is not told: an error of our own, whose
+    message holds neither a password nor a row (`db.engine.error_message`).
     `request_id` is the `instance` that the caller was told.
     """
     if problem.status < 500:
@@ -107,7 +109,8 @@ def log_server_error(problem: Problem, route: str, request_id: str | None) -> No
     if count:
         told = {"request_id": request_id, "route": route, "status": problem.status,
                 "reason": problem.slug, "count": count}  # fmt: skip
-        logger.warning("request failed: %s", problem.detail, extra=told)
+        cause = f" ({problem.__cause__})" if problem.__cause__ else ""
+        logger.warning("request failed: %s%s", problem.detail, cause, extra=told)
 
 
 def internal_error(error: Exception, request_id: str | None) -> Problem:

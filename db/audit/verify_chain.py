@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from heapq import merge
 from itertools import groupby, pairwise
 from operator import attrgetter
@@ -22,8 +23,10 @@ from db.audit.seal_key import SealKey
 from db.audit.sealed_entries import constant_time_equal, count_unsealed, read_entries
 from db.audit.seals import sealed_columns
 from db.audit.tombstones import describe, read_tombstones
+from db.ids import is_id, timestamp_of
 from db.schema import models, writers
 
+_TIME = "%Y-%m-%d %H:%M:%S"
 _VERSION_LENGTH = 12
 """Hexadecimal digits of a model's version, at least."""
 
@@ -57,7 +60,10 @@ class ChainLink(NamedTuple):
 
 
 def verify_chains(
-    connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None
+    connection: Connection,
+    key: SealKey,
+    heads: Sequence[ChainHead] | None,
+    until: datetime | None = None,
 ) -> Verification:
     """Check every entry of every writer.
 
@@ -70,6 +76,8 @@ def verify_chains(
     heads
         Lower bounds of the chains' lengths, read before that state was taken. Without them (None) a
         truncated tail or a missing newest writer cannot be found.
+    until
+        When the heads were last written (UTC): no entry that they count is newer.
     """
     verdict = Verification()
     known = {row.id: row for row in connection.execute(select(writers).order_by(writers.c.id))}
@@ -87,11 +95,13 @@ def verify_chains(
             )
             continue
         begin = _beginning(known[number], key, verdict)
-        verdict.findings += _chain(number, begin, (link for _, link in links), key, expected)
+        found = (link for _, link in links)
+        verdict.findings += _chain(number, begin, found, key, expected.get(number), until)
     for number, row in known.items():
         if number not in seen:
-            verdict.findings += _chain(number, _beginning(row, key, verdict), (), key, expected)
-    _check_writers(known, farthest, verdict)
+            begin = _beginning(row, key, verdict)
+            verdict.findings += _chain(number, begin, (), key, expected.get(number), until)
+    _check_writers(known, farthest, until, verdict)
     _check_unsealed(connection, known, verdict)
     _check_models(connection, verdict)
     verdict.writers_without_head = [number for number in known if heads and number not in expected]
@@ -111,11 +121,11 @@ def _chain(
     seal: bytes | None,
     links: Iterable[ChainLink],
     key: SealKey,
-    heads: Mapping[int, ChainHead],
+    head: ChainHead | None,
+    until: datetime | None,
 ) -> Iterator[str]:
     """Verify one chain; `seal` is the seal before its first entry."""
     number, before = 0, "its beginning"
-    head = heads.get(writer)
     for link in links:
         if link.first <= number:
             yield f"{link.name}: entry {link.first} of writer {writer} is duplicated"
@@ -136,7 +146,8 @@ def _chain(
             yield f"{link.name}: differs from the chain head of writer {writer}"
         number, seal, before = link.last, link.seal, link.name
     if head and number < head.entries:
-        yield _gone(writer, number + 1, head.entries, f"tail truncated after {before}")
+        lost = _lost(head.entries - number, f"{before} {head.name}", until)
+        yield _gone(writer, number + 1, head.entries, f"tail truncated after {before} ({lost})")
 
 
 def _gone(writer: int, first: int, last: int, where: str) -> str:
@@ -144,8 +155,20 @@ def _gone(writer: int, first: int, last: int, where: str) -> str:
     return f"{what} of writer {writer}: missing, {where}"
 
 
+def _lost(count: int, after: str, until: datetime | None) -> str:
+    """Return how many entries are gone and when they were written, as no id of theirs is known.
+
+    The first id in `after` names the earliest time.
+    """
+    since = next((f"{timestamp_of(word):{_TIME}}" for word in after.split() if is_id(word)), "?")
+    return f"{count:,} written from {since} to {f'{until:{_TIME}}' if until else '?'} UTC"
+
+
 def _check_writers(
-    known: Mapping[int, Any], heads: Sequence[ChainHead], verdict: Verification
+    known: Mapping[int, Any],
+    heads: Sequence[ChainHead],
+    until: datetime | None,
+    verdict: Verification,
 ) -> None:
     named = {(head.writer, head.name) for head in heads}
     numbers = sorted({*known, *(number for number, _ in named)})
@@ -155,8 +178,9 @@ def _check_writers(
             if number > before + 2:
                 gone = f"writers {before + 1} to {number - 1}"
             verdict.findings.append(f"{gone}: missing, with its entire chain")
-        if number not in known:
-            verdict.findings.append(f"writer {number}: missing, with its entire chain")
+    for head in {head.writer: head for head in heads if head.writer not in known}.values():
+        lost = _lost(head.entries, head.name, until)
+        verdict.findings.append(f"writer {head.writer}: missing, with its entire chain ({lost})")
     for number, name in sorted(named):
         if number in known and known[number].name != name:
             verdict.findings.append(f"writer {number}: does not match the writer in the heads")

@@ -7,6 +7,7 @@ A write is claimed exactly once, by this thread (which then stores it) or by the
 
 from __future__ import annotations
 
+import logging
 import threading
 from asyncio import Future
 from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ from db.rollups.dirty_buckets import DirtyBuckets
 from db.writer.idempotency import IdempotencyClaim, claim_keys
 from db.writer.inserts import Row, prediction_inserter
 from errors import CardiowatchError
+from logs import LogThrottle
+
+logger = logging.getLogger("cardiowatch.log")
 
 
 class LogUnavailable(CardiowatchError):
@@ -104,6 +108,7 @@ class Committer:
         self._marks = DirtyBuckets()
         self._days = PartitionCache()
         self._chain = chain
+        self._seldom = LogThrottle()
 
     def start_chain(self, url: str) -> None:
         """Start a new log's chain in the database of this URL, before `run`; see Chain.start."""
@@ -124,7 +129,7 @@ class Committer:
         ) as error:  # whatever it is, the thread must go on and the callers must be told
             self._discard()
             entries = self._drain(first)
-            _fail([e for e in entries if e.try_claim()], error_message(self._engine, error))
+            _fail([e for e in entries if e.try_claim()], self._reason(error))
             return entries
         # Only now: what times out while waiting for the database is not stored later.
         entries = self._drain(first)
@@ -138,8 +143,15 @@ class Committer:
         except Exception as error:
             self._discard()
             unknown = committing and not _certainly_rolled_back(error)
-            _fail(taken, error_message(self._engine, error), commit_unknown=unknown)
+            _fail(taken, self._reason(error), commit_unknown=unknown)
         return entries
+
+    def _reason(self, error: Exception) -> str:
+        """Return what is wrong with the database, and log it: callers may have timed out."""
+        reason = error_message(self._engine, error)
+        if count := self._seldom.admit("commit"):
+            logger.warning("the log cannot be written: %s", reason, extra={"count": count})
+        return reason
 
     def _drain(self, first: PendingWrite) -> list[PendingWrite]:
         entries = [first]

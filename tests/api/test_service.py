@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -161,24 +160,31 @@ def test_a_model_file_that_is_changed_is_alive_and_not_ready(
     assert "model" in reply.json()["detail"]
 
 
-def test_a_log_that_cannot_be_written_is_alive_and_not_ready(
-    tmp_path: Path, model_dir: Path
+def test_a_log_that_cannot_be_written_is_alive_and_not_ready_and_the_service_log_says_why(
+    database_url: str, model_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    settings = Settings(database_url=url, model_dir=model_dir, log_timeout_s=0.3)
+    migrate(database_url, lambda _: None)
+    settings = Settings(database_url=database_url, model_dir=model_dir, log_timeout_s=0.3)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
-        holder = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
-        holder.execute("BEGIN IMMEDIATE")
+        with session(open_engine(database_url)) as holder:
+            on_sqlite = database_url.startswith("sqlite")
+            holder.exec_driver_sql("BEGIN IMMEDIATE" if on_sqlite else "BEGIN")
+            if not on_sqlite:
+                holder.exec_driver_sql("LOCK TABLE predictions, rejections, idempotency")
+            locked = [client.get("/readyz"), client.post("/predict", json=PATIENT)]
+            locked += [client.post("/predict", json=PATIENT) for _ in range(3)]
+            why = "database is locked" if on_sqlite else "canceling statement due to"
+            wait_until(lambda: why in caplog.text)
+            holder.exec_driver_sql("ROLLBACK")
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        freed = client.post("/predict", json=PATIENT)
 
-        locked = [client.get("/readyz"), client.post("/predict", json=PATIENT)]
-        holder.execute("ROLLBACK")
-        holder.close()
-        freed = [client.get("/readyz"), client.post("/predict", json=PATIENT)]
-
-    assert [reply.status_code for reply in locked] == [503, 503]
+    assert [reply.status_code for reply in locked] == [503] * 5
     assert "log" in locked[0].json()["detail"]
-    assert [reply.status_code for reply in freed] == [200, 200]
+    assert freed.status_code == 200
+    failed = [line for line in caplog.messages if line.startswith("request failed: The ")]
+    assert failed
+    assert all("(The database " in line for line in failed), failed
 
 
 def test_the_schema_lists_the_thirteen_features_in_their_order(sqlite_client: TestClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,7 @@ pytestmark = pytest.mark.slow
 
 MUTATIONS = 1_000 if os.environ.get("SOAK") else 100
 PATIENT = "ward 3, bed 7"
+A_TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 LONG_AGO = datetime.now(UTC) - timedelta(days=40)
 
 
@@ -173,22 +175,32 @@ def test_a_removed_end_is_found_with_the_heads_and_said_to_be_unknown_without(
     assert without.findings == []
     assert "that requires --heads FILE" in format_result(without, with_heads=False)[-1]
     (finding,) = verify_log(database_url, key, [heads]).findings
-    assert finding.startswith("entry 25 of writer 1: missing, tail truncated")
+    assert finding.startswith("entry 25 of writer 1: missing, tail truncated after ")
+    assert re.search(rf" \(1 written from {A_TIME} to {A_TIME} UTC\)$", finding)
 
 
 def test_a_writer_that_was_removed_whole_is_found_with_the_heads(
     database_url: str, key: SealKey, heads: Path
 ) -> None:
     asyncio.run(write_some(database_url, key, heads, 6))
+    began = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     asyncio.run(write_some(database_url, key, heads, 6))
     with session(open_engine(database_url)) as connection:
+        entries = 0
         for table in (outcomes, predictions):
+            of_two = select(func.count()).select_from(table).where(table.c.writer == 2)
+            entries += connection.scalar(of_two) or 0
             connection.execute(delete(table).where(table.c.writer == 2))
         connection.execute(delete(writers).where(writers.c.id == 2))
     assert verify_log(database_url, key).findings == []
-    assert verify_log(database_url, key, [heads]).findings == [
-        "writer 2: missing, with its entire chain"
-    ]
+    (finding,) = verify_log(database_url, key, [heads]).findings
+    lost = re.fullmatch(
+        rf"writer 2: missing, with its entire chain \((\d+) written from ({A_TIME}) to ({A_TIME}) "
+        r"UTC\)", finding,
+    )  # fmt: skip
+    assert lost, finding
+    assert int(lost[1]) == entries
+    assert began <= lost[2] <= lost[3] <= f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def test_every_process_has_a_chain_of_its_own(postgres_url: str, key: SealKey, heads: Path) -> None:
