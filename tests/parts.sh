@@ -1,6 +1,6 @@
 #!/bin/sh
 # The parts of the tests that pip cannot install: PostgreSQL, Chromium, wrk, HAProxy, an OpenID
-# Connect provider from npm, and promtool. As root on Debian or Ubuntu they are installed; otherwise
+# Connect provider from npm, Prometheus and Alertmanager. As root on Debian or Ubuntu they are installed; otherwise
 # the command that does it is printed.
 set -u
 cd "$(dirname "$0")" || exit 1
@@ -13,14 +13,16 @@ command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
 command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 
-checker() { # unpacked, not installed: Debian's package would start a server
-    command -v promtool >/dev/null 2>&1 || [ -x ../var/promtool/usr/bin/promtool ] && return
+checker() { # unpacked, not installed: Debian's packages would start servers
+    [ -x ../var/promtool/usr/bin/promtool ] && [ -x ../var/promtool/usr/bin/prometheus-alertmanager ] && return
     command -v dpkg-deb >/dev/null 2>&1 || return
-    echo "Fetching promtool for the tests of the alerts" >&2
+    echo "Fetching Prometheus and Alertmanager for the tests of the alerts" >&2
     mkdir -p ../var/promtool && (
-        cd ../var/promtool && apt-get download --quiet=2 prometheus >/dev/null 2>&1 &&
-            dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
-    ) || echo "It cannot be had; the tests that need it are skipped" >&2
+        cd ../var/promtool && apt-get download --quiet=2 prometheus prometheus-alertmanager >/dev/null 2>&1 &&
+            for package in prometheus*.deb; do dpkg-deb -x "$package" . && rm "$package" || exit; done
+        # Alertmanager looks for its templates at this path only.
+        [ "$(id -u)" != 0 ] || cp -r usr/share/prometheus /usr/share/
+    ) || echo "They cannot be had; the tests that need them are skipped" >&2
 }
 
 provider() { # locked with hashes; nothing of it runs at installation
