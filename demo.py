@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from typing import Any
 import click
 
 import run
-from db.engine import DatabaseUnavailable
+from db.engine import DatabaseUnavailable, open_engine
 from db.migrate import migrate
 from db.reader.queries import Reader
+from db.writer.file_lock import LogLocked, lock_file
 from perf.load.synthetic_history import DAYS, SOURCE, write_history
 from pipeline.model import load
 from pipeline.monitoring.schedule import monitor
@@ -38,13 +39,28 @@ def build_history(settings: Settings, file: Path, report: Report) -> Mapping[str
     """Return the simulated changes, after building the history if it does not exist.
 
     It is built in another file and then renamed: an interrupted start leaves no incomplete history.
+
+    Raises
+    ------
+    StartupError
+        Another demo is building or serving it.
     """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = lock_file(open_engine(f"sqlite:///{file}"))
+    except LogLocked:
+        raise StartupError(f"Another make demo is using {file}: stop it first") from None
+    with lock or nullcontext():
+        return _current_history(settings, file, report)
+
+
+def _current_history(settings: Settings, file: Path, report: Report) -> Mapping[str, Any]:
     now, model = datetime.now(UTC), load(settings.model_dir)
     found = _scenario(file)
     if found is not None and _is_current(found, now, model.version):
         return found
     part = file.with_suffix(".part")
-    _remove(part)
+    _remove(part, ".lock")
     url = f"sqlite:///{part}"
     migrate(url, lambda _: None)
     report(f"Replaying {DAYS} days of synthetic patients (about a minute, once a day)")
@@ -55,7 +71,7 @@ def build_history(settings: Settings, file: Path, report: Report) -> Mapping[str
     report(f"{len(runs)} monitoring runs, {worse} of them not green")
     _remove(file)
     part.rename(file)
-    _remove(part)
+    _remove(part, ".lock")
     scenario = _scenario(file)
     if scenario is None:
         raise StartupError(f"{file} does not contain the generated history: run make demo again")
@@ -78,8 +94,8 @@ def _is_current(scenario: Mapping[str, Any], now: datetime, model_version: str) 
     return until.date() == now.date() and scenario["model_version"] == model_version
 
 
-def _remove(file: Path) -> None:
-    for ending in ("", "-wal", "-shm", ".lock", ".key.heads"):
+def _remove(file: Path, *more: str) -> None:
+    for ending in ("", "-wal", "-shm", ".key.heads", *more):
         file.with_name(file.name + ending).unlink(missing_ok=True)
 
 
@@ -101,6 +117,7 @@ def command() -> None:
     run.interrupt_once()
     with suppress(KeyboardInterrupt):
         settings = load_settings()
+        run.require_free_ports(settings)
         train_if_missing(settings)
         _print_scenario(build_history(settings, FILE, report), report)
         os.environ["CARDIOWATCH_DATABASE_URL"] = f"sqlite:///{FILE}"

@@ -79,6 +79,12 @@ def _require_free(host: str, port: int, setting: str) -> None:
         ) from None
 
 
+def require_free_ports(settings: Settings) -> None:
+    """Raise StartupError unless both servers can listen."""
+    _require_free(settings.api_host, settings.api_port, "CARDIOWATCH_API")
+    _require_free(settings.dashboard_host, settings.dashboard_port, "CARDIOWATCH_DASHBOARD")
+
+
 def _is_healthy(url: str) -> bool:
     try:
         with _DIRECT.open(url, timeout=2) as reply:
@@ -158,8 +164,7 @@ def run(settings: Settings, report: Callable[[str], None]) -> None:
     """
     supervisor = Supervisor()
     try:
-        _require_free(settings.api_host, settings.api_port, "CARDIOWATCH_API")
-        _require_free(settings.dashboard_host, settings.dashboard_port, "CARDIOWATCH_DASHBOARD")
+        require_free_ports(settings)
         train_if_missing(settings)
         migrate(settings.database_url, report)
         if settings.log_hmac_key_file is None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import demo
+import run
+from db.engine import open_engine
 from db.reader.queries import Reader
+from db.writer.file_lock import lock_file
 from settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -32,7 +36,9 @@ def test_the_history_is_made_once_and_looked_over_day_by_day(
     assert [change["title"] for change in scenario["changes"]] == [
         "A unit error", "Other patients", "A new hospital",
     ]  # fmt: skip
-    assert sorted(path.name for path in tmp_path.iterdir() if "-" not in path.name) == ["demo.db"]
+    assert sorted(path.name for path in tmp_path.iterdir() if "-" not in path.name) == [
+        "demo.db", "demo.db.lock",
+    ]  # fmt: skip
     reader = Reader(f"sqlite:///{file}")
     runs = reader.monitoring_runs()
     reader.close()
@@ -43,6 +49,38 @@ def test_the_history_is_made_once_and_looked_over_day_by_day(
     said.clear()
     assert demo.build_history(settings, file, said.append) == scenario
     assert said == []
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The database of a demo that has been running since yesterday."""
+    file = tmp_path / "demo.db"
+    file.write_bytes(b"yesterday's history")
+    monkeypatch.setattr(demo, "FILE", file)
+    monkeypatch.setattr(demo, "MONITORED_DAYS", 1)
+    return file
+
+
+def test_a_demo_that_is_running_keeps_its_ports_and_its_database(
+    running: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "interrupt_once", lambda: None)
+    monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("CARDIOWATCH_API_PORT", str(listening.getsockname()[1]))
+        with pytest.raises(run.StartupError, match="is in use"):
+            demo.command.main([], standalone_mode=False)
+    assert running.read_bytes() == b"yesterday's history"
+
+
+def test_a_second_demo_on_other_ports_waits_for_nothing_and_replaces_nothing(
+    running: Path, settings: Settings
+) -> None:
+    lock = lock_file(open_engine(f"sqlite:///{running}"))  # as one that prepares or its API has it
+    assert lock is not None
+    with lock, pytest.raises(run.StartupError, match="Another make demo is using"):
+        demo.build_history(settings, running, print)
+    assert running.read_bytes() == b"yesterday's history"
 
 
 def test_a_file_that_is_no_history_is_made_anew(tmp_path: Path) -> None:

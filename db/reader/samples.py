@@ -46,8 +46,9 @@ OVERSAMPLING = 1.25
 TIME_SLICES = 2_000
 """Number of slices of a window from which rows are taken."""
 
-_OUTCOMES = 10
-"""Ratio of outcomes read to wanted: some are corrected later or belong to other sources."""
+_OUTCOMES = (2, 10)
+"""Ratios of outcomes read to wanted: some are corrected later or belong to other sources, so many
+are read only where few do not suffice."""
 
 _PER_QUERY = 500
 _DIGITS = 4  # hexadecimal, at the end of an id
@@ -204,10 +205,13 @@ def rows_with_outcome(
         .select_from(outcomes.outerjoin(predictions, same))
         .where(o.prediction_id >= ids[0], o.prediction_id < ids[1], known)
         .order_by(o.prediction_id.desc(), o.id.desc())
-        .limit(_OUTCOMES * limit)
     )
     newest: dict[str, SampledRow] = {}
-    for row in connection.execute(wanted):
-        if row[0] is not None:
-            newest.setdefault(row[0], _sampled(row))
+    for most in (ratio * limit for ratio in _OUTCOMES):
+        found = connection.execute(wanted.limit(most)).all()
+        for row in found:
+            if row[0] is not None:
+                newest.setdefault(row[0], _sampled(row))
+        if len(newest) >= limit or len(found) < most:
+            break
     return list(newest.values())[:limit]

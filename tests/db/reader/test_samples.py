@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import event, text
 
 from db.engine import open_engine
-from db.ids import new_id
+from db.ids import lowest_id_at, new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.reader.samples import SCAN_FACTOR, SampledRow, sample_rows
+from db.reader.samples import SCAN_FACTOR, SampledRow, rows_with_outcome, sample_rows
 from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store
 
@@ -108,6 +108,26 @@ def test_outcomes_are_seen_as_they_were_known_then_the_newest_counts(
     assert [sampled.outcome for sampled in found] == expected
 
 
+def test_corrections_of_one_outcome_do_not_hide_another(database_url: str) -> None:
+    rows = [minute(0), minute(1)]
+
+    async def run() -> None:
+        async with running_log(database_url) as log:
+            await log.append(rows)
+            await log.record_outcome(rows[0][0], 1, None)
+            for nth in range(4):  # as many as are read at first
+                await log.record_outcome(rows[1][0], nth % 2, None)
+
+    asyncio.run(run())
+    ids = lowest_id_at(START), lowest_id_at(START + DAY)
+    with open_engine(database_url).connect() as connection:
+        found = rows_with_outcome(connection, ids, "live", datetime.now(UTC) + 9_999 * DAY, limit=2)
+    assert [(sampled.id, sampled.outcome) for sampled in found] == [
+        (rows[1][0], 1),
+        (rows[0][0], 1),
+    ]
+
+
 def test_the_oldest_prediction_of_a_source_is_found(database_url: str) -> None:
     asyncio.run(store(database_url, [minute(5), minute(2), minute(1, source="what-if")]))
     reader = Reader(database_url)
@@ -126,7 +146,12 @@ def looked_at(plan: dict[str, Any]) -> float:
 @pytest.mark.parametrize("seed", [0, 1794355200])
 def test_a_sample_looks_at_a_few_rows_whatever_its_seed(postgres_url: str, seed: int) -> None:
     n, size, asked = 20_000, 500, []
-    asyncio.run(store(postgres_url, [minute(i * 1_440 / n) for i in range(n)]))
+
+    async def write() -> None:
+        async with running_log(postgres_url, timeout_s=60) as log:
+            await log.append([minute(i * 1_440 / n) for i in range(n)])
+
+    asyncio.run(write())
     with open_engine(postgres_url).connect() as connection:
         connection.execute(text("ANALYZE predictions"))
         event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2:4]))
