@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import hashlib
 import logging
 import os
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 import logs
 from db.audit.seal_key import SealKey, create_seal_key
@@ -23,15 +23,16 @@ ROOT = Path(__file__).resolve().parent.parent
 pytest_plugins = ["tests.postgres"]
 
 
-_POSTGRES = {"postgres", "postgresql", "postgres_server", "postgres_url", "mortal_server"}
+_POSTGRES = {"postgres", "postgresql", "postgres_server", "mortal_server"}
 """Fixtures that start a server, and what tests on both databases call it."""
-_DASHBOARD = {"address", "served"}
+_DASHBOARD = {"address", "served", "signed", "unsigned"}
 """Fixtures that start a dashboard, or an API behind it, for a test."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark tests by their folder and what they start; begin with the longest files."""
+    of_the_model, long = set(), set()
     for item in items:
         folder, *below = item.path.relative_to(ROOT / "tests").parts
         if folder in ("browser", "deploy"):
@@ -45,24 +46,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("postgres")
         if needs & _DASHBOARD:
             item.add_marker("slow")
+        if item.get_closest_marker("browser") or item.get_closest_marker("slow"):
+            long.add(item.path)
+        if "model_dir" in needs:
+            of_the_model.add(item.path)
     if hasattr(config, "workerinput"):  # one of several processes: no long file is left for the end
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
-        items.sort(key=lambda i: (not i.get_closest_marker("browser"), i.path not in slow))
+        trains = min(of_the_model - long, default=None)  # while the others need no model yet
+        items.sort(
+            key=lambda item: (
+                not item.get_closest_marker("browser"),
+                item.path not in long,
+                item.path != trains,
+                item.path in of_the_model,
+            )
+        )
 
 
-class _Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist's own is not typed
-    """Shares the tests between processes in their order: most of them wait."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        """Return what runs in one process: a file, or all tests that open a browser."""
-        path = nodeid.partition("::")[0]
-        return "browser" if path.startswith("tests/browser/") else path
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """Share the tests between the processes of `-n` by what they have in common."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
+    """Share the files between the processes of `-n` in their order."""
     config.option.loadscopereorder = False
-    return _Shared(config, log)
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,27 +85,25 @@ def _errors_on_standard_error() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def model_dir() -> Path:
-    """The model as `make train` makes it, kept for as long as what makes it is unchanged."""
+    """The model that `make train` makes, with evidence from fewer repetitions.
+
+    It is kept for as long as what makes it is unchanged.
+    """
     made_from = hashlib.sha256()
-    for source in (*sorted(ROOT.glob("pipeline/**/*.py")), ROOT / "data" / "heart.csv"):
+    for source in (
+        *sorted(ROOT.glob("pipeline/**/*.py")), ROOT / "data" / "heart.csv", Path(__file__)
+    ):  # fmt: skip
         made_from.update(source.read_bytes())
     folder = ROOT / "var" / "test-models" / made_from.hexdigest()[:12]
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=folder.parent))
-        command = [
-            sys.executable,
-            "-m",
-            "cardiowatch",
-            "train",
-            "--seeds",
-            "3",
-            "--model-dir",
-            str(part),
-        ]
-        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
-        with contextlib.suppress(OSError):  # another worker was faster
-            part.rename(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker may be making it
+        if not folder.exists():
+            part = tempfile.mkdtemp(dir=folder.parent)
+            less = "from pipeline import train; train.GATE_SPLITS = 10; train.command()"
+            command = [sys.executable, "-c", less, "--seeds", "3", "--model-dir", part]
+            subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+            Path(part).rename(folder)
     return folder
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
+
+import cardiowatch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +44,24 @@ def run(
         cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=timeout,
         check=False,
     )  # fmt: skip
+
+
+def invoke(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a command of `cardiowatch` in this process: to start one takes most of a command's time.
+
+    Not one that sets up logging, nor where the end of the process matters.
+    """
+    with (
+        patch.dict(os.environ, environment(**settings)),
+        redirect_stdout(TextIOWrapper(BytesIO(), write_through=True)) as stdout,
+        redirect_stderr(StringIO()) as stderr,
+        warnings.catch_warnings(),
+    ):
+        code = cardiowatch.main(arguments)
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # a connection that the end of a process would close
+    written = stdout.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(arguments, code, written, stderr.getvalue())
 
 
 @contextmanager

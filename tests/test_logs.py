@@ -13,7 +13,6 @@ import httpx
 import pytest
 
 import logs
-from db.migrate import migrate
 from tests.api.conftest import PATIENT
 from tests.programs import ROOT, free_port, run, running, wait_for
 
@@ -39,10 +38,9 @@ def raised() -> Exception:
         return error
 
 
-def test_a_request_that_went_well_leaves_no_line(tmp_path: Path, model_dir: Path) -> None:
-    url, port = f"sqlite:///{tmp_path}/log.db", free_port()
-    migrate(url, lambda _: None)
-    settings = {"database_url": url, "model_dir": model_dir, "api_port": port}
+def test_a_request_that_went_well_leaves_no_line(sqlite_url: str, model_dir: Path) -> None:
+    port = free_port()
+    settings = {"database_url": sqlite_url, "model_dir": model_dir, "api_port": port}
     with running("-m", "api", **settings, log_format="json") as api:
         wait_for(f"http://127.0.0.1:{port}/readyz", api)
         reply = httpx.post(f"http://127.0.0.1:{port}/predict", json=PATIENT, trust_env=False)
@@ -114,12 +112,9 @@ def test_of_equal_events_one_is_written_in_a_while_and_stands_for_all(
     assert seldom.admit("busy") == 4
 
 
-def test_the_monitor_speaks_json_where_that_is_asked_for(tmp_path: Path, model_dir: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    ended = run(
-        "-m", "cardiowatch", "monitor", database_url=url, model_dir=model_dir, log_format="json"
-    )
+def test_the_monitor_speaks_json_where_that_is_asked_for(sqlite_url: str, model_dir: Path) -> None:
+    settings = {"database_url": sqlite_url, "model_dir": model_dir, "log_format": "json"}
+    ended = run("-m", "cardiowatch", "monitor", **settings)
 
     (line,) = lines(ended.stderr)
     assert ended.returncode == 0

@@ -132,10 +132,10 @@ class Cluster:
         """Return the SQLAlchemy URL of a database, through the socket."""
         return f"postgresql+psycopg://test@/{database}?host={self.folder}"
 
-    def new_database(self) -> str:
-        """Create an empty database and return its name."""
+    def new_database(self, template: str = "template0") -> str:
+        """Create a database, empty or a copy of another, and return its name."""
         name = f"test_{next(_number)}"
-        self._run("createdb", "-h", str(self.folder), "-U", "test", "-T", "template0", name)
+        self._run("createdb", "-h", str(self.folder), "-U", "test", "-T", template, name)
         return name
 
     def query(self, database: str, query: str) -> str:

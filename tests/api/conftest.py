@@ -39,18 +39,15 @@ IN_KAGGLE = PATIENT | {
 @pytest.fixture
 def client(database_url: str, model_dir: Path) -> Iterator[TestClient]:
     """The service on a migrated SQLite file and on PostgreSQL, asked in process."""
-    migrate(database_url, lambda _: None)
     app = create_app(Settings(database_url=database_url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
 
 
 @pytest.fixture
-def sqlite_client(tmp_path: Path, model_dir: Path) -> Iterator[TestClient]:
+def sqlite_client(sqlite_url: str, model_dir: Path) -> Iterator[TestClient]:
     """The service on SQLite alone, for what does not depend on the database."""
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    app = create_app(Settings(database_url=url, model_dir=model_dir))
+    app = create_app(Settings(database_url=sqlite_url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         yield client
 
@@ -69,14 +66,14 @@ def add_key(path: Path, *roles: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def guarded(tmp_path: Path, model_dir: Path, keys_file: Path) -> Iterator[Callable[[], TestClient]]:
+def guarded(
+    sqlite_url: str, model_dir: Path, keys_file: Path
+) -> Iterator[Callable[[], TestClient]]:
     """The service with the keys that are in the file when it is first asked for."""
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
     opened: list[TestClient] = []
 
     def client() -> TestClient:
-        settings = Settings(database_url=url, model_dir=model_dir, keys_file=keys_file)
+        settings = Settings(database_url=sqlite_url, model_dir=model_dir, keys_file=keys_file)
         opened.append(TestClient(create_app(settings), base_url="http://api:8000"))
         return opened[-1].__enter__()
 

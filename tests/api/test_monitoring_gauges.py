@@ -13,7 +13,6 @@ from api import monitoring_gauges
 from api.app import create_app
 from api.monitoring_gauges import MonitoringGauges
 from db.engine import DatabaseUnavailable
-from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.results import MonitoringRun, add_monitoring_run
 from settings import Settings
@@ -108,10 +107,10 @@ def test_a_report_of_a_newer_program_shows_its_age_alone(
     assert not any(name.startswith("drift") for name, *_ in found)
 
 
-def test_without_a_database_the_counters_are_shown(tmp_path: Path, model_dir: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    app = create_app(Settings(database_url=url, model_dir=model_dir))
+def test_without_a_database_the_counters_are_shown(
+    sqlite_url: str, tmp_path: Path, model_dir: Path
+) -> None:
+    app = create_app(Settings(database_url=sqlite_url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         (tmp_path / "log.db").unlink()
         found = client.get("/metrics")
@@ -146,13 +145,11 @@ def test_a_silent_database_is_asked_once_and_costs_a_scrape_little(
     shown.close()
 
 
-def test_a_fresh_read_is_shown_again_without_a_query(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    reader = Reader(url)
+def test_a_fresh_read_is_shown_again_without_a_query(sqlite_url: str) -> None:
+    reader = Reader(sqlite_url)
     shown = MonitoringGauges(reader)
     assert b"drift_detected" not in shown.render()
-    add(url, REPORT)
+    add(sqlite_url, REPORT)
     assert b"drift_detected" not in shown.render()  # five seconds have not passed
     shown.close()
     reader.close()

@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from db.migrate import migrate
 from db.reader.queries import Reader
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, run, running, wait_for
@@ -23,10 +22,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    return url
+def url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 def test_without_a_model_it_ends_and_names_the_command(tmp_path: Path, url: str) -> None:

@@ -17,12 +17,11 @@ from api.auth.api_keys import create_key, edit_keys
 from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealKey, create_seal_key
 from db.engine import open_engine, session
-from db.migrate import migrate
 from db.schema import outcomes, predictions
 from db.verify import verify_log
 from settings import Settings
 from tests.api.conftest import PATIENT
-from tests.programs import free_port, run
+from tests.programs import free_port, invoke, run
 
 NAMED = {"Patient-Reference": "ward 3, bed 7"}
 
@@ -30,7 +29,6 @@ NAMED = {"Patient-Reference": "ward 3, bed 7"}
 @pytest.fixture
 def sealed(database_url: str, model_dir: Path, key: SealKey) -> Iterator[TestClient]:
     """The service with a key to seal its log."""
-    migrate(database_url, lambda _: None)
     settings = Settings(database_url=database_url, model_dir=model_dir, log_hmac_key_file=key.path)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
         yield client
@@ -103,10 +101,10 @@ def test_each_patient_of_a_batch_may_have_a_reference_which_export_and_erasure_f
 
     settings = {"database_url": database_url, "log_hmac_key_file": key.path}
     named = ("--patient", "ward 3: bed 7")
-    exported = run("-m", "cardiowatch", "export", *named, "--format", "jsonl", **settings)
+    exported = invoke("export", *named, "--format", "jsonl", **settings)
     found = {json.loads(line)["id"] for line in exported.stdout.splitlines()}
     assert found == {ids[0], ids[4]}
-    erased = run("-m", "cardiowatch", "erase", *named, **settings)
+    erased = invoke("erase", *named, **settings)
     assert erased.returncode == 0, erased.stderr
     assert first not in patients(database_url)
 
@@ -185,7 +183,6 @@ def test_both_headers_are_documented(client: TestClient) -> None:
 def test_a_row_names_the_api_key_that_asked(
     database_url: str, model_dir: Path, tmp_path: Path
 ) -> None:
-    migrate(database_url, lambda _: None)
     path = tmp_path / "keys.json"
     with edit_keys(path) as keys:
         made, text = create_key("ward 3", ("admin",))
@@ -207,16 +204,14 @@ def test_an_open_service_names_no_key(client: TestClient) -> None:
 
 
 def test_a_key_that_cannot_be_used_ends_the_start_in_one_line(
-    tmp_path: Path, model_dir: Path
+    sqlite_url: str, tmp_path: Path, model_dir: Path
 ) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
     bad = tmp_path / "bad.key"
     for content in (None, "not a key"):
         if content is not None:
             bad.write_text(content)
         ended = run(
-            "-m", "api", database_url=url, model_dir=model_dir, log_hmac_key_file=bad,
+            "-m", "api", database_url=sqlite_url, model_dir=model_dir, log_hmac_key_file=bad,
             api_port=free_port(),
         )  # fmt: skip
         assert ended.returncode == 4
@@ -224,17 +219,18 @@ def test_a_key_that_cannot_be_used_ends_the_start_in_one_line(
         assert ended.stderr.count("\n") == 1
 
 
-def test_a_sealed_log_is_not_served_without_its_key(tmp_path: Path, model_dir: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
+def test_a_sealed_log_is_not_served_without_its_key(
+    sqlite_url: str, tmp_path: Path, model_dir: Path
+) -> None:
     beside = tmp_path / "log.db.key"
     create_seal_key(beside)
     with TestClient(
-        create_app(Settings(database_url=url, model_dir=model_dir)), base_url="http://127.0.0.1"
+        create_app(Settings(database_url=sqlite_url, model_dir=model_dir)),
+        base_url="http://127.0.0.1",
     ) as client:
         assert client.post("/predict", json=PATIENT).status_code == 200
     beside.unlink()
-    ended = run("-m", "api", database_url=url, model_dir=model_dir, api_port=free_port())
+    ended = run("-m", "api", database_url=sqlite_url, model_dir=model_dir, api_port=free_port())
     assert ended.returncode == 4
     assert "This log is sealed" in ended.stderr
     assert "Traceback" not in ended.stderr

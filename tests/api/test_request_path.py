@@ -13,7 +13,6 @@ from typing import Any
 from starlette.types import Message
 
 from api.app import create_app
-from db.migrate import migrate
 from settings import Settings
 from tests.api.conftest import PATIENT, add_key
 from tests.programs import ROOT
@@ -39,12 +38,12 @@ LEAVES = {
 
 
 def test_a_prediction_enters_six_stations_and_their_leaves_once_each(
-    tmp_path: Path, model_dir: Path, keys_file: Path
+    sqlite_url: str, model_dir: Path, keys_file: Path
 ) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
     headers = {"Content-Type": "application/json", **add_key(keys_file, "predict")}
-    service = create_app(Settings(database_url=url, model_dir=model_dir, keys_file=keys_file))
+    service = create_app(
+        Settings(database_url=sqlite_url, model_dir=model_dir, keys_file=keys_file)
+    )
     scope = {
         "type": "http", "http_version": "1.1", "method": "POST", "path": "/predict",
         "query_string": b"",

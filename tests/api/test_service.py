@@ -120,7 +120,6 @@ def test_a_database_with_a_catalogue_that_no_migration_made_is_not_served_until_
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.setattr("api.service._RETRY_S", 0.05)
-    migrate(database_url, lambda _: None)
     with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("CREATE INDEX mine ON predictions (age)")
     app = create_app(Settings(database_url=database_url, model_dir=model_dir))
@@ -141,14 +140,12 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def test_a_model_file_that_is_changed_is_alive_and_not_ready(
-    tmp_path: Path, model_dir: Path
+    sqlite_url: str, tmp_path: Path, model_dir: Path
 ) -> None:
     folder = tmp_path / "models"
     shutil.copytree(model_dir, folder)
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
     with TestClient(
-        create_app(Settings(database_url=url, model_dir=folder)), base_url="http://127.0.0.1"
+        create_app(Settings(database_url=sqlite_url, model_dir=folder)), base_url="http://127.0.0.1"
     ) as client:
         scorecard = folder / "scorecard.json"
         scorecard.write_bytes(scorecard.read_bytes().replace(b"0", b"1", 1))
@@ -163,7 +160,6 @@ def test_a_model_file_that_is_changed_is_alive_and_not_ready(
 def test_a_log_that_cannot_be_written_is_alive_and_not_ready_and_the_service_log_says_why(
     database_url: str, model_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    migrate(database_url, lambda _: None)
     settings = Settings(database_url=database_url, model_dir=model_dir, log_timeout_s=0.3)
     with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
         with session(open_engine(database_url)) as holder:
@@ -278,18 +274,16 @@ def test_a_link_from_another_programs_page_leads_to_the_documentation(
     ],
 )
 def test_an_unexpected_error_is_a_500_that_repeats_nothing_and_is_counted(
-    tmp_path: Path,
+    sqlite_url: str,
     model_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
     mistake: str,
     method: str,
     path: str,
 ) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
     monkeypatch.setattr(mistake, Mock(side_effect=ZeroDivisionError("Smith-1957")))
     counted = metrics.rejection_counter(path, 500)._value.get()
-    app = create_app(Settings(database_url=url, model_dir=model_dir))
+    app = create_app(Settings(database_url=sqlite_url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
         reply = client.request(method, path, json=PATIENT if method == "POST" else None)
 

@@ -103,11 +103,10 @@ def test_the_metrics_count_what_was_answered(client: httpx.Client) -> None:
 
 
 def test_on_sigterm_what_was_answered_is_logged_and_the_end_is_a_success(
-    tmp_path: Path, model_dir: Path
+    sqlite_url: str, model_dir: Path
 ) -> None:
-    url, port = f"sqlite:///{tmp_path}/log.db", free_port()
-    migrate(url, lambda _: None)
-    settings = {"api_port": port, "database_url": url, "model_dir": model_dir}
+    port = free_port()
+    settings = {"api_port": port, "database_url": sqlite_url, "model_dir": model_dir}
     with (
         running("-m", "api", **settings, server="uvicorn") as service,
         under_load(service, port) as answered,
@@ -115,4 +114,4 @@ def test_on_sigterm_what_was_answered_is_logged_and_the_end_is_a_success(
         service.send_signal(signal.SIGTERM)
         assert service.wait(30) == 0
 
-    assert set(answered) <= logged(url)
+    assert set(answered) <= logged(sqlite_url)

@@ -20,7 +20,6 @@ from dashboard.auth import login
 from dashboard.auth.roles import ROLES, RoleMap
 from dashboard.shared import data_access
 from db.ids import new_id
-from db.migrate import migrate
 from pipeline.model import load as load_model
 from settings import Settings
 from tests.db.rows import row, running_log
@@ -30,11 +29,9 @@ SCRIPT = str(ROOT / "dashboard" / "pages" / "streamlit_app.py")
 
 
 @pytest.fixture
-def log_url(tmp_path: Path) -> str:
+def log_url(sqlite_url: str) -> str:
     """A migrated, empty log."""
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    return url
+    return sqlite_url
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@ from __future__ import annotations
 import pytest
 
 import db.rollups.counts
-from db.migrate import migrate
 
 
 @pytest.fixture
 def url(database_url: str) -> str:
     """A migrated log on SQLite and on PostgreSQL."""
-    migrate(database_url, lambda _: None)
     return database_url
 
 

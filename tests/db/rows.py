@@ -10,7 +10,6 @@ from sqlalchemy import insert
 
 from db.engine import open_engine, transaction
 from db.ids import new_id, timestamp_of
-from db.migrate import migrate
 from db.schema import PREDICTION_COLUMNS, predictions
 from db.writer.writer import LogWriter
 
@@ -38,8 +37,7 @@ def row(**changes: Any) -> tuple[Any, ...]:
 
 @asynccontextmanager
 async def running_log(url: str, **settings: Any) -> AsyncIterator[LogWriter]:
-    """Migrate the database and write to it; a sealed log knows the model of its rows."""
-    migrate(url, lambda _: None)
+    """Write to a migrated database; a sealed log knows the model of its rows."""
     log = LogWriter(url, **settings)
     await log.start()
     try:

@@ -28,7 +28,7 @@ from tests.db.retention.test_retention import (
     write,
 )
 from tests.db.rows import row, running_log
-from tests.programs import run
+from tests.programs import invoke
 
 PATIENT = "ward 3 / bed 7"
 
@@ -146,21 +146,21 @@ def test_a_patient_is_exported_and_erased_by_name(
 ) -> None:
     one, _, two = write_about(database_url, key)
     settings = {"database_url": database_url, "log_hmac_key_file": key.path}
-    export = "-m", "cardiowatch", "export", "--format", "jsonl", "--patient", PATIENT
-    done = run(*export, **settings)
+    export = "export", "--format", "jsonl", "--patient", PATIENT
+    done = invoke(*export, **settings)
     assert done.returncode == 0, done.stderr
     assert {json.loads(line)["id"] for line in done.stdout.splitlines()} == {one, two}
     assert PATIENT not in done.stdout
-    erased = run("-m", "cardiowatch", "erase", "--patient", PATIENT, **settings)
+    erased = invoke("erase", "--patient", PATIENT, **settings)
     assert erased.stdout == "2 predictions erased, with their outcomes\n"
-    assert run(*export, **settings).stdout == ""
+    assert invoke(*export, **settings).stdout == ""
     assert key.path is not None
     settings["log_hmac_key_file"] = key.path.rename(tmp_path / "elsewhere.key")
-    without = run(*export, database_url=database_url)
+    without = invoke(*export, database_url=database_url)
     assert (without.returncode, without.stderr.count("\n")) == (4, 1)
     assert "set CARDIOWATCH_LOG_HMAC_KEY_FILE" in without.stderr
     create_seal_key(tmp_path / "other.key")
-    wrong = run(*export, **settings | {"log_hmac_key_file": tmp_path / "other.key"})
+    wrong = invoke(*export, **settings | {"log_hmac_key_file": tmp_path / "other.key"})
     assert (wrong.returncode, wrong.stdout) == (4, "")
     assert "was not sealed with" in wrong.stderr
 

@@ -47,7 +47,6 @@ def _constraints(url: str) -> dict[str, Any]:
 
 
 def test_the_migrated_database_is_what_the_tables_declare(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
 
     def is_of_the_whole(item: Any, name: str | None, kind: str, *_: object) -> bool:
         """Leave out the days, which are tables of their own, and the key that each of them has."""
@@ -63,7 +62,6 @@ def test_the_migrated_database_is_what_the_tables_declare(database_url: str) -> 
 def test_keys_and_checks_are_those_of_the_tables_too(
     database_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    migrate(database_url, lambda _: None)
     if database_url.startswith("sqlite"):
         declared = f"sqlite:///{tmp_path}/declared.db"
     else:
@@ -80,20 +78,20 @@ def test_the_newest_migration_is_the_one_that_programs_expect() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == REVISION
 
 
-def test_a_second_migration_has_nothing_to_do(database_url: str) -> None:
+def test_a_second_migration_has_nothing_to_do(empty_database_url: str) -> None:
     first: list[str] = []
     second: list[str] = []
-    migrate(database_url, first.append)
-    migrate(database_url, second.append)
+    migrate(empty_database_url, first.append)
+    migrate(empty_database_url, second.append)
     assert first == LINES
     assert second == []
 
 
-def test_of_two_migrations_at_once_one_does_the_work(database_url: str) -> None:
+def test_of_two_migrations_at_once_one_does_the_work(empty_database_url: str) -> None:
     command = [sys.executable, "-m", "cardiowatch", "migrate"]
 
     def run() -> subprocess.CompletedProcess[str]:
-        settings = {"CARDIOWATCH_DATABASE_URL": database_url}
+        settings = {"CARDIOWATCH_DATABASE_URL": empty_database_url}
         return subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
 
     with ThreadPoolExecutor() as pool:
@@ -104,7 +102,6 @@ def test_of_two_migrations_at_once_one_does_the_work(database_url: str) -> None:
 
 
 def test_a_database_of_a_newer_program_is_left_alone(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseUnavailable, match="newer version"):
@@ -113,28 +110,27 @@ def test_a_database_of_a_newer_program_is_left_alone(database_url: str) -> None:
 
 
 def test_a_database_of_an_older_program_is_not_served(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     with session(open_engine(database_url)) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     with pytest.raises(DatabaseUnavailable, match=r"run cardiowatch migrate"):
         check_migrated(open_engine(database_url))
 
 
-def test_rows_from_before_the_rollups_wait_to_be_rolled_up(database_url: str) -> None:
-    migrate(database_url, lambda _: None, to="0001")
-    store_as_before(database_url, [row(id=new_id(ms)) for ms in (0, 1, 299_999, 900_000)])
-    migrate(database_url, lambda _: None)
-    with session(open_engine(database_url)) as connection:
+def test_rows_from_before_the_rollups_wait_to_be_rolled_up(empty_database_url: str) -> None:
+    migrate(empty_database_url, lambda _: None, to="0001")
+    store_as_before(empty_database_url, [row(id=new_id(ms)) for ms in (0, 1, 299_999, 900_000)])
+    migrate(empty_database_url, lambda _: None)
+    with session(open_engine(empty_database_url)) as connection:
         marked = connection.execute(select(dirty_buckets.c.width_s, dirty_buckets.c.bucket)).all()
     assert sorted(map(tuple, marked)) == [(300, 0), (300, 900)]
 
 
-def test_rows_from_before_the_chain_are_read_as_before(database_url: str) -> None:
-    migrate(database_url, lambda _: None, to="0003")
+def test_rows_from_before_the_chain_are_read_as_before(empty_database_url: str) -> None:
+    migrate(empty_database_url, lambda _: None, to="0003")
     old = row()
-    store_as_before(database_url, [old])
-    migrate(database_url, lambda _: None)
-    reader = Reader(database_url)
+    store_as_before(empty_database_url, [old])
+    migrate(empty_database_url, lambda _: None)
+    reader = Reader(empty_database_url)
     found = reader.get(old[0])
     reader.close()
     assert found is not None
@@ -176,7 +172,6 @@ def test_a_log_in_memory_is_refused() -> None:
 def test_a_log_on_read_only_media_is_read(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrate(sqlite_url, lambda _: None)
     monkeypatch.setattr("db.engine.os.access", lambda *_: False)
     reader = Reader(sqlite_url)
     reader.ping()

@@ -238,10 +238,10 @@ def test_an_erasure_comes_between_two_days_that_are_dropped(
         dropping.exec_driver_sql("ROLLBACK")
 
 
-def test_a_log_from_before_is_put_into_its_days(postgres_url: str, key: SealKey) -> None:
-    migrate(postgres_url, lambda _: None, to="0004")
+def test_a_log_from_before_is_put_into_its_days(empty_postgres_url: str, key: SealKey) -> None:
+    migrate(empty_postgres_url, lambda _: None, to="0004")
     rows = [at(NOW + number * DAY / 2) for number in range(6)]
-    chain, engine = Chain(key), open_engine(postgres_url)
+    chain, engine = Chain(key), open_engine(empty_postgres_url)
     with transaction(engine) as connection:
         name = new_id()
         seal = initial_seal(key, 1, name, 1, 0)
@@ -251,12 +251,12 @@ def test_a_log_from_before_is_put_into_its_days(postgres_url: str, key: SealKey)
         seals = chain.seal(connection, rows, content_of(FIRST_COLUMNS))
         prediction_inserter(engine)(connection, rows, seals)
         insert_model(connection, VERSION, SCORECARD)
-    migrate(postgres_url, lambda _: None)
-    assert [n for _, n in placed(postgres_url)] == [2, 2, 2]
-    reader = Reader(postgres_url)
+    migrate(empty_postgres_url, lambda _: None)
+    assert [n for _, n in placed(empty_postgres_url)] == [2, 2, 2]
+    reader = Reader(empty_postgres_url)
     assert [found["id"] for found in reader.stream()] == [each[0] for each in rows[::-1]]
     reader.close()
-    assert verify_log(postgres_url, key).findings == []
+    assert verify_log(empty_postgres_url, key).findings == []
 
 
 def test_pages_lead_through_days_with_few_rows(postgres_url: str) -> None:
@@ -274,13 +274,11 @@ def test_pages_lead_through_days_with_few_rows(postgres_url: str) -> None:
 
 
 def test_processes_of_the_version_before_go_on_through_an_upgrade(postgres_url: str) -> None:
-    migrate(postgres_url, lambda _: None)
     store_as_before(postgres_url, [row(id=new_id())])  # without making a day
     assert len(placed(postgres_url)) == 1
 
 
 def test_days_have_the_indexes_and_checks_of_the_whole(postgres_url: str) -> None:
-    migrate(postgres_url, lambda _: None)
     with transaction(open_engine(postgres_url)) as connection:
         create_partitions(connection, [NOW.date()])
 

@@ -15,14 +15,13 @@ from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealError, SealKey, load_key
 from db.engine import DatabaseUnavailable, open_engine, session, transaction
 from db.erase import command, erase_patient, purge_deleted_pages
-from db.migrate import migrate
 from db.retention.delete_expired import delete_expired
 from db.rollups.rollup_worker import maintenance_lock, transaction_runner
 from db.verify import format_result, verify_log
 from db.writer.file_lock import lock_file
 from db.writer.writes import check_writable
 from tests.db.rows import row, running_log
-from tests.programs import run
+from tests.programs import invoke
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +93,6 @@ def test_an_erasure_that_waits_for_readers_keeps_no_writer_out(
 
 
 def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path: Path) -> None:
-    migrate(sqlite_url, lambda _: None)
     with session(open_engine(sqlite_url)) as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     lock = lock_file(open_engine(sqlite_url))
@@ -103,7 +101,7 @@ def test_a_file_that_somebody_writes_to_is_not_mended(sqlite_url: str, tmp_path:
         file.seek(2 * 4096)
         file.write(b"\xff" * 4096)
     with closing(lock):
-        ended = run("-m", "cardiowatch", "repair", database_url=sqlite_url)
+        ended = invoke("repair", database_url=sqlite_url)
     assert ended.returncode == 4
     assert "Another process is writing to" in ended.stderr
     assert not list(tmp_path.glob("log.db.damaged-*"))
@@ -126,11 +124,10 @@ def test_retention_passes_over_a_partition_that_is_no_day(postgres_url: str, key
 
 
 def test_a_pass_beside_another_says_that_nothing_was_deleted(postgres_url: str) -> None:
-    migrate(postgres_url, lambda _: None)
     other = open_engine(postgres_url, read_only=True)
     with maintenance_lock(other) as allowed:
         assert allowed
-        ended = run("-m", "cardiowatch", "retention", database_url=postgres_url, retention_days=30)
+        ended = invoke("retention", database_url=postgres_url, retention_days=30)
     other.dispose()
     assert (ended.returncode, ended.stdout) == (4, "")
     assert ended.stderr.startswith("cardiowatch: Nothing deleted: another process")
@@ -140,6 +137,6 @@ def test_a_pass_beside_another_says_that_nothing_was_deleted(postgres_url: str) 
 @pytest.mark.parametrize("command", ["verify", "erase"])
 def test_an_address_that_is_none_is_one_sentence(command: str) -> None:
     arguments = ["--patient", "x"] if command == "erase" else []
-    ended = run("-m", "cardiowatch", command, *arguments, database_url="foo")
+    ended = invoke(command, *arguments, database_url="foo")
     assert ended.returncode == 4
     assert len(ended.stderr.splitlines()) == 1

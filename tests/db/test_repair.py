@@ -16,11 +16,10 @@ from api.app import create_app
 from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealKey
 from db.engine import DatabaseUnavailable, check_integrity, open_engine, session
-from db.migrate import migrate
 from db.schema import predictions
 from settings import Settings
 from tests.db.rows import row, running_log
-from tests.programs import ROOT, run
+from tests.programs import ROOT, invoke, run
 
 pytestmark = pytest.mark.slow
 
@@ -120,7 +119,7 @@ def test_the_documented_repair_saves_what_can_be_read_and_names_what_was_lost(
 def test_a_file_of_which_nothing_can_be_read_is_left_alone(log: Path, sqlite_url: str) -> None:
     spoil(log, [0])
     before = log.read_bytes()
-    ended = run("-m", "cardiowatch", "repair", database_url=sqlite_url)
+    ended = invoke("repair", database_url=sqlite_url)
     assert ended.returncode == 4
     assert "restore a backup" in ended.stderr
     assert log.read_bytes() == before
@@ -128,12 +127,11 @@ def test_a_file_of_which_nothing_can_be_read_is_left_alone(log: Path, sqlite_url
 
 def test_a_sound_file_is_left_alone(log: Path, sqlite_url: str) -> None:
     before = log.read_bytes()
-    ended = run("-m", "cardiowatch", "repair", database_url=sqlite_url)
+    ended = invoke("repair", database_url=sqlite_url)
     assert (ended.returncode, ended.stdout) == (0, f"{log} is not damaged; nothing to do\n")
     assert log.read_bytes() == before
 
 
 def test_only_sqlite_files_are_mended(postgres_url: str) -> None:
-    migrate(postgres_url, lambda _: None)
-    ended = run("-m", "cardiowatch", "repair", database_url=postgres_url)
+    ended = invoke("repair", database_url=postgres_url)
     assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)

@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from db.audit.seal_key import SealKey
 from db.engine import check_integrity, open_engine, session
 from db.ids import new_id
+from db.migrate import migrate
 from db.schema import predictions
 from db.verify import verify_log
 from perf.load.postgres_cluster import Cluster
@@ -80,6 +81,7 @@ def test_the_documented_commands_save_and_restore_the_log(
     server: Cluster, key: SealKey, tmp_path: Path
 ) -> None:
     url, heads = server.url("cardiowatch"), tmp_path / "heads"
+    migrate(url, lambda _: None)
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     settings = environment(database_url=url, log_hmac_key_file=key.path) | {

@@ -13,7 +13,6 @@ import yaml
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from db.migrate import migrate
 from db.schema import SOURCES
 from settings import Settings
 from tests.api.conftest import PATIENT
@@ -39,12 +38,13 @@ def metrics_in(expression: str) -> set[str]:
 
 
 @pytest.fixture
-def exported(tmp_path: Path, model_dir: Path) -> set[str]:
+def exported(sqlite_url: str, model_dir: Path) -> set[str]:
     """The names at /metrics after a prediction, a refusal and a pass with outcomes."""
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    add(url, REPORT | {"accuracy": {name: {"accuracy": 0.8} for name in ("estimated", "true")}})
-    app = create_app(Settings(database_url=url, model_dir=model_dir))
+    add(
+        sqlite_url,
+        REPORT | {"accuracy": {name: {"accuracy": 0.8} for name in ("estimated", "true")}},
+    )
+    app = create_app(Settings(database_url=sqlite_url, model_dir=model_dir))
     with TestClient(app, base_url="http://127.0.0.1") as client:
         client.post("/predict", json=PATIENT)
         client.post("/predict", json={})

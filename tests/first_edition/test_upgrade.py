@@ -81,7 +81,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
         archive.extractall(tmp_path, filter="data")
     if request.param == "sqlite":
         return Kept(tmp_path, "sqlite", f"sqlite:///{tmp_path}/log.db")
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("empty_postgres_url")
     psql = shutil.which("psql")
     assert psql, "apt-get install postgresql-client"
     restore = [psql, "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--file=postgresql.sql"]

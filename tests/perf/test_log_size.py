@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from db.ids import new_id
-from db.migrate import migrate
 from db.writer.writer import LogWriter
 from tests.programs import run
 
@@ -42,13 +41,11 @@ async def _predict(url: str) -> None:
     await log.stop()
 
 
-def test_a_log_of_real_predictions_is_not_filled(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    asyncio.run(_predict(url))
+def test_a_log_of_real_predictions_is_not_filled(sqlite_url: str, tmp_path: Path) -> None:
+    asyncio.run(_predict(sqlite_url))
     before = (tmp_path / "log.db").read_bytes()
 
-    ended = run(*SHORT, "--database", url)
+    ended = run(*SHORT, "--database", sqlite_url)
 
     assert ended.returncode == 4
     assert "real predictions" in ended.stderr

@@ -14,7 +14,6 @@ from api.app import create_app
 from api.auth.api_keys import read_keys
 from api.auth.authorization import RoleRoute
 from api.routes.predictions import KEYLESS, router
-from db.migrate import migrate
 from settings import Settings
 from tests.api.conftest import add_key
 
@@ -37,13 +36,11 @@ SECRETS = (
 
 @pytest.fixture
 def reader(
-    tmp_path: Path, model_dir: Path, keys_file: Path
+    sqlite_url: str, model_dir: Path, keys_file: Path
 ) -> Iterator[tuple[TestClient, dict[str, str]]]:
     """The service, and the header of a key that may read."""
     key = add_key(keys_file, "read")
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    settings = Settings(database_url=url, model_dir=model_dir, keys_file=keys_file)
+    settings = Settings(database_url=sqlite_url, model_dir=model_dir, keys_file=keys_file)
     with TestClient(create_app(settings), base_url="http://api:8000") as client:
         yield client, key
 

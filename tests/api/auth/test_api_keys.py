@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from api.auth.api_keys import ApiKeys, KeysFileError, create_key, edit_keys, read_keys
 from tests.api.conftest import add_key
-from tests.programs import run
+from tests.programs import invoke, run
 
 
 def wait_until(answer: Callable[[], int], status: int) -> None:
@@ -32,7 +32,7 @@ def test_keys_come_and_go_without_a_restart(
     late = add_key(keys_file, "read")
     wait_until(lambda: client.get("/predictions", headers=late).status_code, 200)
     late_id = read_keys(keys_file)[1].id
-    assert run("-m", "cardiowatch", "keys", "revoke", late_id, keys_file=keys_file).returncode == 0
+    assert invoke("keys", "revoke", late_id, keys_file=keys_file).returncode == 0
     wait_until(lambda: client.get("/predictions", headers=late).status_code, 401)
 
     assert client.get("/predictions", headers=kept).status_code == 200
@@ -46,9 +46,7 @@ def test_a_key_that_is_revoked_through_a_link_is_revoked_in_the_file(
     link.parent.mkdir()
     link.symlink_to(keys_file)
 
-    assert run(
-        "-m", "cardiowatch", "keys", "--file", str(link), "revoke", read_keys(keys_file)[0].id
-    ).stdout
+    assert invoke("keys", "--file", str(link), "revoke", read_keys(keys_file)[0].id).stdout
     assert read_keys(keys_file) == []
     assert link.is_symlink()
 
@@ -162,12 +160,12 @@ def test_the_service_does_not_start_without_its_keys(model_dir: Path, keys_file:
 
 
 def test_the_program_prints_a_key_once_and_lists_without_it(keys_file: Path) -> None:
-    made = run(
-        "-m", "cardiowatch", "keys", "create", "--name", "ward 3", "--roles", "predict,read",
+    made = invoke(
+        "keys", "create", "--name", "ward 3", "--roles", "predict,read",
         keys_file=keys_file,
     )  # fmt: skip
     key = made.stdout.strip()
-    listed = run("-m", "cardiowatch", "keys", "list", keys_file=keys_file).stdout
+    listed = invoke("keys", "list", keys_file=keys_file).stdout
 
     found = ApiKeys(keys_file).authenticate(key.encode())
     assert found is not None
@@ -189,7 +187,7 @@ def test_what_the_program_cannot_do_it_says(
     keys_file: Path, arguments: list[str], says: str
 ) -> None:
     add_key(keys_file, "read")
-    ended = run("-m", "cardiowatch", "keys", *arguments, keys_file=keys_file)
+    ended = invoke("keys", *arguments, keys_file=keys_file)
 
     assert ended.returncode != 0
     assert says in ended.stderr
@@ -198,7 +196,7 @@ def test_what_the_program_cannot_do_it_says(
 def test_a_name_that_was_written_by_hand_forges_no_line_of_the_list(keys_file: Path) -> None:
     with edit_keys(keys_file) as keys:
         keys.append(create_key("wärd\n\x1b[2K12345678  admin", ("read",))[0])
-    listed = run("-m", "cardiowatch", "keys", "list", keys_file=keys_file).stdout
+    listed = invoke("keys", "list", keys_file=keys_file).stdout
 
     assert len(listed.splitlines()) == 1
     assert r"\n\x1b[2K12345678" in listed

@@ -14,7 +14,6 @@ from api.auth import rate_limit
 from api.auth.api_keys import read_keys
 from api.auth.rate_limit import BURST_S, RateLimiter
 from api.wire.problems import Problem
-from db.migrate import migrate
 from settings import Settings
 from tests.api.conftest import PATIENT, add_key
 
@@ -60,12 +59,12 @@ def test_a_slow_rate_says_how_long_to_wait(clock: list[float]) -> None:
 
 
 @pytest.fixture
-def paced(tmp_path: Path, model_dir: Path, keys_file: Path) -> Iterator[TestClient]:
+def paced(sqlite_url: str, model_dir: Path, keys_file: Path) -> Iterator[TestClient]:
     """The service where a key may ask twice a second."""
     add_key(keys_file, "read")
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    settings = Settings(database_url=url, model_dir=model_dir, keys_file=keys_file, key_rate=2)
+    settings = Settings(
+        database_url=sqlite_url, model_dir=model_dir, keys_file=keys_file, key_rate=2
+    )
     with TestClient(create_app(settings), base_url="http://api:8000") as client:
         yield client
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from db.migrate import migrate
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, running, wait_for
 
@@ -33,12 +32,11 @@ cardiowatch.main(["api"])
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_an_export_that_cannot_continue_is_truncated_and_the_reason_is_one_line(
-    tmp_path: Path, model_dir: Path, form: str
+    sqlite_url: str, model_dir: Path, form: str
 ) -> None:
-    url, port = f"sqlite:///{tmp_path}/log.db", free_port()
-    migrate(url, lambda _: None)
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
-    settings = {"api_port": port, "database_url": url, "model_dir": model_dir}
+    settings = {"api_port": port, "database_url": sqlite_url, "model_dir": model_dir}
     with running("-c", LOSING_ITS_LOG, **settings) as api:
         wait_for(f"{address}/readyz", api)
         for _ in range(2):

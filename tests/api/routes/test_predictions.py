@@ -18,7 +18,6 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from db.ids import new_id, timestamp_of
-from db.migrate import migrate
 from db.writer.writer import LogWriter
 from pipeline.schema import EXAMPLE, NAMES
 from settings import Settings
@@ -191,13 +190,11 @@ def test_an_outcome_of_no_prediction_is_404(client: TestClient) -> None:
 
 
 @pytest.fixture
-def of_another_model(tmp_path: Path, model_dir: Path) -> Iterator[Callable[[str], TestClient]]:
+def of_another_model(sqlite_url: str, model_dir: Path) -> Iterator[Callable[[str], TestClient]]:
     """The service on a log whose one row was scored by a model with another scorecard."""
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
 
     async def store(scorecard: str) -> None:
-        log = LogWriter(url)
+        log = LogWriter(sqlite_url)
         await log.start()
         await log.register_model("0123456789ab", scorecard)
         id_, source = new_id(), "live"
@@ -209,7 +206,7 @@ def of_another_model(tmp_path: Path, model_dir: Path) -> Iterator[Callable[[str]
 
         def client(scorecard: str) -> TestClient:
             asyncio.run(store(scorecard))
-            app = create_app(Settings(database_url=url, model_dir=model_dir))
+            app = create_app(Settings(database_url=sqlite_url, model_dir=model_dir))
             return stack.enter_context(TestClient(app, base_url="http://127.0.0.1"))
 
         yield client

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.app import create_app
 from api.wire.query_params import PREDICT_PARAMS, parse_query
 from api.wire.validation_errors import patient_errors
+from db.migrate import migrate
 from pipeline.dataset.heart.codings import Coding
+from settings import Settings
 from tests.api.conftest import PATIENT
 from tests.foreign_files import kaggle_bodies
 
@@ -25,6 +30,16 @@ def patient(**changes: Any) -> bytes:
 def raw(name: str, literal: str) -> bytes:
     """A patient with one value written exactly as given."""
     return json.dumps(PATIENT | {name: "@"}).replace('"@"', literal).encode()
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[TestClient]:
+    """The service on SQLite for all that is refused, of which nothing stays."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('refusing')}/log.db"
+    migrate(url, lambda _: None)
+    app = create_app(Settings(database_url=url, model_dir=model_dir))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client
 
 
 WRONG_VALUES = [
@@ -57,9 +72,9 @@ WRONG_VALUES = [
 
 @pytest.mark.parametrize(("field", "body", "words"), WRONG_VALUES)
 def test_a_wrong_value_is_named_with_what_is_allowed(
-    sqlite_client: TestClient, field: str, body: bytes, words: str
+    refusing: TestClient, field: str, body: bytes, words: str
 ) -> None:
-    reply = sqlite_client.post("/predict", content=body, headers=JSON)
+    reply = refusing.post("/predict", content=body, headers=JSON)
 
     assert reply.status_code == 422
     assert reply.headers["content-type"] == "application/problem+json"
@@ -97,22 +112,22 @@ WHOLE_BODIES = {
 @pytest.mark.parametrize("body", WHOLE_BODIES.values(), ids=WHOLE_BODIES.keys())
 @pytest.mark.parametrize("path", ["/predict", "/predict?coding=uci", "/predict?coding=kaggle"])
 def test_a_hostile_body_is_refused_in_a_small_reply(
-    sqlite_client: TestClient, path: str, body: bytes
+    refusing: TestClient, path: str, body: bytes
 ) -> None:
-    reply = sqlite_client.post(path, content=body, headers=JSON)
+    reply = refusing.post(path, content=body, headers=JSON)
 
     assert reply.status_code == 422
     assert len(reply.json()["errors"]) >= 1
     assert len(reply.content) <= 4096
-    assert sqlite_client.get("/predictions").json()["items"] == []
+    assert refusing.get("/predictions").json()["items"] == []
 
 
-def test_no_rejection_repeats_what_was_sent(sqlite_client: TestClient) -> None:
+def test_no_rejection_repeats_what_was_sent(refusing: TestClient) -> None:
     secret = "Smith-1957"
     body = dict.fromkeys(PATIENT, secret) | {secret: secret}
 
     for path in ("/predict", f"/predict?coding={secret}", f"/predict?{secret}=1"):
-        reply = sqlite_client.post(path, json=body)
+        reply = refusing.post(path, json=body)
         assert reply.status_code == 422
         assert secret not in reply.text
 
@@ -129,21 +144,21 @@ def test_no_rejection_repeats_what_was_sent(sqlite_client: TestClient) -> None:
     ],
 )
 def test_an_unknown_or_repeated_query_value_is_rejected(
-    sqlite_client: TestClient, query: str, field: str
+    refusing: TestClient, query: str, field: str
 ) -> None:
-    reply = sqlite_client.post(f"/predict?{query}", json=PATIENT)
+    reply = refusing.post(f"/predict?{query}", json=PATIENT)
 
     assert reply.status_code == 422
     assert [error["field"] for error in reply.json()["errors"]] == [field]
 
 
-def test_a_body_over_the_limit_is_413(sqlite_client: TestClient) -> None:
+def test_a_body_over_the_limit_is_413(refusing: TestClient) -> None:
     too_long = b" " * (64 * 1024) + patient()
     chunks = (too_long[i : i + 8192] for i in range(0, len(too_long), 8192))
 
-    announced = sqlite_client.post("/predict", content=too_long, headers=JSON)
-    streamed = sqlite_client.post("/predict", content=chunks, headers=JSON)
-    batch = sqlite_client.post("/predict/batch", content=b" " * 1024 * 1024 + b"[]", headers=JSON)
+    announced = refusing.post("/predict", content=too_long, headers=JSON)
+    streamed = refusing.post("/predict", content=chunks, headers=JSON)
+    batch = refusing.post("/predict/batch", content=b" " * 1024 * 1024 + b"[]", headers=JSON)
 
     assert [reply.status_code for reply in (announced, streamed, batch)] == [413, 413, 413]
 
@@ -158,8 +173,8 @@ def test_a_body_over_the_limit_is_413(sqlite_client: TestClient) -> None:
         {"Content-Type": "application/json", "Content-Encoding": "gzip"},
     ],
 )
-def test_what_is_not_plain_json_is_415(sqlite_client: TestClient, headers: dict[str, str]) -> None:
-    assert sqlite_client.post("/predict", content=patient(), headers=headers).status_code == 415
+def test_what_is_not_plain_json_is_415(refusing: TestClient, headers: dict[str, str]) -> None:
+    assert refusing.post("/predict", content=patient(), headers=headers).status_code == 415
 
 
 def test_rejections_are_counted_without_values(sqlite_client: TestClient) -> None:

@@ -141,14 +141,18 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
         (("[auth]", "[auth"), "not TOML"),
     ],
 )
-def test_a_file_that_lacks_something_ends_the_start_with_one_line(
-    tmp_path: Path, change: tuple[str, str], says: str
-) -> None:
+def test_what_a_file_lacks_is_said(tmp_path: Path, change: tuple[str, str], says: str) -> None:
     file = tmp_path / "login.toml"
     file.write_text(GOOD.replace(*change))
 
     with pytest.raises(LoginError, match=re.escape(says)):
         load_roles(file)
+
+
+def test_a_file_that_lacks_something_ends_the_start_with_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "login.toml"
+    file.write_text("[auth")
+
     ended = run("-m", "dashboard", login_file=file)
     assert ended.returncode == 4
     assert len(ended.stderr.splitlines()) == 1

@@ -113,7 +113,7 @@ def test_the_shares_of_refused_batches_are_those_of_the_training(served: AppTest
     served.run().switch_page("poisoning/page.py").run()
     table = next(t.value for t in served.table if "50 patients" in t.value.columns)
     assert table["Label error"].tolist() == list(texts.LABEL_ERRORS.values())
-    assert "100 batches per rate" in shown(served)
+    assert "10 batches per rate" in shown(served)
     assert table.loc[0, "50 patients"].endswith("]"), "a false alarm rate without its interval"
 
 

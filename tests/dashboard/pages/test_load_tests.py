@@ -17,7 +17,7 @@ from pipeline.load_tests.benchmark import CARDIOWATCH, ECHO, KIND
 from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, store, summary
 from tests.dashboard.conftest import shown
 from tests.pipeline.load_tests.test_autoscaling import WATCHED
-from tests.programs import run
+from tests.programs import invoke
 
 
 def opened(pages: AppTest) -> AppTest:
@@ -147,7 +147,7 @@ def test_a_watched_autoscaler_is_drawn_with_what_it_did(
     pages: AppTest, log_url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "hpa.txt").write_text(WATCHED)
-    kept = run("-m", "cardiowatch", "hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+    kept = invoke("hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
     add_load_test(log_url, scaling.KIND, {"format": 99})
     page = opened(pages)
 
@@ -160,7 +160,7 @@ def test_a_watched_autoscaler_is_drawn_with_what_it_did(
 
 def test_a_file_that_is_no_record_is_refused_in_one_line(log_url: str, tmp_path: Path) -> None:
     (tmp_path / "hpa.txt").write_text("nothing")
-    ended = run("-m", "cardiowatch", "hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
+    ended = invoke("hpa", str(tmp_path / "hpa.txt"), database_url=log_url)
 
     assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
     assert "kubectl get hpa" in ended.stderr

@@ -16,7 +16,7 @@ from dashboard.pages.model_card.sections import EvidenceMissing, ModelCard, buil
 from pipeline.dataset.heart.population import HOSPITAL
 from pipeline.model.reference import Population
 from tests.dashboard.conftest import shown
-from tests.programs import run
+from tests.programs import invoke
 
 OWN = {"auc": {"mean": 0.912}, "ece": {"mean": 0.037}}
 HOSTILE = "<script>alert(1)</script> & *b*.csv"
@@ -192,7 +192,7 @@ def test_the_command_writes_the_card_of_the_model_folder(
     model_dir: Path, tmp_path: Path, found: dict[str, Any]
 ) -> None:
     target = tmp_path / "card.html"
-    ended = run("-m", "cardiowatch", "card", str(target), "--model-dir", str(model_dir))
+    ended = invoke("card", str(target), "--model-dir", str(model_dir))
     assert ended.returncode == 0, ended.stderr
     statement = f"303 patients of {HOSPITAL}"
     assert target.read_text().replace(statement, "303 patients of the file heart.csv").replace(
@@ -201,7 +201,7 @@ def test_the_command_writes_the_card_of_the_model_folder(
 
 
 def test_without_a_model_the_command_says_so_in_one_line(tmp_path: Path) -> None:
-    ended = run("-m", "cardiowatch", "card", "--model-dir", str(tmp_path))
+    ended = invoke("card", "--model-dir", str(tmp_path))
     assert ended.returncode == 4
     assert "make train" in ended.stderr
     assert ended.stderr.count("\n") == 1

@@ -107,19 +107,18 @@ def test_an_index_that_shows_another_age_is_found_though_every_seal_holds(
 
 @pytest.mark.parametrize("before", ["0001", "0002", "0003", "0004", "0005"])
 def test_a_database_that_came_through_the_migrations_is_what_they_make(
-    database_url: str, before: str
+    empty_database_url: str, before: str
 ) -> None:
-    migrate(database_url, lambda _: None, to=before)
-    store_as_before(database_url, [row(), row()])
-    migrate(database_url, lambda _: None)
-    with session(open_engine(database_url)) as connection:
+    migrate(empty_database_url, lambda _: None, to=before)
+    store_as_before(empty_database_url, [row(), row()])
+    migrate(empty_database_url, lambda _: None)
+    with session(open_engine(empty_database_url)) as connection:
         connection.exec_driver_sql("BEGIN")
         assert [*differences(connection), *inconsistencies(connection)] == []
 
 
 def test_the_description_of_the_catalogue_is_what_the_migrations_make(database_url: str) -> None:
     """WRITE_CATALOGUE=1 writes it anew, after a migration was added."""
-    migrate(database_url, lambda _: None)
     with session(open_engine(database_url)) as connection:
         found, name = describe(connection), connection.dialect.name
     made = {each: parts for each, parts in found.items() if "partition" not in parts}

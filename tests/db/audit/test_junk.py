@@ -64,13 +64,17 @@ def junk_in(file: sqlite3.Connection, chance: random.Random) -> str | None:
 
 
 def test_anything_in_any_cell_of_a_sqlite_file_is_found(
-    sqlite_url: str, key: SealKey, heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_sqlite_url: str,
+    key: SealKey,
+    heads: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same cells every time; 1,000 under SOAK=1."""
-    lived_in(sqlite_url, key, heads)
-    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
+    lived_in(empty_sqlite_url, key, heads)
+    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", empty_sqlite_url)
     log = tmp_path / "log.db"
-    with session(open_engine(sqlite_url)) as connection:
+    with session(open_engine(empty_sqlite_url)) as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     whole = log.read_bytes()
     tried, missed = 0, []
@@ -103,24 +107,24 @@ def found_behind(
 
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "4713-01-01 BC", "294276-12-31"])
 def test_times_that_python_does_not_know_are_findings(
-    postgres_url: str, key: SealKey, heads: Path, moment: str
+    empty_postgres_url: str, key: SealKey, heads: Path, moment: str
 ) -> None:
     def put(connection: Connection) -> None:
         connection.exec_driver_sql(f"UPDATE outcomes SET observed_at = '{moment}'")  # noqa: S608
         connection.exec_driver_sql(f"UPDATE removals SET removed_at = '{moment}'")  # noqa: S608
 
-    findings = found_behind(postgres_url, key, heads, put).findings
+    findings = found_behind(empty_postgres_url, key, heads, put).findings
     assert sum("outcome" in finding for finding in findings) >= 5
     assert sum("the record of" in finding for finding in findings) >= 3
 
 
 def test_what_is_written_to_be_shown_stays_within_its_line(
-    sqlite_url: str, key: SealKey, heads: Path, monkeypatch: pytest.MonkeyPatch,
+    empty_sqlite_url: str, key: SealKey, heads: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    lived_in(sqlite_url, key, heads)
-    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", sqlite_url)
-    with session(open_engine(sqlite_url)) as connection:
+    lived_in(empty_sqlite_url, key, heads)
+    monkeypatch.setenv("CARDIOWATCH_DATABASE_URL", empty_sqlite_url)
+    with session(open_engine(empty_sqlite_url)) as connection:
         connection.exec_driver_sql(
             "UPDATE models SET version = 'x' || char(27) || '[2J' || char(10) || 'all is well'"
         )
@@ -155,11 +159,11 @@ def test_an_altered_row_of_a_patient_can_be_erased(
 
 
 def test_a_writer_of_a_great_number_is_a_finding_and_no_great_list(
-    sqlite_url: str, key: SealKey, heads: Path
+    empty_sqlite_url: str, key: SealKey, heads: Path
 ) -> None:
     def put(connection: Connection) -> None:
         there = dict(connection.execute(select(writers).limit(1)).mappings().one())
         connection.execute(writers.insert().values(there | {"id": 2**40}))
 
-    findings = found_behind(sqlite_url, key, heads, put).findings
+    findings = found_behind(empty_sqlite_url, key, heads, put).findings
     assert any(f"writers 5 to {2**40 - 1}: missing" in finding for finding in findings)

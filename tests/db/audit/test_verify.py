@@ -28,7 +28,7 @@ from db.verify import format_result, verify_log
 from db.writer.writer import LogWriter
 from tests.db.mutations import mutate
 from tests.db.rows import row, running_log, store_as_before
-from tests.programs import run
+from tests.programs import invoke
 
 pytestmark = pytest.mark.slow
 
@@ -75,10 +75,11 @@ async def write_some(
 
 
 def lived_in(url: str, key: SealKey, heads: Path) -> None:
-    """Make a log with a past: unsealed rows, three writers, rows expired and erased."""
+    """Fill an empty database: unsealed rows, three writers, rows expired and erased."""
     migrate(url, lambda _: None, to="0003")
     long_ago = int(LONG_AGO.timestamp() * 1000)
     store_as_before(url, [row(), row(), row(id=new_id(long_ago))])
+    migrate(url, lambda _: None)
     asyncio.run(_past(url, key, heads))
     assert erase_patient(open_engine(url), key, PATIENT) == 2
     read = open_engine(url, read_only=True)
@@ -114,10 +115,10 @@ def undone(url: str) -> Iterator[Connection]:
 
 
 def test_a_log_that_nobody_touched_holds_after_all_that_happened_to_it(
-    database_url: str, key: SealKey, heads: Path
+    empty_database_url: str, key: SealKey, heads: Path
 ) -> None:
-    lived_in(database_url, key, heads)
-    verdict = verify_log(database_url, key, [heads])
+    lived_in(empty_database_url, key, heads)
+    verdict = verify_log(empty_database_url, key, [heads])
     assert verdict.findings == []
     assert verdict.writers == 4
     assert verdict.counts["unsealed"] == 2
@@ -125,18 +126,18 @@ def test_a_log_that_nobody_touched_holds_after_all_that_happened_to_it(
     assert verdict.counts["expired"] == 7
 
 
-def test_each_single_change_is_found(database_url: str, key: SealKey, heads: Path) -> None:
+def test_each_single_change_is_found(empty_database_url: str, key: SealKey, heads: Path) -> None:
     """Edits, deletions, insertions and swaps: 1,000 under SOAK=1, else the first hundred."""
-    lived_in(database_url, key, heads)
+    lived_in(empty_database_url, key, heads)
     known = read_heads(heads, key)
     missed = []
     for seed in range(MUTATIONS):
-        with undone(database_url) as connection:
+        with undone(empty_database_url) as connection:
             made = mutate(connection, random.Random(seed))  # noqa: S311 - to be made again
             if not verify_chains(connection, key, known).findings:
                 missed.append((seed, made))
     assert missed == []
-    assert verify_log(database_url, key, [heads]).findings == []
+    assert verify_log(empty_database_url, key, [heads]).findings == []
 
 
 def test_the_row_that_was_edited_is_named_and_no_other(
@@ -265,12 +266,12 @@ def test_a_sealed_log_takes_no_rows_without_its_key(
 def test_the_program_says_what_it_found(sqlite_url: str, key: SealKey, heads: Path) -> None:
     settings = {"database_url": sqlite_url, "log_hmac_key_file": key.path}
     ids = asyncio.run(write_some(sqlite_url, key, heads, 6))
-    good = run("-m", "cardiowatch", "verify", "--heads", str(heads), **settings)
+    good = invoke("verify", "--heads", str(heads), **settings)
     assert (good.returncode, good.stderr) == (0, "")
     assert good.stdout == ("6 predictions and 6 outcomes of 1 writers: integrity check passed.\n")
     with session(open_engine(sqlite_url)) as connection:
         connection.execute(update(predictions).where(predictions.c.id == ids[2]).values(sex=0))
-    bad = run("-m", "cardiowatch", "verify", **settings)
+    bad = invoke("verify", **settings)
     assert bad.returncode == 1
     assert f"prediction {ids[2]} (entry 3 of writer 1): altered" in bad.stdout
     assert "INTEGRITY CHECK FAILED: 1 findings" in bad.stdout
@@ -282,12 +283,10 @@ def test_a_log_without_a_key_is_said_to_be_unverifiable(
     assert key.path is not None
     elsewhere = key.path.rename(key.path.with_name("elsewhere.key"))
     asyncio.run(write_some(sqlite_url, None, heads, 3))
-    without = run("-m", "cardiowatch", "verify", database_url=sqlite_url)
+    without = invoke("verify", database_url=sqlite_url)
     assert (without.returncode, without.stdout) == (4, "")
     assert "Without a key nothing is sealed" in without.stderr
-    unsealed = run(
-        "-m", "cardiowatch", "verify", database_url=sqlite_url, log_hmac_key_file=elsewhere
-    )
+    unsealed = invoke("verify", database_url=sqlite_url, log_hmac_key_file=elsewhere)
     assert (unsealed.returncode, unsealed.stdout) == (4, "")
     assert "This log is not sealed" in unsealed.stderr
 
@@ -300,10 +299,10 @@ def test_heads_that_were_altered_are_refused(sqlite_url: str, key: SealKey, head
 
 
 def test_the_removals_of_a_stretch_are_one_record(
-    database_url: str, key: SealKey, heads: Path
+    empty_database_url: str, key: SealKey, heads: Path
 ) -> None:
-    lived_in(database_url, key, heads)
-    with session(open_engine(database_url)) as connection:
+    lived_in(empty_database_url, key, heads)
+    with session(open_engine(empty_database_url)) as connection:
         found = connection.execute(
             select(tombstones.c.writer, tombstones.c.first, tombstones.c.last).where(
                 tombstones.c.reason == "expired"

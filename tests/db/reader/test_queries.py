@@ -192,21 +192,21 @@ def test_a_question_that_takes_too_long_is_given_up(sqlite_url: str) -> None:
         Reader(sqlite_url, timeout_s=0.0).page(positive=True)
 
 
-def test_a_missing_file_is_named_with_what_to_do_and_not_made(sqlite_url: str) -> None:
-    reader = Reader(sqlite_url)
+def test_a_missing_file_is_named_with_what_to_do_and_not_made(empty_sqlite_url: str) -> None:
+    reader = Reader(empty_sqlite_url)
     with pytest.raises(
         DatabaseUnavailable, match=r"Database .* does not exist: run cardiowatch migrate"
     ):
         reader.ping()
     with pytest.raises(DatabaseUnavailable):
         reader.page()  # the first question did not make an empty file
-    migrate(sqlite_url, lambda _: None)
+    migrate(empty_sqlite_url, lambda _: None)
     reader.ping()
 
 
-def test_a_database_that_is_not_migrated_is_named_with_what_to_do(database_url: str) -> None:
-    open_engine(database_url, create=True).connect().close()
-    reader = Reader(database_url)
+def test_a_database_that_is_not_migrated_is_named_with_what_to_do(empty_database_url: str) -> None:
+    open_engine(empty_database_url, create=True).connect().close()
+    reader = Reader(empty_database_url)
     with pytest.raises(DatabaseUnavailable, match=r"not migrated: run cardiowatch migrate"):
         reader.ping()
     reader.close()

@@ -9,7 +9,6 @@ from sqlalchemy import event, text
 
 from db.engine import open_engine
 from db.ids import lowest_id_at, new_id
-from db.migrate import migrate
 from db.reader.queries import Reader
 from db.reader.samples import SCAN_FACTOR, SampledRow, rows_with_outcome, sample_rows
 from db.writer.writer import LogWriter
@@ -74,7 +73,6 @@ def test_a_batch_that_came_at_once_does_not_crowd_out_the_rest(database_url: str
 
 
 def test_no_more_than_the_largest_sample_is_read(sqlite_url: str) -> None:
-    migrate(sqlite_url, lambda _: None)
     with pytest.raises(ValueError, match="size"):
         ask(sqlite_url, n=10, size=10_000)
 

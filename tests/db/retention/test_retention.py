@@ -15,7 +15,6 @@ from db.audit.sealed_entries import SealedEntry
 from db.audit.tombstones import add_expired
 from db.engine import open_engine, session, transaction
 from db.ids import new_id
-from db.migrate import migrate
 from db.reader.queries import Reader
 from db.retention.delete_expired import RetentionTask, delete_expired
 from db.rollups.dirty_buckets import mark_dirty
@@ -23,7 +22,7 @@ from db.rollups.rollup_worker import RollupWorker, insert_counts, transaction_ru
 from db.schema import dirty_buckets, outcomes, predictions, rollups, tombstones
 from db.verify import verify_log
 from tests.db.rows import VERSION, row, running_log
-from tests.programs import run
+from tests.programs import invoke
 
 NOW = datetime(2026, 3, 1, 8, 30, tzinfo=UTC)
 
@@ -80,7 +79,6 @@ def test_whole_days_expire_with_their_outcomes_and_counts(database_url: str, key
 
 
 def test_counts_of_many_days_expire_a_few_at_a_time(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     midnight = int(NOW.replace(hour=0, minute=0).timestamp())
     named = [(300, "age"), (300, "no more counted"), (3_600, "age")]
     rows = [
@@ -148,7 +146,6 @@ def values_in_statements(engine: Engine) -> list[int]:
 def test_a_statement_does_not_grow_with_the_records_that_become_one(
     database_url: str, key: SealKey
 ) -> None:
-    migrate(database_url, lambda _: None)
     gone, seal = [], b"the one before"
     for number in range(1, 5_001):
         content = b"%032d" % number
@@ -211,9 +208,9 @@ def test_the_api_s_roller_expires_too(database_url: str, key: SealKey) -> None:
 def test_the_program_expires_by_the_setting(sqlite_url: str, key: SealKey) -> None:
     write(sqlite_url, key, [row(id=new_id(0)), row()])
     settings = {"database_url": sqlite_url, "log_hmac_key_file": key.path}
-    unset = run("-m", "cardiowatch", "retention", **settings)
+    unset = invoke("retention", **settings)
     assert (unset.returncode, unset.stderr) == (
         4, "cardiowatch: Nothing deleted: CARDIOWATCH_RETENTION_DAYS is not set.\n",
     )  # fmt: skip
-    done = run("-m", "cardiowatch", "retention", **settings, retention_days=30)
+    done = invoke("retention", **settings, retention_days=30)
     assert done.stdout == "Deleted 1 predictions older than 30 days\n"

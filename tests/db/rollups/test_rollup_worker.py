@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -25,6 +23,7 @@ from db.writer.inserts import prediction_inserter
 from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store
 from tests.db.windows import HOUR_LONG, LATER, MINUTE, NOON, at, counts, roll_up, waiting, widths
+from tests.programs import invoke
 
 pytestmark = pytest.mark.usefixtures("no_window_is_small")
 
@@ -201,24 +200,12 @@ def test_a_roller_survives_a_log_that_cannot_write(
 
 def test_the_program_makes_one_pass_and_says_what_it_did(url: str) -> None:
     asyncio.run(store(url, [at(NOON), row()]))
-    done = subprocess.run(
-        [sys.executable, "-m", "cardiowatch", "rollup"],
-        env={"CARDIOWATCH_DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = invoke("rollup", database_url=url)
     assert done.stdout == "3 buckets rolled up, 1 pending\n"
 
 
 def test_the_program_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "cardiowatch", "rollup"],
-        env={"CARDIOWATCH_DATABASE_URL": f"sqlite:///{tmp_path}/none.db"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = invoke("rollup", database_url=f"sqlite:///{tmp_path}/none.db")
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert "run cardiowatch migrate" in done.stderr

@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import select, update
 
 from db.engine import open_engine, session, transaction
-from db.migrate import migrate
 from db.schema import alert_messages, alerts
 from db.writer import alerts as outbox
 from db.writer.alerts import AlertMessage, acknowledge, claim_message, next_due, settle_message
@@ -23,7 +22,6 @@ class Log:
 
     def __init__(self, url: str) -> None:
         self.url, self.engine = url, open_engine(url)
-        migrate(url, lambda _: None)
 
     def run(self, day: int, status: str, *receivers: str, source: str = "live") -> bool:
         since = datetime(2026, 11, day, tzinfo=UTC)

@@ -95,6 +95,7 @@ def small_disk() -> Iterator[Path]:
 
 def test_a_full_disk_is_a_refusal_until_there_is_room(small_disk: Path) -> None:
     url = f"sqlite:///{small_disk}/log.db"
+    migrate(url, lambda _: None)
     ballast = small_disk / "ballast"
 
     async def fill() -> None:
@@ -171,6 +172,7 @@ def test_a_call_larger_than_the_queue_passes_when_nothing_waits(sqlite_url: str)
 
 def test_a_stopped_server_is_a_refusal_in_time_and_then_over(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
+    migrate(url, lambda _: None)
 
     async def run() -> None:
         async with running_log(url, timeout_s=TIMEOUT_S) as log, callers(log) as told:
@@ -191,6 +193,7 @@ def test_a_stopped_server_is_a_refusal_in_time_and_then_over(mortal_server: Clus
 
 def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
+    migrate(url, lambda _: None)
 
     async def run() -> None:
         async with running_log(url, timeout_s=TIMEOUT_S) as log, callers(log) as told:
@@ -211,6 +214,7 @@ def test_a_frozen_server_is_a_refusal_in_time_and_then_over(mortal_server: Clust
 
 def test_a_log_whose_server_is_frozen_still_stops(mortal_server: Cluster) -> None:
     url = mortal_server.url(mortal_server.new_database())
+    migrate(url, lambda _: None)
 
     async def run() -> float:
         async with running_log(url, timeout_s=TIMEOUT_S) as log:

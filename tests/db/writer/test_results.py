@@ -7,13 +7,11 @@ import pytest
 
 from db.engine import DatabaseUnavailable
 from db.ids import timestamp_of
-from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.results import MonitoringRun, add_load_test, add_monitoring_run, add_report
 
 
 def test_reports_come_back_as_they_were_the_newest_first(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     first = add_report(database_url, {"drift": False}, version=1)
     second = add_report(database_url, {"drift": True, "since": None}, version=1)
     reader = Reader(database_url)
@@ -31,7 +29,6 @@ def test_reports_come_back_as_they_were_the_newest_first(database_url: str) -> N
 
 
 def test_reports_of_another_kind_are_not_among_the_passes(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     add_report(database_url, {"changes": []}, version=1, kind="replay")
     reader = Reader(database_url)
     assert reader.reports() == []
@@ -53,7 +50,6 @@ def _pass(day: int, **changes: Any) -> MonitoringRun:
 
 
 def test_a_pass_over_the_same_window_is_kept_once(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     assert add_monitoring_run(database_url, {"n": 1}, _pass(1), version=1)
     assert not add_monitoring_run(database_url, {"n": 2}, _pass(1, status="red"), version=1)
     assert add_monitoring_run(database_url, {"n": 3}, _pass(1, source="replay"), version=1)
@@ -67,7 +63,6 @@ def test_a_pass_over_the_same_window_is_kept_once(database_url: str) -> None:
 
 
 def test_passes_are_ordered_by_what_they_look_at(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     for day in (2, 3, 1):  # the first day was caught up last
         add_monitoring_run(database_url, {}, _pass(day), version=1)
     reader = Reader(database_url)
@@ -78,7 +73,6 @@ def test_passes_are_ordered_by_what_they_look_at(database_url: str) -> None:
 
 
 def test_load_tests_are_kept_with_their_kind(database_url: str) -> None:
-    migrate(database_url, lambda _: None)
     add_load_test(database_url, "wrk", {"p99_ms": 35.5})
     reader = Reader(database_url)
     (found,) = reader.load_tests(limit=1)
@@ -87,11 +81,10 @@ def test_load_tests_are_kept_with_their_kind(database_url: str) -> None:
 
 
 def test_what_is_not_json_is_not_kept(sqlite_url: str) -> None:
-    migrate(sqlite_url, lambda _: None)
     with pytest.raises(ValueError, match="JSON"):
         add_report(sqlite_url, {"p": float("nan")}, version=1)
 
 
-def test_a_result_for_a_missing_database_says_so(sqlite_url: str) -> None:
+def test_a_result_for_a_missing_database_says_so(empty_sqlite_url: str) -> None:
     with pytest.raises(DatabaseUnavailable, match=r"cardiowatch migrate"):
-        add_load_test(sqlite_url, "wrk", {})
+        add_load_test(empty_sqlite_url, "wrk", {})

@@ -8,7 +8,6 @@ from sqlalchemy import func, insert, select, update
 
 from db.engine import DatabaseUnavailable, open_engine, session
 from db.ids import timestamp_of
-from db.migrate import migrate
 from db.reader.queries import Reader
 from db.schema import idempotency, models, predictions
 from db.writer.file_lock import LogLocked
@@ -195,7 +194,6 @@ def test_many_old_keys_are_forgotten_some_at_a_time(
 ) -> None:
     """After a day's pause there are millions: one statement for all would take too long."""
     monkeypatch.setattr("db.writer.idempotency.DELETE_BATCH", 3)
-    migrate(database_url, lambda _: None)
     answer = {"request_hash": b"", "response": b"", "scope": "s"}
     old = datetime.now(UTC) - timedelta(hours=25)
     with session(open_engine(database_url)) as connection:
@@ -256,11 +254,11 @@ def test_a_second_writer_of_a_sqlite_file_is_refused_with_the_reason(sqlite_url:
     asyncio.run(run())
 
 
-def test_a_database_without_tables_is_not_written(database_url: str) -> None:
-    if database_url.startswith("sqlite"):
-        open_engine(database_url, create=True).connect().close()
+def test_a_database_without_tables_is_not_written(empty_database_url: str) -> None:
+    if empty_database_url.startswith("sqlite"):
+        open_engine(empty_database_url, create=True).connect().close()
     with pytest.raises(DatabaseUnavailable, match=r"run cardiowatch migrate"):
-        asyncio.run(_start_and_stop(database_url))
+        asyncio.run(_start_and_stop(empty_database_url))
 
 
 async def _start_and_stop(url: str) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db.migrate import migrate
 from db.reader.queries import Reader
 from perf.load.synthetic_history import DAYS, INJECTED_CHANGES, Day, days, scenario, write_history
 from pipeline.model import load
 from pipeline.schema import FEATURES, NAMES, Kind
-from tests.programs import run
+from tests.programs import invoke
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 UNIT, OTHERS, HOSPITAL = INJECTED_CHANGES
@@ -80,7 +79,6 @@ def test_every_value_is_one_that_the_log_accepts(history: list[Day]) -> None:
 def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
     database_url: str, model_dir: Path
 ) -> None:
-    migrate(database_url, lambda _: None)
     model, end = load(model_dir), datetime.now(UTC)
     number = asyncio.run(write_history(database_url, model, end))
     reader = Reader(database_url)
@@ -108,12 +106,10 @@ def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
 
 
 @pytest.mark.slow
-def test_a_log_gets_one_history_only(tmp_path: Path, model_dir: Path) -> None:
-    url = f"sqlite:///{tmp_path}/log.db"
-    migrate(url, lambda _: None)
-    settings = {"database_url": url, "model_dir": model_dir}
-    done = run("-m", "cardiowatch", "replay", "--history", **settings)
+def test_a_log_gets_one_history_only(sqlite_url: str, model_dir: Path) -> None:
+    settings = {"database_url": sqlite_url, "model_dir": model_dir}
+    done = invoke("replay", "--history", **settings)
     assert (done.returncode, "A unit error" in done.stdout) == (0, True), done.stderr
-    again = run("-m", "cardiowatch", "replay", "--history", **settings)
+    again = invoke("replay", "--history", **settings)
     assert (again.returncode, again.stderr.count("\n")) == (4, 1)
     assert "already" in again.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.fairness.coverage import coverage, coverage_by_group, group_pools
-from tests.programs import run
+from tests.programs import invoke
 
 MEN, WOMEN = np.array([92.0, 19, 22, 73]), np.array([18.0, 2, 7, 70])  # as training measured
 PATIENTS = {
@@ -45,8 +45,8 @@ def test_the_command_measures_the_groups_of_the_model_in_service(tmp_path: Path)
     patients = {"female, 18-44": many, "male, 18-44": many}
     (tmp_path / "evidence.json").write_text(json.dumps({"fairness": {"patients": patients}}))
 
-    ended = run(
-        "-m", "cardiowatch", "measure", "coverage", "--draws", "50", model_dir=tmp_path
+    ended = invoke(
+        "measure", "coverage", "--draws", "50", model_dir=tmp_path
     )  # fmt: skip
 
     assert ended.returncode == 0, ended.stderr

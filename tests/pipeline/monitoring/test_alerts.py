@@ -14,7 +14,6 @@ from sqlalchemy import select, update
 
 from cardiowatch import main
 from db.engine import open_engine, session, transaction
-from db.migrate import migrate
 from db.reader.queries import Reader
 from db.schema import alert_messages
 from db.writer.alerts import claim_message
@@ -35,7 +34,6 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def url(sqlite_url: str) -> str:
-    migrate(sqlite_url, lambda _: None)
     return sqlite_url
 
 

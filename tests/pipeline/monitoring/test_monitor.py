@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from db.ids import new_id
-from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.results import MonitoringRun
 from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
@@ -60,13 +59,11 @@ def write(url: str, model_dir: Path, days: int, per_day: int = 60, **values: Any
 
 @pytest.fixture
 def settings(database_url: str, model_dir: Path) -> Settings:
-    migrate(database_url, lambda _: None)
     return Settings(database_url=database_url, model_dir=model_dir)
 
 
 @pytest.fixture
 def on_sqlite(sqlite_url: str, model_dir: Path) -> Settings:
-    migrate(sqlite_url, lambda _: None)
     return Settings(database_url=sqlite_url, model_dir=model_dir)
 
 

@@ -33,7 +33,7 @@ from pipeline.poisoning.defences import (
 from pipeline.poisoning.metrics import METRICS, ExperimentCell, ece, share
 from pipeline.schema import NAMES
 from pipeline.train import LabelledPatients as Cleveland
-from tests.programs import run as run_program
+from tests.programs import invoke
 
 
 @cache
@@ -239,7 +239,7 @@ def test_settings_that_are_not_allowed_say_what_is(
 
 
 def test_the_command_prints_a_table_of_every_attack_and_defence() -> None:
-    ended = run_program("-m", "cardiowatch", "poison", "--seeds", "2")
+    ended = invoke("poison", "--seeds", "2")
 
     assert ended.returncode == 0, ended.stderr
     assert all(name in ended.stdout for name in (*ATTACKS, *DEFENCES, *METRICS))
