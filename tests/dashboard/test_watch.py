@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.shared.escaping import escape_markdown
@@ -47,6 +48,21 @@ def test_the_status_has_a_word_a_shape_and_its_reason(
     assert bool([link for link in pages.page_link if "View drift details" in link.value]) is (
         status != "green"
     )
+
+
+@pytest.mark.parametrize("logged", [3], indirect=True)
+def test_the_headline_follows_the_worst_that_is_true(
+    logged: int, served: AppTest, log_url: str
+) -> None:
+    add(log_url, "red", "Input drift detected (1-day window): age.")
+    served.run()
+    red = served.title[0].value
+    assert red.startswith("The service is up, but monitoring is red. Input drift detected")
+    assert f"The service is up: {logged} live predictions" in shown(served)
+    add(log_url, "green", "All well.", days_ago=-1)
+    st.cache_data.clear()
+    served.run()
+    assert served.title[0].value.startswith(f"The service is up: {logged} live predictions")
 
 
 def test_a_thousand_passes_are_shown_as_a_strip_of_two_months(

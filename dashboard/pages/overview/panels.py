@@ -33,7 +33,7 @@ def controls() -> tuple[str, str | None]:
 
 
 def verdict(seen: OverviewData, window: Window, *, ready: bool) -> None:
-    """Draw the verdict, and when it was updated."""
+    """Draw the worst that is true, and when it was updated."""
     st.caption(f"Overview · {APP} · Updated {widgets.now():%H:%M}, refreshes every 30 s")
     sentence = texts.verdict(
         n=seen.summary.n,
@@ -44,7 +44,13 @@ def verdict(seen: OverviewData, window: Window, *, ready: bool) -> None:
         rejections=_rejections(seen),
         newest=widgets.format_time(seen.newest),
     )
-    st.title(sentence, anchor=False)
+    runs = data.monitoring_runs(seen.source)
+    if ready and runs and runs[0]["status"] == "red":
+        found = escaping.escape_markdown(runs[0]["verdict"])
+        st.title(f"{texts.MONITORING_RED} {found}", anchor=False)
+        st.markdown(sentence)
+    else:
+        st.title(sentence, anchor=False)
 
 
 def _rejections(seen: OverviewData) -> int:

@@ -78,6 +78,7 @@ LATENCY_NOTE = (
     "From receiving the request to the computed probability, before the write to the database."
 )
 STATE = {True: "The service is up", False: "The service is not responding"}
+MONITORING_RED = "The service is up, but monitoring is red."
 LEAD = "Service health and recent predictions."
 API_DOWN = "Predictions are unavailable at the moment. The log is readable and complete."
 
