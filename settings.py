@@ -75,6 +75,13 @@ class Settings(BaseSettings):
     threshold: float = Field(
         0.5, gt=0, lt=1, description="Probability from which the prediction is 1."
     )
+    prevalence: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of the patients here who have disease: a second number beside the "
+        "estimate.",
+    )
     log_queue_max: int = Field(
         10_000,
         ge=1,

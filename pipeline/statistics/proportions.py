@@ -118,3 +118,22 @@ def _p_value(a: float, around_a: IntervalFunction, b: float, around_b: IntervalF
         else:
             above = z
     return erfc(below / sqrt(2))
+
+
+def at_prevalence(probability: float, trained: float, here: float) -> float:
+    """Return a probability of disease where the prevalence alone differs from that in training.
+
+    Parameters
+    ----------
+    probability
+        The model's, 0 to 1.
+    trained, here
+        Shares with disease among the training patients and here, between 0 and 1.
+
+    Source
+    ------
+    Bayes' theorem with unchanged likelihood ratios (prior probability shift), Saerens and others,
+    Neural Computation 2002.
+    """
+    ratio = here / (1 - here) * (1 - trained) / trained
+    return probability * ratio / (probability * ratio + 1 - probability)

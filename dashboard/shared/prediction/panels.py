@@ -12,6 +12,7 @@ from dashboard.shared import findings, numbers, reference, widgets
 from dashboard.shared.prediction import charts, record, texts
 from dashboard.shared.prediction.entries import Wire
 from pipeline.model.reference import Population
+from settings import load_settings
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,9 @@ def _headline(found: Prediction) -> None:
         "estimate_range",
     )
     st.markdown(texts.natural_frequency(found.probability, found.population))
+    here = load_settings().prevalence
+    if here is not None and found.population is not None:
+        st.markdown(texts.at_prevalence(found.probability, found.population, here))
     widgets.echarts_chart(
         charts.icon_array(found.probability),
         f"{numbers.per_hundred(found.probability)} of 100 icons: expected to have disease",

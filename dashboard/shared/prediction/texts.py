@@ -7,11 +7,12 @@ from typing import Any
 
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence, warning
-from dashboard.shared.numbers import per_hundred, probability
+from dashboard.shared.numbers import per_hundred, percent, probability
 from dashboard.shared.texts import SOURCES
 from pipeline.dataset.heart import population
 from pipeline.model.reference import Population
 from pipeline.schema import BY_NAME
+from pipeline.statistics import proportions
 
 NOT_FOR_DIAGNOSIS = (
     "**Not for diagnosis.** This is the output of a statistical model. It is not a medical device "
@@ -45,6 +46,15 @@ def natural_frequency(value: float, of: Population | None) -> str:
         f"**{about} of 100 such patients would be expected to have disease**, if they were like "
         f"the training patients{whom}. Where disease is rarer, this estimate is too high; where it "
         "is commoner, too low."
+    )
+
+
+def at_prevalence(value: float, of: Population, here: float) -> str:
+    """Return what an estimate would be if the prevalence alone differed from that in training."""
+    shifted = probability(proportions.at_prevalence(value, of.prevalence, here))
+    return (
+        f"If {percent(here)} of the patients here have disease and only that differs from training "
+        f"({percent(of.prevalence)}): about **{shifted}**. This number is not logged."
     )
 
 

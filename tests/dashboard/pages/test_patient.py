@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.patient import panels, texts
 from dashboard.pages.patient.case import Case
+from dashboard.shared import numbers
 from dashboard.shared.prediction import record
 from dashboard.shared.prediction.panels import Prediction
 from db.reader.queries import Reader
@@ -96,6 +97,23 @@ def test_the_result_says_what_it_means_for_a_hundred_patients_and_why(
     assert "All 13 findings were entered." in said
     assert said.count("the estimated risk**.") == 3
     assert "0 = 50 %" in said
+
+
+def test_a_set_prevalence_gives_a_second_number_that_is_not_logged(
+    served: AppTest, log_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_patient(served)
+    estimate(page, WHOLE)
+    assert "patients here have disease" not in shown(page)
+    monkeypatch.setenv("CARDIOWATCH_PREVALENCE", "0.1")
+    page.run()
+    (row,) = logged(log_url)
+    odds = row["probability"] / (1 - row["probability"]) * (0.1 / 0.9) * (164 / 139)
+    said = numbers.probability(odds / (1 + odds))
+    assert (
+        f"If 10\u00a0% of the patients here have disease and only that differs from training "
+        f"(46\u00a0%): about **{said}**. This number is not logged." in shown(page)
+    )
 
 
 def test_a_refused_entry_gives_no_estimate(served: AppTest, log_url: str) -> None:

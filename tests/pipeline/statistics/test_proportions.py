@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.statistics.proportions import (
     Z95,
+    at_prevalence,
     auc_interval,
     auc_variance,
     difference_interval,
@@ -55,3 +56,13 @@ def test_half_as_much_variance_needs_half_as_many_patients() -> None:
 
 def test_an_area_of_one_half_has_the_variance_of_ranks() -> None:
     assert auc_variance(0.5) == pytest.approx(1 / 6)  # 1/12 from either class
+
+
+@pytest.mark.parametrize(
+    ("probability", "here", "expected"),
+    [(0.5, 0.5, 0.5), (0.5, 0.1, 0.1), (0.8, 0.2, 0.5), (0.0, 0.1, 0.0), (1.0, 0.1, 1.0)],
+)
+def test_where_disease_is_rarer_the_odds_shrink_by_the_ratio_of_the_prior_odds(
+    probability: float, here: float, expected: float
+) -> None:
+    assert at_prevalence(probability, 0.5, here) == pytest.approx(expected)
