@@ -21,8 +21,29 @@ AXE = next(
 )
 
 
-UPLOADER = "{exclude: [['[data-testid=stFileUploaderDropzone]']]}"
-"""Streamlit 1.67 gives its upload a presentation role and a tabindex, which is a violation."""
+RUN = """async () => {
+    const found = await axe.run({resultTypes: ['violations']})
+    const broken = found.violations.flatMap(
+        rule => rule.nodes.map(node => [rule.id, node.html.slice(0, 200)])
+    )
+    return [found.passes.length, broken]
+}"""
+
+
+def violations(page: Page) -> list[list[str]]:
+    """Return what axe finds: rule and element, but for one of Streamlit's own.
+
+    Its drop zone for files is a "presentation" that scripts can focus. People reach the button
+    within, which is looked at like everything else; the markup is not ours to change.
+    """
+    passes, broken = page.evaluate(RUN)  # not all that axe has seen: megabytes on some pages
+    assert passes, "axe looked at nothing"
+    return [
+        [rule, html]
+        for rule, html in broken
+        if rule != "presentation-role-conflict"
+        or 'data-testid="stFileUploaderDropzone"' not in html
+    ]
 
 
 def overview(page: Page, servers: Servers) -> None:
@@ -134,7 +155,7 @@ STATES = (
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
-def test_axe_finds_no_violation(
+def test_axe_finds_no_violation_and_everything_fits(
     page: Page, servers: Servers, state: Callable[[Page, Servers], None]
 ) -> None:
     state(page, servers)
@@ -147,12 +168,12 @@ def test_axe_finds_no_violation(
         switch(page, scheme)
         page.set_viewport_size({"width": width, "height": 900})
         settled(page)
-        found = page.evaluate(f"axe.run({UPLOADER})")
-        assert found["passes"], "axe looked at nothing"
-        assert [
-            (rule["id"], [node["html"][:200] for node in rule["nodes"]])
-            for rule in found["violations"]
-        ] == [], (scheme, width)
+        assert violations(page) == [], (scheme, width)
+    assert cut_tables(page) == []  # in the window of a telephone
+    for width in (800, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        settled(page)
+        assert fits(page), width
 
 
 def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
@@ -165,17 +186,6 @@ def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
         }""",
         arg=scheme,
     )
-
-
-def test_no_page_is_wider_than_its_window(page: Page, servers: Servers) -> None:
-    for state in (
-        overview, result_and_comparison, log, load_tests, drift, explanations, fairness, model_card,
-    ):  # fmt: skip
-        state(page, servers)
-        for width in (800, 1440):
-            page.set_viewport_size({"width": width, "height": 900})
-            settled(page)
-            assert fits(page), (state.__name__, width)
 
 
 WIDEN = """new MutationObserver(() => {
@@ -194,18 +204,6 @@ def test_a_chart_that_was_made_too_wide_is_drawn_anew(page: Page, servers: Serve
     page.wait_for_timeout(500)
     settled(page)
     assert page.evaluate("widened")
-
-
-@pytest.mark.parametrize(
-    "state", [model_card, explanations, fairness], ids=lambda state: state.__name__
-)
-def test_no_table_is_cut_in_the_window_of_a_telephone(
-    page: Page, servers: Servers, state: Callable[[Page, Servers], None]
-) -> None:
-    state(page, servers)
-    page.set_viewport_size({"width": 390, "height": 900})
-    settled(page)
-    assert cut_tables(page) == []
 
 
 def cut_tables(page: Page) -> list[str]:

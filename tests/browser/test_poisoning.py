@@ -7,7 +7,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from pipeline.dataset.heart.csv_reader import HEART_CSV
 from tests.browser.conftest import Recorder, Servers, fits, settled
-from tests.browser.test_accessibility import AXE, cut_tables, switch
+from tests.browser.test_accessibility import AXE, cut_tables, switch, violations
 
 JUDGED = 90_000
 """Milliseconds: a worker process starts, reads the training patients and refits five models."""
@@ -89,31 +89,20 @@ def test_a_file_that_is_sent_gets_its_verdict(
     expect(page.get_by_role("button", name="Check file")).to_be_visible()  # the next file may come
 
 
-def violations(page: Page) -> list[tuple[str, str]]:
-    """Return what axe finds: rule and element, but for one of Streamlit's own.
-
-    Its drop zone for files is a "presentation" that scripts can focus. People reach the button
-    within, which is looked at like everything else; the markup is not ours to change.
-    """
-    found = page.evaluate("axe.run()")
-    assert found["passes"], "axe looked at nothing"
-    nodes = [(rule["id"], n["html"][:200]) for rule in found["violations"] for n in rule["nodes"]]
-    return [
-        (rule, html)
-        for rule, html in nodes
-        if not (
-            rule == "presentation-role-conflict" and 'data-testid="stFileUploaderDropzone"' in html
-        )
-    ]
-
-
-def test_the_page_begins_with_its_verdict_and_draws_its_curves(
+def test_the_page_begins_with_its_verdict_draws_its_curves_and_fits_every_window(
     page: Page, servers: Servers
 ) -> None:
     opened(page, servers)
     expect(page.get_by_role("heading", level=1)).to_contain_text("random label flips take the AUC")
     expect(page.get_by_test_id("stPlotlyChart")).to_have_count(1)
     expect(page).to_have_title("Poisoning · Cardiowatch")
+    page.set_viewport_size({"width": 420, "height": 900})
+    settled(page)
+    assert cut_tables(page) == []
+    for width in (800, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        settled(page)
+        assert fits(page), width
 
 
 @pytest.mark.parametrize(
@@ -164,18 +153,3 @@ def test_a_calculation_outlives_a_connection_that_is_lost_for_a_moment(
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled.")).to_be_visible()
     recorder.complaints = [c for c in recorder.complaints if "disconnected from server" not in c]
-
-
-def test_no_table_is_cut_in_the_window_of_a_telephone(page: Page, servers: Servers) -> None:
-    opened(page, servers)
-    page.set_viewport_size({"width": 420, "height": 900})
-    settled(page)
-    assert cut_tables(page) == []
-
-
-def test_the_page_is_not_wider_than_a_narrow_window(page: Page, servers: Servers) -> None:
-    opened(page, servers)
-    for width in (800, 1440):
-        page.set_viewport_size({"width": width, "height": 900})
-        settled(page)
-        assert fits(page), width

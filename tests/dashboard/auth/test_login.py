@@ -8,8 +8,10 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from streamlit.testing.v1 import AppTest
 
+from dashboard import navigation
 from dashboard.auth import texts
 from dashboard.auth.login_redirect import RETURN_COOKIE, LoginRedirect
+from dashboard.auth.roles import ROLES
 from tests.dashboard.conftest import log_in, shown
 
 NOWHERE = (
@@ -21,19 +23,20 @@ PAGES = ("/", "/?period=7d", "/predictions?result=1&id=019ac0a5", "/load-tests",
 
 
 @pytest.mark.usefixtures("people")
-@pytest.mark.parametrize(
-    ("role", "said"), [("", texts.SIGN_IN_NEEDED), ("operator", texts.NO_ACCESS)]
-)
-def test_a_page_that_may_not_be_seen_says_why_in_its_place(
-    pages: AppTest, role: str, said: str
-) -> None:
+@pytest.mark.parametrize("role", ["", "clinician", "reviewer", "operator"])
+def test_a_page_that_may_not_be_seen_says_why_in_its_place(pages: AppTest, role: str) -> None:
     if role:
         log_in(pages, role)
-    page = pages.run().switch_page("predictions/page.py").run()
-    assert not page.exception
-    assert said in shown(page)
-    assert not page.dataframe
-    assert not page.get("segmented_control")
+    page = pages.run()
+    forbidden = set(navigation.PAGES) - ROLES.get(role, frozenset())
+    assert "load_tests" in forbidden or "predictions" in forbidden
+    for name in sorted(forbidden):
+        page.switch_page(f"{name}/page.py").run()
+        assert not page.exception
+        assert (texts.NO_ACCESS if role else texts.SIGN_IN_NEEDED) in shown(page)
+        assert not page.dataframe
+        assert not page.table
+        assert not page.get("segmented_control")
 
 
 async def answer(path: str, *, query: str = "", cookie: str = "", known: bool = False) -> Message:
