@@ -13,7 +13,7 @@ import click
 import pytest
 
 import cardiowatch
-from tests.programs import ROOT, environment, run
+from tests.programs import ROOT, environment, invoke, run
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,7 @@ def test_a_command_describes_itself_and_its_options(path: str) -> None:
 
 @pytest.mark.parametrize("arguments", [["nosuch"], ["monitor", "--nosuch"], ["keys", "revoke"]])
 def test_wrong_usage_is_one_line_and_code_2(arguments: list[str]) -> None:
-    ended = run("-m", "cardiowatch", *arguments)
+    ended = invoke(*arguments)
 
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
     assert "--help" in ended.stderr
@@ -113,12 +113,9 @@ def test_a_full_disk_is_one_line_and_code_4_in_every_command() -> None:
 
 
 def _keys_in_greek(folder: str) -> dict[str, str]:
-    settings = environment(keys_file=f"{folder}/keys.json")
-    run(
-        "-m", "cardiowatch", "keys", "create", "--name", "Ω", "--roles", "read",
-        keys_file=f"{folder}/keys.json",
-    )  # fmt: skip
-    return settings
+    keys_file = f"{folder}/keys.json"
+    invoke("keys", "create", "--name", "Ω", "--roles", "read", keys_file=keys_file)
+    return environment(keys_file=keys_file)
 
 
 def test_a_closed_pipe_is_one_line_and_code_4(tmp_path: Path) -> None:

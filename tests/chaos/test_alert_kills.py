@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sqlalchemy import select
 
 from db.engine import open_engine, session
@@ -69,6 +70,7 @@ def sender(url: str, address: str) -> Iterator[subprocess.Popen[str]]:
     process.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_kills_lose_no_alert_and_repeat_only_what_was_not_noted(tmp_path: Path) -> None:
     url, chance = f"sqlite:///{tmp_path}/log.db", np.random.default_rng(7)
     migrate(url, lambda _: None)
