@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CardiowatchError as error:
         return _fail(str(error), error.exit_code)
     except click.Abort:  # Ctrl-C; 128 + SIGINT, as a shell says it
-        return 130
+        return _fail("interrupted", 130)
 
 
 def _terminate(*_: object) -> None:

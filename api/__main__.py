@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import ExitStack
 
 import click
 import uvicorn
@@ -57,9 +58,6 @@ def command(migrate: bool) -> int:
     settings = load_settings()
     logs.configure(settings.log_format)
     _check(settings)
-    if settings.api_workers > 1:
-        # Read by prometheus_client at import: the workers share their counts in this folder.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="cardiowatch-")
     if migrate:
         from db.migrate import migrate as migrate_database
 
@@ -74,7 +72,12 @@ def command(migrate: bool) -> int:
     signal.signal(signal.SIGTERM, lambda *_: None)
     connection_limits.raise_file_limit()
     try:
-        _serve(settings)
+        with ExitStack() as stack:
+            if settings.api_workers > 1:
+                # Read by prometheus_client at import: the workers share their counts in a folder.
+                folder = tempfile.TemporaryDirectory(prefix="cardiowatch-")
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(folder)
+            _serve(settings)
     except SystemExit:  # uvicorn has logged why it cannot start
         return FAILED
     return 0

@@ -104,6 +104,7 @@ class Service:
         """Start the writer, and store the scorecard that explains its rows."""
         await asyncio.to_thread(check_integrity, self._integrity_engine)
         await asyncio.to_thread(check_catalogue, self._integrity_engine)
+        self._integrity_engine.dispose()
         await self.writer.start()
         await self.writer.register_model(self.model.version, self.model.scorecard)
         self.rollup_worker.start()

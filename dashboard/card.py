@@ -9,6 +9,7 @@ import click
 
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import build_card
+from errors import naming
 from pipeline.model import EVIDENCE_FILE, ModelError, load
 from pipeline.model.reference import Population
 from pipeline.training.reference import load_reference
@@ -45,6 +46,7 @@ def command(file: Path | None, model_dir: Path | None) -> None:
     settings = load_settings()
     page = render_from_folder(model_dir or settings.model_dir, settings.threshold)
     if file:
-        file.write_text(page, encoding="utf-8")
+        with naming(file):
+            file.write_text(page, encoding="utf-8")
     else:
         print(page, end="")

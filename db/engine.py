@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
@@ -57,6 +57,8 @@ def open_engine(
         parsed = make_url(url)
     except ArgumentError:
         raise DatabaseUnavailable(f"{_WHICH}.") from None
+    except ValueError:  # of the port, which may be a part of the password
+        raise DatabaseUnavailable(f"{_WHICH}{_HOSTS}.") from None
     if parsed.drivername in ("sqlite", "sqlite+pysqlite") and parsed.database:
         if parsed.database == ":memory:":
             raise DatabaseUnavailable("A log in memory would be lost: give the path of a file.")
@@ -67,6 +69,7 @@ def open_engine(
 
 
 _WHICH = "The database URL must be sqlite:///path or postgresql+psycopg://user@host/database"
+_HOSTS = "; of several hosts ...//user@/database?host=a,b&port=5432,5433, a port for each"
 
 
 _DURABLE = (
@@ -131,30 +134,39 @@ def _keep_journal_ahead(connection: sqlite3.Connection, deadline: float) -> None
             sleep(0.01)
 
 
-_POOL = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 15, "pool_timeout": QUERY_TIMEOUT_S}
+_POOL = {"pool_pre_ping": True, "pool_size": 5, "max_overflow": 10, "pool_timeout": 1.0}
+"""Readers of one process, and how long one waits for another's connection (docs/capacity.md)."""
 
 
 def _postgresql(url: URL, read_only: bool, timeout_s: float) -> Engine:
     from db.postgresql import open_connection  # psycopg: 10 MB that SQLite does not need
 
-    # Compiling a query for each of many partitions takes seconds, running it some milliseconds.
-    options = f"-c statement_timeout={int(timeout_s * 1000)} -c timezone=UTC -c jit=off"
-    if read_only:
-        options += " -c default_transaction_read_only=on"
+    # The server gives a slow query up before the client takes it for silent. Compiling a query for
+    # each of many partitions (jit) takes seconds, running it some milliseconds.
+    ours = f"-c statement_timeout={int(timeout_s * 900)} -c timezone=UTC -c jit=off"
+    options = " ".join([*_listed(url.query.get("options")), ours])
     defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "cardiowatch"}
-    engine = create_engine(
-        url.update_query_dict({**defaults, **url.query, "options": options}),
-        isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
-        # A writer keeps the one connection it has; readers come from many threads.
-        **(_POOL if read_only else {"poolclass": NullPool}),
-    )
+    try:
+        engine = create_engine(
+            url.update_query_dict({**defaults, **url.query, "options": options}),
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            # A writer keeps the one connection it has; readers come from many threads.
+            **(_POOL if read_only else {"poolclass": NullPool}),
+        )
+    except ArgumentError:
+        raise DatabaseUnavailable(f"{_WHICH}{_HOSTS}.") from None
 
     @event.listens_for(engine, "do_connect")
     def connect_in_time(_dialect: Any, _record: Any, _args: Any, params: Any) -> Any:
-        return open_connection(timeout_s, **params)
+        return open_connection(timeout_s, read_only=read_only, **params)
 
     return engine
+
+
+def _listed(values: str | Sequence[str] | None) -> Sequence[str]:
+    """Return the values of a URL's parameter, which may stand there once, more often or not."""
+    return [values] if isinstance(values, str) else values or []
 
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -220,7 +232,27 @@ def error_message(engine: Engine, error: BaseException) -> str:
         if reason == "interrupted":
             return f"{_name(engine)} took too long to answer: choose a smaller window."
         return f"{_name(engine)} cannot be used: {reason}."
+    known = (getattr(cause, "sqlstate", None) or "", reason)
+    for signs, sentence in _REFUSALS.items():
+        if any(sign in text for sign in signs for text in known):
+            return f"{_name(engine)} {sentence} ({reason})."
     return f"{_name(engine)} is not responding; is PostgreSQL running? ({reason})"
+
+
+_REFUSALS = {
+    ("25006", "session is read-only", "in hot standby mode"): (
+        "is read-only: use the URL of the primary server"
+    ),
+    ("53300", "too many c", "connection slots"): (
+        "accepts no more connections: raise max_connections, or run fewer processes "
+        "(docs/capacity.md)"
+    ),
+    ("QueuePool",): "is busy: every connection of this process is in use, try again",
+    ("57014",): "took too long to answer: choose a smaller window",
+    ("53100",): "has no space left on its disk",
+}
+"""What PostgreSQL answers where it does not do what was asked: its code, or words of its message,
+for a refused connection has no code."""
 
 
 def _damaged(engine: Engine, reason: str) -> str:
@@ -250,7 +282,8 @@ def _name(engine: Engine) -> str:
     if engine.dialect.name == "sqlite":
         return f"The database {engine.url.database}"
     # Without user and password: this sentence reaches logs and pages.
-    return f"The database {engine.url.database} at {engine.url.host or 'the local socket'}"
+    hosts = [engine.url.host] if engine.url.host else _listed(engine.url.query.get("host"))
+    return f"The database {engine.url.database} at {','.join(hosts) or 'the local socket'}"
 
 
 def check_migrated(engine: Engine, *, or_newer: bool = True) -> None:

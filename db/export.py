@@ -21,6 +21,7 @@ from db.audit.seal_key import require_patient_key
 from db.engine import open_engine
 from db.reader.queries import Reader
 from db.schema import EXPORTED_COLUMNS, SOURCES, outcomes
+from errors import naming
 from pipeline.dataset.heart.codings import Coding, encode_row
 from settings import Settings, load_settings
 
@@ -111,7 +112,7 @@ def _write(blocks: Iterable[str], output: Path | None) -> None:
     part = output.with_name(f"{output.name}.part")  # a partial export never looks complete
     part.touch(mode=0o600)  # patient data: readable by the owner only
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with naming(part), part.open("w", encoding="utf-8", newline="") as file:
             file.writelines(blocks)
         part.replace(output)
     finally:

@@ -26,8 +26,14 @@ class TimedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(message) from None
 
 
-def open_connection(timeout_s: float, **parameters: Any) -> TimedConnection:
-    """Connect; see TimedConnection."""
-    connection = TimedConnection.connect(**parameters)
+def open_connection(timeout_s: float, *, read_only: bool, **parameters: Any) -> TimedConnection:
+    """Connect; see TimedConnection.
+
+    A reader refuses writes from then on. As an option of the connection that would make any server
+    a standby to a URL that asks for `target_session_attrs=read-write`.
+    """
+    connection = TimedConnection.connect(**parameters, autocommit=True)
     connection.timeout_s = timeout_s
+    if read_only:
+        connection.execute("SET default_transaction_read_only = on")
     return connection

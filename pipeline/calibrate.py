@@ -15,6 +15,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from signal import SIG_DFL, SIGINT, signal
 from typing import Any
 
 import click
@@ -227,7 +228,8 @@ def _run(
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when a worker imports numpy
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        ProcessPoolExecutor(processes) as pool,
+        # Ctrl-C reaches the workers, too: they end without a word.
+        ProcessPoolExecutor(processes, initializer=signal, initargs=(SIGINT, SIG_DFL)) as pool,
         path.open("a") as file,
         click.progressbar(length=len(work), label="calibrate", file=sys.stderr) as bar,
     ):

@@ -13,6 +13,7 @@ import click
 import pytest
 
 import cardiowatch
+from db.migrate import migrate
 from tests.programs import ROOT, environment, invoke, run
 
 pytestmark = pytest.mark.slow
@@ -110,6 +111,32 @@ def test_a_full_disk_is_one_line_and_code_4_in_every_command() -> None:
     said = ended.stderr.splitlines()
     assert said[::2] == ["cardiowatch: No space left on device"] * len(names)
     assert said[1::2] == [f"4 {name}" for name in names]
+
+
+def test_a_full_disk_is_named_by_the_file(tmp_path: Path, model_dir: Path) -> None:
+    (tmp_path / "log.csv.part").symlink_to("/dev/full")
+    url = f"sqlite:///{tmp_path}/log.db"
+    migrate(url, lambda _: None)
+    for arguments, file in (
+        (["card", "/dev/full"], "/dev/full"),
+        (["export", "--output", f"{tmp_path}/log.csv"], f"{tmp_path}/log.csv.part"),
+    ):
+        ended = run("-m", "cardiowatch", *arguments, database_url=url, model_dir=model_dir)
+
+        assert ended.returncode == 4
+        assert ended.stderr == f"cardiowatch: No space left on device: {file}\n"
+
+
+def test_ctrl_c_is_one_line_and_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("db.migrate.migrate", interrupted)
+
+    assert cardiowatch.main(["migrate"]) == 130
+    assert capsys.readouterr().err.strip() == "cardiowatch: interrupted"
 
 
 def _keys_in_greek(folder: str) -> dict[str, str]:

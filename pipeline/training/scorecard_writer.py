@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from errors import naming
 from pipeline.model import CHECKSUMS_FILE, EVIDENCE_FILE, FORMAT, SCORECARD_FILE, checksums
 from pipeline.model.design_matrix import (
     COLUMNS,
@@ -148,5 +149,6 @@ def write_bundle(
     ):  # the sums come last
         temporary = folder / f".{name}.{os.getpid()}"
         temporary.touch(0o600 if name == ROWS_FILE else 0o666)
-        temporary.write_bytes(data)
+        with naming(temporary):
+            temporary.write_bytes(data)
         temporary.replace(folder / name)

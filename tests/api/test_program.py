@@ -73,6 +73,21 @@ def test_a_second_process_on_the_same_sqlite_file_refuses_to_start(
     assert "Traceback" not in second.stderr
 
 
+def test_the_folder_that_workers_share_goes_with_them(
+    model_dir: Path, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    migrate(postgres_url, lambda _: None)
+    settings = {"model_dir": model_dir, "database_url": postgres_url, "api_workers": 2}
+    port = free_port()
+    with running("-m", "api", api_port=port, **settings) as service:
+        wait_for(f"http://127.0.0.1:{port}/readyz", service)
+        (folder,) = tmp_path.glob("cardiowatch-*")
+        service.terminate()
+        assert service.wait(timeout=40) == 0
+    assert not folder.exists()
+
+
 @contextmanager
 def under_load(service: subprocess.Popen[str], port: int) -> Iterator[list[str]]:
     """Send patients from eight clients until the service is gone; yield the answered ids."""

@@ -4,14 +4,16 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
+import db.engine
 import db.reader.queries
-from db.engine import DatabaseUnavailable, open_engine
+from db.engine import DatabaseUnavailable, open_engine, session, transaction
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
@@ -216,6 +218,83 @@ def test_a_server_that_is_not_there_is_said_without_its_password() -> None:
     reader = Reader("postgresql+psycopg://someone:secret@127.0.0.1:1/log")
     with pytest.raises(DatabaseUnavailable, match="is PostgreSQL running") as refused:
         reader.ping()
+    assert "secret" not in str(refused.value)
+
+
+def test_a_slow_query_is_told_from_a_silent_server(postgres_url: str) -> None:
+    engine = open_engine(postgres_url, read_only=True, timeout_s=1)
+    with pytest.raises(DatabaseUnavailable, match="took too long to answer"), session(engine) as c:
+        c.execute(text("SELECT pg_sleep(9)"))
+    engine.dispose()
+
+
+def test_a_server_that_only_reads_is_named_as_such(postgres_url: str) -> None:
+    with open_engine(postgres_url).connect() as connection:
+        name = connection.scalar(text("SELECT current_database()"))
+        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_read_only = on"))
+    with (
+        pytest.raises(DatabaseUnavailable, match=f"{name} at .* is read-only: .*primary"),
+        transaction(open_engine(postgres_url)) as connection,
+    ):
+        connection.execute(text("CREATE TABLE found (id int)"))
+
+
+def test_a_server_without_a_free_connection_is_named_as_such(postgres_url: str) -> None:
+    with open_engine(postgres_url).connect() as connection:
+        connection.execute(text("CREATE ROLE limited LOGIN CONNECTION LIMIT 0"))
+    try:
+        with pytest.raises(DatabaseUnavailable, match="accepts no more connections"):
+            Reader(postgres_url.replace("test@", "limited@")).ping()
+    finally:
+        with open_engine(postgres_url).connect() as connection:
+            connection.execute(text("DROP ROLE limited"))
+
+
+def test_readers_of_a_process_are_bounded(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(db.engine._POOL, "pool_timeout", 0.1)
+    engine = open_engine(postgres_url, read_only=True)
+    with ExitStack() as stack:
+        for _ in range(15):  # docs/capacity.md
+            stack.enter_context(session(engine))
+        with pytest.raises(DatabaseUnavailable, match="every connection of this process"):
+            stack.enter_context(session(engine))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("attributes", ["primary", "read-write"])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_of_several_hosts_the_primary_is_used_and_the_urls_own_options_are_kept(
+    postgres_url: str, attributes: str, read_only: bool
+) -> None:
+    base, _, folder = postgres_url.partition("?host=")
+    several = (
+        f"{base}?host=127.0.0.1,{folder}&port=1,5432&target_session_attrs={attributes}"
+        "&options=-c%20work_mem%3D123kB"
+    )
+    engine = open_engine(several, read_only=read_only)
+    with session(engine) as connection:
+        found = [
+            connection.scalar(text(f"SHOW {name}"))
+            for name in ("work_mem", "timezone", "jit", "default_transaction_read_only")
+        ]
+    engine.dispose()
+    assert found == ["123kB", "UTC", "off", "on" if read_only else "off"]
+
+
+def test_each_of_several_hosts_is_named() -> None:
+    reader = Reader("postgresql+psycopg://me:secret@/log?host=127.0.0.1,localhost&port=1,2")
+    with pytest.raises(
+        DatabaseUnavailable, match=r"log at 127\.0\.0\.1,localhost is not responding"
+    ):
+        reader.ping()
+
+
+@pytest.mark.parametrize("url", ["a:1,b:2/log", "a:1,2/log", "/log?host=a&port=1,2", "/log?port=x"])
+def test_ports_that_cannot_be_read_are_refused_with_the_form(url: str) -> None:
+    with pytest.raises(DatabaseUnavailable, match="host=a,b&port=5432,5433") as refused:
+        Reader(f"postgresql+psycopg://me:secret@{url}")
     assert "secret" not in str(refused.value)
 
 
