@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from db.migrate import migrate
 from db.reader.queries import Reader
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, run, running, wait_for
