@@ -61,6 +61,14 @@ class Settings(BaseSettings):
     dashboard_behind_proxy: bool = Field(
         False, description="A proxy in front of the dashboard controls access to it."
     )
+    iap_audience: str = Field(
+        "",
+        description="Audience of Google's Identity-Aware Proxy in front of the dashboard; with it, "
+        "requests without the header that the proxy signs are rejected.",
+    )
+    iap_keys_file: Path | None = Field(
+        None, description="Public keys of Google's Identity-Aware Proxy (a JSON Web Key Set)."
+    )
     dashboard_port: int = Field(8501, ge=1, le=65535, description="Port of the dashboard.")
     dashboard_url: str = Field(
         "",

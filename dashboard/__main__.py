@@ -8,12 +8,14 @@ from pathlib import Path
 
 import click
 import uvicorn
+from starlette.middleware import Middleware
 from streamlit import config
 from streamlit import logger as streamlit_logger
 
 import logs
 from dashboard.app import create_app
 from dashboard.auth import roles
+from dashboard.auth.iap import TRUSTED_HEADERS, IapGuard
 from settings import Settings, SettingsError, is_loopback, load_settings
 
 _MAX_MESSAGE_BYTES = 256 * 1024
@@ -32,6 +34,17 @@ def _require_login_or_loopback(settings: Settings) -> None:
             "or put an authenticating proxy in front and set "
             "CARDIOWATCH_DASHBOARD_BEHIND_PROXY=true"
         )
+
+
+def _iap_guard(settings: Settings) -> Middleware | None:
+    if not settings.iap_audience:
+        return None
+    if settings.iap_keys_file is None or not settings.iap_keys_file.is_file():
+        raise SettingsError(
+            "CARDIOWATCH_IAP_AUDIENCE needs CARDIOWATCH_IAP_KEYS_FILE: the proxy's public keys, "
+            "from https://www.gstatic.com/iap/verify/public_key-jwk"
+        )
+    return Middleware(IapGuard, keys_file=settings.iap_keys_file, audience=settings.iap_audience)
 
 
 def _cookie_secret(path: Path) -> str:
@@ -59,6 +72,8 @@ def _configure_streamlit(settings: Settings) -> None:
     config.set_option("server.allowedHosts", names)
     if settings.cookie_secret_file is not None:
         config.set_option("server.cookieSecret", _cookie_secret(settings.cookie_secret_file))
+    if settings.iap_audience and settings.login_file is None:
+        config.set_option("server.trustedUserHeaders", TRUSTED_HEADERS)
     # With an empty list Streamlit would read the user's own files, which may name another provider.
     config.set_option("secrets.files", [str(settings.login_file or _EMPTY_SECRETS_FILE)])
 
@@ -87,7 +102,7 @@ def command(port: int | None) -> None:
     role_map = None if settings.login_file is None else roles.load_roles(settings.login_file)
     _configure_streamlit(settings)
     uvicorn.run(
-        create_app(role_map),
+        create_app(role_map, _iap_guard(settings)),
         host=settings.dashboard_host,
         port=port or settings.dashboard_port,
         access_log=False,

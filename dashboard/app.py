@@ -165,13 +165,15 @@ async def lifespan(_: st.App) -> AsyncIterator[None]:
     yield
 
 
-def create_app(role_map: RoleMap | None = None) -> st.App:
+def create_app(role_map: RoleMap | None = None, iap: Middleware | None = None) -> st.App:
     """Return the application; one per process.
 
     Parameters
     ----------
     role_map
         Which role may see which page; without it nobody has to log in.
+    iap
+        Rejects what did not come through Google's Identity-Aware Proxy; None = there is none.
     """
     login_guard.refuse_unsigned_tokens()
     cookies_over_tls = role_map is not None and role_map.over_tls
@@ -181,6 +183,7 @@ def create_app(role_map: RoleMap | None = None) -> st.App:
         lifespan=lifespan,
         middleware=[
             Middleware(SecurityHeaders, cookies_over_tls=cookies_over_tls),
+            *([] if iap is None else [iap]),
             *([] if role_map is None else [Middleware(LoginRedirect, is_logged_in=is_logged_in)]),
             Middleware(RequestFilter, role_map=role_map),
             *([] if role_map is None else [Middleware(LoginGuard)]),

@@ -33,8 +33,8 @@ def is_operator() -> bool:
 
 
 def user_name() -> str | None:
-    """Return the visitor's name; None without a login."""
-    name = _claims().get("name") or _claims().get("email")
+    """Return the visitor's name or, from a proxy that signs it, e-mail; None without a login."""
+    name = st.user.to_dict().get("name") or st.user.to_dict().get("email")
     return None if name is None else str(name)
 
 
@@ -101,13 +101,14 @@ def access_denied() -> None:
 
 
 def logout_button() -> None:
-    """Draw the user's name and a sign-out button, if there is a login."""
-    if _role_map() is None:
+    """Draw the user's name, and a sign-out button if the login is the dashboard's own."""
+    name, has_login = user_name(), _role_map() is not None
+    if not (name or has_login):
         return
-    name = user_name()
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.text(f"Signed in as {name}" if name else "Signed in")
-        st.button(texts.SIGN_OUT, on_click=_sign_out, type="tertiary")
+        if has_login:
+            st.button(texts.SIGN_OUT, on_click=_sign_out, type="tertiary")
 
 
 def _sign_out() -> None:

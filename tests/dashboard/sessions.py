@@ -62,7 +62,12 @@ def cookies_of(browser: httpx.Client) -> str:
 
 @contextmanager
 def served(
-    folder: Path, *, login: bool = False, provider: str = "https://login.example", port: int = 0
+    folder: Path,
+    *,
+    login: bool = False,
+    provider: str = "https://login.example",
+    port: int = 0,
+    **settings: object,
 ) -> Iterator[str]:
     """Run a dashboard on a log with one prediction; yields its address.
 
@@ -74,10 +79,9 @@ def served(
     migrate(url, lambda _: None)
     store(url, benchmark())
     asyncio.run(store_rows(url, [row()]))
-    settings = {}
     if login:
-        settings["login_file"] = folder / "login.toml"
-        settings["login_file"].write_text(LOGIN.format(dashboard=address, provider=provider))
+        settings["login_file"] = login_file = folder / "login.toml"
+        login_file.write_text(LOGIN.format(dashboard=address, provider=provider))
     with running(
         "-m", "dashboard", database_url=url, dashboard_port=port, **settings
     ) as dashboard:  # fmt: skip
@@ -87,13 +91,13 @@ def served(
 
 @contextmanager
 def session(
-    address: str, cookie: str = "", browser: int = 0, resumed: str = ""
+    address: str, cookie: str = "", browser: int = 0, resumed: str = "", **headers: str
 ) -> Iterator[ClientConnection]:
     """Open a session as a page does, or come back to one."""
     with connect(
         f"{address.replace('http', 'ws', 1)}/_stcore/stream", origin=address,
         subprotocols=["streamlit", xsrf(browser), *([resumed] if resumed else [])],
-        additional_headers={"Cookie": f"_streamlit_xsrf={xsrf(browser)}{cookie}"},
+        additional_headers=headers | {"Cookie": f"_streamlit_xsrf={xsrf(browser)}{cookie}"},
         max_size=None, proxy=None,
     ) as socket:  # type: ignore[arg-type]  # fmt: skip
         yield socket

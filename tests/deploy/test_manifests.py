@@ -254,6 +254,21 @@ def test_behind_googles_load_balancer_a_page_lives_and_the_metrics_stay_inside()
     assert "/" not in routed
 
 
+def test_behind_googles_login_its_signature_is_verified_once_its_keys_are_there() -> None:
+    """Without the ConfigMap the setting is absent, so that a first deployment starts."""
+    pod = ours_only(objects("gke"))["cardiowatch-dashboard"]
+    asked = settings_of(pod)
+    source = asked["CARDIOWATCH_IAP_AUDIENCE"]["configMapKeyRef"]
+    volume = next(v["configMap"] for v in pod["volumes"] if v["name"] == "iap")
+    folder = next(m["mountPath"] for m in ours(pod)["volumeMounts"] if m["name"] == "iap")
+    page = (ROOT / "docs" / "operations.md").read_text()
+
+    assert source == {"name": volume["name"], "key": "audience", "optional": True}
+    assert volume["optional"] is True
+    assert asked["CARDIOWATCH_IAP_KEYS_FILE"] == f"{folder}/keys.json"
+    assert f"create configmap {volume['name']} --from-literal=audience=" in page
+
+
 def test_several_dashboards_sign_their_cookies_alike() -> None:
     pod = ours_only(objects("gke"))["cardiowatch-dashboard"]
 
