@@ -25,4 +25,19 @@ if [ ! -e var/private/log.key ]; then
     mv var/private/log.key.part var/private/log.key
     echo "The key that seals the log is var/private/log.key: keep a copy elsewhere (docs/record.md)" >&2
 fi
-exec docker compose up --detach --wait "$@"
+tls=var/private/tls
+if [ -z "$(ls "$tls" 2>/dev/null)" ]; then
+    command -v openssl >/dev/null 2>&1 || { echo "openssl is missing; it makes the certificate of localhost" >&2; exit 1; }
+    mkdir -p -m 755 "$tls" && chmod 755 "$tls" # in a private folder, like the log's key
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 825 -subj /CN=localhost \
+        -addext "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1" \
+        -keyout "$tls.key" -out "$tls.crt" 2>/dev/null
+    cat "$tls.crt" "$tls.key" >"$tls.part"
+    rm "$tls.key"
+    chmod 644 "$tls.part"
+    mv "$tls.part" "$tls/localhost.pem"
+    echo "A certificate of its own for localhost: browsers warn until they trust $tls.crt" >&2
+fi
+docker compose up --detach --wait "$@"
+port() { docker compose port edge "$1" | sed 's/.*:/:/; s/^:443$//'; }
+echo "Dashboard: https://localhost$(port 8443)   API: https://localhost$(port 9443)/docs" >&2

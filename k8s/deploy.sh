@@ -73,7 +73,7 @@ apply() { printf '%s\n' "$rendered" | kubectl apply --selector "$1" -f -; }
 stop() { # say what failed, with the logs and the warnings, and what to do
     echo "deploy.sh: $1" >&2
     k logs --selector "$2" --all-containers --prefix --tail=50 >&2 || true
-    k get events --field-selector type=Warning --sort-by=.lastTimestamp 2>&1 | tail -n 20 >&2
+    k get events --field-selector type=Warning --sort-by=.metadata.creationTimestamp 2>&1 | tail -n 20 >&2
     fail "$3"
 }
 

@@ -103,7 +103,9 @@ class Cluster(ThreadingHTTPServer):
         return not broken
 
     def event(self, message: str) -> None:
-        self.objects["events", message] = {"metadata": {"name": message}, "message": message,
+        at = f"2026-01-01T00:00:{len(self.objects) % 60:02}Z"  # newer ones have no lastTimestamp
+        metadata = {"name": message, "creationTimestamp": at}
+        self.objects["events", message] = {"metadata": metadata, "message": message,
                                            "type": "Warning"}  # fmt: skip
 
     def run_job(self, name: str, job: Object) -> None:

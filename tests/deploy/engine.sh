@@ -7,6 +7,7 @@ work=${DEPLOY_WORK:-$PWD/var/engine}
 base=python:3.11-slim-bookworm
 postgres=postgres:17-bookworm
 prometheus=prom/prometheus:v3.5.0
+haproxy=haproxy:3.2
 mkdir -p "$work/bin"
 
 skip() {
@@ -67,8 +68,12 @@ bases() {
     docker image inspect "$prometheus" >/dev/null 2>&1 || docker pull -q "$prometheus" >/dev/null 2>&1 || {
         # Other versions: not under those names.
         export PROMETHEUS_IMAGE=cardiowatch-test-prometheus NODE_EXPORTER_IMAGE=cardiowatch-test-node-exporter
-        build -f tests/deploy/prometheus.Dockerfile --target server -t "$PROMETHEUS_IMAGE" tests/deploy
-        build -f tests/deploy/prometheus.Dockerfile --target node -t "$NODE_EXPORTER_IMAGE" tests/deploy
+        build -f tests/deploy/stand-ins.Dockerfile --target server -t "$PROMETHEUS_IMAGE" tests/deploy
+        build -f tests/deploy/stand-ins.Dockerfile --target node -t "$NODE_EXPORTER_IMAGE" tests/deploy
+    }
+    docker image inspect "$haproxy" >/dev/null 2>&1 || docker pull -q "$haproxy" >/dev/null 2>&1 || {
+        export EDGE_IMAGE=cardiowatch-test-edge
+        build -f tests/deploy/stand-ins.Dockerfile --target edge -t "$EDGE_IMAGE" tests/deploy
     }
 }
 

@@ -10,9 +10,11 @@ import contextlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +26,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.api.conftest import PATIENT
 from tests.browser.conftest import FLAGS, chromium_path, new_context, settled
+from tests.db.test_restore import HEADS, commands
 from tests.programs import ROOT, free_port, run
 
 DOCKER = shutil.which("docker")
@@ -53,8 +56,10 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.api, self.dashboard = free_port(), free_port()
-        self.prometheus = free_port()
+        self.prometheus, self.https, self.https_api = free_port(), free_port(), free_port()
         ports = {
+            "CARDIOWATCH_HTTPS_PORT": self.https,
+            "CARDIOWATCH_HTTPS_API_PORT": self.https_api,
             "CARDIOWATCH_API_PORT": self.api,
             "CARDIOWATCH_DASHBOARD_PORT": self.dashboard,
             "PROMETHEUS_PORT": self.prometheus,
@@ -70,9 +75,12 @@ class Stack:
         assert not check or ended.returncode == 0, ended.stderr
         return ended
 
-    def key(self) -> str:
+    def env(self) -> dict[str, str]:
         lines = (self.folder / ".env").read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines)["CARDIOWATCH_API_KEY"]
+        return dict(line.split("=", 1) for line in lines)
+
+    def key(self) -> str:
+        return self.env()["CARDIOWATCH_API_KEY"]
 
     def client(self) -> httpx.Client:
         return httpx.Client(
@@ -111,7 +119,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("server")
     for name in ("docker-compose.yml", "up.sh", "errors.py"):
         shutil.copy(ROOT / name, folder)
-    for part in ("api", "k8s/observability"):
+    for part in ("api", "edge", "k8s/observability"):
         shutil.copytree(ROOT / part, folder / part)
     made = Stack(folder)
     try:
@@ -139,6 +147,7 @@ def test_every_service_runs_and_what_has_a_health_check_is_healthy(stack: Stack)
     assert stack.states() == {
         "postgres": ("running", "healthy"), "api": ("running", "healthy"),
         "dashboard": ("running", "healthy"), "monitor": ("running", "healthy"),
+        "edge": ("running", "healthy"),
     }  # fmt: skip
 
 
@@ -267,29 +276,73 @@ def test_prometheus_reads_the_api_and_holds_every_alert(stack: Stack) -> None:
     written = yaml.safe_load((ROOT / "k8s/observability/alerts.yml").read_text())
     alerts = {rule["alert"] for group in written["groups"] for rule in group["rules"]}
 
+    disk = next(rule["expr"] for group in written["groups"] for rule in group["rules"]
+                if rule["alert"] == "CardiowatchDisk")  # fmt: skip
+
     def asked(what: str) -> Any:
         url = f"http://127.0.0.1:{stack.prometheus}/api/v1/{what}"
         return httpx.get(url, trust_env=False).json()["data"]
 
     with stack.client() as client:  # its counters begin at its start
         assert client.post("/predict", json=PATIENT).status_code == 200
-    stack.run(*observe, "up", "--detach", "--no-build", "prometheus")
+    stack.run(*observe, "up", "--detach", "--no-build", "prometheus", "node-exporter")
     seen: dict[str, str] = {}
-    targets, answered = [], []
+    targets, answered, free = [], [], []
     try:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (answered and set(seen.values()) == {"ok"}):
+        while time.monotonic() < deadline and not (
+            answered and free and set(seen.values()) == {"ok"}
+        ):
             time.sleep(1)  # it reads the API and evaluates its rules every 15 s
             with contextlib.suppress(httpx.TransportError, KeyError):
                 rules = [rule for group in asked("rules")["groups"] for rule in group["rules"]]
                 seen = {rule["name"]: rule["health"] for rule in rules}
                 targets = [target["health"] for target in asked("targets")["activeTargets"]]
                 answered = asked("query?query=sum(prediction_latency_seconds_count)")["result"]
+                left = urllib.parse.quote(disk.partition("<")[0])
+                free = asked(f"query?query={left}")["result"]
     finally:
-        stack.run(*observe, "rm", "--stop", "--force", "--volumes", "prometheus")
+        stack.run(*observe, "rm", "--stop", "--force", "prometheus", "node-exporter")
     assert seen == dict.fromkeys(alerts, "ok")
-    assert targets == ["up"]
+    assert targets == ["up", "up"]
+    assert 0 < float(free[0]["value"][1]) < 1
     assert float(answered[0]["value"][1]) >= 1
+
+
+def test_https_on_localhost_shows_the_dashboard_and_answers_with_a_key(stack: Stack) -> None:
+    certificate = stack.folder / "var" / "private" / "tls.crt"
+    assert (stack.folder / "var" / "private" / "tls").stat().st_mode & 0o777 == 0o755
+    with httpx.Client(
+        base_url=f"https://localhost:{stack.https_api}", trust_env=False, timeout=10,
+        verify=ssl.create_default_context(cafile=certificate),
+    ) as client:  # fmt: skip
+        assert client.post("/predict", json=PATIENT).status_code == 401
+        client.headers["Authorization"] = f"Bearer {stack.key()}"
+        assert client.post("/predict", json=PATIENT).status_code == 200
+        assert client.get("/metrics").status_code == 404
+    # Another certificate is served after a signal, without closing a connection.
+    before = ssl.get_server_certificate(("localhost", stack.https))
+    renewed = stack.folder / "var" / "private" / "tls"
+    (renewed / "localhost.pem").unlink()
+    certificate.rename(certificate.with_suffix(".old"))
+    made = (ROOT / "up.sh").read_text().split("openssl req", 1)[1].split("2>/dev/null")[0]
+    renew = "cat $tls.crt $tls.key > $tls/renewed.pem; docker compose kill -s USR2 edge"
+    stack.run("sh", "-ec", f"tls={renewed}; openssl req {made}; {renew}")
+    deadline = time.monotonic() + 20
+    after = before
+    while after == before and time.monotonic() < deadline:
+        time.sleep(0.2)
+        with contextlib.suppress(OSError):
+            after = ssl.get_server_certificate(("localhost", stack.https))
+    assert after == certificate.read_text()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
+        page = browser.new_context(ignore_https_errors=True).new_page()
+        page.goto(f"https://localhost:{stack.https}/")
+        expect(page.get_by_role("heading", name="Scoring latency")).to_be_visible(timeout=120_000)
+        settled(page)  # over a WebSocket
+        page.screenshot(path=ROOT / "var" / "compose-https.png")
+        browser.close()
 
 
 def test_a_login_file_reaches_the_dashboard_which_then_asks_for_a_login(stack: Stack) -> None:
@@ -319,6 +372,27 @@ def a_stranger_sees(stack: Stack, role: Literal["button", "heading"], name: str)
         browser.close()
 
 
+def test_the_documented_password_backup_and_restore_run_as_they_stand(stack: Stack) -> None:
+    password = stack.env()["POSTGRES_PASSWORD"]
+    changed = stack.run("sh", "-ec", "\n".join(commands("New database password", Path(HEADS))))
+    assert changed.returncode == 0
+    assert stack.env()["POSTGRES_PASSWORD"] != password
+    kept = stack.ids()
+    backup, *restore = commands("Backup and restore", Path(HEADS))
+    stack.run("sh", "-c", backup)
+    assert (stack.folder / "log.dump").stat().st_mode & 0o777 == 0o600
+    with stack.client() as client:
+        lost = client.post("/predict", json=PATIENT).json()["id"]
+    time.sleep(2.5)  # the heads are written once a second
+    ended = {each: stack.run("sh", "-c", each, check=False) for each in restore}
+
+    failed = {command: each.stderr for command, each in ended.items() if each.returncode}
+    assert [command.endswith("rows are lost") for command in failed] == [True], failed
+    assert "(1 written from " in (stack.folder / "lost.txt").read_text()
+    assert lost not in kept
+    assert stack.ids() == kept
+
+
 def verified(stack: Stack) -> subprocess.CompletedProcess[str]:
     """Ask whether the log was altered, as the operations page says."""
     return stack.run(
@@ -339,11 +413,8 @@ def test_the_log_is_sealed_and_whoever_alters_it_is_found(stack: Stack) -> None:
         f"UPDATE predictions SET probability = 0.01 WHERE id = '{ids[0]}'",  # noqa: S608
         f"DELETE FROM predictions WHERE id = '{ids[2]}'",  # noqa: S608
     ):
-        stack.run(
-            "docker", "compose", "exec", "-T", "postgres", "sh", "-c",
-            'PGPASSWORD=$POSTGRES_PASSWORD psql -U cardiowatch -d cardiowatch -c "$1"',
-            "sh", statement,
-        )  # fmt: skip
+        stack.run("docker", "compose", "exec", "-T", "postgres",
+                  "psql", "-U", "cardiowatch", "-c", statement)  # fmt: skip
     after = verified(stack)
     assert after.returncode == 1
     assert ids[0] in after.stdout

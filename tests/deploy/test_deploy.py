@@ -190,6 +190,7 @@ def test_a_migration_that_fails_is_shown_and_nothing_else_changes(cluster: Clust
 def test_an_image_that_cannot_be_pulled_is_named_and_the_old_pods_serve(
     cluster: Cluster, image: str
 ) -> None:
+    cluster.event("an older warning")
     cluster.broken_images = {f"cardiowatch-{image}:two"}
     ended = deploy("local", TAG="two")
 

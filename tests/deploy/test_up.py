@@ -32,3 +32,9 @@ def test_the_key_of_the_log_lies_where_only_the_owner_comes(tmp_path: Path, ther
     assert folder.stat().st_mode & 0o777 == 0o700
     assert ((folder / "log.key").read_text() == "kept") is (there == "the key")
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    # The proxy's user reads the certificate with its key, behind the same closed door.
+    assert [each.name for each in (folder / "tls").iterdir()] == ["localhost.pem"]
+    assert (folder / "tls").stat().st_mode & 0o777 == 0o755
+    assert (folder / "tls" / "localhost.pem").stat().st_mode & 0o777 == 0o644
+    assert b"PRIVATE KEY" not in (folder / "tls.crt").read_bytes()
+    assert not (folder / "tls.key").exists()
