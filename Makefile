@@ -57,7 +57,6 @@ soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow cl
 	@SOAK=1 $(PY) -m pytest -s tests/chaos
 	@SOAK=1 $(PY) -m pytest tests/db/audit/test_verify.py tests/db/audit/test_junk.py
 	@$(CARDIOWATCH) calibrate
-	@$(CARDIOWATCH) measure memory
 	@$(PY) -m tests.hostile.fuzz
 	@HOSTILE=all $(PY) -m pytest tests/hostile tests/browser/test_scripts.py
 

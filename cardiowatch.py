@@ -60,14 +60,13 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "erase": Entry("db.erase", "Erase one patient's predictions."),
         "retention": Entry("db.retention.__main__", "Delete the rows that are past retention."),
         "repair": Entry("db.repair", "Repair what a damaged disk or a restore left behind."),
-        "rollup": Entry("db.rollup", "Count the log again for the dashboard."),
     },
     "API keys": {"keys": Entry("api.keys", "Create, list and revoke API keys.")},
     "Measure": {
         "bench": Entry("perf.bench", "Load-test the API beside the baselines."),
         "replay": Entry("perf.replay", "Send synthetic patients through the API."),
         "hpa": Entry("perf.hpa", "Record a run of the cluster's autoscaler."),
-        "measure": Entry("cardiowatch", "Studies of cost, memory, latency and power.", "measure"),
+        "measure": Entry("cardiowatch", "Studies of cost and power.", "measure"),
     },
 }
 """All commands, in the sections and the order in which `--help` lists them."""
@@ -77,8 +76,6 @@ STUDIES: Mapping[str, Entry] = {
     "coverage": Entry("pipeline.fairness.coverage", "Coverage of the fairness intervals."),
     "gate-power": Entry("pipeline.gate.power", "What the gate for new labels finds."),
     "log-size": Entry("perf.log_size", "Pages and queries over a large log."),
-    "memory": Entry("perf.memory", "Memory of the API over hours."),
-    "open-loop": Entry("perf.openloop", "Latency at a fixed rate of arrivals."),
 }
 
 

@@ -3,8 +3,7 @@
 Draws thousands of windows, unchanged and changed in the ways of
 `pipeline.dataset.heart.drift_scenarios`, and counts alarms of ours and of the baseline tests, each
 at the limit that gives it exactly 5 % on clean windows of the same size. Writes
-`pipeline/drift/calibration/calibration.json` and the tables of docs/drift.md. Finished chunks are
-kept beside the other data, so that a stopped run resumes where it was.
+`pipeline/drift/calibration/calibration.json` and the tables of docs/drift.md.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from signal import SIG_DFL, SIGINT, signal
 from typing import Any
 
@@ -22,7 +20,6 @@ import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.dataset.heart.drift_scenarios import (
     NO_DRIFT,
     RANDOM_HALVES,
@@ -77,7 +74,7 @@ QUICK = Plan(clean=400, large=100, power=75, trees=False)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some windows of one cell of the table; the unit of work and of what is kept."""
+    """Some windows of one cell of the table; the unit of work."""
 
     scenario: str
     n: int
@@ -89,34 +86,18 @@ class Chunk:
     all_trees: bool = False
     """Boosted trees on every window."""
 
-    @property
-    def key(self) -> str:
-        """Name of the chunk in the file of finished ones."""
-        key = f"{self.scenario}|{self.n}|{self.n_reference}|{self.first}|{self.count}|{self.seed}"
-        return f"{key}|closer" if self.all_trees else key
-
 
 def chunks(plan: Plan) -> list[Chunk]:
-    """List the work: all of the clean cells, then the others in step, so that a stop is fair."""
+    """List the work, cell by cell."""
     cells = [(NO_DRIFT, n, REFERENCE, plan.clean) for n in SIZES]
     cells += [(NO_DRIFT, n, LARGE_REFERENCE, plan.large) for n in SIZES]
     cells.append((RANDOM_HALVES, 152, 151, plan.large))
     cells += [(s.name, n, REFERENCE, plan.power) for n in SIZES for s in SCENARIOS]
-    found = [
+    return [
         Chunk(name, n, m, first, min(CHUNK, windows - first), plan.seed, plan.trees)
         for name, n, m, windows in cells
         for first in range(0, windows, CHUNK)
     ]
-    # Clean cells first, which all other cells are compared with; then by the share of
-    # its cell that a chunk begins at. The sort keeps the cells' order.
-    wanted = {(name, n, m): windows for name, n, m, windows in cells}
-    return sorted(
-        found,
-        key=lambda c: (
-            c.scenario not in (NO_DRIFT, RANDOM_HALVES),
-            c.first / wanted[c.scenario, c.n, c.n_reference],
-        ),
-    )
 
 
 def measure(chunk: Chunk) -> list[WindowResult]:
@@ -170,36 +151,30 @@ def chunks_to_refine(work: list[Chunk], summary: dict[str, Any]) -> list[Chunk]:
     return [replace(c, all_trees=True) for c in work if (c.scenario, c.n) in cells]
 
 
-def _summary(work: list[Chunk], done: dict[str, list[WindowResult]], plan: Plan) -> dict[str, Any]:
-    """Summarise the finished chunks; of a chunk measured twice, the second time."""
-    looked = [(c, done.get(replace(c, all_trees=True).key) or done.get(c.key) or []) for c in work]
+def _summary(done: dict[Chunk, list[WindowResult]], plan: Plan) -> dict[str, Any]:
+    """Summarise the chunks; of one measured twice, the second time."""
+    looked = [(c, done.get(replace(c, all_trees=True), found)) for c, found in done.items()]
     return summarise(
-        [(c.scenario, c.n, c.n_reference, r) for c, records in looked for r in records],
+        [(c.scenario, c.n, c.n_reference, r) for c, records in looked for r in records
+         if not c.all_trees],
         asdict(plan),
-    )
+    )  # fmt: skip
 
 
 @click.command("calibrate")
 @click.option("--quick", is_flag=True, help="Fewer windows, no boosted trees.")
 @click.option("--processes", type=click.IntRange(1), default=2, help="Processes at once.")
-@click.option("--fresh", is_flag=True, help="Forget what an earlier run measured.")
 @click.option("--dry", is_flag=True, help="Print the targets, write no tables.")
-def command(quick: bool, processes: int, fresh: bool, dry: bool) -> None:
+def command(quick: bool, processes: int, dry: bool) -> None:
     """Measure the drift test: how often clean windows alarm, and which changes it detects.
 
-    Writes what the Drift page shows and the tables of docs/drift.md. Takes over an hour of CPU; a
-    run that was stopped resumes where it was.
+    Writes what the Drift page shows and the tables of docs/drift.md. Takes over an hour of CPU.
     """
     plan = QUICK if quick else FULL
     work = chunks(plan)
-    path = HEART_CSV.parent.parent / "var" / f"calibrate-{'quick' if quick else 'full'}.jsonl"
-    if fresh:
-        path.unlink(missing_ok=True)
-    done = _kept(path)
-    _run([c for c in work if c.key not in done], done, path, processes)
-    again = chunks_to_refine(work, _summary(work, done, plan))
-    _run([c for c in again if c.key not in done], done, path, processes)
-    summary = _summary(work, done, plan)
+    done = _run(work, processes)
+    done |= _run(chunks_to_refine(work, _summary(done, plan)), processes)
+    summary = _summary(done, plan)
     if not dry:
         RESULT.write_text(json.dumps(summary, indent=1) + "\n")
         write_tables(DOCS, summary)
@@ -207,40 +182,18 @@ def command(quick: bool, processes: int, fresh: bool, dry: bool) -> None:
         print(f"{'met   ' if line['met'] else 'MISSED'} {line['text']}")
 
 
-def _kept(path: Path) -> dict[str, list[WindowResult]]:
-    """Read the finished chunks; a line that a kill cut off is measured again."""
-    found: dict[str, list[WindowResult]] = {}
-    if not path.exists():
-        return found
-    for line in path.read_text().splitlines():
-        try:
-            kept = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        found[kept["key"]] = [WindowResult.from_list(values) for values in kept["records"]]
-    return found
-
-
-def _run(
-    work: list[Chunk], done: dict[str, list[WindowResult]], path: Path, processes: int
-) -> None:
-    """Measure the chunks in processes of their own, writing each down when it is finished."""
+def _run(work: list[Chunk], processes: int) -> dict[Chunk, list[WindowResult]]:
+    """Measure the chunks in processes of their own."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when a worker imports numpy
-    path.parent.mkdir(parents=True, exist_ok=True)
     with (
         # Ctrl-C reaches the workers, too: they end without a word.
         ProcessPoolExecutor(processes, initializer=signal, initargs=(SIGINT, SIG_DFL)) as pool,
-        path.open("a") as file,
         click.progressbar(length=len(work), label="calibrate", file=sys.stderr) as bar,
     ):
         running = {pool.submit(measure, chunk): chunk for chunk in work}
-        for future in as_completed(running):
-            chunk, records = running[future], future.result()
-            done[chunk.key] = records
-            kept = {"key": chunk.key, "records": [r.to_list() for r in records]}
-            file.write(json.dumps(kept) + "\n")
-            file.flush()
+        for _ in as_completed(running):
             bar.update(1)
+    return {chunk: future.result() for future, chunk in running.items()}
 
 
 if __name__ == "__main__":

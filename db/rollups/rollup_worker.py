@@ -1,4 +1,4 @@
-"""Roll up closed buckets of time: `cardiowatch rollup`, or inside the API.
+"""Roll up closed buckets of time, inside the API.
 
 A run counts the dirty five-minute buckets from the predictions, then sums the hours and days that
 they belong to. Each bucket is one short transaction that removes its mark: two runs at once, or a

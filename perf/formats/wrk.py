@@ -2,7 +2,7 @@
 
 wrk is closed-loop: each connection waits for its answer before it sends again, so a service that
 stalls gets fewer requests, and those that would have come meanwhile are in no percentile.
-`cardiowatch measure open-loop` sends at a fixed rate instead.
+`perf.load.open_loop_client` sends at a fixed rate instead.
 """
 
 from __future__ import annotations

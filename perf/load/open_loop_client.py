@@ -1,9 +1,7 @@
 """An open-loop client: it sends at a fixed rate, whether or not earlier requests were answered.
 
 A latency counts from the moment the request was due, so that a stall of the service is in the
-latency of everything that was due during it (Tene's "coordinated omission" is avoided). By default
-each patient has unique measurements, so that the log shows afterwards which requests were stored,
-even if their answer contained no id.
+latency of everything that was due during it (Tene's "coordinated omission" is avoided).
 
 At an infinite rate everything is due at once, and each connection sends its next request as soon as
 the last is answered: a closed loop.
@@ -12,7 +10,6 @@ the last is answered: a closed loop.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -22,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perf.load.http_client import Connection, connect, encode_requests
+from perf.load.http_client import Connection, connect
 from perf.load.server_process import ServerFailed
 from pipeline.load_tests.benchmark import OpenLoop
 
@@ -31,24 +28,6 @@ CONNECTIONS = 1000
 
 GIVE_UP_S = 10.0
 """Requests still open this long after the last answer count as unanswered."""
-
-_PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang": False}
-TRESTBPS, CHOL, THALACH = range(100, 200), range(150, 550), range(100, 180)
-
-
-def numbered_request(number: int) -> bytes:
-    """Return the bytes of a request that can be recognised in the log."""
-    return encode_requests([request_body(number)])[0]
-
-
-def request_body(number: int) -> bytes:
-    """Return a request whose measurements encode a number below 3.2 million."""
-    rest, thalach = divmod(number, len(THALACH))
-    trestbps, chol = divmod(rest, len(CHOL))
-    values = {
-        "trestbps": TRESTBPS[trestbps], "chol": CHOL[chol], "thalach": THALACH[thalach],
-    }  # fmt: skip
-    return json.dumps(_PATIENT | values).encode()
 
 
 class Answer(NamedTuple):
@@ -86,7 +65,7 @@ class OpenLoopClient:
 
     port: int
     rate: float
-    request: Callable[[int], bytes] = numbered_request
+    request: Callable[[int], bytes]
     limit: int | None = None
     connections: int = CONNECTIONS
     late: list[float] = field(default_factory=list)

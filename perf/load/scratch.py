@@ -9,18 +9,8 @@ from pathlib import Path
 
 from db.migrate import migrate
 from db.reader.queries import Reader
-from errors import NO, CardiowatchError
 from perf.load.server_process import ROOT, Server, ServerFailed
 from settings import load_settings
-
-
-class PromiseBroken(CardiowatchError):
-    """A study found promises broken; the message lists them."""
-
-    exit_code = NO
-
-    def __init__(self, promises: list[str]) -> None:
-        super().__init__(f"broken: {'; '.join(promises)}")
 
 
 @contextmanager

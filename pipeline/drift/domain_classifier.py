@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.inspection import permutation_importance
 from sklearn.metrics import roc_curve
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from threadpoolctl import threadpool_limits
@@ -21,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.drift import MIN_PATIENTS
 from pipeline.drift.comparison import sample_rows
 from pipeline.drift.contingency_tables import Array, to_steps
-from pipeline.schema import FEATURES, NAMES
+from pipeline.schema import NAMES
 from pipeline.statistics.metrics import auc
 
 if TYPE_CHECKING:
@@ -45,27 +47,27 @@ class Importance:
     """Drop in hold-out AUC when the feature is permuted; 0 or below = not used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ClassifierResult:
-    """The result of the domain classifier."""
+    """The result of the domain classifier; the defaults are those of too few patients."""
 
     enough_data: bool
     drift: bool
-    p_value: float
+    p_value: float = 1.0
     """Share of relabellings whose cross-validated AUC is at least as high."""
     alpha: float
-    auc_cv: float
+    auc_cv: float = 0.5
     """Mean over the folds; 0.5 = no drift, 1 = perfect separation."""
-    auc_holdout: float
-    auc_holdout_interval: tuple[float, float]
+    auc_holdout: float = 0.5
+    auc_holdout_interval: tuple[float, float] = (0.0, 1.0)
     """95 % interval (DeLong)."""
-    roc: tuple[tuple[float, float], ...]
+    roc: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
     """Hold-out ROC curve: false positive rate, true positive rate."""
-    importances: tuple[Importance, ...]
+    importances: tuple[Importance, ...] = tuple(Importance(name, 0.0) for name in NAMES)
     """The most important first."""
     n_reference: int
     n_current: int
-    permutations: int
+    permutations: int = 0
     seed: int
     reason: str
     """One sentence for people."""
@@ -116,7 +118,10 @@ def classify(
     y = np.repeat([0.0, 1.0], [len(side) for side in sides])
     sizes = len(sides[0]), len(sides[1])
     if min(sizes) < MIN_PATIENTS:
-        return _not_enough(sizes, alpha, seed)
+        return ClassifierResult(
+            enough_data=False, drift=False, alpha=alpha, n_reference=sizes[0], n_current=sizes[1],
+            seed=seed, reason=f"Not enough data: at least {MIN_PATIENTS} patients per side needed.",
+        )  # fmt: skip
     with threadpool_limits(1):
         observed = cross_validated_auc(x, y, seed)
         as_high = 1
@@ -156,7 +161,9 @@ def run_job(
     return classify(*sides, permutations=permutations, progress=progress).to_dict()
 
 
-def cross_validated_auc(x: Array, y: Array, seed: int) -> float:
+def cross_validated_auc(
+    x: Array, y: Array, seed: int, classifier: ClassifierMixin | None = None
+) -> float:
     """Return the mean AUC over five stratified folds.
 
     Parameters
@@ -165,11 +172,15 @@ def cross_validated_auc(x: Array, y: Array, seed: int) -> float:
         Patients in steps, shape (n, 13), NaN = missing.
     y
         0.0 = reference, 1.0 = window, shape (n,).
+    seed
+        Of the folds.
+    classifier
+        Default: that of `classify`.
     """
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     areas = []
     for train, test in folds.split(x, y):
-        model = _model(seed).fit(x[train], y[train])
+        model = (classifier or _model(seed)).fit(x[train], y[train])
         areas.append(auc(y[test], model.predict_proba(x[test])[:, 1])[0])
     return float(np.mean(areas))
 
@@ -193,39 +204,15 @@ def _hold_out(
     area, error = auc(y_test, scores)
     false, true, _ = roc_curve(y_test, scores)
     at = np.unique(np.linspace(0, len(false) - 1, _ROC_POINTS).astype(int))
-    random = np.random.default_rng(seed)
-    importances = []
-    for i, name in enumerate(NAMES):
-        lost = []
-        for _ in range(_SHUFFLES):
-            shuffled = x_test.copy()
-            shuffled[:, i] = random.permutation(shuffled[:, i])
-            lost.append(area - auc(y_test, model.predict_proba(shuffled)[:, 1])[0])
-        importances.append(Importance(name, float(np.mean(lost))))
+    lost = permutation_importance(
+        model, x_test, y_test, scoring="roc_auc", n_repeats=_SHUFFLES, random_state=seed
+    ).importances_mean
+    importances = map(Importance, NAMES, lost.tolist())
     return (
         area,
         (max(0.0, area - _Z * error), min(1.0, area + _Z * error)),
         tuple((float(a), float(b)) for a, b in zip(false[at], true[at], strict=True)),
         tuple(sorted(importances, key=lambda i: -i.auc_lost)),
-    )
-
-
-def _not_enough(sizes: tuple[int, int], alpha: float, seed: int) -> ClassifierResult:
-    return ClassifierResult(
-        enough_data=False,
-        drift=False,
-        p_value=1.0,
-        alpha=alpha,
-        auc_cv=0.5,
-        auc_holdout=0.5,
-        auc_holdout_interval=(0.0, 1.0),
-        roc=((0.0, 0.0), (1.0, 1.0)),
-        importances=tuple(Importance(feature.name, 0.0) for feature in FEATURES),
-        n_reference=sizes[0],
-        n_current=sizes[1],
-        permutations=0,
-        seed=seed,
-        reason=f"Not enough data: at least {MIN_PATIENTS} patients per side needed.",
     )
 
 

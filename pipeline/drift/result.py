@@ -81,19 +81,6 @@ class PairDrift:
 
 
 @dataclass(frozen=True)
-class Family:
-    """One kind of evidence, and how many patients it rests on."""
-
-    name: str
-    weight: float
-    """Share of the alarm budget."""
-    p_value: float
-    """Adjusted over all families."""
-    n_reference: int
-    n_current: int
-
-
-@dataclass(frozen=True)
 class DriftResult:
     """The verdict over one window."""
 
@@ -114,9 +101,8 @@ class DriftResult:
     features: Mapping[str, FeatureDrift]
     pairs: tuple[PairDrift, ...]
     """All pairs of features, the strangest first."""
-    families: tuple[Family, ...]
     method: str
-    """`permutation` on rows or `counts` for many."""
+    """`permutation` on rows, or `counts` of many: several features together then on a sample."""
     permutations: int
     seed: int
 
@@ -133,7 +119,6 @@ class DriftResult:
             feature["test"] = dict(zip(TwoSampleTest._fields, feature["test"], strict=True))
         plain["features"] = dict(plain["features"])
         plain["pairs"] = list(plain["pairs"])
-        plain["families"] = list(plain["families"])
         plain["verdict"] = str(self.verdict)
         plain["drifted"] = list(self.drifted)
         return plain

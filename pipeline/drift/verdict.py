@@ -18,12 +18,11 @@ from pipeline.drift.hypothesis_tests.test_families import (
     MISSING,
     PAIRS,
     TAILS,
-    UNIVARIATE,
     VALUES,
     Hypothesis,
 )
 from pipeline.drift.messages import feature_message
-from pipeline.drift.result import DriftResult, Family, FeatureDrift, PairDrift, Verdict
+from pipeline.drift.result import DriftResult, FeatureDrift, PairDrift, Verdict
 from pipeline.drift.unit_errors import find_unit_error
 from pipeline.schema import NAMES
 
@@ -66,7 +65,6 @@ def verdict(
     alarm = tested is not None and tested.p_value <= alpha
     features = {t.feature.name: _feature(t, sizes, tested, alpha, alarm) for t in tables}
     pairs = _pairs(rows, tested, alpha, alarm)
-    families = _families(sizes, rows, tested)
     named = any(f.drift for f in features.values()) or any(p.drift for p in pairs)
     # Among many, what is certain may still be too small to matter.
     drift = alarm and (named or max(sizes) <= MAX_PERMUTATION_ROWS)
@@ -87,7 +85,6 @@ def verdict(
         n_current=sizes[1],
         features=features,
         pairs=pairs,
-        families=families,
         method=method,
         permutations=tested.permutations if tested else 0,
         seed=seed,
@@ -164,22 +161,6 @@ def _correlations(rows: Array) -> Array:
     """Return the rank correlations of one side; missing values rank in the middle."""
     scores = np.column_stack([standardised_ranks(column) for column in rows.T])
     return np.asarray(scores.T @ scores / len(rows))
-
-
-def _families(
-    sizes: tuple[int, int], rows: tuple[Array, Array] | None, tested: AdjustedTests | None
-) -> tuple[Family, ...]:
-    if tested is None:
-        return ()
-    found = []
-    for name, weight in tested.weights.items():
-        p_values = [p for hypothesis, p in tested.all_hypotheses if hypothesis.family == name]
-        if not p_values:
-            continue
-        sampled = name not in UNIVARIATE and rows is not None
-        m, n = (len(side) for side in rows) if sampled and rows else sizes
-        found.append(Family(name, weight, min(p_values), m, n))
-    return tuple(found)
 
 
 def _strange(tested: AdjustedTests, alpha: float) -> Hypothesis | None:

@@ -1,16 +1,39 @@
-"""A client that also probes the service's health, and what its answers and the log say."""
+"""A client that also probes the service's health, and what its answers and the log say.
+
+Each patient has unique measurements, so that the log shows afterwards which requests were stored,
+even if their answer contained no id.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from perf.load.open_loop_client import CHOL, GIVE_UP_S, THALACH, TRESTBPS, Answer, OpenLoopClient
+from perf.load.http_client import encode_requests
+from perf.load.open_loop_client import GIVE_UP_S, Answer, OpenLoopClient
 
 _PROBE_S = 0.25
+_PATIENT = {"age": 60, "sex": "male", "cp": "asymptomatic", "fbs": False, "exang": False}
+TRESTBPS, CHOL, THALACH = range(100, 200), range(150, 550), range(100, 180)
+
+
+def numbered_request(number: int) -> bytes:
+    """Return the bytes of a request that can be recognised in the log."""
+    return encode_requests([request_body(number)])[0]
+
+
+def request_body(number: int) -> bytes:
+    """Return a request whose measurements encode a number below 3.2 million."""
+    rest, thalach = divmod(number, len(THALACH))
+    trestbps, chol = divmod(rest, len(CHOL))
+    values = {
+        "trestbps": TRESTBPS[trestbps], "chol": CHOL[chol], "thalach": THALACH[thalach],
+    }  # fmt: skip
+    return json.dumps(_PATIENT | values).encode()
 
 
 def patient_number(row: Mapping[str, Any]) -> int:

@@ -8,8 +8,7 @@ import socket
 
 import pytest
 
-from perf.load.open_loop_client import request_body
-from tests.chaos.clients import ProbingClient, patient_number
+from tests.chaos.clients import ProbingClient, numbered_request, patient_number, request_body
 
 
 @pytest.mark.parametrize("number", [0, 79, 80, 31_999, 32_000, 3_199_999])
@@ -27,7 +26,7 @@ def test_the_measurements_count_up_from_the_lowest() -> None:
 def test_a_service_that_is_gone_is_a_probe_without_an_answer() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
-        seen = ProbingClient(taken.getsockname()[1], 1)
+        seen = ProbingClient(taken.getsockname()[1], 1, numbered_request)
 
         async def go() -> None:
             probing = asyncio.create_task(seen._probe("/healthz"))

@@ -20,18 +20,20 @@ from db.verify import verify_log
 from perf.load.open_loop_client import OpenLoopClient
 from perf.load.scratch import scratch_folder, start_service
 from perf.load.server_process import Server
-from tests.chaos.clients import patient_number, patients_with_status
+from tests.chaos.clients import numbered_request, patient_number, patients_with_status
 
 pytestmark = pytest.mark.slow
 
 KILLS = {"KILL": 200, "TERM": 50} if os.environ.get("SOAK") else {"KILL": 2, "TERM": 2}
 SECONDS = (0.3, 1.0)
-"""Range of the random time of the kill, so that it hits every phase of a commit."""
-MOST = 100_000  # requests: more than any service answers in a second
+"""From the first answer to the kill; random, so that it hits every phase of a commit."""
+MOST = 50_000  # requests: more than any service answers in that time
 
 
 async def _kill_under_load(server: Server, traffic: OpenLoopClient, signal: str) -> None:
     load = asyncio.create_task(traffic.run(asyncio.Event()))
+    while not traffic.answers:
+        await asyncio.sleep(0.01)
     await asyncio.sleep(random.uniform(*SECONDS))  # noqa: S311
     server.terminate() if signal == "TERM" else server.kill()
     await asyncio.wait_for(load, 60)
@@ -39,8 +41,8 @@ async def _kill_under_load(server: Server, traffic: OpenLoopClient, signal: str)
 
 def kill_once(server: Server, database: str, signal: str) -> Counter[str]:
     """Kill a service under load and compare what it acknowledged with what is stored."""
-    since, traffic = datetime.now(UTC), OpenLoopClient(server.port, math.inf, limit=MOST)
-    traffic.connections = 64
+    since = datetime.now(UTC)
+    traffic = OpenLoopClient(server.port, math.inf, numbered_request, MOST, connections=64)
     uvloop.run(_kill_under_load(server, traffic, signal))
     bad_exit = signal == "TERM" and server.exit_code() != 0
     with closing(Reader(database)) as reader:

@@ -18,7 +18,12 @@ from db.reader.queries import Reader
 from perf.load.postgres_cluster import PostgresNotFound
 from perf.load.scratch import start_service
 from perf.load.server_process import ROOT, Server, allow_connections
-from tests.chaos.clients import ProbingClient, patient_number, patients_with_status
+from tests.chaos.clients import (
+    ProbingClient,
+    numbered_request,
+    patient_number,
+    patients_with_status,
+)
 from tests.chaos.fault_injection import (
     ON_POSTGRESQL,
     ON_SQLITE,
@@ -93,7 +98,7 @@ class FaultObservation:
 async def _inject_fault(
     server: Server, target: FaultTarget, seconds: float, rate: float
 ) -> FaultObservation:
-    seen = ProbingClient(server.port, rate)
+    seen = ProbingClient(server.port, rate, numbered_request)
     end = asyncio.Event()
     asking = asyncio.create_task(seen.run(end))
     await asyncio.sleep(_BEFORE_S)

@@ -22,7 +22,7 @@ from db.reader.queries import Reader
 from perf.load.open_loop_client import OpenLoopClient
 from perf.load.postgres_cluster import Cluster
 from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
-from tests.chaos.clients import patient_number, patients_with_status
+from tests.chaos.clients import numbered_request, patient_number, patients_with_status
 from tests.chaos.load_balancer import LoadBalancer, LoadBalancerNotFound, balancer_program
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
@@ -142,7 +142,7 @@ def rollouts(number: int, pod: Pod, cluster: Cluster, model_dir: Path) -> Rollou
         )
         stack.callback(deployment.close)
         deployment.start()
-        traffic = OpenLoopClient(balancer.port, RATE)
+        traffic = OpenLoopClient(balancer.port, RATE, numbered_request)
         uvloop.run(_roll_under_load(deployment, number, traffic))
         with closing(Reader(database)) as reader:
             stored = {patient_number(row) for row in reader.stream(source="load-test")}

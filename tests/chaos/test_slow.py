@@ -21,10 +21,11 @@ from typing import NamedTuple
 import pytest
 import uvloop
 
-from perf.load.open_loop_client import measure_fixed_rate, numbered_request
+from perf.load.open_loop_client import measure_fixed_rate
 from perf.load.scratch import scratch_folder, start_service
 from perf.load.server_process import Server, pin_to_cores, split_cores
 from pipeline.load_tests.benchmark import OpenLoop
+from tests.chaos.clients import numbered_request
 
 pytestmark = pytest.mark.skipif(not os.environ.get("SOAK"), reason="takes an idle machine")
 

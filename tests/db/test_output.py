@@ -21,7 +21,6 @@ pytestmark = pytest.mark.slow
 
 COMMANDS = {
     "verify": [], "export": [], "erase": ["--patient", "bed 7"], "retention": [], "repair": [],
-    "rollup": [],
 }  # fmt: skip
 
 

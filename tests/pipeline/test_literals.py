@@ -21,7 +21,6 @@ LEFT = {
     "api/app.py",
     "api/wire/metadata.py",
     "perf/costs.py",
-    "perf/load/open_loop_client.py",
     "perf/load/synthetic_history.py",
     "pipeline/dictionary.py",
     "pipeline/fairness/coverage.py",

@@ -44,17 +44,6 @@ class WindowResult:
     baselines: Mapping[str, float]
     """Their statistics; larger is more extreme."""
 
-    def to_list(self) -> list[Any]:
-        """Return the values as JSON carries them."""
-        pairs = [list(pair) for pair in self.pairs]
-        return [self.drift, self.p_value, list(self.named), pairs, dict(self.baselines)]
-
-    @classmethod
-    def from_list(cls, values: Sequence[Any]) -> WindowResult:
-        """Read what `to_list` wrote."""
-        drift, p_value, named, pairs, rivals = values
-        return cls(drift, p_value, tuple(named), tuple((a, b) for a, b in pairs), rivals)
-
     def has_false_attribution(self, scenario: str) -> bool:
         """Return whether it named a feature, or a pair, that the scenario does not change."""
         truth = scenario_by_name(scenario)

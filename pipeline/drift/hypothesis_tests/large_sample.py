@@ -83,7 +83,7 @@ def large_sample_test(
     p_value = min((p for _, p in claims), default=1.0)
     named, _ = _adjusted(found, ATTRIBUTION_WEIGHTS, alpha)
     names = tuple((h, min(1.0, max(p / ATTRIBUTION_ALPHA_SHARE, p_value))) for h, p in named)
-    return AdjustedTests(claims, LARGE_SAMPLE_WEIGHTS, names, p_value, level, draws)
+    return AdjustedTests(claims, names, p_value, level, draws)
 
 
 def _adjusted(

@@ -42,8 +42,6 @@ class AdjustedTests:
 
     all_hypotheses: AdjustedPValues
     """Adjusted over all kinds of evidence."""
-    weights: Mapping[str, float]
-    """Share of the alarm budget that each kind had."""
     names: AdjustedPValues
     """What points at its own column or pair, adjusted over these alone; never below `p_value`."""
     p_value: float
@@ -85,7 +83,7 @@ class PermutationDistribution:
     def tested(self) -> AdjustedTests:
         """Adjust the p-values of all hypotheses, and of those that name something."""
         if not self.hypotheses:
-            return AdjustedTests((), ALPHA_WEIGHTS, (), 1.0, self.alpha, 0)
+            return AdjustedTests((), (), 1.0, self.alpha, 0)
         tested, scores, offsets = self._scored
         critical = float(np.quantile(self._total, 1 - self.alpha))
         column = [offset for h, offset in zip(tested, offsets, strict=True) if h.family == COMBINED]
@@ -93,7 +91,6 @@ class PermutationDistribution:
         names = np.clip(_step_down(name_scores) / ATTRIBUTION_ALPHA_SHARE, self.p_value, 1.0)
         return AdjustedTests(
             tuple(zip(tested, _step_down(scores).tolist(), strict=True)),
-            ALPHA_WEIGHTS,
             # What is named is decided apart from whether to alarm, with a budget of its own.
             tuple(zip(named, names.tolist(), strict=True)),
             self.p_value,

@@ -26,7 +26,6 @@ PAIRS, FEATURE_CORRELATIONS, CONDITIONAL, MULTIVARIATE = (
 """Families of several features: each pair, one feature's twelve pairs, conditional, all."""
 COMBINED = "column"
 """A feature's values and its conditional test, combined: a fault in a column shows in both."""
-UNIVARIATE = (VALUES, LEVELS, MISSING, TAILS, DIGIT_PREFERENCE)
 
 ALPHA_WEIGHTS = {
     VALUES: 0.05,

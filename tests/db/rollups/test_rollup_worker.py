@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +22,6 @@ from db.writer.inserts import prediction_inserter
 from db.writer.writer import LogWriter
 from tests.db.rows import row, running_log, store
 from tests.db.windows import HOUR_LONG, LATER, MINUTE, NOON, at, counts, roll_up, waiting, widths
-from tests.programs import invoke
 
 pytestmark = pytest.mark.usefixtures("no_window_is_small")
 
@@ -196,19 +194,6 @@ def test_a_roller_survives_a_log_that_cannot_write(
         await roller.stop()
 
     asyncio.run(asyncio.wait_for(run(), 10))
-
-
-def test_the_program_makes_one_pass_and_says_what_it_did(url: str) -> None:
-    asyncio.run(store(url, [at(NOON), row()]))
-    done = invoke("rollup", database_url=url)
-    assert done.stdout == "3 buckets rolled up, 1 pending\n"
-
-
-def test_the_program_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
-    done = invoke("rollup", database_url=f"sqlite:///{tmp_path}/none.db")
-    assert done.returncode == 4
-    assert done.stderr.count("\n") == 1
-    assert "run cardiowatch migrate" in done.stderr
 
 
 def test_a_program_leaves_sqlite_to_others_for_longer_than_it_wrote(

@@ -255,9 +255,7 @@ def test_many_patients_are_counted_and_pairs_rest_on_a_sample(cleveland: Labelle
 
     result = compare(smoothed_bootstrap(cleveland.rows, 6_000, seed=5), many)
 
-    sizes = {family.name: family.n_current for family in result.families}
-    assert result.method == "counts"
-    assert (sizes["values"], sizes["pairs"]) == (6_000, 5_000)
+    assert (result.method, result.n_current) == ("counts", 6_000)
     assert result.drift
     assert any(pair.drift and "thalach" in (pair.a, pair.b) for pair in result.pairs)
 
