@@ -1,7 +1,7 @@
 """Gauges of the latest monitoring run, read from the database when Prometheus scrapes.
 
 Every worker reads the same report, so the gauges are the same whichever of them answers. A database
-that is silent or gone costs a scrape at most `READ_TIMEOUT_S`; the counters are always shown.
+that is silent or gone costs a scrape its reader's timeout; the counters are always shown.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as Late
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -28,8 +26,6 @@ FORMAT = 1
 """Of the reports that can be read here."""
 CACHE_S = 5.0
 """Between two reads of the database, however often Prometheus scrapes."""
-READ_TIMEOUT_S = 1.0
-"""Longest wait for a read; the previous gauges are shown meanwhile."""
 STATUSES = ("green", "amber", "red")
 
 Newest = tuple[datetime, Mapping[str, Any]]
@@ -37,22 +33,19 @@ Newest = tuple[datetime, Mapping[str, Any]]
 
 
 class MonitoringGauges(Collector):
-    """Collects the gauges of the latest monitoring run; `render` returns them as text."""
+    """Collects the gauges of the latest monitoring run; `render` returns them as text.
+
+    The reader's timeout should be well below the 10 s that Prometheus waits for a scrape.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._thread = ThreadPoolExecutor(1, "monitoring-gauges")
         self._lock = Lock()
-        self._reading: Future[Newest | None] | None = None
         self._read_at = -CACHE_S
         self._newest: Newest | None = None
         self._readable = 1.0
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-
-    def close(self) -> None:
-        """Stop the thread without waiting for a read that is under way."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def render(self) -> bytes:
         """Return the text exposition; an error here does not reach the caller."""
@@ -77,24 +70,16 @@ class MonitoringGauges(Collector):
             yield from _gauges(report)
 
     def _refresh(self) -> None:
-        """Read again when the last read is old; wait a little for it."""
+        """Read again when the last read is old; scrapes at once wait for one read."""
         with self._lock:
-            if self._reading is None and time.monotonic() - self._read_at >= CACHE_S:
-                self._reading = self._thread.submit(_newest, self._reader)
-            reading = self._reading
-        if reading is None:
-            return
-        try:
-            self._newest, self._readable = reading.result(READ_TIMEOUT_S), 1.0
-        except Late:
-            self._readable = 0.0
-            return  # the next scrape finds it finished, or waits again
-        except DatabaseUnavailable as cause:
-            self._readable = 0.0
-            logger.warning("the monitoring reports cannot be read: %s", cause)
-        with self._lock:
-            if self._reading is reading:
-                self._reading, self._read_at = None, time.monotonic()
+            if time.monotonic() - self._read_at < CACHE_S:
+                return
+            try:
+                self._newest, self._readable = _newest(self._reader), 1.0
+            except DatabaseUnavailable as cause:
+                self._readable = 0.0
+                logger.warning("the monitoring reports cannot be read: %s", cause)
+            self._read_at = time.monotonic()
 
 
 def _newest(reader: Reader) -> Newest | None:

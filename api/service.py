@@ -34,7 +34,7 @@ _CHECK_S = 300.0
 """Longest integrity check of a SQLite file at the start; some 300 MB a second."""
 
 _READY_S = 2.0
-"""Longest wait for the database in /readyz, which is called every few seconds."""
+"""Longest wait for the database in /readyz and /metrics, which are called every few seconds."""
 
 
 class Service:
@@ -59,7 +59,6 @@ class Service:
         )
         self.load_shedder = LoadShedder(max_age_s=settings.log_timeout_s / 4)
         self.reader = Reader(settings.database_url)
-        self.monitoring_gauges = MonitoringGauges(self.reader)
         days = settings.retention_days
         expiry = None if days is None else RetentionTask(days, self.seal_key)
         self.rollup_worker = RollupWorker(self.writer.execute, settings.database_url, then=expiry)
@@ -68,6 +67,7 @@ class Service:
         )
         # A silent database is given up soon, or it would seem silent long after it is back.
         self._probe = Reader(settings.database_url, timeout_s=_READY_S)
+        self.monitoring_gauges = MonitoringGauges(self._probe)
         self._ping_task: asyncio.Task[None] | None = None
         self._check_task: asyncio.Task[dict[str, str]] | None = None
         self.started = False
@@ -96,7 +96,6 @@ class Service:
             self._start_task.cancel()
         await self.rollup_worker.stop()
         await self.writer.stop()
-        self.monitoring_gauges.close()
         self.reader.close()
         self._probe.close()
 

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from pipeline.drift.contingency_tables import Array, ContingencyTable
-from pipeline.drift.effect_sizes import ROUNDING_BASE, pearson_chi_square
+from pipeline.drift.effect_sizes import pearson_chi_square
 from pipeline.drift.hypothesis_tests.multivariate import multivariate_tests
 from pipeline.drift.hypothesis_tests.null_distributions import (
     anderson_darling_cuts,
@@ -29,22 +28,14 @@ from pipeline.drift.hypothesis_tests.test_families import (
     ATTRIBUTION_WEIGHTS,
     COMBINED,
     CONDITIONAL,
-    DIGIT_PREFERENCE,
     LEVELS,
-    MISSING,
     PAIRS,
     TAILS,
     VALUES,
     Hypothesis,
     StatisticBlock,
 )
-from pipeline.drift.hypothesis_tests.univariate import (
-    MIN_TAIL_COUNT,
-    TAIL_SHARES,
-    levels,
-    tukey_outer_fence,
-)
-from pipeline.schema import Kind
+from pipeline.drift.hypothesis_tests.univariate import counted_tests
 
 LARGE_SAMPLE_WEIGHTS = {
     **{family: weight for family, weight in ALPHA_WEIGHTS.items() if family != COMBINED},
@@ -115,32 +106,23 @@ def _holm(p: Array, weights: Array) -> Array:
 
 def _of_one(table: ContingencyTable, sizes: tuple[int, int]) -> Iterator[tuple[Hypothesis, float]]:
     feature, names = table.feature, (table.feature.name,)
-    m, n = table.known
-    if m and n and len(table.steps) > 1:
+    pooled = table.reference + table.current
+    if all(table.known) and len(table.steps) > 1:
         yield Hypothesis(VALUES, names), _values_p(table)
-        for level in () if feature.is_numeric else levels(table.steps):
-            yield Hypothesis(LEVELS, names), _marked_p(table, table.steps == level, sizes)
-    if sum(table.missing) and m + n:
-        missing = sum(table.missing), table.missing[1]
-        yield Hypothesis(MISSING, names), _exact_p(*missing, sizes, two_sided=True)
-    if feature.is_numeric and m and n:
-        for pooled, current in _tails(table, sizes[1]):
-            p = _exact_p(pooled, current, sizes, two_sided=False)
-            yield Hypothesis(TAILS, names), p
-    whole = table.steps % ROUNDING_BASE == 0
-    if feature.kind is Kind.NUMBER and whole.any() and not whole.all():
-        yield Hypothesis(DIGIT_PREFERENCE, names), _marked_p(table, whole, sizes)
+    for test in counted_tests(feature, table.steps, pooled, sum(table.missing), sizes[1]):
+        if test.family in (LEVELS, TAILS) and not all(table.known):
+            continue  # that a side has no values is said by its missing ones
+        marked, now = sum(table.missing), table.missing[1]
+        if test.marked is not None:
+            marked, now = int(pooled[test.marked].sum()), int(table.current[test.marked].sum())
+        p = _exact_p(marked, now, sizes, two_sided=test.two_sided)
+        yield Hypothesis(test.family, names), p
 
 
 def _exact_p(pooled: int, current: int, sizes: tuple[int, int], *, two_sided: bool) -> float:
     """Test how many of the pooled patients with something are in the window."""
     log_p = hypergeometric_neg_log_p(pooled, sum(sizes), sizes[1], two_sided=two_sided, mid=False)
     return float(np.exp(-log_p[current]))
-
-
-def _marked_p(table: ContingencyTable, marked: NDArray[np.bool_], sizes: tuple[int, int]) -> float:
-    before, now = int(table.reference[marked].sum()), int(table.current[marked].sum())
-    return _exact_p(before + now, now, sizes, two_sided=True)
 
 
 def _values_p(table: ContingencyTable) -> float:
@@ -158,25 +140,6 @@ def _values_p(table: ContingencyTable) -> float:
     apart = np.cumsum(table.current)[cuts] / n - np.cumsum(table.reference)[cuts] / m
     statistic = m * n / (m + n) * float((weights * apart**2).sum())
     return float(np.exp(-anderson_darling_null(h, weights, m + n).neg_log_p(statistic)))
-
-
-def _tails(table: ContingencyTable, n: int) -> Iterator[tuple[int, int]]:
-    """Count the pooled patients of each tail and those of the window, as `univariate`."""
-    for way in (1, -1):
-        steps = way * table.steps[::way]
-        pooled = np.cumsum((table.reference + table.current)[::way])
-        current, total, previous = np.cumsum(table.current[::way]), int(pooled[-1]), 0
-        for share in TAIL_SHARES:
-            size = min(int(np.ceil(share * n)), total // 10)
-            last = int(np.searchsorted(pooled, size, side="right")) - 1
-            if min(size, pooled[last] if last >= 0 else 0) >= MIN_TAIL_COUNT:
-                if pooled[last] != previous:
-                    yield int(pooled[last]), int(current[last])
-                previous = pooled[last]
-        first, third = steps[np.searchsorted(pooled, [total // 4, 3 * total // 4], side="right")]
-        last = int(np.searchsorted(steps, tukey_outer_fence(float(first), float(third)))) - 1
-        if last >= 0 and pooled[last] >= MIN_TAIL_COUNT:
-            yield int(pooled[last]), int(current[last])
 
 
 def _of_samples(

@@ -6,6 +6,7 @@ Whatever is computed here looks at the pooled patients only, never at who is in 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -46,22 +47,56 @@ def univariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
     n
         How many of them are the window.
     """
-    known = ~np.isnan(pooled)
     for i, feature in enumerate(FEATURES):
-        column, total = pooled[known[:, i], i], int(known[:, i].sum())
-        if total > 1 and column.min() < column.max():
+        known = ~np.isnan(pooled[:, i])
+        steps, inverse, counts = np.unique(
+            pooled[known, i], return_inverse=True, return_counts=True
+        )
+        if len(steps) > 1:
             yield _values(feature, pooled[:, i], n)
-            for level in () if feature.is_numeric else levels(np.unique(column)):
-                yield _counted(LEVELS, feature, pooled[:, i] == level, n, two_sided=True)
-        if 0 < total < len(pooled):
-            yield _counted(MISSING, feature, ~known[:, i], n, two_sided=True)
-        if feature.is_numeric:
-            for tail in _tails(pooled[:, i], n):
-                yield _counted(TAILS, feature, tail, n, two_sided=False)
-        if feature.kind is Kind.NUMBER:
-            whole = pooled[:, i] % ROUNDING_BASE == 0
-            if 0 < whole.sum() < total:
-                yield _counted(DIGIT_PREFERENCE, feature, whole, n, two_sided=True)
+        for test in counted_tests(feature, steps, counts, int((~known).sum()), n):
+            marked = ~known
+            if test.marked is not None:
+                marked = np.zeros(len(known), dtype=bool)
+                marked[known] = test.marked[inverse]
+            yield _counted(test, feature, marked, n)
+
+
+class CountedTest(NamedTuple):
+    """Which patients are counted; exactly hypergeometric over all relabellings."""
+
+    family: str
+    marked: NDArray[np.bool_] | None
+    """The values that count; None = the missing ones."""
+    two_sided: bool
+
+
+def counted_tests(
+    feature: Feature, steps: ArrayLike, counts: ArrayLike, missing: int, n: int
+) -> Iterator[CountedTest]:
+    """Yield what is counted of one feature.
+
+    Parameters
+    ----------
+    steps, counts
+        The different known values, ascending, and the pooled patients with each, shape (k,).
+    missing
+        Pooled patients without a value.
+    n
+        Patients of the window.
+    """
+    steps, counts = np.asarray(steps), np.asarray(counts)
+    if len(steps) > 1 and not feature.is_numeric:
+        for level in steps[:1] if len(steps) == 2 else steps:  # of two, one is enough
+            yield CountedTest(LEVELS, steps == level, True)
+    if missing and len(steps):
+        yield CountedTest(MISSING, None, True)
+    if feature.is_numeric and len(steps):
+        for tail in _tails(steps, counts, n):
+            yield CountedTest(TAILS, tail, False)
+    whole = steps % ROUNDING_BASE == 0
+    if feature.kind is Kind.NUMBER and whole.any() and not whole.all():
+        yield CountedTest(DIGIT_PREFERENCE, whole, True)
 
 
 def _values(feature: Feature, column: Array, n: int) -> StatisticBlock:
@@ -93,54 +128,32 @@ def _values(feature: Feature, column: Array, n: int) -> StatisticBlock:
 
 
 def _counted(
-    family: str, feature: Feature, marked: NDArray[np.bool_], n: int, *, two_sided: bool
+    test: CountedTest, feature: Feature, marked: NDArray[np.bool_], n: int
 ) -> StatisticBlock:
-    """Patients with something, missing or extreme: exactly hypergeometric."""
     table = hypergeometric_neg_log_p(
-        int(marked.sum()), len(marked), n, two_sided=two_sided, mid=True
+        int(marked.sum()), len(marked), n, two_sided=test.two_sided, mid=True
     )
 
     def neg_log_p(sums: Sums) -> Array:
         return np.asarray(table[np.rint(sums).astype(np.int64)])
 
     columns = marked[:, None].astype(float)
-    return StatisticBlock((Hypothesis(family, (feature.name,)),), columns, neg_log_p)
+    return StatisticBlock((Hypothesis(test.family, (feature.name,)),), columns, neg_log_p)
 
 
-def levels(steps: ArrayLike) -> Array:
-    """Return the levels to count; of two, one is enough."""
-    found = np.asarray(steps, dtype=float)
-    return found[:1] if len(found) == 2 else found
+def _tails(steps: Array, counts: Array, n: int) -> Iterator[NDArray[np.bool_]]:
+    """Mark the lowest and the highest values: no more patients than the share, no part of a tie.
 
-
-def tukey_outer_fence(first: float, third: float) -> float:
-    """Return the lower outer fence from the first and the third quartile.
-
-    Source: Tukey, Exploratory Data Analysis (1977), outer fences.
+    Also those that are far out, however many: values in another unit are. The limit is Tukey's
+    outer fence (Exploratory Data Analysis, 1977).
     """
-    return first - 3 * (third - first)
-
-
-def _tails(column: Array, n: int) -> Iterator[NDArray[np.bool_]]:
-    """Mark the lowest and the highest patients, no more than the share, never a part of a tie.
-
-    Also those that are far out, however many: values in another unit are.
-    """
-    total = int((~np.isnan(column)).sum())
-    for sign in (1.0, -1.0):
-        ordered = np.sort(sign * column[~np.isnan(column)])
-        previous = 0
-        for share in TAIL_SHARES:
-            size = min(int(np.ceil(share * n)), total // 10)
-            if size < MIN_TAIL_COUNT:
-                continue
-            marked = sign * column < ordered[size]
-            count = int(marked.sum())
-            if count >= MIN_TAIL_COUNT and count != previous:
-                previous = count
-                yield marked
-        if total:
-            limit = tukey_outer_fence(float(ordered[total // 4]), float(ordered[3 * total // 4]))
-            far = sign * column < limit
-            if far.sum() >= MIN_TAIL_COUNT:
-                yield far
+    total = int(counts.sum())
+    for way in (1, -1):
+        ordered, number = way * steps[::way], np.cumsum(counts[::way])
+        first, third = ordered[np.searchsorted(number, [total // 4, 3 * total // 4], side="right")]
+        sizes = [min(int(np.ceil(share * n)), total // 10) for share in TAIL_SHARES]
+        ends = np.searchsorted(number, [s for s in sizes if s >= MIN_TAIL_COUNT], side="right")
+        far = int(np.searchsorted(ordered, first - 3 * (third - first)))
+        for end in [*dict.fromkeys(ends.tolist()), far]:
+            if end and number[end - 1] >= MIN_TAIL_COUNT:
+                yield (np.arange(len(steps)) < end)[::way]
