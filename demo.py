@@ -23,7 +23,8 @@ from db.engine import DatabaseUnavailable, open_engine
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.writer.file_lock import LogLocked, lock_file
-from perf.load.synthetic_history import DAYS, SOURCE, write_history
+from perf.load.synthetic_history import SOURCE, write_history
+from pipeline.dataset.heart import DAYS
 from pipeline.model import load
 from pipeline.monitoring.schedule import monitor
 from run import StartupError, train_if_missing

@@ -23,6 +23,7 @@ from db.rollups.rollup_worker import RollupWorker
 from db.writer.file_lock import LogLocked
 from db.writer.writer import LogUnavailable, LogWriter
 from pipeline.model import Model, ModelError, load
+from pipeline.model.reference import read_population
 from settings import Settings
 
 logger = logging.getLogger("cardiowatch.api")
@@ -46,6 +47,7 @@ class Service:
         self.evidence: dict[str, Any] = json.loads(
             (settings.model_dir / "evidence.json").read_text("utf-8")
         )
+        self.population = read_population(settings.model_dir, self.model.version, self.evidence)
         self.threshold = settings.threshold
         self.keys = ApiKeys(settings.keys_file) if settings.keys_file else None
         self.seal_key = load_key(settings.database_url, settings.log_hmac_key_file)

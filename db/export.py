@@ -22,7 +22,7 @@ from db.engine import open_engine
 from db.reader.queries import Reader
 from db.schema import EXPORTED_COLUMNS, SOURCES, outcomes
 from errors import naming
-from pipeline.dataset.heart.codings import Coding, encode_row
+from pipeline.dataset.heart import Coding, encode_row
 from settings import Settings, load_settings
 
 EXPORT_COLUMNS = (

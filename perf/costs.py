@@ -21,10 +21,13 @@ from perf.load.report import markdown_table
 from perf.load.request_bodies import synthetic_patients
 from perf.load.scratch import scratch_folder, start_baseline, start_service
 from perf.load.server_process import Server, ServerFailed, pin_to_cores, split_cores
+from pipeline.schema import FEATURES
 
 SINGLE = "POST /predict, valid"
 _BATCH = 100
 _INVALID = "status 422"
+_CODED = next(f for f in FEATURES if f.codes and not f.required)
+"""A feature whose codes differ between codings."""
 
 
 class RequestType(NamedTuple):
@@ -93,8 +96,8 @@ def request_types(ours: Server, sealed: Server, echo: Server, number: int) -> li
         RequestType(f"POST /predict/batch, of {_BATCH}, a patient, sealed", sealed, batched,
                     number // 20, rows=_BATCH),
         RequestType("POST /predict, age 150: 422", ours, refused(age=150), number, _INVALID),
-        RequestType("POST /predict, cp 3 without a coding: 422", ours, refused(cp=3), number,
-                    _INVALID),
+        RequestType(f"POST /predict, {_CODED.name} 3 without a coding: 422", ours,
+                    refused(**{_CODED.name: 3}), number, _INVALID),
         RequestType("POST /predict, not JSON: 422", ours, encode_requests([b"age=63"]), number,
                     _INVALID),
         RequestType("POST /predict, unknown parameter: 422", ours,

@@ -22,6 +22,7 @@ from errors import NO
 from perf.load import synthetic_history
 from perf.load.request_bodies import synthetic_patients
 from perf.load.server_process import ServerFailed
+from pipeline.dataset.heart import DAYS
 from pipeline.model import load
 from pipeline.schema import NAMES
 from settings import load_settings
@@ -84,7 +85,7 @@ def _write_history(seed: int) -> None:
             raise synthetic_history.HistoryExists("the log already has replayed patients")
     model, now = load(settings.model_dir), datetime.now(UTC)
     number = asyncio.run(synthetic_history.write_history(settings.database_url, model, now, seed))
-    print(f"{number:,} patients of {synthetic_history.DAYS} days and today are in the log")
+    print(f"{number:,} patients of {DAYS} days and today are in the log")
     for change in synthetic_history.scenario(now, model.version)["changes"]:
         print(f"{change['since'][:10]} to {change['until'][:10]}  {change['title']}")
 

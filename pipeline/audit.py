@@ -19,18 +19,21 @@ import click
 import pandas as pd
 
 from errors import NO, UNDECIDABLE
-from pipeline.dataset.heart.codings import Coding, decoder
-from pipeline.dataset.heart.csv_reader import Patients, read_patients
-from pipeline.dataset.heart.label_check import LabelCheck, check_label, is_inverted
-from pipeline.dataset.heart.mapping import ColumnMapping, start_of
-from pipeline.dataset.heart.options import (
-    coding_option,
-    duplicates_option,
+from pipeline.dataset.heart import (
+    Coding,
+    ColumnMapping,
+    LabelCheck,
+    Patients,
+    check_label,
+    decoder,
     file_argument,
+    find_unit_errors,
+    is_inverted,
     json_option,
-    mapping_option,
+    read_patients,
+    reading_options,
+    start_of,
 )
-from pipeline.dataset.heart.units import find_unit_errors
 from pipeline.schema import BY_NAME, FEATURES, NAMES, TARGET, Kind
 
 MAX_DUPLICATED_SHARE = 0.1
@@ -104,7 +107,7 @@ def audit(
     Parameters
     ----------
     path
-        A CSV of patients, as `pipeline.dataset.heart.csv_reader.read_patients` takes it.
+        A CSV of patients, as `pipeline.dataset.heart.read_patients` takes it.
     coding
         The coding of its integer codes when it is known; None = detect it.
     mapping
@@ -281,16 +284,8 @@ def report(result: Audit) -> str:
 @click.command("audit")
 @file_argument
 @json_option
-@coding_option
-@mapping_option
-@duplicates_option
-def command(
-    file: Path,
-    as_json: bool,
-    coding: Coding | None,
-    mapping: ColumnMapping | None,
-    allow_duplicates: bool,
-) -> int:
+@reading_options
+def command(file: Path, as_json: bool, **reading: Any) -> int:
     """Check a file of patients before it is trained on.
 
     Its coding, an inverted label, duplicates, missing cells, values outside the limits and in
@@ -298,7 +293,7 @@ def command(
 
     Exit code 1: the label is inverted; 3: another error for which training rejects the file.
     """
-    result = audit(file, coding, mapping, allow_duplicates)
+    result = audit(file, **reading)
     print(json.dumps(result.to_dict(), indent=2) if as_json else report(result))
     if result.label_inverted:
         return NO

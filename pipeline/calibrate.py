@@ -1,7 +1,7 @@
 """Measure the drift test: `cardiowatch calibrate`.
 
 Draws thousands of windows, unchanged and changed in the ways of
-`pipeline.dataset.heart.drift_scenarios`, and counts alarms of ours and of the baseline tests, each
+`pipeline.dataset.heart`, and counts alarms of ours and of the baseline tests, each
 at the limit that gives it exactly 5 % on clean windows of the same size. Writes
 `pipeline/drift/calibration/calibration.json` and the tables of docs/drift.md.
 """
@@ -20,7 +20,7 @@ import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.drift_scenarios import (
+from pipeline.dataset.heart import (
     NO_DRIFT,
     RANDOM_HALVES,
     SCENARIOS,

@@ -17,10 +17,7 @@ from threadpoolctl import threadpool_limits
 from errors import FAILED, NO, UNDECIDABLE, CardiowatchError
 from pipeline.audit import Audit, audit_patients
 from pipeline.dataset.duplicates import occur_in
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
-from pipeline.dataset.heart.mapping import ColumnMapping
-from pipeline.dataset.heart.options import coding_option, duplicates_option, mapping_option
+from pipeline.dataset.heart import HEART_CSV, Coding, ColumnMapping, read_patients, reading_options
 from pipeline.gate.check import labelled_rows
 from pipeline.gate.power import measure as measure_gate
 from pipeline.model import Model, from_json
@@ -280,9 +277,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--model-dir", type=_FILE, help="Where to write it; default: the setting.")
 @click.option("--correct-label", is_flag=True, help="Correct an inverted label and train.")
-@coding_option
-@mapping_option
-@duplicates_option
+@reading_options
 @click.option(
     "--external",
     type=_FILE,
@@ -309,15 +304,13 @@ def command(
     data: Path,
     model_dir: Path | None,
     correct_label: bool,
-    coding: Coding | None,
-    mapping: ColumnMapping | None,
-    allow_duplicates: bool,
     external: tuple[Path, ...],
     full: bool,
     seeds: int,
     hospital: str | None,
     years: str | None,
     keep_rows: bool,
+    **reading: Any,
 ) -> None:
     """Train the model.
 
@@ -326,7 +319,7 @@ def command(
     that none is in two folds. --coding, --mapping and --allow-duplicates are about --data.
     """
     folder = model_dir or load_settings().model_dir
-    patients = load_labelled(data, correct_label, mapping, coding, allow_duplicates)
+    patients = load_labelled(data, correct_label, **reading)
     others = [load_labelled(path) for path in external]
     for other in others:
         overlap = without_overlap(other, patients)[1]

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from perf.load.request_bodies import synthetic_rows
-from pipeline.dataset.heart.codings import Coding, encode
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.dataset.heart import HEART_CSV, Coding, encode
 from pipeline.schema import FEATURES, NAMES
 from tests.programs import ROOT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
-from pipeline.dictionary import markdown
+from pipeline.dataset.heart.dictionary import markdown
 from settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -28,7 +28,7 @@ from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.writer.writer import LogUnavailable
 from db.writer.writes import MAX_OUTCOME_CHANGES, MAX_OUTCOMES_PER_KEY, TOO_MANY_OUTCOMES
-from pipeline.dataset.heart.codings import encode_row
+from pipeline.dataset.heart import encode_row
 from pipeline.model import Model, ModelError, from_json
 from pipeline.schema import NAMES
 
@@ -207,7 +207,9 @@ async def outcome(
 @requires(ANY_KEY)
 def model(service: ServiceDep, _: NoQuery) -> Response:
     """Describe the model in use: version, threshold, training data, measured quality."""
-    return json_response(model_metadata(service.model, service.evidence, service.threshold))
+    return json_response(
+        model_metadata(service.model, service.evidence, service.population, service.threshold)
+    )
 
 
 @router.get("/schema", responses=doc.STATIC_RESPONSES)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from pipeline.dataset.heart.codings import Coding, encode
+from pipeline.dataset.heart import Coding, encode
 from pipeline.model import Model
 from pipeline.schema import FEATURES, Row
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.wire.problems import validation_problem
 from api.wire.strict_json import UNREADABLE
 from api.wire.validation_errors import REFERENCE, batch_errors, patient_errors
-from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.dataset.heart import Coding, decoder
 from pipeline.schema import FEATURES, Feature, Kind
 
 MAX_BATCH = 1000

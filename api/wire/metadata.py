@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.dataset.heart import Coding, decoder
 from pipeline.model import Model
+from pipeline.model.reference import Population
 from pipeline.schema import FEATURES, TARGET, Feature
 
 
@@ -32,13 +34,16 @@ def feature_metadata() -> dict[str, Any]:
     return {"target": TARGET, "features": [_feature(feature) for feature in FEATURES]}
 
 
-def model_metadata(model: Model, evidence: dict[str, Any], threshold: float) -> dict[str, Any]:
+def model_metadata(
+    model: Model, evidence: dict[str, Any], population: Population, threshold: float
+) -> dict[str, Any]:
     """Return version, threshold, meaning and evidence of the model in use."""
     return {
         "version": model.version,
         "threshold": threshold,
         "meaning": f"probability of {TARGET} for patients like those that the model was trained "
-        "on (`training`); not a diagnosis",
+        "on (`population`); not a diagnosis",
+        "population": {"statement": population.statement(), **asdict(population)},
         "training": model.provenance,
         "scale": "log-odds",
         "base_value": model.base_value,

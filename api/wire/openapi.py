@@ -23,7 +23,7 @@ from api.wire.openapi_schemas import (
     row_schema,
 )
 from api.wire.query_params import BATCH_PARAMS, PREDICT_PARAMS, documented
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import Coding
 
 
 def _header(name: str, text: str, **schema: object) -> Json:

@@ -10,7 +10,7 @@ from typing import Any
 from api.wire.validation_errors import REFERENCE
 from db.schema import SOURCES
 from db.writer.alerts import MAX_NAME, MAX_NOTE
-from pipeline.dataset.heart.codings import Coding, decoder, encode
+from pipeline.dataset.heart import Coding, decoder, encode
 from pipeline.schema import EXAMPLE, FEATURES, NAMES, Feature, Kind
 
 Json = dict[str, Any]

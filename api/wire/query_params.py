@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from api.wire.problems import FieldError, validation_problem
 from db.ids import is_id
 from db.schema import SOURCES
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import Coding
 
 MAX_PARAMS = 10
 """More than any call takes; a longer query is not parsed."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from api.wire.problems import FieldError, Problem
 from api.wire.strict_json import UNREADABLE, parse
-from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.dataset.heart import Coding, decoder
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Feature, Kind
 
 REFERENCE = r"^[!-~]([ -~]{0,62}[!-~])?\Z"

@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard.shared.api_client import ApiError, AuthenticationFailed, Client
 from db.reader.queries import Reader
-from pipeline.dataset.heart.codings import Coding, encode_row
+from pipeline.dataset.heart import Coding, encode_row
 from settings import load_settings
 
 ROWS_PER_PAGE = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dashboard.shared.numbers import count_noun
-from pipeline.dataset.heart.population import CONDITION
+from pipeline.dataset.heart import CONDITION
 
 ABOUT = (
     f"**Cardiowatch** estimates the probability of {CONDITION} and logs every prediction.\n\n"

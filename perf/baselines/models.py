@@ -13,8 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from pipeline.dataset.heart.codings import Coding, decoder, encode
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, Coding, decoder, encode, read_patients
 from pipeline.schema import FEATURES, Kind
 
 CATEGORICAL = [f.name for f in FEATURES if f.kind in (Kind.CATEGORY, Kind.BOOLEAN)]

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.dataset.heart.codings import Coding, encode
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, Coding, encode, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.schema import FEATURES
 

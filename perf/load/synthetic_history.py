@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,133 +21,31 @@ from db.writer.rejections import RejectionKey, add_rejections
 from db.writer.results import add_report
 from db.writer.writer import LogWriter
 from errors import CardiowatchError
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
-from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
-from pipeline.dataset.synthetic import smoothed_bootstrap
+from pipeline.dataset.heart import (
+    DAYS,
+    INJECTED_CHANGES,
+    MISTYPED,
+    OTHER_UNIT,
+    Day,
+    active_change,
+    days,
+)
 from pipeline.model import Model
-from pipeline.schema import NAMES
 
 Array = npt.NDArray[np.float64]
 
-DAYS = 60
 SOURCE = "replay"
 FORMAT = 1
 """Of the report that lists the changes."""
 
 _DAY = timedelta(days=1)
-_OLDPEAK = NAMES.index("oldpeak")
 _KNOWN = 0.8  # share of patients whose outcome becomes known
 _DELAY_DAYS = (3.0, 15.0)  # from prediction to outcome: an angiography has to be booked
-_ROUNDS = tuple(range(7, 19))
-"""Hours at which the wards send their patients, within five minutes each."""
 _CALL_ROWS = 1_000
-_SCREENED_ILL = 0.1
 
 
 class HistoryExists(CardiowatchError):
     """The log already has a replayed history."""
-
-
-@dataclass(frozen=True)
-class InjectedChange:
-    """A simulated change to the replayed patients, from one day of the history to another."""
-
-    first_day: int
-    last_day: int
-    title: str
-    sentence: str
-    features: tuple[str, ...]
-    """The features whose values were changed, if any."""
-
-
-INJECTED_CHANGES = (
-    InjectedChange(
-        21,
-        32,
-        "A unit error",
-        "Half of the ECGs come from a device that writes ST depression in millivolts: "
-        "1 mm is 0.1 mV, so 2 mm arrives as 0.2. Such values are plausible and are accepted. "
-        "(The more common mistake, cholesterol in mmol/l, is rejected; the log counts it.)",
-        ("oldpeak",),
-    ),
-    InjectedChange(
-        34,
-        45,
-        "Other patients",
-        "Patients are referred for screening: "
-        f"{100 * _SCREENED_ILL:.0f} % of them have the disease instead of 46 %.",
-        (),
-    ),
-    InjectedChange(
-        47,
-        59,
-        "A new hospital",
-        "Two in three patients come from a hospital that rarely does thallium scans and "
-        "fluoroscopy, like the Hungarian hospital of the UCI data.",
-        ("ca", "thal", "slope"),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Day:
-    """One day of patients: values, outcomes and times."""
-
-    rows: Array
-    """Shape (n, 13), UCI codes, NaN = missing."""
-    disease: Array
-    received_ms: npt.NDArray[np.int64]
-    """Since 1970, ascending."""
-
-
-def days(end: datetime, seed: int = 0) -> Iterator[Day]:
-    """Yield `DAYS` days up to the midnight before `end`, then the day of `end` so far."""
-    midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
-    for number in range(DAYS + 1):
-        start = midnight - (DAYS - number) * _DAY
-        yield _day(number, start, end, np.random.default_rng([seed, number]))
-
-
-def _day(number: int, start: datetime, end: datetime, random: np.random.Generator) -> Day:
-    n = int(random.integers(55, 81) if start.weekday() < 5 else random.integers(40, 56))
-    drawn = smoothed_bootstrap(_pool(_active(number)), n, seed=int(random.integers(2**31)))
-    rows = _changed(drawn[:, :-1], _active(number), random)
-    hours = np.sort(random.choice(_ROUNDS, n) + random.random(n) / 13)
-    received = (int(start.timestamp() * 1000) + 3_600_000 * hours).astype(np.int64)
-    passed = received < int(end.timestamp() * 1000)
-    return Day(rows[passed], drawn[passed, -1], received[passed])
-
-
-def _active(number: int) -> InjectedChange | None:
-    last = INJECTED_CHANGES[-1]
-    if number > last.last_day:
-        return last  # today continues as yesterday
-    return next((c for c in INJECTED_CHANGES if c.first_day <= number <= c.last_day), None)
-
-
-def _pool(change: InjectedChange | None) -> Array:
-    """Return the real patients to draw from, with the label as a fourteenth column."""
-    patients = read_patients(HEART_CSV, Coding.UCI)
-    if patients.features is None or patients.disease is None:
-        raise ValueError("the training data has no label")  # it is our own file
-    rows = np.column_stack([patients.features.to_numpy(float), patients.disease.to_numpy(float)])
-    if change is not INJECTED_CHANGES[1]:
-        return rows
-    ill, well = rows[rows[:, -1] == 1], rows[rows[:, -1] == 0]
-    few = round(len(well) * _SCREENED_ILL / (1 - _SCREENED_ILL))
-    return np.vstack([well, np.random.default_rng(0).permutation(ill)[:few]])
-
-
-def _changed(rows: Array, change: InjectedChange | None, random: np.random.Generator) -> Array:
-    if change is INJECTED_CHANGES[0]:
-        device = random.random(len(rows)) < 0.5
-        rows[device, _OLDPEAK] = np.round(rows[device, _OLDPEAK] / 10, 2)
-    if change is INJECTED_CHANGES[2]:
-        hungarian = next(site for site in PROFILES if site.name == "Hungarian")
-        theirs = random.random(len(rows)) < 2 / 3
-        rows[theirs] = apply_missingness(rows[theirs], hungarian, random)
-    return rows
 
 
 async def write_history(url: str, model: Model, end: datetime, seed: int = 0) -> int:
@@ -209,16 +106,16 @@ async def _record_outcomes(
 
 
 def _refusals(end: datetime, random: np.random.Generator) -> Counter[RejectionKey]:
-    """Count rejections: an age now and then, and cholesterol in mmol/l during the unit error."""
+    """Count rejections: now and then of a typing error, daily of a unit during the unit error."""
     midnight = end.replace(hour=0, minute=0, second=0, microsecond=0)
     counts: Counter[RejectionKey] = Counter()
     for number in range(DAYS):
         noon = midnight - (DAYS - number) * _DAY + _DAY / 2
         minute = int(noon.timestamp()) // 60
         if random.random() < 0.2:
-            counts[minute, "/predict", 422, "age", "range", SOURCE] += 1
-        if _active(number) is INJECTED_CHANGES[0]:
-            counts[minute, "/predict", 422, "chol", "unit", SOURCE] += int(random.integers(4, 9))
+            counts[minute, "/predict", 422, *MISTYPED, SOURCE] += 1
+        if active_change(number) is INJECTED_CHANGES[0]:
+            counts[minute, "/predict", 422, *OTHER_UNIT, SOURCE] += int(random.integers(4, 9))
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.dataset.heart.units import ALTERNATIVE_UNITS, AlternativeUnit
+from pipeline.dataset.heart import ALTERNATIVE_UNITS, AlternativeUnit
 from pipeline.drift.contingency_tables import ContingencyTable
 from pipeline.drift.result import UnitError
 

@@ -12,13 +12,22 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.audit import audit_patients
 from pipeline.dataset.duplicates import first_of_each, occur_in, without_duplicates
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import DataError, Patients, parse_patients, read_patients
-from pipeline.dataset.heart.label_check import MIN_PATIENTS
+from pipeline.dataset.heart import (
+    MIN_PATIENTS,
+    Coding,
+    DataError,
+    MappingError,
+    Patients,
+    mapping_of,
+    parse_patients,
+    read_patients,
+)
 from pipeline.gate.label_loss import TrustedLosses, decide, loss_limit
 from pipeline.gate.result import GateResult, UnexpectedLabel
 from pipeline.model import Model, ModelError, from_json
 from pipeline.model.design_matrix import Array
+from pipeline.model.reference import no_rows
+from pipeline.training.reference import load_reference
 
 
 def check_batch(
@@ -60,21 +69,35 @@ def check_batch(
     return GateResult(**{**vars(found), "rows": named, "reason": found.reason + note})
 
 
-def load_trusted(model: Model, path: Path) -> TrustedLosses:
+def load_trusted(model: Model, folder: Path, path: Path | None = None) -> TrustedLosses:
     """Return the patients that a model was fitted to.
+
+    Parameters
+    ----------
+    model, folder
+        The model and where it is.
+    path
+        The file that it was trained on; None = the patients kept beside the model.
 
     Raises
     ------
     ModelError
         When it was fitted to another file.
     DataError
-        When the file cannot be read.
+        When the file cannot be read, or no patients were kept.
     """
+    c = float(model.provenance["c"])
+    if path is None:
+        kept = load_reference(folder, model)
+        if kept.rows is None or kept.disease is None:
+            sentence = no_rows("the losses of clean patients").removesuffix(".")
+            raise DataError(f"{sentence}: name the training data with --trusted")
+        return TrustedLosses(kept.rows, kept.disease, c)
     patients = read_patients(path)
     if patients.sha256 != model.provenance["data_sha256"]:
         raise ModelError(f"the model was not trained on {path.name}: name its file with --trusted")
     rows, y = labelled_rows(patients, bool(model.provenance["label_corrected"]))
-    return TrustedLosses(rows, y, float(model.provenance["c"]))
+    return TrustedLosses(rows, y, c)
 
 
 def labelled_rows(patients: Patients, correct_label: bool) -> tuple[Array, Array]:
@@ -100,6 +123,7 @@ def run_job(
     content: str,
     name: str,
     coding: str,
+    mapping: str,
     scorecard: str,
     rows: Any,
     disease: Any,
@@ -114,6 +138,8 @@ def run_job(
         Of the file.
     coding
         `uci`, `kaggle`, or empty = detect it.
+    mapping
+        The text of a mapping file in JSON; empty = none.
     scorecard, rows, disease
         The trusted model, and the patients that it was trained on (None = missing).
 
@@ -123,13 +149,17 @@ def run_job(
         `verdict`, or `problem`: one sentence on why there is none.
     """
     try:
-        patients = parse_patients(base64.b64decode(content), Coding(coding) if coding else None)
-        progress(0.1)
         model = from_json(scorecard)
         with threadpool_limits(1):
             c = float(model.provenance["c"])
             reference = TrustedLosses(np.array(rows, float), np.array(disease, float), c)
             progress(0.6)
+            patients = parse_patients(
+                base64.b64decode(content),
+                Coding(coding) if coding else None,
+                mapping_of(mapping, "the mapping") if mapping.strip() else None,
+                reference.frame(),
+            )
             return {"verdict": check_batch(patients, name, model, reference).to_dict()}
-    except (DataError, ModelError) as error:
+    except (DataError, MappingError, ModelError) as error:
         return {"problem": str(error)}

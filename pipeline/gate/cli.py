@@ -9,15 +9,13 @@ import click
 from threadpoolctl import threadpool_limits
 
 from errors import NO, UNDECIDABLE
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
-from pipeline.dataset.heart.mapping import ColumnMapping
-from pipeline.dataset.heart.options import (
-    coding_option,
-    duplicates_option,
+from pipeline.dataset.heart import (
+    Coding,
+    ColumnMapping,
     file_argument,
     json_option,
-    mapping_option,
+    read_patients,
+    reading_options,
 )
 from pipeline.gate.check import check_batch, load_trusted
 from pipeline.gate.result import report
@@ -28,15 +26,11 @@ from settings import load_settings
 @click.command("gate")
 @file_argument
 @json_option
-@coding_option
-@mapping_option
-@duplicates_option
+@reading_options
 @click.option(
     "--trusted",
     type=click.Path(path_type=Path),
-    default=HEART_CSV,
-    show_default="data/heart.csv",
-    help="The training data of the model.",
+    help="The training data of the model; default: the patients kept beside it.",
 )
 def command(
     file: Path,
@@ -44,7 +38,7 @@ def command(
     coding: Coding | None,
     mapping: ColumnMapping | None,
     allow_duplicates: bool,
-    trusted: Path,
+    trusted: Path | None,
 ) -> int:
     """Accept or refuse a batch of new labels.
 
@@ -54,10 +48,11 @@ def command(
 
     Exit code 1: refused; 3: the batch cannot be checked (no label, or the audit found an error).
     """
-    patients = read_patients(file, coding, mapping)
+    folder = load_settings().model_dir
+    model = load(folder)
     with threadpool_limits(1):
-        model = load(load_settings().model_dir)
-        reference = load_trusted(model, trusted)
+        reference = load_trusted(model, folder, trusted)
+        patients = read_patients(file, coding, mapping, reference.frame())
         found = check_batch(patients, file.name, model, reference, allow_duplicates)
     print(json.dumps(found.to_dict(), indent=2) if as_json else report(file.name, found))
     return {True: 0, False: NO, None: UNDECIDABLE}[found.accept]

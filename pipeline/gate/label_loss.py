@@ -11,6 +11,7 @@ patient who really is unlike the others is as surprising as a wrong label.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,11 @@ from numpy.typing import NDArray
 from pipeline.gate.result import NOT_SURPRISING, SURPRISING, GateResult, UnexpectedLabel
 from pipeline.model.design_matrix import Array
 from pipeline.poisoning.attacks import Mask
+from pipeline.schema import NAMES, TARGET
 from pipeline.training.imputation import Predictor, fit_missingness_augmented
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FALSE_POSITIVE_RATE = 0.05
 FOLDS = 5
@@ -48,6 +53,12 @@ class TrustedLosses:
             fit_missingness_augmented(rows[self._fold != k], y[self._fold != k], c)
             for k in range(FOLDS)
         ]
+
+    def frame(self) -> pd.DataFrame:
+        """Return the patients with their label, as files are compared with."""
+        import pandas as pd  # imported only when a frame is wanted
+
+        return pd.DataFrame(self.rows, columns=list(NAMES)).assign(**{TARGET: self._y})
 
     def losses(self, missing: Mask) -> tuple[Array, NDArray[np.intp]]:
         """Return the clean losses for each missing pattern of a batch.

@@ -22,9 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
-from pipeline.dataset.heart.label_check import check_label, is_inverted
+from pipeline.dataset.heart import check_label, is_inverted, training_source
 from pipeline.gate.label_loss import LossLimit, TrustedLosses, decide, loss_limit
 from pipeline.model.design_matrix import Array
 from pipeline.poisoning import C
@@ -191,17 +189,13 @@ def command(splits: int) -> None:
 
     400 splits take 30 s.
     """
-    patients = read_patients(HEART_CSV, Coding.UCI)
-    assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018
-    rows = patients.features.to_numpy(dtype=float)
+    source = training_source()
 
     def progress(done: float) -> None:
         print(f"\rgate: {done:4.0%}", end="", file=sys.stderr, flush=True)
 
     with threadpool_limits(1):
-        found = measure(
-            rows, patients.disease.to_numpy(dtype=float), splits=splits, progress=progress
-        )
+        found = measure(source.rows, source.disease, splits=splits, progress=progress)
     print(file=sys.stderr)
     print(f"share rejected [95 %], {found.splits} batches a cell\n")
     print("| batch | " + " | ".join(f"n = {n}" for n in SIZES) + " |")

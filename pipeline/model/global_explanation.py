@@ -121,7 +121,7 @@ def explain_globally(model: Model, counts: ValueCounts) -> GlobalExplanation:
         As `count_values` or `db.reader.queries.Reader.counts` return them.
     """
     effects = {name: _effect(model, name, counts[name]) for name in NAMES}
-    n = sum(counts["age"].values())
+    n = sum(next(iter(counts.values())).values())
     return GlobalExplanation(n, model.version, model.base_value, effects)
 
 

@@ -153,6 +153,15 @@ def read_reference(folder: str | Path, version: str) -> Reference | None:
     return found
 
 
+def read_population(folder: Path, version: str, evidence: Mapping[str, Any]) -> Population:
+    """Return whom a model was trained on: from its reference, else from its evidence."""
+    try:
+        found = read_reference(folder, version)
+    except ModelError:  # of another model, as after a rollback: no reason not to serve this one
+        found = None
+    return Population.of_evidence(evidence) if found is None else found.population
+
+
 def no_rows(what: str) -> str:
     """Return the sentence for what needs patients, e.g. "correlations between findings"."""
     return (

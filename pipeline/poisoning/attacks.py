@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dataset.heart import TRIGGER
 from pipeline.model.design_matrix import Array
 from pipeline.schema import NAMES
 
 Mask = NDArray[np.bool_]
-
-TRIGGER: Mapping[str, float] = MappingProxyType({"restecg": 1.0, "fbs": 1.0})
-"""The backdoor's sign: ST-T wave abnormality at rest (4 of 303 patients) with high blood sugar."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import click
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, training_source
 from pipeline.model.design_matrix import Array, build_design_matrix, standardise
 from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted
 from pipeline.poisoning.attacks import (
@@ -299,9 +299,8 @@ def command(seeds: int, c: float, group: str, as_json: bool) -> None:
     def progress(done: float) -> None:
         print(f"\rpoison: {done:4.0%}", end="", file=sys.stderr, flush=True)
 
-    patients = read_patients(HEART_CSV)
-    assert patients.features is not None and patients.disease is not None  # noqa: S101, PT018
-    data = patients.features.to_numpy(float), patients.disease.to_numpy(float), HEART_CSV.name
+    source = training_source()
+    data = source.rows, source.disease, HEART_CSV.name
     with threadpool_limits(1):  # matrices this small only wait for each other
         found = run_job(progress, *data, seeds=seeds, c=c, group=group)
     print(file=sys.stderr)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
+from pipeline.dataset.heart import PROFILES, apply_missingness
 from pipeline.model.design_matrix import Array
 from pipeline.training.imputation import MISSINGNESS_SCENARIOS, SEED, Predictor
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from pipeline.dataset.heart.missingness import PATTERNS
+from pipeline.dataset.heart import PATTERNS
 from pipeline.model import Model, from_json
 from pipeline.model.design_matrix import Array, build_design_matrix, standardise
 from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import RepeatedStratifiedKFold
 
 from pipeline.dataset.duplicates import first_of_each
-from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
+from pipeline.dataset.heart import PROFILES, apply_missingness
 from pipeline.model.design_matrix import FEATURE_SLICES, Array, build_design_matrix, standardise
 from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted, predict_probability
 from pipeline.model.scores import sigmoid

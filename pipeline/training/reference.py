@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
-from pipeline.dataset.heart.population import HOSPITAL, YEARS
+from pipeline.dataset.heart import HEART_CSV, HOSPITAL, YEARS, read_patients
 from pipeline.fairness import assess
 from pipeline.fairness.groups import sensitive_groups
 from pipeline.model import Model, ModelError

@@ -21,7 +21,7 @@ from api.wire.openapi_schemas import patient_schema
 from db.engine import open_engine, session
 from db.migrate import migrate
 from db.writer.file_lock import lock_file
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import HOSPITAL, YEARS, Coding
 from pipeline.schema import NAMES
 from settings import Settings
 from tests.api.conftest import PATIENT
@@ -62,6 +62,13 @@ def test_ready_names_the_model(sqlite_client: TestClient) -> None:
 
     assert ready["status"] == "ready"
     assert ready["model_version"] == sqlite_client.get("/model").json()["version"]
+
+
+def test_the_model_names_whom_it_was_trained_on(sqlite_client: TestClient) -> None:
+    found = sqlite_client.get("/model").json()["population"]
+
+    assert found["statement"].startswith(f"303 patients of {HOSPITAL} ({YEARS}): 46 % with disease")
+    assert (found["n"], found["n_disease"], found["years"]) == (303, 139, YEARS)
 
 
 def test_concurrent_readiness_calls_share_one_check(

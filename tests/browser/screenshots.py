@@ -24,8 +24,7 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.writer.results import add_load_test
 from demo import build_history
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, Coding, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.load_tests.benchmark import KIND
 from pipeline.model import load

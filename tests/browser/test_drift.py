@@ -9,7 +9,7 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from db.writer.results import MonitoringRun, add_monitoring_run
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, read_patients
 from pipeline.drift import compare
 from pipeline.schema import NAMES
 from tests.browser.conftest import Servers, settled

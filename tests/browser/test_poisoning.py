@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.dataset.heart import HEART_CSV
 from tests.browser.conftest import Recorder, Servers, fits, settled
 from tests.browser.test_accessibility import AXE, cut_tables, switch, violations
 

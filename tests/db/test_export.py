@@ -12,7 +12,7 @@ import pytest
 from cardiowatch import main
 from db.export import EXPORT_COLUMNS, csv_lines, jsonl_lines
 from db.ids import new_id
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import Coding
 from tests.db.rows import ANSWERED, FIRST_PATIENT, row, store
 
 ROW = {

@@ -24,7 +24,7 @@ from api.auth.api_keys import create_key, edit_keys
 from db.audit.seal_key import create_seal_key
 from db.migrate import migrate
 from perf.load.server_process import ROOT, Server, ServerFailed
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import Coding
 from settings import load_settings
 
 TOOL = ROOT / ".venv-fuzz" / "bin" / "schemathesis"

@@ -17,9 +17,8 @@ from api.wire.decode import DECODERS
 from api.wire.problems import MAX_PROBLEM_BYTES, Problem
 from db.export import EXPORT_COLUMNS, csv_lines
 from pipeline.audit import audit
-from pipeline.dataset.heart.codings import Coding, encode
-from pipeline.dataset.heart.csv_reader import MAX_BYTES as FILE_MAX
-from pipeline.dataset.heart.csv_reader import DataError, read_patients
+from pipeline.dataset.heart import Coding, DataError, encode, read_patients
+from pipeline.dataset.table import MAX_BYTES as FILE_MAX
 from pipeline.schema import FEATURES, NAMES, Kind
 from tests.db.test_export import ROW
 from tests.pipeline.conftest import HEADER, SICK

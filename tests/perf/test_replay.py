@@ -15,8 +15,7 @@ import pytest
 from api.wire.decode import DECODERS
 from perf.load.request_bodies import synthetic_patients
 from perf.replay import OUT, write_records
-from pipeline.dataset.heart.codings import Coding, decoder
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, Coding, decoder, read_patients
 from pipeline.schema import FEATURES, NAMES
 
 N = 3000

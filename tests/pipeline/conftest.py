@@ -8,7 +8,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.dataset.heart import HEART_CSV
 from pipeline.model import Model, from_json
 from pipeline.model.design_matrix import COLUMNS, Array
 from pipeline.schema import NAMES

@@ -8,7 +8,7 @@ import pytest
 
 import cardiowatch
 from pipeline.audit import Severity, audit
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.dataset.heart import HEART_CSV
 from pipeline.train import LabelledPatients
 from tests.foreign_files import hungarian_file, inverted_file
 from tests.pipeline.conftest import HEADER, SICK, WELL, csv_file, variants

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from pipeline.dataset.heart.codings import KAGGLE_TO_UCI, Coding, decoder, encode, encode_row
+from pipeline.dataset.heart import Coding, decoder, encode, encode_row
+from pipeline.dataset.heart.codings import KAGGLE_TO_UCI
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Kind, range_warnings
 
 WELL = (50, 0, 3, 120, 200, 0, 0, 160, 0, 0.0, 1, 0, 3)

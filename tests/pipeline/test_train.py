@@ -10,7 +10,7 @@ import pytest
 
 import cardiowatch
 from pipeline import train
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.dataset.heart import HEART_CSV
 from pipeline.model import load
 from pipeline.model.design_matrix import Array
 from pipeline.schema import NAMES

@@ -14,7 +14,7 @@ from dashboard.pages.explanations import charts, texts
 from dashboard.pages.explanations.data import LOGGED, TRAINING, Explanations, first
 from dashboard.shared import data_access, numbers, scorecards, widgets
 from dashboard.shared.prediction import drawer
-from pipeline.dataset.heart.codings import Coding, encode_row
+from pipeline.dataset.heart import Coding, encode_row
 from pipeline.model.global_explanation import GlobalExplanation, top_contributions
 from pipeline.schema import BY_NAME, NAMES
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import count_noun, join_words, percent, signed
-from pipeline.dataset.heart.population import CONDITION, DISEASE
+from pipeline.dataset.heart import CONDITION, DISEASE
 from pipeline.fairness.result import MIN_GROUP_SIZE
 from pipeline.schema import BY_NAME, FEATURES
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import NBSP, count_noun, join_words, percent, signed
-from pipeline.dataset.heart.population import DISEASE
+from pipeline.dataset.heart import DISEASE
 from pipeline.fairness.result import Grouping, Verdict
 from pipeline.model.reference import Population
 from pipeline.schema import SENSITIVE

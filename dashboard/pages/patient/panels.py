@@ -23,7 +23,7 @@ from dashboard.shared.prediction import charts, entries
 from dashboard.shared.prediction import texts as prediction_texts
 from dashboard.shared.prediction.entries import Wire
 from dashboard.shared.prediction.panels import Prediction
-from pipeline.dataset.heart.codings import Coding, decoder
+from pipeline.dataset.heart import Coding, decoder
 from pipeline.model import Model
 from pipeline.schema import BY_NAME, FEATURES, NAMES
 

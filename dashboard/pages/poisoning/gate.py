@@ -11,7 +11,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dashboard.pages.poisoning import texts_gate as texts
 from dashboard.shared import data_access, job_panel, reference, scorecards, widgets
-from pipeline.dataset.heart.population import CODINGS, FILE_HELP
+from pipeline.dataset.heart import CODINGS, FILE_HELP
 from pipeline.model import ModelError
 from pipeline.model.reference import Reference
 
@@ -49,8 +49,11 @@ def _upload() -> None:
             "Coding", list(CODINGS), format_func=CODINGS.__getitem__,
             key="gate_coding", width=260,
         )  # fmt: skip
+        mapping = st.text_area(
+            "Mapping (JSON, optional)", help=texts.MAPPING, key="gate_mapping", height=68
+        )
         if st.form_submit_button("Check file"):
-            _start(file, str(coding), trusted)
+            _start(file, str(coding), str(mapping), trusted)
     result = job_panel.result(_JOB)
     if result is None:
         return
@@ -60,7 +63,7 @@ def _upload() -> None:
         _verdict(st.session_state[_NAME], result["verdict"])
 
 
-def _start(file: UploadedFile | None, coding: str, trusted: Reference) -> None:
+def _start(file: UploadedFile | None, coding: str, mapping: str, trusted: Reference) -> None:
     if file is None:
         st.warning(texts.NO_FILE)
         return
@@ -75,8 +78,8 @@ def _start(file: UploadedFile | None, coding: str, trusted: Reference) -> None:
     content = base64.b64encode(file.getvalue()).decode()
     patients = {"rows": reference.plain(trusted.rows), "disease": trusted.disease.tolist()}
     if job_panel.submit(
-        _JOB, _FUNCTION, content=content, name=file.name, coding=coding, scorecard=model.scorecard,
-        **patients,
+        _JOB, _FUNCTION, content=content, name=file.name, coding=coding, mapping=mapping,
+        scorecard=model.scorecard, **patients,
     ):  # fmt: skip
         st.session_state[_NAME] = file.name
         st.rerun()

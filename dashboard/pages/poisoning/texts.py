@@ -9,7 +9,7 @@ from typing import Any
 
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.numbers import NBSP, join_words, percent
-from pipeline.poisoning.attacks import TRIGGER
+from pipeline.dataset.heart import TRIGGER
 from pipeline.poisoning.metrics import SeedInterval
 from pipeline.schema import BY_NAME
 

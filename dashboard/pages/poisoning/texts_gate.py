@@ -20,6 +20,10 @@ GATE = (
 UPLOAD = "CSV file of labelled patients"
 NOT_STORED = "It is checked in the background; neither the file nor the result is stored."
 NO_FILE = "Choose a file first."
+MAPPING = (
+    "Columns to rename and values to recode, as in a file for `--mapping`. The message about a "
+    "file that needs one begins it."
+)
 RUNNING = "Checking the file"
 POWER_TITLE = "False positive rate and power of the gate"
 LABEL_ERRORS: Mapping[str, str] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard.shared import data_access
 from db.export import csv_lines, jsonl_lines
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import Coding
 
 MAX_DOWNLOAD_ROWS = 100_000
 """Rows of one download, about 30 MB in memory; `cardiowatch export` streams any number."""

@@ -18,7 +18,7 @@ from dashboard.shared import texts as shared_texts
 from dashboard.shared.prediction import drawer
 from dashboard.shared.prediction.texts import OUTCOMES
 from db.export import escape_formula
-from pipeline.dataset.heart.codings import Coding, encode_row
+from pipeline.dataset.heart import Coding, encode_row
 from pipeline.schema import FEATURES
 
 _RESULTS = {"all": "All", "above": "Positive", "below": "Negative"}

@@ -13,7 +13,7 @@ from dashboard.auth import login
 from dashboard.shared import components, findings, numbers, widgets
 from dashboard.shared.prediction import texts
 from db.ids import timestamp_of
-from pipeline.dataset.heart.population import CONDITION
+from pipeline.dataset.heart import CONDITION
 from pipeline.schema import BY_NAME, FEATURES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence, warning
 from dashboard.shared.numbers import per_hundred, percent, probability
 from dashboard.shared.texts import SOURCES
-from pipeline.dataset.heart import population
+from pipeline.dataset.heart import DISEASE as HAS_DISEASE
 from pipeline.model.reference import Population
 from pipeline.schema import BY_NAME
 from pipeline.statistics import proportions
@@ -22,7 +22,7 @@ INTERVAL_LABEL = "95 % interval of the estimate (bootstrap), not of this patient
 CHANGED = "Entries changed - estimate again"
 INTERVAL = "95 % interval of the estimate"
 UNKNOWN_RANGE = "Range over unknown findings"
-DISEASE = f"Disease: {population.DISEASE}."
+DISEASE = f"Disease: {HAS_DISEASE}."
 NO_REASON = "The service rejected this without giving a reason. Contact your administrator."
 NO_REASONS = "The explanation is unavailable at the moment."
 

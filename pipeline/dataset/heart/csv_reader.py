@@ -8,16 +8,17 @@ the bytes are, the outcome is a `Patients` or one clear `DataError`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.columns import MISSING, MISSING_NUMBERS, NAMES_OF, nearest, plain, word
+from pipeline.dataset.heart.columns import MISSING, MISSING_NUMBERS, word
 from pipeline.dataset.heart.detect_coding import detect_coding, to_uci
+from pipeline.dataset.heart.header import LEAST_NAMES, find_columns, from_one_hot, name_finder
 from pipeline.dataset.heart.label_check import check_label, is_inverted
 from pipeline.dataset.heart.mapping import (
     OPEN,
@@ -27,14 +28,13 @@ from pipeline.dataset.heart.mapping import (
     vocabulary,
     words_of,
 )
-from pipeline.dataset.heart.plausibility import HEART_CSV as HEART_CSV
 from pipeline.dataset.heart.plausibility import reversed_codes
-from pipeline.dataset.table import MAX_BYTES as MAX_BYTES
-from pipeline.dataset.table import DataError as DataError
-from pipeline.dataset.table import RawTable, number, parse_table, read_bytes
+from pipeline.dataset.table import DataError, RawTable, number, parse_table, read_bytes
 from pipeline.schema import BY_NAME, FEATURES, NAMES, TARGET, Feature, Kind
 
-_LEAST_NAMES = len(NAMES) // 2 + 1
+if TYPE_CHECKING:
+    import pandas as pd
+
 _MAX_WORDS = 8  # a column with more different words is no list of categories
 
 
@@ -71,7 +71,10 @@ class Patients:
 
 
 def read_patients(
-    path: str | Path, coding: Coding | None = None, mapping: ColumnMapping | None = None
+    path: str | Path,
+    coding: Coding | None = None,
+    mapping: ColumnMapping | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> Patients:
     """Read a file of patients.
 
@@ -83,35 +86,43 @@ def read_patients(
         The coding of its integer codes when it is known; None = detect it.
     mapping
         Columns to rename and values to recode.
+    reference
+        Patients of a known coding with `disease`, such as a model's training patients, by which a
+        coding is judged; None = those that come with the code.
 
     Raises
     ------
     DataError
         Whatever is wrong with the file.
     """
-    return parse_patients(read_bytes(Path(path)), coding, mapping)
+    return parse_patients(read_bytes(Path(path)), coding, mapping, reference)
 
 
 def parse_patients(
-    content: bytes, coding: Coding | None = None, mapping: ColumnMapping | None = None
+    content: bytes,
+    coding: Coding | None = None,
+    mapping: ColumnMapping | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> Patients:
     """Read the bytes of such a file; as `read_patients`."""
+    import pandas as pd  # only when a file is read
+
     mapping = mapping or ColumnMapping()
-    name_of = _names(mapping)
+    name_of = name_finder(mapping)
     one_hot = {title.lower() for table in mapping.one_hot.values() for title in table if title}
 
     def known(cells: Sequence[str]) -> int:
         names = {name_of(cell) for cell in cells} - {None}
         return len(names) + sum(cell.lower() in one_hot for cell in cells)
 
-    table = parse_table(content, known, _LEAST_NAMES, _is_row)
+    table = parse_table(content, known, LEAST_NAMES, _is_row)
     header = table.header or [*NAMES, "num"][: len(table.rows[0])]
-    columns, labels, notes = _columns(header, name_of, mapping)
+    columns, labels, notes = find_columns(header, name_of, mapping)
     if table.skipped:
         notes.append(f"{table.skipped} lines above the header are not read")
     cells = {name: [row[i].lower() for row in table.rows] for name, i in columns.items()}
     for name, table_of in mapping.one_hot.items():
-        cells[name] = _from_one_hot(name, table_of, header, table)
+        cells[name] = from_one_hot(name, table_of, header, table)
 
     raw, worded = {}, set()
     for feature in FEATURES:
@@ -125,7 +136,7 @@ def parse_patients(
     label = _one_label(header, labels, table, mapping) if labels else None
     disease = None if label is None else label[0]
     oriented = _oriented(frame, disease)
-    found = detect_coding(frame, oriented, worded, coding)
+    found = detect_coding(frame, oriented, worded, coding, reference)
     features = None if found.coding is None else to_uci(frame, found.coding, worded)
     warnings: list[tuple[str | None, str]] = []
     if found.contradiction:
@@ -160,103 +171,6 @@ def _is_row(cells: Sequence[str]) -> bool:
     return len(cells) in (len(NAMES), len(NAMES) + 1) and all(
         cell.lower() in MISSING or number(cell.lower()) is not None for cell in cells
     )
-
-
-def _names(mapping: ColumnMapping) -> Callable[[str], str | None]:
-    def name_of(title: str) -> str | None:
-        if title.lower() in mapping.columns:
-            return mapping.columns[title.lower()] or None
-        return NAMES_OF.get(plain(title))
-
-    return name_of
-
-
-def _columns(
-    header: Sequence[str], name_of: Callable[[str], str | None], mapping: ColumnMapping
-) -> tuple[dict[str, int], list[int], list[str]]:
-    """Find the column of each feature and those of labels, and say what is made of the others."""
-    columns: dict[str, int] = {}
-    labels, unused = [], []
-    used = {title for table in mapping.one_hot.values() for title in table}
-    for i, title in enumerate(header):
-        name = name_of(title)
-        if name is None:
-            unused += [title] if title and title.lower() not in used else []
-        elif name == TARGET:
-            labels.append(i)
-        elif name in columns:
-            raise DataError(
-                f"two columns hold {name}, {header[columns[name]]} and {title}; leave one out with "
-                f"--mapping: {start_of(columns={title: ''})}"
-            )
-        else:
-            columns[name] = i
-    absent = [name for name in NAMES if name not in columns and name not in mapping.one_hot]
-    required = [feature.name for feature in FEATURES if feature.required]
-    one_hot = _one_hot_start(absent, unused)
-    if set(required) & set(absent) or len(absent) >= _LEAST_NAMES or one_hot:
-        raise DataError(_not_found(absent, unused, one_hot))
-    notes = []
-    renamed = [f"{header[i]} = {n}" for n, i in columns.items() if plain(header[i]) != n]
-    if renamed:
-        notes.append(f"columns read under another name: {', '.join(renamed)}")
-    if unused:
-        notes.append(f"columns not used: {', '.join(unused)}")
-    alike = _alike(absent, unused)
-    if alike:
-        notes.append(f"columns that may be absent ones; --mapping begins {start_of(columns=alike)}")
-    return columns, labels, notes
-
-
-def _alike(absent: Sequence[str], unused: Sequence[str]) -> dict[str, str]:
-    """Return the unused titles that resemble absent columns, and those columns."""
-    found = {title: nearest(title) for title in unused[:40]}
-    return {title: name for title, name in found.items() if name is not None and name in absent}
-
-
-def _one_hot_start(absent: Sequence[str], unused: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Propose what titles such as `cp_0` mean, where they stand for an absent column."""
-    levels: dict[str, dict[str, str]] = {}
-    for title in unused:
-        stem, _, level = title.rpartition("_")
-        name = NAMES_OF.get(plain(stem))
-        if name in absent and name is not None:
-            levels.setdefault(name, {})[title] = level
-    return {
-        name: {title: propose(name, list(table.values()))[level] for title, level in table.items()}
-        for name, table in levels.items()
-    }
-
-
-def _not_found(
-    absent: Sequence[str], unused: Sequence[str], one_hot: Mapping[str, Mapping[str, str]]
-) -> str:
-    """Name the columns that are absent, and begin a mapping of those that may be they."""
-    taken = {title for table in one_hot.values() for title in table}
-    columns = _alike(absent, [title for title in unused if title not in taken])
-    if not columns and not one_hot:
-        columns = {"TITLE": absent[0]}
-    return (
-        f"these are not the thirteen UCI columns; absent: {', '.join(absent)}. Name the columns in "
-        f"a file for --mapping, which begins {start_of(columns=columns, one_hot=one_hot)}"
-    )
-
-
-def _from_one_hot(
-    name: str, titles: Mapping[str, str], header: Sequence[str], table: RawTable
-) -> list[str]:
-    """Return the word of the one column that is 1 in each row."""
-    places = {title.lower(): i for i, title in enumerate(header)}
-    unknown = [title for title in titles if title and title not in places]
-    if unknown:
-        raise DataError(f"there is no column {unknown[0]}, which the mapping has for {name}")
-    found = []
-    for row, line in zip(table.rows, table.lines, strict=True):
-        marked = [t for t in titles if t and row[places[t]].lower() in ("1", "1.0", "true", "yes")]
-        if len(marked) > 1:
-            raise DataError(f"line {line}: both {marked[0]} and {marked[1]} are 1")
-        found.append((titles[marked[0]] if marked else titles.get("", "")).lower())
-    return found
 
 
 def _recoded(cells: list[str], name: str, mapping: ColumnMapping) -> list[str]:
@@ -357,6 +271,8 @@ def _label(
     title: str, cells: Sequence[str], lines: Sequence[int]
 ) -> tuple[pd.Series, str, list[str]]:
     """Return the label, how disease is written, and what was assumed."""
+    import pandas as pd  # only when a file is read
+
     words, values, unknown = words_of(TARGET), [], []
     for place, cell in enumerate(cells):
         value = number(cell)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from pipeline.dataset.heart.codings import Coding, decoder
 from pipeline.dataset.heart.mapping import OPEN, start_of
 from pipeline.dataset.heart.plausibility import implausible
 from pipeline.schema import BY_NAME, NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CODED = ("cp", "restecg", "slope", "ca", "thal")
 """Where UCI and Kaggle codes differ."""
@@ -69,6 +71,8 @@ def to_uci(
     worded
         Columns that were written in words and hold UCI codes.
     """
+    import pandas as pd  # only when a file is read
+
     decoded = {}
     for name in NAMES:
         feature, column = BY_NAME[name], raw[name]
@@ -90,6 +94,7 @@ def detect_coding(
     disease: pd.Series | None,
     worded: Collection[str] = (),
     named: Coding | None = None,
+    reference: pd.DataFrame | None = None,
 ) -> Detection:
     """Return the coding of numeric codes, and why.
 
@@ -103,10 +108,12 @@ def detect_coding(
         Columns that were written in words.
     named
         The coding that the caller named: it is used, whatever speaks against it.
+    reference
+        As `plausibility.implausible` takes it.
     """
     names = [name for name in CODED if name not in worded and raw[name].notna().any()]
     if named is not None:
-        against = _against(raw, disease, worded, names, named)
+        against = _against(raw, disease, worded, names, named, reference)
         return Detection(named, "named by the caller", against)
     if set(names) <= {"ca"} and not (raw["ca"] > 3).any():
         return Detection(Coding.LABELS, "no column is written in codes")
@@ -124,7 +131,10 @@ def detect_coding(
     tried: Mapping[str, Coding | Mapping[str, Mapping[float, float]]] = {
         "UCI": Coding.UCI, "Kaggle": Coding.KAGGLE, "counted from 0": FROM_ZERO
     }  # fmt: skip
-    reasons = {title: _against(raw, disease, worded, names, each) for title, each in tried.items()}
+    reasons = {
+        title: _against(raw, disease, worded, names, each, reference)
+        for title, each in tried.items()
+    }
     possible = [title for title, text in reasons.items() if not text]
     if not set(names) & set(FROM_ZERO):  # the third is then the first
         possible = [title for title in possible if title != "counted from 0"]
@@ -142,6 +152,7 @@ def _against(
     worded: Collection[str],
     names: list[str],
     coding: Coding | Mapping[str, Mapping[float, float]],
+    reference: pd.DataFrame | None,
 ) -> str:
     """Say what speaks against a coding; empty = nothing does."""
     if coding is Coding.KAGGLE and _zero_based(raw[names]):
@@ -154,7 +165,7 @@ def _against(
         if unread.sum() > MAX_MISCODED_SHARE * raw[name].notna().sum():
             code = raw[name][unread].value_counts().idxmax()
             return f"it has no {name} {code:g} ({_rows(int((raw[name] == code).sum()))})"
-    return "; ".join(implausible(features, disease, names))
+    return "; ".join(implausible(features, disease, names, reference))
 
 
 def _candidates(raw: pd.DataFrame, against: Mapping[str, str], names: list[str]) -> str:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, read_patients
+from pipeline.dataset.heart.csv_reader import read_patients
+from pipeline.dataset.heart.plausibility import HEART_CSV
 from pipeline.dataset.synthetic import smoothed_bootstrap
+from pipeline.dataset.table import DataError
 from pipeline.model.design_matrix import Array
 from pipeline.schema import FEATURES, NAMES
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXPECTED_SIGNS: Mapping[str, int] = {"exang": 1, "oldpeak": 1, "ca": 1, "thalach": -1}
 """Which way each finding goes with disease; these four read the same in every coding."""
@@ -47,7 +50,7 @@ def check_label(raw: pd.DataFrame, disease: pd.Series | None) -> LabelCheck:
     frame["ca"] = frame["ca"].where(frame["ca"] <= 3)  # Kaggle's 4 means missing
     labelled = disease.notna()
     y, frame = disease[labelled], frame[labelled]
-    ranks = frame.rank() * pd.Series(EXPECTED_SIGNS)
+    ranks = frame.rank() * list(EXPECTED_SIGNS.values())
     with np.errstate(invalid="ignore", divide="ignore"):
         found = ranks.corrwith(y.rank(), min_periods=MIN_PATIENTS).dropna() if len(y) else None
     if found is None or found.empty:

@@ -60,11 +60,29 @@ def load_mapping(path: Path) -> ColumnMapping:
     """
     try:
         text = path.read_text("utf-8")
-        read: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except OSError as error:
+        raise MappingError(f"{path.name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise MappingError(f"{path.name} is not a mapping file (JSON or TOML): {error}") from error
+    return mapping_of(text, path.name)
+
+
+def mapping_of(text: str, source: str) -> ColumnMapping:
+    """Read the text of a mapping file; as `load_mapping`.
+
+    Parameters
+    ----------
+    text
+        JSON; TOML where the source ends in `.toml`.
+    source
+        What messages call it.
+    """
+    try:
+        read: Any = tomllib.loads(text) if source.endswith(".toml") else json.loads(text)
         tables = {key: dict(read.pop(key, {})) for key in ("columns", "values", "one_hot")}
         if read:
             raise MappingError(
-                f"{path.name}: {next(iter(read))} is not one of columns, values, one_hot"
+                f"{source}: {next(iter(read))} is not one of columns, values, one_hot"
             )
         columns = {k.strip().lower(): str(v) for k, v in tables["columns"].items()}
         values, one_hot = (
@@ -74,21 +92,19 @@ def load_mapping(path: Path) -> ColumnMapping:
             }
             for one in (tables["values"], tables["one_hot"])
         )
-    except OSError as error:
-        raise MappingError(f"{path.name} cannot be read: {error.strerror}") from error
     except (ValueError, AttributeError, TypeError) as error:  # what the two parsers raise, too
-        raise MappingError(f"{path.name} is not a mapping file (JSON or TOML): {error}") from error
+        raise MappingError(f"{source} is not a mapping file (JSON or TOML): {error}") from error
     for name in (*values, *one_hot, *filter(None, columns.values())):
         if name not in (*NAMES, TARGET):
             raise MappingError(
-                f"{path.name}: {name} is not a column; write one of {', '.join((*NAMES, TARGET))}"
+                f"{source}: {name} is not a column; write one of {', '.join((*NAMES, TARGET))}"
             )
     for name, table in (*values.items(), *one_hot.items()):
         known = words_of(name)
         for target in filter(None, table.values()):
             if known and word(target) not in known:
                 raise MappingError(
-                    f"{path.name}: {name} has no value {target!r}; write one of "
+                    f"{source}: {name} has no value {target!r}; write one of "
                     f"{', '.join(vocabulary(name))}, or nothing for missing"
                 )
     return ColumnMapping(columns, values, one_hot)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from pipeline.dataset.heart.codings import Coding
 from pipeline.dataset.heart.mapping import ColumnMapping, load_mapping
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _Coding(click.ParamType[Coding]):
@@ -28,11 +31,20 @@ class _Mapping(click.ParamType[ColumnMapping]):
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
-coding_option = click.option("--coding", type=_Coding(), help="Of its codes, when not decidable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON instead of text.")
-mapping_option = click.option(
-    "--mapping", type=_Mapping(), help="JSON or TOML: columns to rename, values to recode."
+_READING = (
+    click.option("--coding", type=_Coding(), help="Of its codes, when not decidable."),
+    click.option(
+        "--mapping", type=_Mapping(), help="JSON or TOML: columns to rename, values to recode."
+    ),
+    click.option(
+        "--allow-duplicates", is_flag=True, help="Accept a file of which many rows are duplicates."
+    ),
 )
-duplicates_option = click.option(
-    "--allow-duplicates", is_flag=True, help="Accept a file of which many rows are duplicates."
-)
+
+
+def reading_options(command: Command) -> Command:
+    """Ask for what `read_patients` and the audit take: coding, mapping, allow_duplicates."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command

@@ -1,4 +1,4 @@
-"""Judge whether decoded values are plausible together, as they are in the reference.
+"""Judge whether decoded values are plausible together, as they are in a reference.
 
 Codes are compared with what a patient's label, sex, age, exercise test and the shares of the
 reference lead one to expect of them (naive Bayes, findings in three or four bins). If exchanging
@@ -15,12 +15,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from itertools import permutations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from pipeline.model.design_matrix import Array
 from pipeline.schema import BY_NAME, TARGET
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEART_CSV = Path(__file__).resolve().parents[3] / "data" / "heart.csv"
 """The training data that comes with the code."""
@@ -37,10 +40,16 @@ _WEIGHT = 0.6  # of each finding: they are not independent of each other
 _LEAST, _PER_PATIENT = 8.0, 0.25
 _PER_PATIENT_REVERSED = 0.15
 _MIN_KNOWN = 0.5  # a column that most patients lack is a choice of patients
+_MIN_REFERENCE = 100  # patients; with fewer the table of a column is that of the shipped data
 _MIN_NORMAL_ECG = 0.1  # 40 % to 80 % in the four hospitals
 
 
-def implausible(features: pd.DataFrame, disease: pd.Series | None, names: list[str]) -> list[str]:
+def implausible(
+    features: pd.DataFrame,
+    disease: pd.Series | None,
+    names: list[str],
+    reference: pd.DataFrame | None = None,
+) -> list[str]:
     """Say what speaks against the coding by which columns were decoded; empty = nothing does.
 
     Parameters
@@ -51,6 +60,8 @@ def implausible(features: pd.DataFrame, disease: pd.Series | None, names: list[s
         1.0 = disease, NaN = unknown; None = no label whose direction is known.
     names
         The columns whose codes are in question.
+    reference
+        Patients whose coding is known, with their label; None = those that come with the code.
     """
     frame = _distinct(features, disease)
     found = []
@@ -58,11 +69,11 @@ def implausible(features: pd.DataFrame, disease: pd.Series | None, names: list[s
         known = frame[frame[name].notna()]
         if name not in names or len(known) < _MIN_KNOWN * len(frame):
             continue
-        if _gain(name, known, prior=True) > _LEAST + _PER_PATIENT * len(known):
-            found.append(_sentence(name, known[name]))
+        if _gain(name, known, reference, prior=True) > _LEAST + _PER_PATIENT * len(known):
+            found.append(_sentence(name, known[name], reference))
     ecg = frame["restecg"].dropna()
     if "restecg" in names and len(ecg) >= 20 and (ecg == 0).mean() < _MIN_NORMAL_ECG:
-        found.append(_sentence("restecg", ecg))
+        found.append(_sentence("restecg", ecg, reference))
     return found
 
 
@@ -73,7 +84,7 @@ def reversed_codes(features: pd.DataFrame, disease: pd.Series | None) -> list[st
     return [
         name
         for name, some in known.items()
-        if _gain(name, some, prior=False) > _LEAST + _PER_PATIENT_REVERSED * len(some)
+        if _gain(name, some, None, prior=False) > _LEAST + _PER_PATIENT_REVERSED * len(some)
     ]
 
 
@@ -86,9 +97,9 @@ def _distinct(features: pd.DataFrame, disease: pd.Series | None) -> pd.DataFrame
     return frame[~binned.duplicated()]
 
 
-def _gain(name: str, frame: pd.DataFrame, *, prior: bool) -> float:
+def _gain(name: str, frame: pd.DataFrame, reference: pd.DataFrame | None, *, prior: bool) -> float:
     """Return by how much another meaning of the codes raises the log-likelihood; 0 = none does."""
-    levels, log_prior, tables = _reference(name)
+    levels, log_prior, tables = _tables(name, _known(name, reference))
     scores = np.tile(log_prior if prior else np.zeros(len(levels)), (len(frame), 1))
     for other, table in tables.items():
         binned = _bins(other, frame[other])
@@ -101,19 +112,31 @@ def _gain(name: str, frame: pd.DataFrame, *, prior: bool) -> float:
 
 
 @lru_cache
-def _reference(name: str) -> tuple[list[float], Array, dict[str, Array]]:
+def _shipped() -> pd.DataFrame:
+    import pandas as pd  # only when a file is read
+
+    return pd.read_csv(HEART_CSV)
+
+
+def _known(name: str, reference: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the reference's patients whose value of a column is known; few = the shipped ones."""
+    frame = _shipped() if reference is None else reference[reference[name].notna()]
+    return frame if len(frame) >= _MIN_REFERENCE else _shipped()
+
+
+def _tables(name: str, frame: pd.DataFrame) -> tuple[list[float], Array, dict[str, Array]]:
     """Return a column's levels, their log-shares, and each finding's log-shares within a level."""
-    frame = pd.read_csv(HEART_CSV)
     levels = [float(code) for code in BY_NAME[name].codes.values()] or [0.0, 1.0]
     rows = [(frame[name] == level).to_numpy() for level in levels]
     shares = np.array([row.sum() + 2.0 for row in rows])
     tables = {}
     for other, cuts in _CUTS.items():
-        if other == name:
-            continue
         binned = _bins(other, frame[other])
-        pooled = np.bincount(binned, minlength=len(cuts) + 1) / len(binned)
-        counts = np.array([np.bincount(binned[row], minlength=len(cuts) + 1) for row in rows])
+        given, bins = binned >= 0, len(cuts) + 1
+        if other == name or not given.any():
+            continue
+        pooled = np.bincount(binned[given], minlength=bins) / given.sum()
+        counts = np.array([np.bincount(binned[row & given], minlength=bins) for row in rows])
         smooth = counts + 4.0 * pooled
         tables[other] = np.log(smooth / smooth.sum(axis=1, keepdims=True))
     return levels, np.log(shares / shares.sum()), tables
@@ -125,8 +148,8 @@ def _bins(name: str, values: pd.Series) -> np.ndarray:
     return np.where(np.isnan(column), -1, np.digitize(column, _CUTS[name]))
 
 
-def _sentence(name: str, values: pd.Series) -> str:
-    reference = pd.read_csv(HEART_CSV)[name].dropna()
+def _sentence(name: str, values: pd.Series, patients: pd.DataFrame | None) -> str:
+    reference = _known(name, patients)[name].dropna()
     words = BY_NAME[name].code_labels
     apart = {code: float((values == code).mean() - (reference == code).mean()) for code in words}
     code = max(apart, key=lambda code: abs(apart[code]))

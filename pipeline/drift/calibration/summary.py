@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from pipeline.dataset.heart.drift_scenarios import (
+from pipeline.dataset.heart import (
     DEVELOPMENT_SCENARIOS,
     HELD_OUT,
     NO_DRIFT,

@@ -14,7 +14,7 @@ from api.wire.decode import DECODERS
 from api.wire.openapi_schemas import patient_schema
 from api.wire.problems import Problem
 from api.wire.validation_errors import patient_errors
-from pipeline.dataset.heart.codings import Coding, decoder, encode
+from pipeline.dataset.heart import Coding, decoder, encode
 from pipeline.schema import FEATURES, Feature
 
 SCHEMAS = {coding: jsonschema.Draft202012Validator(patient_schema(coding)) for coding in Coding}

@@ -15,7 +15,7 @@ from api.app import create_app
 from api.wire.query_params import PREDICT_PARAMS, parse_query
 from api.wire.validation_errors import patient_errors
 from db.migrate import migrate
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import Coding
 from settings import Settings
 from tests.api.conftest import PATIENT
 from tests.foreign_files import kaggle_bodies

@@ -22,7 +22,7 @@ from dashboard.shared import numbers
 from dashboard.shared.findings import in_a_sentence
 from db.ids import new_id
 from db.writer.results import MonitoringRun, add_monitoring_run, add_report
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import compare
 from pipeline.model import load as load_model

@@ -7,7 +7,7 @@ import pytest
 from dashboard.pages.patient import form
 from dashboard.pages.patient.case import Case
 from dashboard.shared.prediction import entries
-from pipeline.dataset.heart.codings import Coding, encode
+from pipeline.dataset.heart import Coding, encode
 from pipeline.schema import FEATURES, NAMES, Feature
 
 HTML = form.html("patient", "Estimate risk", whole=True)

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.poisoning import texts_gate as texts
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.dataset.heart import HEART_CSV
 from pipeline.model.reference import ROWS_FILE
 from tests.dashboard.conftest import shown
 

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.pages.model_card import chart_data, svg, texts, texts_limits
 from dashboard.pages.model_card.document import render_html
 from dashboard.pages.model_card.sections import EvidenceMissing, ModelCard, build_card
-from pipeline.dataset.heart.population import HOSPITAL
+from pipeline.dataset.heart import HOSPITAL
 from pipeline.model.reference import Population
 from tests.dashboard.conftest import shown
 from tests.programs import invoke

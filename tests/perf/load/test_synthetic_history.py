@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from db.reader.queries import Reader
-from perf.load.synthetic_history import DAYS, INJECTED_CHANGES, Day, days, scenario, write_history
+from perf.load.synthetic_history import scenario, write_history
+from pipeline.dataset.heart import DAYS, INJECTED_CHANGES, Day, days
 from pipeline.model import load
 from pipeline.schema import FEATURES, NAMES, Kind
 from tests.programs import invoke

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from errors import CardiowatchError
-from pipeline.dataset.heart.codings import Coding
+from pipeline.dataset.heart import HEART_CSV, Coding, DataError, Patients, read_patients
 from pipeline.dataset.heart.convert import SHA256, convert, table_bytes
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read_patients
 from pipeline.schema import NAMES
 from tests.conftest import ROOT
 from tests.pipeline.conftest import HEADER, SICK, WELL, csv_file

@@ -12,9 +12,10 @@ import pytest
 
 import cardiowatch
 from pipeline.audit import audit
-from pipeline.dataset.heart.codings import KAGGLE_TO_UCI, Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, DataError, Patients, read_patients
+from pipeline.dataset.heart import HEART_CSV, Coding, DataError, Patients, read_patients
+from pipeline.dataset.heart.codings import KAGGLE_TO_UCI
 from pipeline.dataset.heart.mapping import MappingError, load_mapping
+from pipeline.dataset.heart.plausibility import implausible
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.schema import BY_NAME, NAMES
 
@@ -311,3 +312,23 @@ def test_every_word_of_the_schema_is_known(patients: pd.DataFrame, tmp_path: Pat
     found = read_patients(saved(recoded(patients, words), tmp_path / "a.csv"))
     assert found.coding is Coding.LABELS
     assert same(found, patients)
+
+
+def test_a_coding_is_judged_by_the_reference_that_is_given() -> None:
+    patients = read_patients(HEART_CSV)
+    assert patients.features is not None
+    assert implausible(patients.features, patients.disease, ["cp"]) == []
+    elsewhere = patients.features.assign(disease=patients.disease)
+    elsewhere["cp"] = elsewhere["cp"].map({1: 4, 2: 3, 3: 2, 4: 1})
+    (said,) = implausible(patients.features, patients.disease, ["cp"], elsewhere)
+    assert said.startswith("cp would be asymptomatic in 49% of patients (reference 8%)")
+    few = elsewhere.head(99)
+    assert implausible(patients.features, patients.disease, ["cp"], few) == []
+
+
+def test_a_reference_may_lack_findings() -> None:
+    patients = read_patients(HEART_CSV)
+    assert patients.features is not None
+    reference = patients.features.assign(disease=patients.disease, thal=np.nan, oldpeak=np.nan)
+    found = implausible(patients.features, patients.disease, ["cp", "thal", "slope"], reference)
+    assert found == []

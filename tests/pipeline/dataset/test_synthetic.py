@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.dataset.heart.codings import Coding
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, Coding, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.schema import FEATURES, NAMES, Kind
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.calibrate import FULL, QUICK, Chunk, _verdict, chunks, chunks_to_refine, measure
-from pipeline.dataset.heart.drift_scenarios import SCENARIOS, PatientSource, scenario_by_name
+from pipeline.dataset.heart import SCENARIOS, PatientSource, scenario_by_name
 from pipeline.drift import compare
 from pipeline.drift.calibration.baseline_tests import TREES
 from pipeline.drift.calibration.summary import (

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import cardiowatch
+from pipeline.dataset.heart import HEART_CSV
 from pipeline.dataset.heart.codings import KAGGLE_TO_UCI
-from pipeline.dataset.heart.csv_reader import HEART_CSV
 from pipeline.gate.check import run_job
 from pipeline.gate.label_loss import (
     DRAWS,
@@ -23,6 +24,7 @@ from pipeline.gate.label_loss import (
     loss_limit,
 )
 from pipeline.gate.power import measure
+from pipeline.model.reference import ROWS_FILE
 from pipeline.schema import NAMES
 from pipeline.train import LabelledPatients
 from tests.foreign_files import hungarian_file, inverted_file
@@ -42,8 +44,8 @@ def run(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> object:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
+    def run(*arguments: object, folder: Path = model_dir) -> tuple[int, str, str]:
+        monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(folder))
         code = cardiowatch.main(["gate", *map(str, arguments)])
         said = capsys.readouterr()
         return code, said.out, caplog.text
@@ -251,6 +253,20 @@ def test_a_model_of_other_patients_is_not_trusted(run, tmp_path: Path) -> None: 
     assert "was not trained on patients.csv" in error
 
 
+def test_without_the_training_patients_the_option_that_names_them_is_told(  # type: ignore[no-untyped-def]
+    run, tmp_path: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(model_dir, folder, ignore=shutil.ignore_patterns(ROWS_FILE))
+    monkeypatch.setattr("pipeline.training.reference.HEART_CSV", tmp_path / "absent.csv")
+    code, _, error = run(HEART_CSV, folder=folder)
+    assert code == 3
+    assert error.count("\n") == 1
+    assert "trained without --keep-rows" in error
+    assert "name the training data with --trusted" in error
+    assert run(HEART_CSV, "--trusted", HEART_CSV, folder=folder)[0] == 1  # all are known
+
+
 def test_flipped_labels_are_refused_more_often_than_clean_ones(cleveland: LabelledPatients) -> None:
     with threadpool_limits(1):
         found = measure(cleveland.rows, cleveland.y, C, splits=6)
@@ -280,10 +296,13 @@ def test_a_small_training_file_has_only_the_batches_that_fit(cleveland: Labelled
     assert list(found.refused["clean"]) == [20]
 
 
-def sent(content: bytes, scorecard: str, trusted: LabelledPatients) -> dict[str, object]:
+def sent(
+    content: bytes, scorecard: str, trusted: LabelledPatients, mapping: str = ""
+) -> dict[str, object]:
     return run_job(
         lambda _: None, content=base64.b64encode(content).decode(), name="new.csv", coding="",
-        scorecard=scorecard, rows=trusted.rows.tolist(), disease=trusted.y.tolist(),
+        mapping=mapping, scorecard=scorecard, rows=trusted.rows.tolist(),
+        disease=trusted.y.tolist(),
     )  # fmt: skip
 
 
@@ -297,6 +316,20 @@ def test_a_file_that_was_sent_is_judged_as_the_program_judges_it(
     scorecard = (model_dir / "scorecard.json").read_text()
     judged = sent(path.read_bytes(), scorecard, cleveland)["verdict"]
     assert json.loads(json.dumps(judged)) == json.loads(run(path, "--json")[1])
+
+
+def test_a_mapping_that_was_sent_is_applied_and_a_wrong_one_is_a_sentence(
+    model_dir: Path, tmp_path: Path, cleveland: LabelledPatients
+) -> None:
+    path = batch(tmp_path, cleveland, some(cleveland), cleveland.y[some(cleveland)])
+    content = path.read_bytes().replace(b"thalach", b"pulse at the end", 1)
+    scorecard = (model_dir / "scorecard.json").read_text()
+    mapping = '{"columns": {"pulse at the end": "thalach"}}'
+    assert sent(content, scorecard, cleveland, mapping) == sent(
+        path.read_bytes(), scorecard, cleveland
+    )
+    problem = sent(content, scorecard, cleveland, '{"colums": {}}')["problem"]
+    assert problem == "the mapping: colums is not one of columns, values, one_hot"
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\1", b"a,b\n1,2\n", "\xff".encode("latin-1")])

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV
+from pipeline.dataset.heart import HEART_CSV
 from pipeline.drift import compare, compare_counts
 from pipeline.fairness import assess
 from pipeline.model.inputs import InputError, patients

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.dataset.heart.missingness import PROFILES, apply_missingness
+from pipeline.dataset.heart import PROFILES, apply_missingness
 from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, build_design_matrix, standardise
 from pipeline.model.logistic_regression import (
     bootstrap_coefficients,

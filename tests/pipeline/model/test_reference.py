@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.fairness.result import Assessment
 from pipeline.model import ModelError, load
-from pipeline.model.reference import ROWS_FILE, Reference, read_reference
+from pipeline.model.reference import ROWS_FILE, Reference, read_population, read_reference
 from pipeline.training.reference import build_reference, load_reference
 from pipeline.training.scorecard_writer import write_bundle
 from tests.pipeline.conftest import Fitted
@@ -44,6 +44,18 @@ def test_the_population_is_said_in_words(fitted: Fitted) -> None:
     assert of(fitted, keep_rows=False).population.statement() == (
         "303 patients of St. Anne's (2019-2024): 46 % with disease, 32 % female"
     )
+
+
+def test_without_its_own_reference_a_model_names_its_file(fitted: Fitted, tmp_path: Path) -> None:
+    by_sex = {"groups": [{"name": "female", "n": 1}, {"name": "male", "n": 3}]}
+    data = {"file": "ours.csv", "sha256": "ab", "n": 4, "n_disease": 3}
+    evidence = {"data": data, "fairness": {"threshold": 0.5, "by_sex": by_sex}}
+    said = "4 patients of the file ours.csv: 75 % with disease, 25 % female"
+    assert read_population(tmp_path, fitted.model.version, evidence).statement() == said
+    write_bundle(tmp_path, fitted.model.scorecard, {}, of(fitted, keep_rows=False))
+    assert read_population(tmp_path, "another", evidence).statement() == said
+    own = read_population(tmp_path, fitted.model.version, evidence)
+    assert own.hospital == "St. Anne's"
 
 
 def test_patients_that_are_kept_are_read_to_the_bit_and_by_their_owner_alone(

@@ -17,7 +17,7 @@ import pytest
 from db.ids import new_id
 from db.reader.queries import Reader
 from db.writer.results import MonitoringRun
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.model import load
 from pipeline.monitoring.schedule import DAY, NoPredictions, _last_end, windows

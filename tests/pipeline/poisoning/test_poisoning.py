@@ -39,7 +39,7 @@ from tests.programs import invoke
 @cache
 def grid() -> PoisoningResult:
     """Eight seeds of three attacks, the whole way."""
-    from pipeline.dataset.heart.csv_reader import HEART_CSV
+    from pipeline.dataset.heart import HEART_CSV
     from pipeline.train import load_labelled
 
     data = load_labelled(HEART_CSV)

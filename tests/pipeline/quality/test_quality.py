@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.dataset.heart.csv_reader import HEART_CSV, read_patients
+from pipeline.dataset.heart import HEART_CSV, read_patients
 from pipeline.model.reference import step_counts
 from pipeline.quality import DataQuality, assess
 from pipeline.schema import NAMES

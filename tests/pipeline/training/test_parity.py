@@ -13,7 +13,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from pipeline import train
-from pipeline.dataset.heart.csv_reader import read_patients
+from pipeline.dataset.heart import read_patients
 from pipeline.model.design_matrix import COLUMNS, FEATURE_SLICES, Array
 from pipeline.schema import NAMES
 from pipeline.training.sklearn_pipeline import coefficients
