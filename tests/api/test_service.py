@@ -222,6 +222,9 @@ def test_every_call_of_the_contract_is_documented_with_its_errors(
         ("/predictions/{id}/outcome", "put"): {
             "200", "401", "403", "404", "409", "413", "415", "422", "503",
         },
+        ("/alerts/{id}/acknowledgement", "post"): {
+            "200", "401", "403", "404", "413", "415", "422", "503",
+        },
         ("/model", "get"): {"200", "401", "403", "422"},
         ("/schema", "get"): {"200", "401", "403", "422"},
         ("/healthz", "get"): {"200", "403", "422"},

@@ -179,7 +179,7 @@ def test_the_program_prints_a_key_once_and_lists_without_it(keys_file: Path) -> 
     ("arguments", "says"),
     [
         (["revoke", "12345678"], "no such key"),
-        (["create", "--name", "a", "--roles", "root"], "predict, read, outcome, admin"),
+        (["create", "--name", "a", "--roles", "root"], "predict, read, outcome, operate, admin"),
         (["create", "--name", "a\nb", "--roles", "read"], "printable"),
     ],
 )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import db.rollups.counts
@@ -172,6 +172,7 @@ MARKED = st.sets(
 )
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3 * DAY * 1000), st.integers(0, 3 * DAY * 1000), MARKED)
 def test_a_plan_covers_its_window_once_and_takes_no_marked_bucket(
     start: int, end: int, marked: set[tuple[int, int]]

@@ -186,7 +186,9 @@ CELLS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.lists(CELLS, min_size=1, max_size=16), max_size=6), st.booleans())
 def test_no_table_whatever_gives_another_error(
     tmp_path: Path, table: list[list[str]], with_header: bool
@@ -198,7 +200,9 @@ def test_no_table_whatever_gives_another_error(
         read_patients(path)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.binary(max_size=300), st.booleans())
 def test_no_bytes_whatever_give_another_error(
     tmp_path: Path, content: bytes, with_header: bool
