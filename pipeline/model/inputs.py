@@ -30,17 +30,22 @@ def patients(rows: ArrayLike | pd.DataFrame | Sequence[Row]) -> Array:
     Parameters
     ----------
     rows
-        A pandas, polars or arrow table with (at least) the features' columns, or rows in their
-        order; None, NaN and pd.NA = missing.
+        A pandas, polars or arrow table or a structured array with (at least) the features'
+        columns, one patient as a pandas series with their names, or rows in their order; None, NaN,
+        pd.NA and masked = missing.
 
     Raises
     ------
     InputError
         When a column is absent or there twice, a row has another length, or a value is no number.
     """
-    titles = getattr(rows, "column_names", getattr(rows, "columns", None))
+    if hasattr(rows, "to_frame") and set(NAMES) & set(getattr(rows, "index", ())):
+        rows = rows.to_frame().T  # a series: one patient
+    fields = getattr(getattr(rows, "dtype", None), "names", None)  # of a structured array
+    titles = getattr(rows, "column_names", getattr(rows, "columns", fields))
     if titles is not None:
         return _from_frame(rows, [str(title) for title in titles])
+    rows = [_unmasked(row) for row in rows] if isinstance(rows, list | tuple) else _unmasked(rows)
     try:
         array = np.array(rows, dtype=float)
     except (TypeError, ValueError):
@@ -52,6 +57,13 @@ def patients(rows: ArrayLike | pd.DataFrame | Sequence[Row]) -> Array:
     if array.ndim != 2 or array.shape[1] != len(NAMES):
         raise InputError(f"rows of {len(NAMES)} values are expected, got the shape {array.shape}")
     return array
+
+
+def _unmasked(values: Any) -> Any:
+    """Return values with NaN where numpy masks them; a conversion would unmask them silently."""
+    if isinstance(values, np.ma.MaskedArray):
+        return values.astype(float).filled(nan)
+    return values
 
 
 def _from_frame(frame: Any, titles: list[str]) -> Array:
@@ -87,6 +99,7 @@ def vector(values: Any, what: str) -> Array:
     InputError
         When a value is no number, such as a word.
     """
+    values = _unmasked(values)
     if getattr(getattr(values, "dtype", None), "kind", "") in ("f", "i", "u", "b"):
         try:
             return np.asarray(values, dtype=float).ravel()

@@ -59,6 +59,28 @@ def test_tables_of_all_libraries_are_the_same_patients(frame: pd.DataFrame) -> N
         assert np.array_equal(patients(rows), expected, equal_nan=True)
 
 
+def test_columns_in_another_order_are_found_by_their_names(frame: pd.DataFrame) -> None:
+    other = frame[list(reversed(NAMES))]
+    of_columns = {name: other[name].tolist() for name in other}
+    structured = np.array([*other.itertuples(index=False)], [(name, float) for name in other])
+    expected = by_hand().score(frame).probability
+    for rows in (other, Polars(of_columns), pa.table(of_columns), structured):
+        assert np.array_equal(by_hand().score(rows).probability, expected)
+    assert by_hand().score(other.iloc[0]).probability == expected[:1]
+
+
+def test_masked_values_are_missing(frame: pd.DataFrame) -> None:
+    expected = frame.to_numpy()
+    known = np.nan_to_num(expected, nan=3.0)
+    masked = np.ma.array(known, mask=np.isnan(expected))
+    columns = Polars({name: masked[:, i] for i, name in enumerate(NAMES)})
+    assert np.isnan(expected).any()
+    for rows in (masked, [*masked], columns, np.ma.array(known.astype(int), mask=masked.mask)):
+        found = patients(rows)
+        assert np.array_equal(np.isnan(found), np.isnan(expected))
+    assert np.array_equal(patients(masked), expected, equal_nan=True)
+
+
 @pytest.mark.parametrize("name", ["compare", "quality", "score"])
 @pytest.mark.parametrize(
     ("change", "reason"),
