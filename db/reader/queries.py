@@ -6,7 +6,8 @@ Rows are plain dicts: UCI codes as integers, measurements as floats, None = unkn
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, func, literal, select
@@ -31,13 +32,13 @@ from db.reader.statistics import (
     summarize,
     summarize_buckets,
 )
-from db.rollups.counts import ValueCounts, count_window
+from db.rollups.counts import ValueCounts, count_window, predictions_by_step
 from db.schema import EXPORTED_COLUMNS, SOURCES, models, outcomes, predictions
 
 __all__ = ["Reader", "TimeBucket", "ValueCounts", "WindowStatistics"]
 
 MAX_ROWS = 200_000
-"""Newest rows that statistics are computed from; with more, they are marked as truncated."""
+"""Newest rows whose latencies and versions are read; with more, statistics are truncated."""
 
 MAX_PAGE = 1_000
 """Rows of the largest page, and of each step of a stream."""
@@ -162,28 +163,46 @@ class Reader(ResultsReader):
         until: datetime | None = None,
         source: str | None = None,
     ) -> WindowStatistics:
-        """Summarise the newest `MAX_ROWS` predictions of a window."""
+        """Summarise a window; latencies and versions are of its newest `MAX_ROWS` predictions."""
         columns = predictions.c
         rows = self._newest(
             [columns.id, columns.prediction, columns.latency_ms, columns.model_version],
             _window(since, until, source),
         )
-        return summarize(rows, truncated=len(rows) == MAX_ROWS)
+        found = summarize(rows, truncated=len(rows) == MAX_ROWS)
+        if found.truncated:
+            counts = self.counts(since=since, until=until, source=source)
+            found = replace(found, n=counts.n, n_positive=counts.n_positive)
+        return found
 
     def buckets(
         self, *, since: datetime, until: datetime, width_s: float, source: str | None = None
     ) -> list[TimeBucket]:
         """Summarise a window in steps of `width_s` seconds, oldest first, empty ones included.
 
-        When the window holds more than `MAX_ROWS` predictions, the list begins with the first
-        bucket that has been read completely.
+        When the window holds more than `MAX_ROWS` predictions, only the buckets of the newest have
+        latencies; the others are counted from the rollups, or left out where these are not current.
         """
         bucket_count(since, until, width_s)  # rejects a bad width before reading
         columns = predictions.c
         rows = self._newest(
             [columns.id, columns.prediction, columns.latency_ms], _window(since, until, source)
         )
-        return summarize_buckets(rows, since, until, width_s, truncated=len(rows) == MAX_ROWS)
+        read = summarize_buckets(rows, since, until, width_s, truncated=len(rows) == MAX_ROWS)
+        first = bucket_count(since, until, width_s) - len(read)
+        start_s = since.timestamp()
+        if not first:
+            return read
+        with session(self._engine) as connection:
+            end_s = start_s + first * width_s
+            counted = predictions_by_step(connection, start_s, end_s, width_s, source)
+        if counted is None:
+            return read
+        starts = [since + timedelta(seconds=i * width_s) for i in range(first)]
+        return [
+            TimeBucket(start, counted[i].total(), counted[i][1], None, None)
+            for i, start in enumerate(starts)
+        ] + read
 
     def counts(
         self,

@@ -18,7 +18,10 @@ MAX_BUCKETS = 5_000
 
 @dataclass(frozen=True)
 class WindowStatistics:
-    """Statistics of a window; latencies and times are None without predictions."""
+    """Statistics of a window; latencies and times are None without predictions.
+
+    Truncated, all but `n` and `n_positive` are those of the newest predictions.
+    """
 
     n: int
     n_positive: int
@@ -30,12 +33,12 @@ class WindowStatistics:
     model_versions: tuple[str, ...]
     """Newest first."""
     truncated: bool
-    """True when only the newest predictions of the window were read."""
+    """True when only the newest predictions of the window were read one by one."""
 
 
 @dataclass(frozen=True)
 class TimeBucket:
-    """Statistics of one bucket of time from `start`; latencies are None when it is empty."""
+    """Statistics of one bucket of time from `start`; latencies are None when none was read."""
 
     start: datetime
     n: int

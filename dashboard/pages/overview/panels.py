@@ -13,6 +13,7 @@ from dashboard.pages.overview.data import OverviewData
 from dashboard.shared import data_access, escaping, numbers, widgets
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.data_access import Window
+from db.reader import queries
 from db.writer.alerts import MAX_NOTE
 
 _LATE = timedelta(days=2)
@@ -124,12 +125,9 @@ def no_recent_predictions(seen: OverviewData, window: Window) -> None:
 def summary_metrics(seen: OverviewData) -> None:
     """Draw the metrics of the window."""
     summary = seen.summary
+    newest = texts.of_newest(queries.MAX_ROWS) if summary.truncated else ""
     with st.grid(4, min_column_width=210, gap="small"):
-        _metric(
-            "Predictions",
-            f"{summary.n:,}",
-            "most recent only" if summary.truncated else shared_texts.SOURCES[seen.source].lower(),
-        )
+        _metric("Predictions", f"{summary.n:,}", shared_texts.SOURCES[seen.source].lower())
         _metric(
             "Positive",
             numbers.format_share(summary.n_positive, summary.n),
@@ -139,12 +137,12 @@ def summary_metrics(seen: OverviewData) -> None:
         _metric(
             "Scoring latency (p95)",
             numbers.milliseconds(summary.latency_p95_ms),
-            f"median (p50) {numbers.milliseconds(summary.latency_p50_ms)}",
+            f"median (p50) {numbers.milliseconds(summary.latency_p50_ms)}{newest}",
             texts.LATENCY_NOTE,
         )
         version, *older = summary.model_versions
         others = numbers.count_noun(len(older), "older version")
-        detail = f"plus {others}" if older else "only version in this window"
+        detail = f"plus {others}" if older else f"only version{newest or ' in this window'}"
         _metric("Model", escaping.escape_markdown(version), detail)
 
 
@@ -167,7 +165,8 @@ def history(seen: OverviewData, window: Window) -> None:
         said = "Positive rate over time, in percent"
         widgets.plotly_chart(charts.positive_rate(buckets, zone), said, 260, "share")
     with halves.cell(), widgets.card("Scoring latency"):
-        st.caption(texts.LATENCY_NOTE)
+        newest = texts.latency_of_newest(queries.MAX_ROWS) if seen.summary.truncated else ""
+        st.caption(texts.LATENCY_NOTE + newest)
         said = "Scoring latency in milliseconds over time: p50 and p95, without the write"
         widgets.plotly_chart(charts.scoring_latency(buckets, zone), said, 260, "latency")
 

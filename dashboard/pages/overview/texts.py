@@ -77,6 +77,18 @@ SHARE_NOTE = "Points based on few predictions are unreliable."
 LATENCY_NOTE = (
     "From receiving the request to the computed probability, before the write to the database."
 )
+
+
+def of_newest(n: int) -> str:
+    """Return of which predictions a figure is that is not of all in the window."""
+    return f" of the newest {n:,}"
+
+
+def latency_of_newest(n: int) -> str:
+    """Return why the curve of latencies begins later than that of predictions."""
+    return f" Only the newest {n:,} predictions are read for this."
+
+
 STATE = {True: "The service is up", False: "The service is not responding"}
 MONITORING_RED = "The service is up, but monitoring is red."
 LEAD = "Service health and recent predictions."

@@ -12,6 +12,7 @@ from streamlit.testing.v1.element_tree import Button
 
 from db.engine import open_engine, transaction
 from db.ids import new_id
+from db.reader import queries
 from db.reader.queries import Reader
 from db.schema import alert_messages
 from db.writer.results import MonitoringRun, add_monitoring_run
@@ -43,6 +44,21 @@ def test_one_live_prediction_is_counted_without_a_percentage(pages: AppTest, wri
     assert verdict(pages) == (
         "The service is not responding: 1 live prediction in the last 24 hours, 1 positive."
     )
+
+
+def test_a_large_window_is_counted_whole_and_says_what_is_of_the_newest(
+    pages: AppTest, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MAX_ROWS", 100)
+    write(250, probability=0.75, prediction=1, latency_ms=2.0)
+    write(750, probability=0.25, prediction=0, latency_ms=2.0)
+    pages.run()
+    assert "1,000 live predictions in the last 24 hours, 25\u00a0% positive" in verdict(pages)
+    assert (figures(pages)["Predictions"], figures(pages)["Positive"]) == ("1,000", "25\u00a0%")
+    details = {metric.label: metric.delta for metric in pages.metric}
+    assert details["Scoring latency (p95)"] == "median (p50) 2\u00a0ms of the newest 100"
+    assert details["Model"] == "only version of the newest 100"
+    assert "Only the newest 100 predictions are read for this" in shown(pages)
 
 
 def test_a_thousand_predictions_are_summarised(pages: AppTest, write: Write) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 import db.engine
@@ -17,9 +17,10 @@ from db.engine import DatabaseUnavailable, open_engine, session, transaction
 from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.schema import models
+from db.schema import models, predictions
 from perf.load.postgres_cluster import Cluster
 from tests.db.rows import row, running_log, store
+from tests.db.windows import roll_up
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -125,11 +126,47 @@ def test_what_was_not_read_is_said_and_not_shown_as_zero(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db.reader.queries, "MAX_ROWS", 15)  # of the 40: those from 25 s on
-    assert reader.statistics(source="live").truncated
+    of_all = reader.statistics(source="live")
+    assert (of_all.truncated, of_all.n, of_all.latency_p50_ms) == (True, 40, 33.0)
     found = reader.buckets(
         since=NOON, until=NOON + timedelta(seconds=40), width_s=10, source="live"
     )
     assert [((b.start - NOON).total_seconds(), b.n) for b in found] == [(30, 10)]
+
+
+def test_counts_of_a_large_window_are_what_sql_says(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, no_window_is_small: None
+) -> None:
+    monkeypatch.setattr(db.reader.queries, "MAX_ROWS", 15)  # of 99: those of the last five hours
+    since = NOON - timedelta(hours=36)
+    rows = [
+        row(id=id_at(-1200 * i - 60), prediction=int(i % 3 == 0), source="live") for i in range(99)
+    ]
+    asyncio.run(store(database_url, [*rows, row(id=id_at(-7200), source="what-if")]))
+    roll_up(database_url, NOON)
+    reader = Reader(database_url)
+    window = {"since": since, "until": NOON, "source": "live"}
+    found, steps = reader.statistics(**window), reader.buckets(**window, width_s=4 * 3600)
+    reader.close()
+    c, hour = predictions.c, timedelta(hours=4)
+    with session(open_engine(database_url)) as connection:
+        expected = [
+            tuple(
+                connection.execute(
+                    select(func.count(), func.coalesce(func.sum(c.prediction), 0)).where(
+                        c.source == "live",
+                        c.received_at >= since + i * hour,
+                        c.received_at < since + (i + 1) * hour,
+                    )
+                ).one()
+            )
+            for i in range(9)
+        ]
+    assert found.truncated
+    assert (found.n, found.n_positive) == (99, 33)
+    assert [(step.n, step.n_positive) for step in steps] == expected
+    assert [step.start for step in steps] == [since + i * hour for i in range(9)]
+    assert [step.latency_p50_ms is None for step in steps] == [True] * 8 + [False]
 
 
 def test_too_many_buckets_are_refused(reader: Reader) -> None:
