@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -44,6 +45,11 @@ _ABOUT = (
 )
 
 
+_TURNS, _TURN_S = 10, 1.5
+"""Requests that read the log at once: with streams fewer than its reader has connections; and how
+long one waits for its turn."""
+_READERS = "Too many requests are reading the log. Nothing is wrong with this one; try again."
+
 _NOT_FOUND = "Not found; see /docs."
 
 _DECIDING = frozenset({
@@ -65,6 +71,7 @@ class Dispatcher:
         self._endpoints = {endpoint.route: endpoint for endpoint in endpoints}
         rate = service.rate_per_key if service.keys else 0
         self._rate_limiter = RateLimiter(rate) if rate else None
+        self._turns = asyncio.Semaphore(_TURNS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or reject it."""
@@ -88,7 +95,31 @@ class Dispatcher:
             await endpoint(scope, receive, send)
             return
         REQUEST_ID.set(new_id())
-        await self.app(scope, receive, send)
+        reads = scope["path"].startswith("/predictions") and scope["method"] in ("GET", "HEAD")
+        await (self._read if reads else self.app)(scope, receive, send)
+
+    async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request that reads the log on; where many do, it waits a little for its turn.
+
+        A turn ends when the answer begins: how fast a stream goes on is up to its client.
+        """
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            problem = unavailable("busy", _READERS)
+            self.service.count_rejection("/predictions", "live", problem)
+            log_server_error(problem, "/predictions", REQUEST_ID.get())
+            await send_problem(scope, send, problem, REQUEST_ID.get() or new_id())
+            return
+        with ExitStack() as turn:
+            turn.callback(self._turns.release)
+
+            async def send_and_end_turn(message: Message) -> None:
+                turn.close()
+                await send(message)
+
+            await self.app(scope, receive, send_and_end_turn)
 
 
 def _check_repeated(sent: Sequence[tuple[bytes, bytes]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import isfinite, nan
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -40,7 +40,7 @@ def patients(rows: ArrayLike | pd.DataFrame | Sequence[Row]) -> Array:
         When a column is absent or there twice, a row has another length, or a value is no number.
     """
     if hasattr(rows, "to_frame") and set(NAMES) & set(getattr(rows, "index", ())):
-        rows = rows.to_frame().T  # a series: one patient
+        rows = cast(Any, rows).to_frame().T  # a series: one patient
     fields = getattr(getattr(rows, "dtype", None), "names", None)  # of a structured array
     titles = getattr(rows, "column_names", getattr(rows, "columns", fields))
     if titles is not None:
@@ -61,9 +61,7 @@ def patients(rows: ArrayLike | pd.DataFrame | Sequence[Row]) -> Array:
 
 def _unmasked(values: Any) -> Any:
     """Return values with NaN where numpy masks them; a conversion would unmask them silently."""
-    if isinstance(values, np.ma.MaskedArray):
-        return values.astype(float).filled(nan)
-    return values
+    return np.ma.filled(values.astype(float), nan) if np.ma.isMaskedArray(values) else values
 
 
 def _from_frame(frame: Any, titles: list[str]) -> Array:

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
+import api.app
+from api.app import create_app
+from db.ids import new_id
+from settings import Settings
 from tests.api.conftest import PATIENT
 from tests.programs import free_port, running, wait_for
 
@@ -28,6 +33,21 @@ Reader.page = first_page
 cardiowatch.main(["api"])
 """
 """The service on a log that can be read up to its first row."""
+
+
+@pytest.mark.parametrize(("turns", "status"), [(0, 503), (1, 200)])
+def test_readers_take_turns_that_end_when_the_answer_begins(
+    sqlite_url: str, model_dir: Path, monkeypatch: pytest.MonkeyPatch, turns: int, status: int
+) -> None:
+    monkeypatch.setattr(api.app, "_TURNS", turns)
+    monkeypatch.setattr(api.app, "_TURN_S", 0.05)
+    service = create_app(Settings(database_url=sqlite_url, model_dir=model_dir))
+    with TestClient(service, base_url="http://127.0.0.1") as client:
+        for path in ("", "?format=csv", f"/{new_id()}", ""):
+            answer = client.get(f"/predictions{path}")
+            assert answer.status_code == (404 if status == 200 and "-" in path else status)
+            assert ("retry-after" in answer.headers) == (status == 503)
+        assert client.get("/schema").status_code == 200
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
