@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
@@ -31,8 +30,6 @@ from db.engine import DatabaseUnavailable
 from db.ids import new_id
 from logs import REQUEST_ID
 from settings import Settings
-
-logger = logging.getLogger("cardiowatch.api")
 
 VERSION = "0.1.0"
 _GARBAGE = 10_000, 20, 100

@@ -85,7 +85,7 @@ stuck() { # pods of a selector that wait for what will not come; a registry that
 
 migrated() { # the second try fails some 10 s after the first: a database that is away for a moment
     pods=batch.kubernetes.io/job-name=$1
-    undo="Nothing else was changed: the previous pods serve, and old programs run on newer tables. No more tries:
+    undo="No Deployment was changed: the previous pods serve, and old programs run on newer tables. No more tries:
   kubectl -n $namespace delete job $1"
     waited=0
     until [ "$(k get job "$1" -o jsonpath='{.status.succeeded}')" = 1 ]; do
@@ -93,8 +93,11 @@ migrated() { # the second try fails some 10 s after the first: a database that i
         over=$(k get job "$1" -o jsonpath='{.status.conditions[?(@.type=="Failed")].reason}')
         [ "${tries:-0}" -lt 2 ] && [ -z "$over" ] || stop "the migration fails" "$pods" "$undo"
         found=$(stuck "$pods") && stop "the migration cannot start: $found" "$pods" "$undo"
-        [ "$waited" -lt 45 ] || [ -n "$(k get pods --selector "$pods" -o name)" ] ||
+        phases=$(k get pods --selector "$pods" -o jsonpath='{.items[*].status.phase}')
+        [ "$waited" -lt 45 ] || [ -n "$phases" ] ||
             stop "the cluster admits no pod of the migration" "$pods" "$undo"
+        [ "$waited" -lt 300 ] || [ "$phases" != Pending ] ||
+            stop "no node takes the migration" "$pods" "$undo"
         sleep 3
         waited=$((waited + 3))
     done

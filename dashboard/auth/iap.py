@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class IapGuard:
     Parameters
     ----------
     keys_file
-        Google's public keys (a JSON Web Key Set), read again when the file changes.
+        Google's public keys (a JSON Web Key Set); a changed file counts from the next request on.
     audience
         `/projects/NUMBER/global/backendServices/ID`.
     """
@@ -47,7 +48,6 @@ class IapGuard:
     def __init__(self, app: ASGIApp, keys_file: Path, audience: str) -> None:
         self.app = app
         self._file = keys_file
-        self._read: tuple[int, KeySet] | None = None
         self._claims = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_S,
             iss={"essential": True, "value": _ISSUER},
@@ -77,12 +77,11 @@ class IapGuard:
         await self.app(scope, receive, send)
 
     def _verify(self, signed: str) -> Mapping[str, Any]:
-        token = jwt.decode(signed, self._keys(), algorithms=["ES256"])
+        token = jwt.decode(signed, _key_set(self._file.read_bytes()), algorithms=["ES256"])
         self._claims.validate(token.claims)
         return token.claims
 
-    def _keys(self) -> KeySet:
-        changed = self._file.stat().st_mtime_ns
-        if self._read is None or self._read[0] != changed:
-            self._read = changed, KeySet.import_key_set(json.loads(self._file.read_text("utf-8")))
-        return self._read[1]
+
+@lru_cache(maxsize=1)
+def _key_set(content: bytes) -> KeySet:
+    return KeySet.import_key_set(json.loads(content))

@@ -177,7 +177,7 @@ def test_a_migration_that_fails_is_shown_and_nothing_else_changes(cluster: Clust
     assert "the migration fails" in ended.stderr
     assert "log of cardiowatch-migrate-two-x" in ended.stderr
     assert "Job cardiowatch-migrate-two has failed pods" in ended.stderr
-    assert "Nothing else was changed: the previous pods serve" in ended.stderr
+    assert "No Deployment was changed: the previous pods serve" in ended.stderr
     assert cluster.image("cardiowatch-api") == "cardiowatch-api:one"
     assert cluster.serving("cardiowatch-api") == {"cardiowatch-api:one"}
     # The same version again, once the cause is gone.
