@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +89,7 @@ def parse_table(
     Parameters
     ----------
     content
-        UTF-8 text.
+        UTF-8 text, or UTF-16 with its mark.
     known
         Counts the cells of a row that are names of columns.
     least
@@ -137,10 +138,11 @@ def parse_table(
 
 
 def _text(content: bytes) -> str:
-    if b"\0" in content:
-        raise DataError("this is a binary or UTF-16 file; save it as CSV in UTF-8")
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # Excel's "Unicode"
+    if b"\0" in content and not utf_16:
+        raise DataError("this is a binary file; save it as CSV in UTF-8")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if utf_16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError("the text is not UTF-8; save it as CSV in UTF-8") from error
     if not text.strip():

@@ -26,7 +26,7 @@ from pipeline.drift.hypothesis_tests.large_sample import large_sample_test
 from pipeline.drift.hypothesis_tests.permutation import permute_labels
 from pipeline.drift.result import DriftResult
 from pipeline.drift.verdict import MAX_PERMUTATION_ROWS, MIN_PATIENTS, verdict
-from pipeline.model.inputs import check_counts
+from pipeline.model.inputs import InputError, check_counts, vector
 from pipeline.model.reference import ValueCounts
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ def risk_change(reference: ArrayLike, current: ArrayLike) -> tuple[float, float,
     reference, current
         Predicted probabilities; an empty side counts as unchanged.
     """
-    before, now = (np.asarray(p, dtype=float).ravel() for p in (reference, current))
+    before, now = (vector(p, "probabilities") for p in (reference, current))
+    if not all(((p >= 0) & (p <= 1)).all() for p in (before, now)):
+        raise InputError("probabilities must lie between 0 and 1")
     if not len(before) or not len(now):
         mean = float(np.concatenate([before, now]).mean()) if len(before) + len(now) else 0.0
         return mean, mean, 0.0

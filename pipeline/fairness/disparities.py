@@ -43,7 +43,7 @@ from pipeline.fairness.result import (
     Rate,
     Verdict,
 )
-from pipeline.model.inputs import vector
+from pipeline.model.inputs import InputError, vector
 from pipeline.statistics.proportions import (
     EQUIVALENCE_MARGIN,
     Z95,
@@ -93,6 +93,8 @@ def assess(
         raise ValueError("predictions and known outcomes must be 0 or 1")
     if p is not None and not ((p >= 0) & (p <= 1)).all():
         raise ValueError("probabilities must lie between 0 and 1")
+    if not hasattr(groups, "items"):
+        raise InputError("groups: a mapping from attributes to groups is expected")
     labels = {
         name: np.array([_group_name(v) for v in np.asarray(values, dtype=object)], dtype=object)
         for name, values in groups.items()
@@ -115,6 +117,8 @@ def assess(
 
 def _group_name(value: Any) -> str:
     """Return a group in words; a code may be 0 or False. Empty = missing: None, NaN and pd.NA."""
+    if isinstance(value, np.ndarray):
+        raise InputError("groups: one group is expected for each patient")
     missing = value is None or type(value).__name__ == "NAType" or value != value
     return "" if missing else str(value)
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.model import Model
 from pipeline.model.design_matrix import Array
+from pipeline.model.inputs import check_counts, patients
 from pipeline.model.reference import ValueCounts
 from pipeline.schema import BY_NAME, FEATURES, NAMES, Row
 
@@ -120,6 +121,7 @@ def explain_globally(model: Model, counts: ValueCounts) -> GlobalExplanation:
     counts
         As `count_values` or `db.reader.queries.Reader.counts` return them.
     """
+    check_counts(counts, "counts", whole=True)
     effects = {name: _effect(model, name, counts[name]) for name in NAMES}
     n = sum(next(iter(counts.values())).values())
     return GlobalExplanation(n, model.version, model.base_value, effects)
@@ -133,7 +135,7 @@ def count_values(rows: Array | Sequence[Row]) -> dict[str, dict[float | None, in
     rows
         UCI codes, shape (n, 13), NaN or None = missing.
     """
-    matrix = np.array(rows, dtype=float).reshape(-1, len(NAMES))
+    matrix = patients(rows)
     found: dict[str, dict[float | None, int]] = {}
     for name, column in zip(NAMES, matrix.T, strict=True):
         values, counts = np.unique(column[~np.isnan(column)], return_counts=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from math import isfinite, nan
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan, nan
 from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,9 @@ from pipeline.schema import NAMES, Row
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_MAX_COUNT = 2**53  # beyond, a float is no longer every whole number
 
 
 class InputError(CardiowatchError, ValueError):
@@ -116,20 +119,48 @@ def number(value: Any, what: str) -> float:
     return float(value)
 
 
-def check_counts(counts: Any, what: str) -> None:
+def labels(values: Any, n: int) -> Array:
+    """Return the label of each of `n` patients, shape (n,).
+
+    Raises
+    ------
+    InputError
+        When a label is neither 0 nor 1, or one class or some patients have none.
+    """
+    y = vector(values, "labels")
+    if len(y) != n or not np.isin(y, (0, 1)).all() or len(np.unique(y)) < 2:
+        raise InputError(f"a label 0 or 1 is expected for each of {n} patients, and some of both")
+    return y
+
+
+def check_counts(counts: Any, what: str, *, whole: bool = False) -> None:
     """Insist on value counts: feature -> number or None -> whole number, not negative.
+
+    Parameters
+    ----------
+    counts, what
+        The counts, and their name in the message.
+    whole
+        Insist on counts of every feature.
 
     Raises
     ------
     InputError
         Names the feature.
     """
+    if not isinstance(counts, Mapping):
+        raise InputError(f"{what}: a mapping from features to value counts is expected")
+    absent = [name for name in NAMES if name not in counts] if whole else []
+    if absent:
+        raise InputError(f"{what}: no counts of {', '.join(absent)}")
     for name, table in counts.items():
         if name not in NAMES:
             raise InputError(f"{what}: {name} is not a feature")
+        if not isinstance(table, Mapping):
+            raise InputError(f"{what}, {name}: a mapping from values to counts is expected")
         for value, count in table.items():
-            number(value, f"{what}, {name}")
-            if not (
-                isfinite(number(count, f"the counts of {name}")) and count >= 0 and count % 1 == 0
-            ):
+            if value is not None and isnan(number(value, f"{what}, {name}")):
+                raise InputError(f"{what}, {name}: a value is NaN; None = missing")
+            n = number(count, f"the counts of {name}")
+            if not (0 <= n < _MAX_COUNT and n % 1 == 0):
                 raise InputError(f"{what}, {name}: a count is negative or no whole number")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pipeline.model.design_matrix import Array
+from pipeline.model.inputs import InputError, patients
 from pipeline.model.scorecard import REFERENCE_FILE, ModelError
 from pipeline.schema import FEATURES, NAMES, TARGET
 
@@ -178,7 +179,9 @@ def step_counts(rows: ArrayLike) -> dict[str, dict[float | None, int]]:
     rows
         UCI codes, shape (n, 13), NaN = missing.
     """
-    matrix = np.asarray(rows, dtype=float).reshape(-1, len(NAMES))
+    matrix = patients(rows)
+    if np.isinf(matrix).any():
+        raise InputError("a value is infinite; NaN = missing")
     counted: dict[str, dict[float | None, int]] = {}
     for feature, column in zip(FEATURES, matrix.T, strict=True):
         values: dict[float | None, int] = {}

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.dataset.heart import HEART_CSV, training_source
 from pipeline.model.design_matrix import Array, build_design_matrix, standardise
+from pipeline.model.inputs import labels, patients, vector
 from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted
 from pipeline.poisoning.attacks import (
     ATTACKS,
@@ -126,6 +127,8 @@ def run(
         When a name or a number is not one of those allowed.
     """
     _check(attacks, doses, defences, seeds, c)
+    rows = patients(rows)
+    y = labels(y, len(rows))
     if group not in GROUPS:
         raise ValueError(f"the group must be one of: {', '.join(GROUPS)}")
     say = progress or (lambda _: None)
@@ -248,9 +251,9 @@ def _check(
         unknown = [name for name in names if name not in known]
         if unknown or not names:
             raise ValueError(f"expected one or more of: {', '.join(known)}")
-    if doses is not None and not all(0 < dose < 1 for dose in doses):
+    if doses is not None and not ((shares := vector(doses, "doses")) * (1 - shares) > 0).all():
         raise ValueError("a dose is a share of the training patients, above 0 and below 1")
-    if not 2 <= seeds <= MAX_SEEDS or not 0 < c <= MAX_C:
+    if not isinstance(seeds, int) or not 2 <= seeds <= MAX_SEEDS or not 0 < c <= MAX_C:
         raise ValueError(f"seeds must be 2 to {MAX_SEEDS}, c above 0 and at most {MAX_C:g}")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.model.inputs import patients
+from pipeline.model.inputs import check_counts, patients
 from pipeline.model.reference import ValueCounts
 from pipeline.quality.result import DataQuality, FeatureQuality, QualityIssue
 from pipeline.schema import FEATURES, NAMES, Feature, Kind, range_warnings, usual_range
@@ -60,6 +60,7 @@ def assess(
         Requests that were answered in the window, when `rows` are a sample of them.
     """
     values = patients(rows)
+    check_counts(reference or {}, "reference")
     seen = dict.fromkeys(NAMES) if reference is None else {n: reference.get(n, {}) for n in NAMES}
     features = {
         feature.name: _feature(feature, i, values, seen[feature.name])
@@ -96,7 +97,7 @@ def _feature(
         name=feature.name,
         n_known=len(known),
         missing=_share(np.isnan(column)),
-        missing_reference=seen.get(None, 0) / sum(seen.values()) if seen else None,
+        missing_reference=seen.get(None, 0) / (sum(seen.values()) or 1) if seen else None,
         unusual=_share(_unusual(feature, known, values[~np.isnan(column), 0])),
         impossible=int((~possible).sum()),
         unseen=tuple(unseen),

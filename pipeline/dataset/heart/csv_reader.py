@@ -8,6 +8,7 @@ the bytes are, the outcome is a `Patients` or one clear `DataError`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,8 @@ def parse_patients(
     header = table.header or [*NAMES, "num"][: len(table.rows[0])]
     columns, labels, notes = find_columns(header, name_of, mapping)
     if table.skipped:
-        notes.append(f"{table.skipped} lines above the header are not read")
+        lines = f"{table.skipped} line{'s' * (table.skipped > 1)}"
+        notes.append(f"not read: {lines} above the header")
     cells = {name: [row[i].lower() for row in table.rows] for name, i in columns.items()}
     for name, table_of in mapping.one_hot.items():
         cells[name] = from_one_hot(name, table_of, header, table)
@@ -218,6 +220,8 @@ def _unknown(name: str, title: str, cells: Sequence[str], line: int) -> str:
     known = vocabulary(name)
     if any(number(cell.replace(",", ".")) is not None for cell in distinct):
         return f"{where}a number that can be read in two ways; write it with a decimal point"
+    if any(re.match(r"[-+]?\d", cell) for cell in distinct) and not known:
+        return f"{where}a number with something beside it; write the number alone, without its unit"
     if not known or len(distinct) > _MAX_WORDS or max(map(len, distinct)) > 20:
         return f"{where}neither a number nor a known word; leave unknown values empty"
     start = start_of(values={name: propose(name, distinct)})

@@ -98,6 +98,12 @@ def test_words_are_understood(tmp_path: Path) -> None:
     assert first(patients) == WELL_VALUES
 
 
+def test_the_unicode_text_of_a_spreadsheet_is_understood(tmp_path: Path) -> None:
+    path = tmp_path / "export.txt"
+    path.write_text(f"{HEADER}\n{WELL}\n".replace(",", "\t"), encoding="utf-16")
+    assert read_patients(path).raw["age"].tolist() == [63.0]
+
+
 def test_semicolons_with_decimal_commas_are_understood(tmp_path: Path) -> None:
     line = WELL.replace(",", ";").replace("2.3", "2,3")
     path = csv_file(tmp_path, line, SICK.replace(",", ";"), header=HEADER.replace(",", ";"))
@@ -148,7 +154,9 @@ def test_a_column_that_is_absent_is_missing_in_every_row(tmp_path: Path) -> None
         (b"", "empty"),
         (b" \n\n", "empty"),
         (b"\x7fELF\0\0\0", "binary"),
-        (HEADER.encode("utf-16"), "binary"),
+        (HEADER.encode("utf-16"), "a header and no patients"),
+        (HEADER.encode("utf-16")[:-1], "the text is not UTF-8"),
+        (f"{HEADER}\n{WELL.replace('145', '145 mmHg')}\n".encode(), "without its unit"),
         (HEADER.encode() + b"\n\xff\xfe", "UTF-8"),
         (HEADER.encode() + b"\n", "no patients"),
         (b"name,age,sex\na,1,1\n", "not the thirteen UCI columns"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ import pyarrow as pa
 import pytest
 
 from pipeline.dataset.heart import HEART_CSV
-from pipeline.drift import compare, compare_counts
+from pipeline.drift import compare, compare_counts, risk_change
 from pipeline.fairness import assess
-from pipeline.model.inputs import InputError, patients
+from pipeline.model.global_explanation import count_values
+from pipeline.model.inputs import InputError, check_counts, patients
+from pipeline.model.reference import step_counts
+from pipeline.poisoning import run as run_poisoning
 from pipeline.quality import assess as assess_quality
 from pipeline.schema import NAMES
 from tests.pipeline.conftest import by_hand
@@ -140,3 +144,37 @@ def test_outcomes_predictions_and_probabilities_are_numbers_from_0_to_1() -> Non
     with pytest.raises(InputError, match="predictions: a str"):
         assess(y, ["sick", *y[1:]], groups)
     assert assess([pd.NA, None, *y[2:]], y, groups).n_known == 118
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda f: step_counts(f[:, :5]), "rows of 13 values"),
+        (lambda f: step_counts(np.full((1, 13), np.inf)), "a value is infinite"),
+        (lambda f: count_values(pd.DataFrame(f)), "no column age"),
+        (lambda f: run_poisoning(pd.DataFrame(f), np.ones(len(f))), "no column age"),
+        (lambda f: run_poisoning(f, np.ones(len(f))), "some of both"),
+        (lambda f: run_poisoning(f, [0, 1]), "for each of 303 patients"),
+        (lambda f: run_poisoning(f, np.full(len(f), np.nan)), "a label 0 or 1"),
+        (lambda f: run_poisoning(f, f[:, 1], doses=["a"]), "doses: a str"),
+        (lambda f: risk_change([0.1], [np.nan]), "between 0 and 1"),
+        (lambda f: risk_change([1.1], [0.2]), "between 0 and 1"),
+        (lambda f: assess(None, [0, 1], ["a", "b"]), "a mapping from attributes"),  # type: ignore[arg-type]
+        (lambda f: assess(None, [0, 1], {"s": np.ones((2, 2))}), "one group is expected"),
+        (lambda f: check_counts([1], "reference"), "a mapping from features"),
+        (lambda f: check_counts({"age": [1]}, "reference"), "a mapping from values"),
+        (lambda f: check_counts({"ca": {np.nan: 4}}, "reference"), "None = missing"),
+        (lambda f: check_counts({"ca": {1.0: 10**30}}, "reference"), "no whole number"),
+        (lambda f: check_counts({"age": {}}, "counts", whole=True), "no counts of sex, cp"),
+    ],
+)
+def test_what_an_entry_point_cannot_use_is_a_sentence(
+    frame: pd.DataFrame, call: Callable[[np.ndarray], object], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        call(frame.to_numpy())
+
+
+def test_a_reference_without_patients_is_no_error(frame: pd.DataFrame) -> None:
+    nobody = {name: {None: 0} for name in NAMES}
+    assert assess_quality(frame, reference=nobody).features["ca"].missing_reference == 0
