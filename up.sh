@@ -9,7 +9,7 @@ if [ ! -e .env ]; then
     mkdir -p var && mkdir -p -m 755 var/keys # the container's user reads the hashes there
     # The standard library is enough for this: nothing need be installed but the engine.
     key=$("$python" -c 'from pathlib import Path; from api.auth.api_keys import add_key
-print(add_key(Path("var/keys/keys.json"), "dashboard", ("predict", "read", "outcome", "operate"))[1])')
+print(add_key(Path("var/keys/keys.json"), "dashboard", ("predict", "read", "outcome", "operate", "on-behalf"))[1])')
     password=$("$python" -c 'import secrets; print(secrets.token_hex(32))')
     # Written completely or not at all: an interruption must not leave half a file.
     printf 'POSTGRES_PASSWORD=%s\nCARDIOWATCH_API_KEY=%s\n' "$password" "$key" >.env.part

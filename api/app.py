@@ -50,8 +50,8 @@ _READERS = "Too many requests are reading the log. Nothing is wrong with this on
 _NOT_FOUND = "Not found; see /docs."
 
 _DECIDING = frozenset({
-    b"authorization", b"content-encoding", b"content-type", b"host", b"idempotency-key", b"origin",
-    b"patient-reference", b"sec-fetch-site",
+    b"acting-user", b"authorization", b"content-encoding", b"content-type", b"host",
+    b"idempotency-key", b"origin", b"patient-reference", b"sec-fetch-site",
 })  # fmt: skip
 
 

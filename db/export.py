@@ -20,7 +20,7 @@ from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
 from db.audit.seal_key import require_patient_key
 from db.engine import open_engine
 from db.reader.queries import Reader
-from db.schema import EXPORTED_COLUMNS, SOURCES, outcomes
+from db.schema import EXPORTED_COLUMNS, SOURCES, outcomes, predictions
 from errors import naming
 from pipeline.dataset.heart import Coding, encode_row
 from settings import Settings, load_settings
@@ -119,12 +119,14 @@ def _write(blocks: Iterable[str], output: Path | None) -> None:
         part.unlink(missing_ok=True)
 
 
-def _of_patient(settings: Settings, patient: str) -> PatientRows:
+def _of_name(settings: Settings, patient: str | None, actor: str) -> PatientRows:
     key = require_patient_key(settings.database_url, settings.log_hmac_key_file)
     engine = open_engine(settings.database_url, read_only=True, timeout_s=LONGEST_S)
     try:
         check_key(engine, key)
-        return rows_of(engine, key.hash_patient_reference(patient))
+        if patient is not None:
+            return rows_of(engine, key.hash_patient_reference(patient))
+        return rows_of(engine, key.hash_acting_user(actor), predictions.c.actor)
     finally:
         engine.dispose()
 
@@ -135,6 +137,9 @@ def _of_patient(settings: Settings, patient: str) -> PatientRows:
 @click.option("--source", type=click.Choice(SOURCES), help="Only this source; default: all.")
 @click.option(
     "--patient", type=PatientReference(), help="Only this Patient-Reference; - = from stdin."
+)
+@click.option(
+    "--actor", type=PatientReference(), help="Only what this Acting-User asked; - = from stdin."
 )
 @click.option(
     "--format",
@@ -159,18 +164,21 @@ def command(
     until: datetime | None,
     source: str | None,
     patient: str | None,
+    actor: str | None,
     form: str,
     coding: str,
     output: Path | None,
 ) -> None:
-    """Write the predictions with their outcomes, or one patient's, newest first."""
+    """Write the predictions with their outcomes, newest first: all, or of one patient or user."""
+    if patient is not None and actor is not None:
+        raise click.UsageError("give --patient or --actor, not both")
     settings = load_settings()
     difference = None
     reader = Reader(settings.database_url)
     reader.ping()  # before the header is written
     rows: Iterable[Row] = reader.stream(since=since, until=until, source=source)
-    if patient is not None:
-        found = _of_patient(settings, patient)
+    if patient is not None or actor is not None:
+        found = _of_name(settings, patient, actor or "")
         rows, difference = found.between(since, until, source), found.difference()
     counted = _Counted(rows)
     _write(FORMATS[form](counted, Coding(coding)), output)

@@ -136,6 +136,7 @@ predictions = Table(
     Column("latency_ms", Double, nullable=False),
     Column("key_id", String(64)),  # of the caller's API key; NULL without API keys
     Column("patient", LargeBinary),  # HMAC of the Patient-Reference, if one was sent
+    Column("actor", LargeBinary),  # HMAC of the Acting-User, if one was sent
     *seal_columns(),
     CheckConstraint(one_of("source", *SOURCES), name="source"),
     *(feature_check(feature) for feature in FEATURES),
@@ -161,7 +162,9 @@ PREDICTION_COLUMNS = tuple(
 )
 """The order of a row's values in `LogWriter.append`; `received_at` follows from the id."""
 
-EXPORTED_COLUMNS = tuple(c for c in predictions.columns if c.name not in ("patient", *SEAL_COLUMNS))
+EXPORTED_COLUMNS = tuple(
+    c for c in predictions.columns if c.name not in ("patient", "actor", *SEAL_COLUMNS)
+)
 """The columns of a prediction that are read and exported."""
 
 outcomes = Table(

@@ -46,7 +46,7 @@ def history_rows(number: int) -> Iterator[tuple[Any, ...]]:
         ms = end - DAYS * 86_400_000 * (number - i) // number
         p = chance.random()
         who = "what-if" if i % 10 == 0 else "live"
-        answer = (p, int(p >= 0.5), 0.5, VERSION, 1.5, None, None)
+        answer = (p, int(p >= 0.5), 0.5, VERSION, 1.5, None, None, None)
         yield (new_id(ms), who, *known[i % len(known)], *answer)
 
 

@@ -27,8 +27,8 @@ from errors import CardiowatchError
 
 logger = logging.getLogger("cardiowatch.api")
 
-ROLES = ("predict", "read", "outcome", "operate", "admin")
-"""What a key may do; `admin` may do everything."""
+ROLES = ("predict", "read", "outcome", "operate", "on-behalf", "admin")
+"""What a key may do; `on-behalf` names an acting user, `admin` may do everything."""
 
 _PREFIX = "cw"
 _SECRET_BYTES = 32

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import metrics
 from api.auth.authorization import KEY, missing_role, sufficient_roles
-from api.auth.patient_reference import hash_reference
+from api.auth.hashed_names import hash_actor, hash_reference
 from api.service import Service, log_problem
 from api.wire.answers import Answer, Warned, explain_row
 from api.wire.body import HEADERS_KEY, ClientDisconnected, Headers, read_json_body
@@ -51,7 +51,7 @@ def predict_row(
 ) -> tuple[Answer, tuple[Any, ...]]:
     """Score one patient; return the answer and the row to log, in `PREDICTION_COLUMNS` order.
 
-    The row lacks its last columns, API key and patient reference: a batch shares them.
+    The row lacks its last columns, API key, patient and acting user: a batch shares them.
     """
     model, threshold = service.model, service.threshold
     probability, warnings = model.score_row(row)
@@ -163,9 +163,12 @@ class Endpoint:
         reference, patient = headers.get(b"patient-reference"), None
         if reference is not None:
             patient = hash_reference(reference.decode("latin-1"), service.seal_key)
+        user, actor = headers.get(b"acting-user"), None
+        if user is not None:
+            actor = hash_actor(user.decode("latin-1"), service.seal_key, scope[KEY].roles)
         retryable = None
         if b"idempotency-key" in headers:
-            request = scope["query_string"] + b"\0" + body + (patient or b"")
+            request = scope["query_string"] + b"\0" + body + (patient or b"") + (actor or b"")
             retryable = IdempotentRequest.from_header(headers, f"{self.route} {key_id}", request)
         writer = service.writer
         try:
@@ -176,7 +179,7 @@ class Endpoint:
             scored = self._score(service, params, body, started)
             key, of_all = service.seal_key, patient
             rows = [
-                (*row, key_id or None, of_all if own is None else hash_reference(own, key))
+                (*row, key_id or None, of_all if own is None else hash_reference(own, key), actor)
                 for row, own in zip(scored.rows, scored.references, strict=True)
             ]
             claim = retryable.claim(scored.reply) if retryable else None

@@ -45,6 +45,13 @@ _PATIENT = _header(
     maxLength=64, pattern=REFERENCE_PATTERN,
 )  # fmt: skip
 
+_ACTOR = _header(
+    "Acting-User",
+    "Who asks, if not the holder of the API key, which needs the role on-behalf. Stored only as an "
+    "HMAC; rejected if the log has no key.",
+    maxLength=64, pattern=REFERENCE_PATTERN,
+)  # fmt: skip
+
 
 def _links(pointer: str) -> Json:
     """Return the calls that take the id of an answer."""
@@ -67,7 +74,7 @@ def _operation(summary: str, parameters: list[Json], body: Json, reply: Json, id
     return {
         "tags": ["predict"],
         "summary": summary,
-        "parameters": [*parameters, _KEY, _PATIENT],
+        "parameters": [*parameters, _KEY, _PATIENT, _ACTOR],
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": statuses,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
 from typing import Any, ParamSpec
@@ -14,6 +15,8 @@ from dashboard.navigation import APP
 from settings import load_settings
 
 _Parameters = ParamSpec("_Parameters")
+_NAME = re.compile(r"[!-~]([ -~]{0,62}[!-~])?")
+"""What the header Acting-User takes."""
 
 
 @cache
@@ -36,6 +39,16 @@ def user_name() -> str | None:
     """Return the visitor's name or, from a proxy that signs it, e-mail; None without a login."""
     name = st.user.to_dict().get("name") or st.user.to_dict().get("email")
     return None if name is None else str(name)
+
+
+def acting_user() -> str | None:
+    """Return what the log keeps a hash of as the visitor's name; None without a login.
+
+    The first of these claims that fits the header: e-mail address, user name, subject.
+    """
+    claimed = (_claims().get(name) for name in ("email", "preferred_username", "sub"))
+    fitting = (name for name in claimed if isinstance(name, str) and _NAME.fullmatch(name))
+    return next(fitting, None)
 
 
 def _claims() -> Mapping[str, Any]:

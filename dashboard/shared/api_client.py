@@ -64,6 +64,8 @@ class Client:
     def __init__(self, url: str, key: str = "") -> None:
         headers = {"Accept-Encoding": "identity"}  # a small body could hide a large one
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
+        self.names_users = True
+        """Whether the API keeps who asks (role `on-behalf`, sealed log); known after a call."""
         self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers)
 
     def close(self) -> None:
@@ -71,7 +73,13 @@ class Client:
         self._http.close()
 
     def predict(
-        self, patient: Mapping[str, Any], source: str, *, key: str, reference: str = ""
+        self,
+        patient: Mapping[str, Any],
+        source: str,
+        *,
+        key: str,
+        reference: str = "",
+        user: str | None = None,
     ) -> dict[str, Any]:
         """Score and log one patient; return the prediction with interval and explanation.
 
@@ -85,31 +93,44 @@ class Client:
             Random; a repeated call with it gets the first answer and logs nothing more.
         reference : str
             The hospital's reference of the patient, kept as a keyed hash; "" = none.
+        user : str or None
+            Who asks, kept as a keyed hash where the API key may name them.
         """
-        return self._call(
-            "POST",
-            "/predict",
-            params={"explain": "true", "source": source},
-            json=dict(patient),
-            headers={"Idempotency-Key": key}
-            | ({"Patient-Reference": reference} if reference else {}),
-        )
+        named = {"Patient-Reference": reference} if reference else {}
+        params = {"explain": "true", "source": source}
+        return self._call_for(user, "/predict", params, dict(patient), key, named)
 
     def predict_batch(
-        self, patients: Sequence[Mapping[str, Any]], *, key: str
+        self, patients: Sequence[Mapping[str, Any]], *, key: str, user: str | None = None
     ) -> list[dict[str, Any]]:
         """Score and log up to `MAX_BATCH` patients, all or none; return their predictions in order.
 
-        A patient may carry `patient_reference`; `key` is as in `predict`.
+        A patient may carry `patient_reference`; `key` and `user` are as in `predict`.
         """
-        answer = self._call(
-            "POST",
-            "/predict/batch",
-            params={"source": "live"},
-            json=list(patients),
-            headers={"Idempotency-Key": key},
-        )
+        answer = self._call_for(user, "/predict/batch", {"source": "live"}, list(patients), key, {})
         return list(answer["items"])
+
+    def _call_for(
+        self,
+        user: str | None,
+        path: str,
+        params: Mapping[str, str],
+        body: object,
+        key: str,
+        headers: Mapping[str, str],
+    ) -> dict[str, Any]:
+        """Call in a user's name; without one where the key or the log does not allow that."""
+        headers = {"Idempotency-Key": key, **headers}
+        if user is not None and self.names_users:
+            named = headers | {"Acting-User": user}
+            try:
+                return self._call("POST", path, params=params, json=body, headers=named)
+            except RequestRejected as refused:
+                said = " ".join([refused.detail, *(message for _, message in refused.errors)])
+                if "on-behalf" not in said and "Acting-User" not in said:
+                    raise
+                self.names_users = False
+        return self._call("POST", path, params=params, json=body, headers=headers)
 
     def explanation(self, prediction_id: str) -> dict[str, Any]:
         """Return the explanation of a logged prediction, from the model version that made it."""

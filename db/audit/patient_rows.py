@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Row, String, cast, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, String, cast, select
 
 from db.engine import session
 from db.schema import EXPORTED_COLUMNS, outcomes, predictions
@@ -55,8 +55,17 @@ class PatientRows(NamedTuple):
         ]
 
 
-def rows_of(engine: Engine, patient: bytes) -> PatientRows:
-    """Search the log for a patient by the HMAC of the reference.
+def rows_of(
+    engine: Engine, name: bytes, column: Column[Any] = predictions.c.patient
+) -> PatientRows:
+    """Search the log for a patient by the HMAC of the reference, or for an acting user.
+
+    Parameters
+    ----------
+    name
+        The HMAC.
+    column
+        Of `predictions`, where it stands.
 
     Raises
     ------
@@ -68,14 +77,14 @@ def rows_of(engine: Engine, patient: bytes) -> PatientRows:
         connection.exec_driver_sql(
             "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
         )
-        by_index = select(predictions.c.id).where(predictions.c.patient == patient)
+        by_index = select(predictions.c.id).where(column == name)
         read_tables(connection, indexes=True)
         index_ids = set(connection.scalars(by_index))
         read_tables(connection)
-        wanted = select(*EXPORTED_COLUMNS).where(predictions.c.patient == patient)
+        wanted = select(*EXPORTED_COLUMNS).where(column == name)
         wanted = of_table(wanted, predictions).order_by(predictions.c.id.desc())
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
-        found = _outcomes(connection, patient)
+        found = _outcomes(connection, column == name)
         connection.exec_driver_sql("ROLLBACK")
     newest = {one.prediction_id: one for one in found}
     for row in rows:
@@ -85,10 +94,10 @@ def rows_of(engine: Engine, patient: bytes) -> PatientRows:
     return PatientRows(rows, {one.id for one in found}, index_ids)
 
 
-def _outcomes(connection: Connection, patient: bytes) -> list[Row[Any]]:
+def _outcomes(connection: Connection, of: ColumnElement[bool]) -> list[Row[Any]]:
     """Find all outcomes of the predictions, oldest first, without their key: hence the cast."""
     c, text = outcomes.c, String(36)
-    of_patient = select(cast(predictions.c.id, text)).where(predictions.c.patient == patient)
+    asked = select(cast(predictions.c.id, text)).where(of)
     wanted = select(c.prediction_id, c.id, c.outcome, c.observed_at)
-    wanted = wanted.where(cast(c.prediction_id, text).in_(of_table(of_patient, predictions)))
+    wanted = wanted.where(cast(c.prediction_id, text).in_(of_table(asked, predictions)))
     return list(connection.execute(of_table(wanted, outcomes).order_by(c.id)))

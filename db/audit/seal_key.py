@@ -24,7 +24,7 @@ class SealError(CardiowatchError):
 
 
 class SealKey:
-    """The key of a log: seals entries, signs tombstones and heads, hashes patient references.
+    """The key of a log: seals entries, signs tombstones and heads, hashes names.
 
     Parameters
     ----------
@@ -43,6 +43,7 @@ class SealKey:
         self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in chain))
         self._signing = self._derived("signature")
         self._patient = self._derived("patient")
+        self._actor = self._derived("actor")
 
     def seal(self, before: bytes, digest: bytes) -> bytes:
         """Return an entry's seal: HMAC-SHA-256 of the seal before it and its own digest."""
@@ -58,6 +59,10 @@ class SealKey:
     def hash_patient_reference(self, reference: str) -> bytes:
         """Return the HMAC of a Patient-Reference, which is what the log stores."""
         return hmac.digest(self._patient, reference.encode(), "sha256")
+
+    def hash_acting_user(self, name: str) -> bytes:
+        """Return the HMAC of an Acting-User, which is what the log stores."""
+        return hmac.digest(self._actor, name.encode(), "sha256")
 
     def _derived(self, use: str) -> bytes:
         return hmac.digest(self._secret, f"cardiowatch {use}".encode(), "sha256")

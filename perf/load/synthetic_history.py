@@ -83,7 +83,7 @@ def _predictions(day: Day, model: Model, random: np.random.Generator) -> Iterato
     for row, p, ms, took in zip(day.rows, probability, day.received_ms, latency, strict=True):
         values = [None if np.isnan(value) else float(value) for value in row]
         answer = (float(p), int(p >= model.threshold), model.threshold, model.version)
-        yield (new_id(int(ms)), SOURCE, *values, *answer, round(float(took), 3), None, None)
+        yield (new_id(int(ms)), SOURCE, *values, *answer, round(float(took), 3), None, None, None)
 
 
 async def _record_outcomes(

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from sqlalchemy import select
+from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.auth.api_keys import create_key, edit_keys
 from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealKey, create_seal_key
-from db.engine import open_engine, session
+from db.engine import open_engine, session, transaction
+from db.migrate import migrate
 from db.schema import outcomes, predictions
 from db.verify import verify_log
 from settings import Settings
-from tests.api.conftest import PATIENT
+from tests.api.conftest import PATIENT, add_key
 from tests.programs import free_port, invoke, run
 
 NAMED = {"Patient-Reference": "ward 3, bed 7"}
@@ -125,6 +126,76 @@ def test_a_malformed_reference_in_a_batch_is_refused_with_its_place(
 def test_a_single_patient_has_its_reference_in_the_header_alone(sealed: TestClient) -> None:
     reply = sealed.post("/predict", json=PATIENT | {"patient_reference": "a"})
     assert reply.status_code == 422
+
+
+def test_the_acting_user_is_kept_as_an_hmac_and_sealed_and_found_by_name(
+    sealed: TestClient, database_url: str, key: SealKey
+) -> None:
+    ann, ben = ({"Acting-User": name} for name in ("ann@ward.example", "ben@ward.example"))
+    hers = {sealed.post("/predict", json=PATIENT, headers=ann).json()["id"]}
+    batch = sealed.post("/predict/batch", json=[PATIENT] * 2, headers=ann).json()["items"]
+    hers |= {item["id"] for item in batch}
+    sealed.post("/predict", json=PATIENT, headers=ben)
+    sealed.post("/predict", json=PATIENT)
+    assert "ward.example" not in sealed.get("/predictions").text
+    sealed.__exit__(None, None, None)
+
+    assert verify_log(database_url, key).findings == []
+    settings = {"database_url": database_url, "log_hmac_key_file": key.path}
+    exported = invoke("export", "--actor", "ann@ward.example", "--format", "jsonl", **settings)
+    assert {json.loads(line)["id"] for line in exported.stdout.splitlines()} == hers
+    with session(open_engine(database_url)) as connection:
+        named = connection.scalars(select(predictions.c.actor)).all()
+    assert sorted(map(str, named)) == sorted(
+        map(str, [key.hash_acting_user("ann@ward.example")] * 3
+            + [key.hash_acting_user("ben@ward.example"), None])
+    )  # fmt: skip
+    with transaction(open_engine(database_url)) as connection:
+        connection.execute(
+            update(predictions).values(actor=key.hash_acting_user("ben@ward.example"))
+        )
+    assert len(verify_log(database_url, key).findings) == 4
+
+
+def test_another_user_may_not_reuse_an_idempotency_key(sealed: TestClient) -> None:
+    once = {"Idempotency-Key": "k"}
+    first = sealed.post("/predict", json=PATIENT, headers=once | {"Acting-User": "ann"})
+    again = sealed.post("/predict", json=PATIENT, headers=once | {"Acting-User": "ann"})
+    other = sealed.post("/predict", json=PATIENT, headers=once | {"Acting-User": "ben"})
+    assert first.content == again.content
+    assert other.status_code == 409
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "M\u00fcller"])
+def test_a_malformed_acting_user_is_refused(sealed: TestClient, name: str) -> None:
+    header = {b"Acting-User": name.encode("latin-1")}
+    reply = sealed.post("/predict", json=PATIENT, headers=header)
+    assert reply.status_code == 422
+    assert "Acting-User takes 1 to 64" in reply.json()["errors"][0]["message"]
+
+
+def test_a_log_without_a_key_keeps_no_acting_user(client: TestClient) -> None:
+    reply = client.post("/predict", json=PATIENT, headers={"Acting-User": "ann"})
+    assert reply.status_code == 422
+    assert "LOG_HMAC_KEY_FILE" in reply.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("roles", "status"), [(("predict",), 403), (("predict", "on-behalf"), 200)]
+)
+def test_only_a_key_with_the_role_on_behalf_names_a_user(
+    tmp_path: Path, model_dir: Path, sqlite_url: str, key: SealKey, roles: tuple[str, ...],
+    status: int,
+) -> None:  # fmt: skip
+    migrate(sqlite_url, lambda _: None)
+    header = add_key(tmp_path / "keys.json", *roles) | {"Acting-User": "ann"}
+    settings = Settings(
+        database_url=sqlite_url, model_dir=model_dir, log_hmac_key_file=key.path,
+        keys_file=tmp_path / "keys.json",
+    )  # fmt: skip
+    with TestClient(create_app(settings), base_url="http://api:8000") as client:
+        assert client.post("/predict", json=PATIENT, headers=header).status_code == status
+        assert client.post("/predict/batch", json=[PATIENT], headers=header).status_code == status
 
 
 def test_a_key_that_is_repeated_beside_a_reference_is_refused(sealed: TestClient) -> None:

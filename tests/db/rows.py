@@ -31,7 +31,7 @@ ANSWERED: dict[str, Any] = {
 
 def row(**changes: Any) -> tuple[Any, ...]:
     """Return a row of the first patient as `Log.append` takes it, with some values changed."""
-    values = {"id": new_id(), "patient": None} | FIRST_PATIENT | ANSWERED | changes
+    values = {"id": new_id(), "patient": None, "actor": None} | FIRST_PATIENT | ANSWERED | changes
     return tuple(values[name] for name in PREDICTION_COLUMNS)
 
 

@@ -29,6 +29,7 @@ LINES = [
     "0005  Daily partitions, on PostgreSQL.",
     "0006  The columns that each writer seals, in its signed record.",
     "0007  Alerts of monitoring runs, and their messages until they are sent.",
+    "0008  The acting user of each row (HMAC).",
 ]
 
 

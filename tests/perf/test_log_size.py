@@ -36,7 +36,7 @@ async def _predict(url: str) -> None:
     log = LogWriter(url)
     await log.start()
     await log.register_model("0123456789ab", "{}")
-    answer = (0.25, 0, 0.5, "0123456789ab", 1.5, None, None)
+    answer = (0.25, 0, 0.5, "0123456789ab", 1.5, None, None, None)
     await log.append([(new_id(), "live", 60.0, 1.0, *[None] * 11, *answer)])
     await log.stop()
 

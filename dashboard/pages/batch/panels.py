@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from dashboard.auth import login
 from dashboard.pages.batch import data, texts
 from dashboard.pages.batch.data import Batch
 from dashboard.shared import data_access, widgets
@@ -104,7 +105,7 @@ def _preview(batch: Batch, kept: dict[str, Any]) -> None:
 
 def _send(batch: Batch, key: str) -> list[dict[str, Any]] | None:
     try:
-        return data_access.client().predict_batch(batch.patients, key=key)
+        return data_access.client().predict_batch(batch.patients, key=key, user=login.acting_user())
     except ApiUnavailable:
         widgets.notice(shared_texts.API_DOWN_TITLE, shared_texts.API_DOWN)
     except LogUnavailable:

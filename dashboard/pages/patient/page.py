@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from dashboard.auth import login
 from dashboard.pages.patient import case as visit
 from dashboard.pages.patient import panels, texts
-from dashboard.shared import widgets
+from dashboard.shared import data_access, widgets
 from dashboard.shared.prediction import panels as prediction_panels
 
 widgets.heading("Patient", texts.LEAD)
@@ -22,6 +23,7 @@ with result:
         panels.changed_mark("patient")
         with st.container(key="patient_result"):
             prediction_panels.estimated_risk(case.estimate)
+            st.caption(texts.asked_by(login.acting_user(), data_access.client().names_users))
     else:
         widgets.notice(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
 

@@ -67,7 +67,9 @@ def _request(
 ) -> Mapping[str, Any] | None:
     """Return the API's answer; without one, tell the case why."""
     try:
-        return data_access.client().predict(sent, source, key=case.key, reference=reference)
+        return data_access.client().predict(
+            sent, source, key=case.key, reference=reference, user=login.acting_user()
+        )
     except ApiUnavailable:
         case.answer(f"{shared_texts.API_DOWN_TITLE}. {shared_texts.API_DOWN}")
     except LogUnavailable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import join_words, per_hundred, probability
 from dashboard.shared.prediction.panels import Prediction
@@ -83,3 +84,15 @@ def comparison(before: float, after: float) -> str:
     side = "higher" if after > before else "lower"
     unit = "percentage point" if points == 1 else "percentage points"
     return f"With these changes, the estimated risk is **{points} {unit} {side}**."
+
+
+def asked_by(user: str | None, named: bool) -> str:
+    """Return whether the log says who asked for an estimate."""
+    if user is None:
+        return "The log names nobody as the one who asked: there is no login."
+    if not named:
+        return (
+            "The log names nobody as the one who asked: the dashboard's API key lacks the role "
+            "on-behalf, or the log has no key."
+        )
+    return f"Logged as asked by {escape_markdown(user)}, kept as a keyed hash."

@@ -220,7 +220,7 @@ def test_a_path_opens_only_its_own_route_and_only_to_its_role(
 
     assert wrong == []
     assert asked > 14 * 40 * len(METHODS)
-    assert bool(rows) == (role not in ("", "operate"))  # which serves no prediction
+    assert bool(rows) == (role not in ("", "operate", "on-behalf"))  # which serves no prediction
 
 
 def _suffices(role: str, needed: str) -> bool:

@@ -199,7 +199,7 @@ def of_another_model(sqlite_url: str, model_dir: Path) -> Iterator[Callable[[str
         await log.register_model("0123456789ab", scorecard)
         id_, source = new_id(), "live"
         scored = (0.5, 1, 0.5, "0123456789ab", 1.0)
-        await log.append([(id_, source, *EXAMPLE, *scored, None, None)])
+        await log.append([(id_, source, *EXAMPLE, *scored, None, None, None)])
         await log.stop()
 
     with ExitStack() as stack:

@@ -60,7 +60,8 @@ def test_a_program_seals_the_columns_that_it_writes() -> None:
 def test_the_thirteen_features_of_format_1_are_sealed_as_they_were() -> None:
     values = row(thal=None)
 
-    assert content_of(OUR_COLUMNS)(values) == content_of(FIRST_COLUMNS)(values)
+    then = SealedColumns(tuple(c for c in OUR_COLUMNS.texts if c != "actor"), OUR_COLUMNS.numbers)
+    assert content_of(then)(values) == content_of(FIRST_COLUMNS)(values)
 
 
 def test_names_and_values_that_were_exchanged_together_are_found(

@@ -46,7 +46,7 @@ async def _write(url: str, model_dir: Path, days: int, per_day: int, **values: A
         ms = int((MIDNIGHT - days * DAY).timestamp() * 1000) + i * 86_400_000 // per_day
         known = [None if np.isnan(value) else float(value) for value in patient]
         answer = (float(p), int(p >= 0.5), 0.5, model.version, 1.0)
-        rows.append((new_id(ms), source, *known, *answer, None, None))
+        rows.append((new_id(ms), source, *known, *answer, None, None, None))
     async with running_log(url) as log:
         await log.append(rows)
         for row in rows[::2]:
@@ -163,7 +163,9 @@ def test_on_the_first_day_what_has_come_so_far_is_looked_at(
     async def now() -> None:
         async with running_log(on_sqlite.database_url) as log:
             patient = [63.0, 1, 1, 145.0, 233.0, 1, 2, 150.0, 0, 2.3, 3, 0, 6]
-            await log.append([(new_id(), "synthetic", *patient, 0.2, 0, 0.5, "v", 1.0, None, None)])
+            await log.append(
+                [(new_id(), "synthetic", *patient, 0.2, 0, 0.5, "v", 1.0, None, None, None)]
+            )
 
     asyncio.run(now())
     end = _last_end(reader, "synthetic")
