@@ -44,9 +44,10 @@ def user_name() -> str | None:
 def acting_user() -> str | None:
     """Return what the log keeps a hash of as the visitor's name; None without a login.
 
-    The first of these claims that fits the header: e-mail address, user name, subject.
+    The first of these claims that fits the header: e-mail address (also from a proxy that signs
+    it), user name, subject.
     """
-    claimed = (_claims().get(name) for name in ("email", "preferred_username", "sub"))
+    claimed = (st.user.to_dict().get(name) for name in ("email", "preferred_username", "sub"))
     fitting = (name for name in claimed if isinstance(name, str) and _NAME.fullmatch(name))
     return next(fitting, None)
 
