@@ -95,5 +95,5 @@ def test_a_full_disk_leaves_no_part_of_an_export(settings: dict[str, str], tmp_p
         database_url=settings["CARDIOWATCH_DATABASE_URL"],
     )  # fmt: skip
 
-    assert (done.returncode, done.stderr) == (4, "cardiowatch: No space left on device\n")
+    assert (done.returncode, done.stderr) == (4, f"cardiowatch: No space left on device: {full}\n")
     assert not full.is_symlink()
