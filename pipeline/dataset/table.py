@@ -112,16 +112,18 @@ def parse_table(
             names = line.lstrip(" #%/").rstrip()
             is_header = any(known(_cells(names, d)) >= least for d in _DELIMITERS)
             lines[i] = names + "\n" if is_header else "\n"
-    best: tuple[int, int, str, int] = (0, 0, ",", 0)
-    for delimiter in (stated[1],) if stated else _DELIMITERS:
+    delimiters = (stated[1],) if stated else _DELIMITERS
+    best = (0, 0, 0, 0)  # of equals the earlier delimiter: tabs, too, are blanks
+    for which, delimiter in enumerate(delimiters):
         try:
             first = list(islice(_records(lines, delimiter), _LOOK_AT))
         except csv.Error:
             continue
         for place, (_, cells) in enumerate(first):
             score = known(cells) if known(cells) >= least else int(is_row(cells))
-            best = max(best, (score, -place, delimiter, len(cells)))
-    score, place, delimiter, _ = best
+            best = max(best, (score, -place, -which, len(cells)))
+    score, place, which, _ = best
+    delimiter = delimiters[-which]
     try:
         records = list(_records(lines, delimiter))
     except csv.Error as error:

@@ -100,8 +100,11 @@ def test_words_are_understood(tmp_path: Path) -> None:
 
 def test_the_unicode_text_of_a_spreadsheet_is_understood(tmp_path: Path) -> None:
     path = tmp_path / "export.txt"
-    path.write_text(f"{HEADER}\n{WELL}\n".replace(",", "\t"), encoding="utf-16")
-    assert read_patients(path).raw["age"].tolist() == [63.0]
+    unknown = WELL.replace("233", "")
+    path.write_text(f"{HEADER}\n{unknown}\n".replace(",", "\t"), encoding="utf-16")
+    patients = read_patients(path)
+    assert patients.raw["age"].tolist() == [63.0]
+    assert patients.raw["chol"].isna().all()
 
 
 def test_semicolons_with_decimal_commas_are_understood(tmp_path: Path) -> None:
