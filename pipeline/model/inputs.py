@@ -119,7 +119,7 @@ def number(value: Any, what: str) -> float:
     return float(value)
 
 
-def labels(values: Any, n: int) -> Array:
+def binary_labels(values: Any, n: int) -> Array:
     """Return the label of each of `n` patients, shape (n,).
 
     Raises

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.dataset.heart import HEART_CSV, training_source
 from pipeline.model.design_matrix import Array, build_design_matrix, standardise
-from pipeline.model.inputs import labels, patients, vector
+from pipeline.model.inputs import binary_labels, patients, vector
 from pipeline.model.logistic_regression import CV_TOLERANCE, fit_weighted
 from pipeline.poisoning.attacks import (
     ATTACKS,
@@ -128,7 +128,7 @@ def run(
     """
     _check(attacks, doses, defences, seeds, c)
     rows = patients(rows)
-    y = labels(y, len(rows))
+    y = binary_labels(y, len(rows))
     if group not in GROUPS:
         raise ValueError(f"the group must be one of: {', '.join(GROUPS)}")
     say = progress or (lambda _: None)
