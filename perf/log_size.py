@@ -33,6 +33,8 @@ from settings import load_settings
 
 DAYS = 30
 CALL_ROWS = 1_000
+SEEDS = (0, 1, 1_794_355_200)
+"""Of samples, whose rows and so the plans of their queries differ; the last is an end of a day."""
 
 SCORECARD, VERSION = "{}", "44136fa355b3"  # where its SHA-256 begins
 """Of the model in the generated rows."""
@@ -105,7 +107,14 @@ def queries(reader: Reader) -> dict[str, Callable[[], object]]:
         "sources": reader.sources,
         "monitoring run": _monitoring_run(reader),
         "stream of all": lambda: sum(1 for _ in reader.stream()),
+        **{f"sample of 20 days, seed {seed}": _sample(reader, hour, seed) for seed in SEEDS},
     }
+
+
+def _sample(reader: Reader, until: datetime, seed: int) -> Callable[[], object]:
+    since, source = until - timedelta(days=20), "live"
+    n = reader.counts(since=since, until=until, source=source).n
+    return lambda: reader.sample(since=since, until=until, source=source, n=n, seed=seed)
 
 
 def _monitoring_run(reader: Reader) -> Callable[[], object]:
