@@ -142,8 +142,12 @@ def _postgresql(url: URL, read_only: bool, timeout_s: float) -> Engine:
     from db.postgresql import open_connection  # psycopg: 10 MB that SQLite does not need
 
     # The server gives a slow query up before the client takes it for silent. Compiling a query for
-    # each of many partitions (jit) takes seconds, running it some milliseconds.
-    ours = f"-c statement_timeout={int(timeout_s * 900)} -c timezone=UTC -c jit=off"
+    # each of many partitions (jit) takes seconds, running it some milliseconds. A plan for any
+    # window, which the driver's prepared statements get the eleventh time, may read all of the log.
+    ours = (
+        f"-c statement_timeout={int(timeout_s * 900)} -c timezone=UTC -c jit=off "
+        "-c plan_cache_mode=force_custom_plan"
+    )
     options = " ".join([*_listed(url.query.get("options")), ours])
     defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "cardiowatch"}
     try:

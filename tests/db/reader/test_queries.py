@@ -314,10 +314,16 @@ def test_of_several_hosts_the_primary_is_used_and_the_urls_own_options_are_kept(
     with session(engine) as connection:
         found = [
             connection.scalar(text(f"SHOW {name}"))
-            for name in ("work_mem", "timezone", "jit", "default_transaction_read_only")
+            for name in (
+                "work_mem",
+                "timezone",
+                "jit",
+                "plan_cache_mode",
+                "default_transaction_read_only",
+            )
         ]
     engine.dispose()
-    assert found == ["123kB", "UTC", "off", "on" if read_only else "off"]
+    assert found == ["123kB", "UTC", "off", "force_custom_plan", "on" if read_only else "off"]
 
 
 def test_each_of_several_hosts_is_named() -> None:
