@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,9 @@ import click
 import httpx
 import numpy as np
 
-from db.reader.queries import Reader
 from errors import NO
-from perf.load import synthetic_history
 from perf.load.request_bodies import synthetic_patients
 from perf.load.server_process import ServerFailed
-from pipeline.dataset.heart import DAYS
-from pipeline.model import load
 from pipeline.schema import NAMES
 from settings import load_settings
 
@@ -77,19 +71,6 @@ def write_records(records: list[Json], folder: Path) -> tuple[Path, Path]:
     return jsonl, table
 
 
-def _write_history(seed: int) -> None:
-    """Write the history into the configured log, unless it has one."""
-    settings = load_settings()
-    with closing(Reader(settings.database_url)) as reader:
-        if reader.sources()[synthetic_history.SOURCE]:
-            raise synthetic_history.HistoryExists("the log already has replayed patients")
-    model, now = load(settings.model_dir), datetime.now(UTC)
-    number = asyncio.run(synthetic_history.write_history(settings.database_url, model, now, seed))
-    print(f"{number:,} patients of {DAYS} days and today are in the log")
-    for change in synthetic_history.scenario(now, model.version)["changes"]:
-        print(f"{change['since'][:10]} to {change['until'][:10]}  {change['title']}")
-
-
 @click.command("replay")
 @click.option(
     "--patients", type=click.IntRange(1), default=100, show_default=True, help="How many."
@@ -110,22 +91,13 @@ def _write_history(seed: int) -> None:
     show_default=True,
     help="Folder for the records.",
 )
-@click.option("--history", is_flag=True, help="Write sixty past days into the log instead.")
-def command(
-    patients: int, seed: int, source: str, url: str | None, out: Path, history: bool
-) -> int | None:
+def command(patients: int, seed: int, source: str, url: str | None, out: Path) -> int:
     """Send synthetic patients through the API.
 
     Patients are drawn from a smoothed bootstrap of the training data and posted to /predict one by
     one; requests, replies and latencies are written as JSONL and CSV. Exits with 1 if the API
     rejected one.
-
-    With --history, sixty past days with outcomes and three injected changes are written directly
-    into the log; `cardiowatch demo` shows such a history.
     """
-    if history:
-        _write_history(seed)
-        return None
     settings = load_settings()
     url, key = url or settings.api_url, settings.api_key.get_secret_value()
     headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,30 @@ from pathlib import Path
 import pytest
 
 from db.migrate import migrate
-from perf.load.postgres_cluster import Cluster, PostgresNotFound
+from perf.load import postgres_cluster
+from perf.load.postgres_cluster import PostgresNotFound
+
+
+class Cluster(postgres_cluster.Cluster):
+    """A cluster that can be suspended, and reached over a network."""
+
+    def pause(self) -> None:
+        """Suspend every process of the server, as a hung machine would."""
+        os.kill(
+            self.main_process(), signal.SIGSTOP
+        )  # first: it must not start another one meanwhile
+        for process in self.processes():
+            os.kill(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Resume every process."""
+        for process in self.processes():
+            os.kill(process, signal.SIGCONT)
+
+    def allow(self, addresses: str) -> None:
+        """Allow connections from addresses such as `198.18.0.0/24`; call before the start."""
+        with (self.folder / "data" / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {addresses} trust\n")
 
 
 @contextmanager

@@ -27,9 +27,7 @@ class WindowStatistics:
     n_positive: int
     latency_p50_ms: float | None
     latency_p95_ms: float | None
-    latency_p99_ms: float | None
     first_received_at: datetime | None
-    last_received_at: datetime | None
     model_versions: tuple[str, ...]
     """Newest first."""
     truncated: bool
@@ -50,17 +48,15 @@ class TimeBucket:
 def summarize(rows: Sequence[tuple[Any, ...]], *, truncated: bool) -> WindowStatistics:
     """Summarise rows of (id, prediction, latency in ms, model version), newest first."""
     if not rows:
-        return WindowStatistics(0, 0, None, None, None, None, None, (), truncated)
+        return WindowStatistics(0, 0, None, None, None, (), truncated)
     ids, positive, latency, versions = zip(*rows, strict=True)
-    p50, p95, p99 = np.percentile(latency, [50, 95, 99]).tolist()
+    p50, p95 = np.percentile(latency, [50, 95]).tolist()
     return WindowStatistics(
         n=len(rows),
         n_positive=sum(positive),
         latency_p50_ms=p50,
         latency_p95_ms=p95,
-        latency_p99_ms=p99,
         first_received_at=timestamp_of(ids[-1]),
-        last_received_at=timestamp_of(ids[0]),
         model_versions=tuple(dict.fromkeys(versions)),
         truncated=truncated,
     )

@@ -1,11 +1,10 @@
-"""A throwaway PostgreSQL cluster, to be stopped, suspended, partitioned and filled."""
+"""A throwaway PostgreSQL cluster."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -99,34 +98,20 @@ class Cluster:
     def running(self) -> bool:
         """Whether the server's main process is running."""
         try:
-            os.kill(self._main(), 0)
+            os.kill(self.main_process(), 0)
         except (OSError, ValueError, IndexError):
             return False
         return True
 
-    def pause(self) -> None:
-        """Suspend every process of the server, as a hung machine would."""
-        os.kill(self._main(), signal.SIGSTOP)  # first: it must not start another one meanwhile
-        for process in self._processes():
-            os.kill(process, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Resume every process."""
-        for process in self._processes():
-            os.kill(process, signal.SIGCONT)
-
-    def _main(self) -> int:
+    def main_process(self) -> int:
+        """Return the id of the server's main process."""
         return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
 
-    def _processes(self) -> list[int]:
-        main = self._main()
+    def processes(self) -> list[int]:
+        """Return the ids of all its processes, the main one first."""
+        main = self.main_process()
         children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
         return [main, *map(int, children)]
-
-    def allow(self, addresses: str) -> None:
-        """Allow connections from addresses such as `198.18.0.0/24`; call before the start."""
-        with (self.folder / "data" / "pg_hba.conf").open("a") as file:
-            file.write(f"host all all {addresses} trust\n")
 
     def url(self, database: str) -> str:
         """Return the SQLAlchemy URL of a database, through the socket."""
@@ -146,10 +131,10 @@ class Cluster:
     def cpu_s(self) -> float:
         """Return the CPU seconds of all its processes, including ended ones; Linux only."""
         ticks = 0
-        for process in self._processes():
+        for process in self.processes():
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
             # utime and stime; of the main process those of its ended children, too.
-            ticks += sum(map(int, fields[11 : 15 if process == self._main() else 13]))
+            ticks += sum(map(int, fields[11 : 15 if process == self.main_process() else 13]))
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def drop(self, database: str) -> None:

@@ -20,7 +20,6 @@ from db.ids import new_id
 from db.writer.rejections import RejectionKey, add_rejections
 from db.writer.results import add_report
 from db.writer.writer import LogWriter
-from errors import CardiowatchError
 from pipeline.dataset.heart import (
     DAYS,
     INJECTED_CHANGES,
@@ -42,10 +41,6 @@ _DAY = timedelta(days=1)
 _KNOWN = 0.8  # share of patients whose outcome becomes known
 _DELAY_DAYS = (3.0, 15.0)  # from prediction to outcome: an angiography has to be booked
 _CALL_ROWS = 1_000
-
-
-class HistoryExists(CardiowatchError):
-    """The log already has a replayed history."""
 
 
 async def write_history(url: str, model: Model, end: datetime, seed: int = 0) -> int:

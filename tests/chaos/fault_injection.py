@@ -13,8 +13,8 @@ from pathlib import Path
 
 from db.engine import open_engine, transaction
 from errors import CardiowatchError
-from perf.load.postgres_cluster import Cluster
 from tests.chaos.network_faults import NetworkNamespaces
+from tests.postgres import Cluster
 
 
 class FaultUnavailable(CardiowatchError):

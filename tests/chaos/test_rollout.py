@@ -20,10 +20,10 @@ import yaml
 from db.migrate import migrate
 from db.reader.queries import Reader
 from perf.load.open_loop_client import OpenLoopClient
-from perf.load.postgres_cluster import Cluster
 from perf.load.server_process import ROOT, Server, ServerFailed, allow_connections
 from tests.chaos.clients import numbered_request, patient_number, patients_with_status
 from tests.chaos.load_balancer import LoadBalancer, LoadBalancerNotFound, balancer_program
+from tests.postgres import Cluster
 
 MANIFEST = ROOT / "k8s" / "base" / "api.yaml"
 ENDPOINT_LAG_S = 1.5

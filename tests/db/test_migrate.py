@@ -18,8 +18,8 @@ from db.ids import new_id
 from db.migrate import MIGRATIONS, migrate
 from db.reader.queries import Reader
 from db.schema import REVISION, dirty_buckets, metadata
-from perf.load.postgres_cluster import Cluster
 from tests.db.rows import row, store_as_before
+from tests.postgres import Cluster
 
 LINES = [
     "0001  The first tables.",

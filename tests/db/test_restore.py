@@ -22,8 +22,8 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.schema import predictions
 from db.verify import verify_log
-from perf.load.postgres_cluster import Cluster
 from tests.db.rows import row, running_log
+from tests.postgres import Cluster
 from tests.programs import ROOT, environment
 
 pytestmark = pytest.mark.slow

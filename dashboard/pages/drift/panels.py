@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.auth import login
-from dashboard.pages.drift import charts, data, texts, texts_calibration
+from dashboard.pages.drift import charts, data, texts
 from dashboard.pages.drift import history as drift_history
 from dashboard.pages.drift.data import Comparison, Window
 from dashboard.shared import data_access, numbers, widgets
@@ -194,8 +194,8 @@ def feature_table(found: Comparison) -> None:
 def calibration_note(found: Mapping[str, Any] | None) -> None:
     """Draw the false positive rate and power of the test on simulated windows."""
     with widgets.card("False positive rate and power of the drift test"):
-        st.caption(texts_calibration.NOTE)
+        st.caption(texts.CALIBRATION_NOTE)
         if found is None:
-            st.markdown(texts_calibration.NOT_CALIBRATED)
+            st.markdown(texts.NOT_CALIBRATED)
             return
-        st.markdown(texts_calibration.summary(found))
+        st.markdown(texts.calibration(found))

@@ -18,7 +18,6 @@ from pipeline.schema import FEATURES, Kind
 
 HOLM, FDR = "Holm over KS/Fisher/chi-square", "FDR over KS/Fisher/chi-square"
 LOGISTIC, TREES = "classifier (logistic)", "classifier (boosted trees)"
-BASELINE_TESTS = (HOLM, FDR, LOGISTIC, TREES)
 
 _LEAST = 1e-300
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.pages.drift import charts, texts, texts_calibration
+from dashboard.pages.drift import charts, texts
 from dashboard.pages.drift import classifier as drift_classifier_panel
 from dashboard.pages.drift import history as drift_history
 from dashboard.pages.drift.data import MonitoringDay, Window
@@ -326,7 +326,7 @@ def test_the_calibration_is_summarised_as_false_positive_rate_and_power() -> Non
         {"n": 100, "power": 0.8, "what": "a large one"},
     ]
 
-    said = texts_calibration.summary({"clean": clean, "power": power}).replace("\u00a0", " ")
+    said = texts.calibration({"clean": clean, "power": power}).replace("\u00a0", " ")
 
     assert "False positive rate at most 5.0 % (upper 95 % limit 5.5 %)." in said
     assert "Power with 100 patients: 50 % on average over 2 drift scenarios" in said

@@ -18,9 +18,9 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.reader.queries import Reader
 from db.schema import models, predictions
-from perf.load.postgres_cluster import Cluster
 from tests.db.rows import row, running_log, store
 from tests.db.windows import roll_up
+from tests.postgres import Cluster
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -93,9 +93,7 @@ def test_a_summary_counts_and_takes_percentiles(reader: Reader) -> None:
     # Between the 20th and the 21st of 1, 2, ..., 40 ms; and so on.
     assert found.latency_p50_ms == pytest.approx(20.5)
     assert found.latency_p95_ms == pytest.approx(1 + 0.95 * 39)
-    assert found.latency_p99_ms == pytest.approx(1 + 0.99 * 39)
     assert found.first_received_at == NOON
-    assert found.last_received_at == NOON + timedelta(seconds=39)
     assert found.model_versions == ("v1", "v0")
     assert not found.truncated
 

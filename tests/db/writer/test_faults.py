@@ -25,9 +25,9 @@ from db.reader.queries import Reader
 from db.schema import predictions
 from db.verify import verify_log
 from db.writer.writer import LogUnavailable
-from perf.load.postgres_cluster import Cluster
 from tests.db.faults import callers, loop_stays_free
 from tests.db.rows import row, running_log
+from tests.postgres import Cluster
 
 pytestmark = pytest.mark.slow
 

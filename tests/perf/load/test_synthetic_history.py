@@ -12,7 +12,6 @@ from perf.load.synthetic_history import scenario, write_history
 from pipeline.dataset.heart import DAYS, INJECTED_CHANGES, Day, days
 from pipeline.model import load
 from pipeline.schema import FEATURES, NAMES, Kind
-from tests.programs import invoke
 
 END = datetime(2026, 11, 24, 12, tzinfo=UTC)
 UNIT, OTHERS, HOSPITAL = INJECTED_CHANGES
@@ -104,13 +103,3 @@ def test_it_is_written_with_past_times_outcomes_refusals_and_its_story(
     assert {row["field"] for row in refused} == {"age", "chol"}
     assert [row["report"] for row in kept] == [scenario(end, model.version)]
     assert scorecard == model.scorecard
-
-
-@pytest.mark.slow
-def test_a_log_gets_one_history_only(sqlite_url: str, model_dir: Path) -> None:
-    settings = {"database_url": sqlite_url, "model_dir": model_dir}
-    done = invoke("replay", "--history", **settings)
-    assert (done.returncode, "A unit error" in done.stdout) == (0, True), done.stderr
-    again = invoke("replay", "--history", **settings)
-    assert (again.returncode, again.stderr.count("\n")) == (4, 1)
-    assert "already" in again.stderr
