@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(
 
 LOGIN = """
 [auth]
-redirect_uri = "http://127.0.0.1:8501/oauth2callback"
+redirect_uri = "https://localhost/oauth2callback"
 cookie_secret = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 client_id = "cardiowatch"
 client_secret = "not used here: nobody logs in"
@@ -363,11 +363,21 @@ def test_a_login_file_reaches_the_dashboard_which_then_asks_for_a_login(stack: S
 
 
 def a_stranger_sees(stack: Stack, role: Literal["button", "heading"], name: str) -> None:
-    """Open the first page in a browser without cookies, and wait for what it shows."""
+    """Open the first page in a browser without cookies, and wait for what it shows.
+
+    Through the proxy, which has to find the dashboard at its new address.
+    """
+    url = f"https://localhost:{stack.https}/"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, verify=False, trust_env=False).status_code == 200:  # noqa: S501
+                break
+        time.sleep(0.2)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
-        page = new_context(browser).new_page()
-        page.goto(f"http://127.0.0.1:{stack.dashboard}/")
+        page = browser.new_context(ignore_https_errors=True).new_page()
+        page.goto(url)
         expect(page.get_by_role(role, name=name)).to_be_visible(timeout=60_000)
         browser.close()
 
