@@ -32,10 +32,13 @@ def turned(line: str) -> str:
     return f"{values},{1 - int(label)}"
 
 
-def judge(page: AppTest, lines: list[str], name: str = "new.csv") -> str:
+def judge(
+    page: AppTest, lines: list[str], name: str = "new.csv", header: str = HEADER, mapping: str = ""
+) -> str:
     """Upload a file, wait for the verdict, return what the page says."""
     page.run().switch_page("poisoning/page.py").run()
-    page.file_uploader[0].upload(name, "\n".join([HEADER, *lines]).encode(), "text/csv")
+    page.file_uploader[0].upload(name, "\n".join([header, *lines]).encode(), "text/csv")
+    page.text_area(key="gate_mapping").set_value(mapping)
     next(b for b in page.button if b.label == "Check file").click().run()
     assert not page.exception
     job = page.session_state["gate_job"]
@@ -51,6 +54,13 @@ def test_clean_patients_may_enter_and_the_page_says_what_that_is_worth(served: A
     assert r"new\.csv: accepted for training" in said
     assert "61 labels" in said
     assert "Of batches of 50 patients, " in said
+
+
+def test_a_mapping_is_pasted_into_the_form(served: AppTest) -> None:
+    header = HEADER.replace("age", "born before")
+    mapping = '{"columns": {"born before": "age"}}'
+    said = judge(served, SOME, header=header, mapping=mapping)
+    assert r"new\.csv: accepted for training" in said
 
 
 def test_every_third_label_turned_round_is_refused_and_the_suspicious_are_listed(
