@@ -45,7 +45,7 @@ def test_an_alarm_is_followed_from_the_overview_to_its_requests(
     settled(page)
     verdict = alarm(servers)
     page.goto(servers.dashboard.url)
-    expect(page.get_by_text(verdict)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(verdict)
     page.get_by_role("link", name="View drift details →").click()
     expect(page).to_have_title("Drift · Cardiowatch")
     expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
