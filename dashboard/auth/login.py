@@ -37,7 +37,7 @@ def is_operator() -> bool:
 
 def user_name() -> str | None:
     """Return the visitor's name or, from a proxy that signs it, e-mail; None without a login."""
-    name = st.user.to_dict().get("name") or st.user.to_dict().get("email")
+    name = _identity().get("name") or _identity().get("email")
     return None if name is None else str(name)
 
 
@@ -47,9 +47,14 @@ def acting_user() -> str | None:
     The first of these claims that fits the header: e-mail address (also from a proxy that signs
     it), user name, subject.
     """
-    claimed = (st.user.to_dict().get(name) for name in ("email", "preferred_username", "sub"))
+    claimed = (_identity().get(name) for name in ("email", "preferred_username", "sub"))
     fitting = (name for name in claimed if isinstance(name, str) and _NAME.fullmatch(name))
     return next(fitting, None)
+
+
+def _identity() -> Mapping[str, Any]:
+    """Return what is verified of the visitor, by our login or by a proxy that signs it."""
+    return st.user.to_dict() if load_settings().iap_audience else _claims()
 
 
 def _claims() -> Mapping[str, Any]:
