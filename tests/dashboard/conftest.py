@@ -80,7 +80,9 @@ def pages(log_url: str, model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv("CARDIOWATCH_MODEL_DIR", str(model_dir))
     monkeypatch.setenv("CARDIOWATCH_API_URL", f"http://127.0.0.1:{free_port()}")
     _forget()
-    yield AppTest.from_file(SCRIPT, default_timeout=30)
+    page = AppTest.from_file(SCRIPT, default_timeout=30)
+    page.user = {}  # nobody logs in; the visitor of AppTest's own has an e-mail address
+    yield page
     _forget()
 
 
