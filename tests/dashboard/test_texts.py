@@ -98,7 +98,10 @@ def test_a_refusal_names_field_and_reason_and_survives_an_unknown_reason() -> No
         overview_texts.rejection_reason("chol", "unit")
         == "Serum cholesterol: looks like another unit"
     )
-    assert overview_texts.rejection_reason("", "log-unavailable") == "The log could not be written"
+    assert (
+        overview_texts.rejection_reason("", "log-unavailable")
+        == "The log could not be written or read"
+    )
     assert overview_texts.rejection_reason("", "no-key") == "API key missing or unknown"
     assert (
         overview_texts.rejection_reason("body", "some_new_reason")
