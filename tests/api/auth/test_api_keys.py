@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from starlette.testclient import TestClient
 
-from api.auth.api_keys import ApiKeys, KeysFileError, create_key, edit_keys, read_keys
+from api.auth.api_keys import ROLES, ApiKeys, KeysFileError, create_key, edit_keys, read_keys
 from tests.api.conftest import add_key
 from tests.programs import invoke, run
 
@@ -179,7 +179,7 @@ def test_the_program_prints_a_key_once_and_lists_without_it(keys_file: Path) -> 
     ("arguments", "says"),
     [
         (["revoke", "12345678"], "no such key"),
-        (["create", "--name", "a", "--roles", "root"], "predict, read, outcome, operate, admin"),
+        (["create", "--name", "a", "--roles", "root"], ", ".join(ROLES)),
         (["create", "--name", "a\nb", "--roles", "read"], "printable"),
     ],
 )
