@@ -81,6 +81,13 @@ def _errors_on_standard_error() -> Iterator[None]:
     logs.program.addHandler(logging.lastResort)
     yield
     logs.program.removeHandler(logging.lastResort)
+    for logger in (logging.getLogger(), logs.program, logs.access, logs.chain_heads):
+        for handler in logger.handlers[:]:  # what `logs.configure` left
+            if isinstance(handler, logs.SplitStreamHandler) or isinstance(
+                handler.formatter, logs.TextFormatter | logs.JsonFormatter
+            ):
+                logger.removeHandler(handler)
+        logger.propagate = True
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,8 @@ from db.partitions import create_partitions, id_range, lock_for_drop, partitions
 from db.reader.queries import Reader
 from db.retention.delete_expired import RetentionTask, delete_expired
 from db.rollups.rollup_worker import transaction_runner
-from db.schema import outcomes, writers
+from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, outcomes, predictions, writers
 from db.verify import verify_log
-from db.writer.inserts import prediction_inserter
 from db.writer.writer import LogWriter, RowRejected
 from db.writer.writes import insert_model
 from tests.db.rows import SCORECARD, VERSION, row, running_log, store, store_as_before
@@ -249,7 +248,12 @@ def test_a_log_from_before_is_put_into_its_days(empty_postgres_url: str, key: Se
         connection.execute(insert(writers), begin)
         chain.position = ChainHead(1, name, 0, seal)
         seals = chain.seal(connection, rows, content_of(FIRST_COLUMNS))
-        prediction_inserter(engine)(connection, rows, seals)
+        names = (*PREDICTION_COLUMNS, *SEAL_COLUMNS)
+        for each, sealed in zip(rows, seals, strict=True):
+            of_row = dict(zip(names, (*each, *sealed), strict=True))
+            del of_row["actor"]  # a column that came later
+            of_row["received_at"] = timestamp_of(of_row["id"])
+            connection.execute(insert(predictions), of_row)
         insert_model(connection, VERSION, SCORECARD)
     migrate(empty_postgres_url, lambda _: None)
     assert [n for _, n in placed(empty_postgres_url)] == [2, 2, 2]

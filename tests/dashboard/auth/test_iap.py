@@ -86,7 +86,7 @@ def test_what_the_proxy_has_signed_is_let_in_under_the_persons_name(client: Test
         signed(iss="https://accounts.google.com"),
         signed(exp=int(time.time()) - 60),
         signed(exp=None),
-        signed(iat=int(time.time()) + 300),
+        signed(iat=int(time.time()) + 86_400),
         signed(email=None),
         signed(sub=None),
         signed().rpartition(".")[0] + ".",
