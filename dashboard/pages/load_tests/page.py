@@ -6,7 +6,7 @@ from dashboard.pages.load_tests import data, panels
 from dashboard.shared import widgets
 
 with widgets.log_errors_shown("Load tests"):
-    runs, unreadable = data.load_tests()
+    runs, unreadable, note = data.load_tests()
     scaled = data.autoscaling()
     if runs:
         top = st.container()
@@ -14,7 +14,7 @@ with widgets.log_errors_shown("Load tests"):
             made, run = panels.run_selector(runs)
             scenario = panels.connections(run)
         with top:
-            panels.verdict(made, run)
+            panels.verdict(made, run, note)
         panels.comparison(scenario)
         panels.scaling(run)
         panels.history(runs)

@@ -21,9 +21,11 @@ _COMPARABLE = range(150, 301)
 """Connections: runs with about as many are comparable."""
 
 
-def verdict(made: datetime, run: Benchmark) -> None:
-    """Draw the result of the run, its time and machine, and caveats."""
+def verdict(made: datetime, run: Benchmark, note: str | None) -> None:
+    """Draw the result of the run, its time and machine, and caveats; `note` = made elsewhere."""
     st.title(texts.verdict(run), anchor=False)
+    if note is not None:
+        st.info(f"{texts.shipped(note)} {texts.HOW_TO_RUN}")
     st.caption(texts.run_subtitle(run, widgets.format_time(made)))
     for caveat in texts.caveats(run):
         st.markdown(f":orange[{caveat}]")
@@ -134,13 +136,15 @@ def open_loop(run: Benchmark) -> None:
             )
 
 
-def autoscaling(kept: tuple[datetime, Autoscaling] | None) -> None:
+def autoscaling(kept: tuple[datetime, Autoscaling, str | None] | None) -> None:
     """Draw the newest autoscaling record, or how to make one."""
     with widgets.card("Autoscaling"):
         if kept is None:
             st.markdown(texts.NO_AUTOSCALING)
             return
-        made, record = kept
+        made, record, note = kept
+        if note is not None:
+            st.info(f"{texts.shipped(note)} {texts.HOW_TO_RECORD}")
         st.markdown(texts.autoscaling(record))
         st.caption(texts.autoscaler_subtitle(record, widgets.format_time(made)))
         pods = f"Number of pods over time, at most {record.peak}"
@@ -184,4 +188,4 @@ def no_load_tests(*, unreadable: bool) -> None:
     if unreadable:
         widgets.notice(texts.UNREADABLE_TITLE, texts.UNREADABLE)
     else:
-        widgets.notice(texts.EMPTY_TITLE, texts.EMPTY)
+        widgets.notice(texts.EMPTY_TITLE, texts.HOW_TO_RUN)

@@ -11,7 +11,7 @@ from pipeline.load_tests.benchmark import CARDIOWATCH, Benchmark, OpenLoop, Summ
 
 LEAD = "Throughput and latency under load, compared with baseline implementations."
 EMPTY_TITLE = "No load tests yet"
-EMPTY = (
+HOW_TO_RUN = (
     "`make bench` starts each service on a scratch database and measures them in turn; it takes 45 "
     "minutes and requires wrk. `make bench ARGS='--seconds 2 --rounds 1'` takes a few minutes and "
     "is enough to fill this page. Only the summary is stored in this database."
@@ -53,11 +53,12 @@ BUSY = "The machine was not idle: trust the ratios, not the absolute values."
 BUSY_LOAD = 0.7
 """Load average before the test began; above it the machine was not idle."""
 
-NO_AUTOSCALING = (
-    "No autoscaling recorded yet. On a cluster, during a load test, run "
+HOW_TO_RECORD = (
+    "To record your own: on a cluster, during a load test, run "
     "`kubectl -n cardiowatch get hpa cardiowatch-api -w > hpa.txt`, then "
     "`cardiowatch hpa hpa.txt`."
 )
+NO_AUTOSCALING = f"The autoscaling record cannot be read. {HOW_TO_RECORD}"
 
 COLUMNS: Mapping[str, str] = {
     "service": "Service",
@@ -78,6 +79,11 @@ COLUMNS: Mapping[str, str] = {
     "rounds": "Rounds",
 }
 """Fields of a summary -> headings of the table; "failed" holds the timeouts."""
+
+
+def shipped(note: str) -> str:
+    """Return that a record ships with the project, and how it was made."""
+    return f"**Recorded, not on this machine:** {note}."
 
 
 def verdict(run: Benchmark) -> str:

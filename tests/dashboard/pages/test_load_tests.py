@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.pages.load_tests import charts, texts
+from dashboard.pages.load_tests.data import SHIPPED
 from dashboard.shared.escaping import escape_markdown
 from db.writer.results import add_load_test
 from perf.formats.kubectl import parse_hpa
 from pipeline.load_tests import autoscaling as scaling
 from pipeline.load_tests.autoscaling import AutoscalerSample
-from pipeline.load_tests.benchmark import CARDIOWATCH, ECHO, KIND
+from pipeline.load_tests.benchmark import CARDIOWATCH, ECHO, KIND, from_dict
 from tests.dashboard.benchmarks import ENVIRONMENT, benchmark, store, summary
 from tests.dashboard.conftest import shown
 from tests.pipeline.load_tests.test_autoscaling import WATCHED
@@ -26,10 +28,28 @@ def opened(pages: AppTest) -> AppTest:
     return page
 
 
-def test_without_a_run_the_page_says_how_to_make_one(pages: AppTest) -> None:
+def test_without_a_run_the_recorded_one_is_shown_as_such(pages: AppTest) -> None:
     page = opened(pages)
-    assert "`make bench`" in shown(page)
-    assert not page.get("plotly_chart")
+    assert "predictions/s" in page.title[0].value
+    recorded = [info.value for info in page.info]
+    assert [said.startswith("**Recorded, not on this machine:**") for said in recorded] == [
+        True
+    ] * 2
+    assert "`make bench`" in recorded[0]
+    assert "no load was served" in recorded[1]
+    assert "`cardiowatch hpa hpa.txt`" in recorded[1]
+
+
+def test_what_ships_can_be_read() -> None:
+    rows = {row["kind"]: row for row in json.loads(SHIPPED.read_text("utf-8"))}
+    assert rows.keys() == {KIND, scaling.KIND}
+    assert from_dict(rows[KIND]["summary"]).nearest(CARDIOWATCH)
+    assert scaling.from_dict(rows[scaling.KIND]["summary"]).peak == 3
+
+
+def test_an_own_run_takes_the_place_of_the_recorded_one(pages: AppTest, log_url: str) -> None:
+    store(log_url, benchmark())
+    assert [info.value for info in opened(pages).info if "make bench" in info.value] == []
 
 
 def test_one_run_begins_with_what_it_showed_and_on_what(pages: AppTest, log_url: str) -> None:
@@ -139,10 +159,6 @@ def test_the_fixed_rate_says_whether_all_were_answered(lost: int, said: str) -> 
     assert said in texts.open_loop([(name, replace(result, unanswered=lost))])
 
 
-def test_without_a_watched_autoscaler_the_page_says_how_to_watch_one(pages: AppTest) -> None:
-    assert "`cardiowatch hpa hpa.txt`" in shown(opened(pages))
-
-
 def test_a_watched_autoscaler_is_drawn_with_what_it_did(
     pages: AppTest, log_url: str, tmp_path: Path
 ) -> None:
@@ -155,7 +171,7 @@ def test_a_watched_autoscaler_is_drawn_with_what_it_did(
     assert (
         "From 1 to 3 pods, 15 s after CPU exceeded its target. Scaled back to 1 pod at the end."
     ) in shown(page)
-    assert len(page.get("plotly_chart")) == 2
+    assert {"pods", "pods_cpu"} <= {chart.key for chart in page.get("plotly_chart")}
 
 
 def test_a_file_that_is_no_record_is_refused_in_one_line(log_url: str, tmp_path: Path) -> None:
