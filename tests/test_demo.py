@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import cardiowatch
 import demo
 import run
 from db.engine import open_engine
@@ -69,7 +70,7 @@ def test_a_demo_that_is_running_keeps_its_ports_and_its_database(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setenv("CARDIOWATCH_API_PORT", str(listening.getsockname()[1]))
         with pytest.raises(run.StartupError, match="is in use"):
-            demo.command.main([], standalone_mode=False)
+            cardiowatch.root.main(["demo"], standalone_mode=False)
     assert running.read_bytes() == b"yesterday's history"
 
 

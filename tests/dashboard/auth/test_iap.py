@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from websockets.exceptions import InvalidStatus
 
-from dashboard.__main__ import command
+import cardiowatch
 from dashboard.auth.iap import TRUSTED_HEADERS, IapGuard
 from settings import SettingsError
 from tests.dashboard.sessions import run, served, session
@@ -141,7 +141,7 @@ def test_a_served_page_names_who_sees_it(address: str) -> None:
 def test_an_audience_without_keys_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CARDIOWATCH_IAP_AUDIENCE", AUDIENCE)
     monkeypatch.setenv("CARDIOWATCH_IAP_KEYS_FILE", str(tmp_path / "none.json"))
-    ended = CliRunner().invoke(command)
+    ended = CliRunner().invoke(cardiowatch.root, ["dashboard"])
 
     assert isinstance(ended.exception, SettingsError)
     assert "CARDIOWATCH_IAP_KEYS_FILE" in str(ended.exception)
