@@ -233,7 +233,12 @@ def enter(page: Page, patient: Mapping[str, object], within: str = "patient") ->
         if feature.kind is Kind.NUMBER:
             field.get_by_role("textbox").fill(word)
         else:
-            field.get_by_role("radio", name=word, exact=True).check()
+            choice = field.get_by_role("radio", name=word, exact=True)
+            if within == "patient":
+                choice.check()
+            else:  # by keyboard: it moves while it opens, and a click may miss
+                choice.press("Space")
+                expect(choice).to_be_checked()
 
 
 def estimate(page: Page, servers: Servers, patient: Mapping[str, object]) -> None:
