@@ -135,6 +135,17 @@ def test_a_program_killed_after_sending_sends_it_again_with_the_same_id(
     assert [got["id"] for got in receiver.got] == [message.id, message.id]
 
 
+def test_a_run_without_receivers_keeps_what_another_one_queued(
+    url: str, receiver: Receiver
+) -> None:
+    receivers = read_receivers(receiver.url)
+    run(url, "red", receivers, 0, DRIFT)
+    assert deliver(url, {}, DASHBOARD) == 0
+    assert receiver.got == []
+    assert deliver(url, receivers, DASHBOARD) == 0
+    assert len(receiver.got) == 1
+
+
 def test_two_monitors_tell_once(url: str, receiver: Receiver) -> None:
     receivers = read_receivers(receiver.url)
     run(url, "red", receivers, 0, DRIFT)
