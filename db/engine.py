@@ -72,6 +72,9 @@ _WHICH = "The database URL must be sqlite:///path or postgresql+psycopg://user@h
 _HOSTS = "; of several hosts ...//user@/database?host=a,b&port=5432,5433, a port for each"
 
 
+_BEGIN = "cardiowatch_begin"
+"""Of an engine's execution options: the statement that begins a write transaction."""
+
 _DURABLE = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA synchronous = FULL",  # a commit survives a power cut
@@ -108,6 +111,8 @@ def _sqlite(url: URL, read_only: bool, create: bool, timeout_s: float) -> Engine
         creator=open_file,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
+        # The write lock is taken first, so that nothing can fail half-way for want of it.
+        execution_options={_BEGIN: "BEGIN IMMEDIATE"},
         hide_parameters=True,  # patients' values stay out of error messages
     )
     engine.dialect.statement_compiler = HintingCompiler
@@ -142,18 +147,18 @@ def _postgresql(url: URL, read_only: bool, timeout_s: float) -> Engine:
     from db.postgresql import open_connection  # psycopg: 10 MB that SQLite does not need
 
     # The server gives a slow query up before the client takes it for silent. Compiling a query for
-    # each of many partitions (jit) takes seconds, running it some milliseconds. A plan for any
-    # window, which the driver's prepared statements get the eleventh time, may read all of the log.
-    ours = (
-        f"-c statement_timeout={int(timeout_s * 900)} -c timezone=UTC -c jit=off "
-        "-c plan_cache_mode=force_custom_plan"
+    # each of many partitions (jit) takes seconds, running it some milliseconds. For a transaction
+    # only: a pool of transactions (PgBouncer) knows no options, and gives each to another session.
+    limits = (
+        f"SET LOCAL statement_timeout = {int(timeout_s * 900)}; SET LOCAL timezone = 'UTC'; "
+        "SET LOCAL jit = off"
     )
-    options = " ".join([*_listed(url.query.get("options")), ours])
     defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "cardiowatch"}
     try:
         engine = create_engine(
-            url.update_query_dict({**defaults, **url.query, "options": options}),
+            url.update_query_dict({**defaults, **url.query}),
             isolation_level="AUTOCOMMIT",
+            execution_options={_BEGIN: f"BEGIN; {limits}"},
             hide_parameters=True,
             # A writer keeps the one connection it has; readers come from many threads.
             **(_POOL if read_only else {"poolclass": NullPool}),
@@ -163,9 +168,28 @@ def _postgresql(url: URL, read_only: bool, timeout_s: float) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def connect_in_time(_dialect: Any, _record: Any, _args: Any, params: Any) -> Any:
-        return open_connection(timeout_s, read_only=read_only, **params)
+        return open_connection(timeout_s, **params)
+
+    if read_only:
+
+        @event.listens_for(engine, "begin")
+        def begin_reading(connection: Connection) -> None:
+            connection.connection.cursor().execute(f"BEGIN READ ONLY; {limits}")
 
     return engine
+
+
+def begin(connection: Connection) -> None:
+    """Begin a write transaction."""
+    connection.exec_driver_sql(connection.get_execution_options()[_BEGIN])
+
+
+def keep_snapshot(connection: Connection) -> None:
+    """Have all queries of a reader's new session see one state of the database."""
+    on_sqlite = connection.dialect.name == "sqlite"
+    connection.exec_driver_sql(
+        "BEGIN" if on_sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+    )
 
 
 def _listed(values: str | Sequence[str] | None) -> Sequence[str]:
@@ -208,9 +232,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         When the database is missing, silent, locked, or not migrated; nothing is stored then.
     """
     with session(engine) as connection:
-        # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
-        on_sqlite = engine.dialect.name == "sqlite"
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if on_sqlite else "BEGIN")
+        begin(connection)
         yield connection
         connection.exec_driver_sql("COMMIT")
 

@@ -184,7 +184,8 @@ def command(patient: str) -> None:
     check_migrated(engine)
     check_key(engine, key)
     patiently = open_engine(settings.database_url, timeout_s=LONGEST_S)
-    known = rows_of(patiently, key.hash_patient_reference(patient))
+    reading = open_engine(settings.database_url, read_only=True, timeout_s=LONGEST_S)
+    known = rows_of(reading, key.hash_patient_reference(patient))
     if difference := known.difference():
         print(difference, file=sys.stderr)
     erased = erase_patient(engine, key, patient, known)

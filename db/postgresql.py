@@ -26,14 +26,12 @@ class TimedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(message) from None
 
 
-def open_connection(timeout_s: float, *, read_only: bool, **parameters: Any) -> TimedConnection:
+def open_connection(timeout_s: float, **parameters: Any) -> TimedConnection:
     """Connect; see TimedConnection.
 
-    A reader refuses writes from then on. As an option of the connection that would make any server
-    a standby to a URL that asks for `target_session_attrs=read-write`.
+    Without prepared statements: behind a pool of transactions (PgBouncer) the next one may be of
+    another server's process, and a plan for any window may read all of the log.
     """
-    connection = TimedConnection.connect(**parameters, autocommit=True)
+    connection = TimedConnection.connect(**parameters, autocommit=True, prepare_threshold=None)
     connection.timeout_s = timeout_s
-    if read_only:
-        connection.execute("SET default_transaction_read_only = on")
     return connection

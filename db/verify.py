@@ -18,7 +18,7 @@ from db.audit.chain_heads import read_heads
 from db.audit.index_consistency import inconsistencies
 from db.audit.seal_key import SealError, SealKey, load_key
 from db.audit.verify_chain import Verification, verify_chains
-from db.engine import check_migrated, open_engine, session
+from db.engine import check_migrated, keep_snapshot, open_engine, session
 from db.schema import writers
 from db.table_scans import read_tables
 from errors import NO
@@ -75,8 +75,10 @@ def _newest(files: Sequence[Path]) -> datetime | None:
 def _verify(
     connection: Connection, key: SealKey, heads: Sequence[ChainHead] | None, until: datetime | None
 ) -> Verification:
-    on_sqlite = connection.dialect.name == "sqlite"
-    if on_sqlite:  # any bytes may stand where text is expected
+    keep_snapshot(connection)
+    if connection.dialect.name == "postgresql":  # keeps retention from dropping what it shows
+        connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
+    else:  # any bytes may stand where text is expected
         file: Any = connection.connection.driver_connection
         file.text_factory = _text
     began = connection.execute(select(writers)).all()
@@ -90,14 +92,9 @@ def _verify(
             f"{key.path} is not the key of this log. If it should be, every writer record was "
             "altered."
         )
-    connection.exec_driver_sql("BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ")
-    if not on_sqlite:  # keeps retention from dropping a partition after the snapshot
-        connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
     read_tables(connection)
     between = [*differences(connection), *inconsistencies(connection)]
-    verdict = _walk(connection, key, heads, until, between)
-    connection.exec_driver_sql("ROLLBACK")
-    return verdict
+    return _walk(connection, key, heads, until, between)
 
 
 def _walk(

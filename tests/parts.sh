@@ -1,5 +1,5 @@
 #!/bin/sh
-# The parts of the tests that pip cannot install: PostgreSQL, Chromium, wrk, HAProxy, an OpenID
+# The parts of the tests that pip cannot install: PostgreSQL, PgBouncer, Chromium, wrk, HAProxy, an OpenID
 # Connect provider from npm, Prometheus and Alertmanager. As root on Debian or Ubuntu they are installed; otherwise
 # the command that does it is printed.
 set -u
@@ -11,6 +11,7 @@ command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>
     command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
 command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
+command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 
 checker() { # unpacked, not installed: Debian's packages would start servers

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, String, cast, select
 
-from db.engine import session
+from db.engine import keep_snapshot, session
 from db.schema import EXPORTED_COLUMNS, outcomes, predictions
 from db.table_scans import of_table, read_tables
 
@@ -72,11 +72,8 @@ def rows_of(
     DatabaseUnavailable
         The log cannot be read.
     """
-    on_sqlite = engine.dialect.name == "sqlite"
     with session(engine) as connection:
-        connection.exec_driver_sql(
-            "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
-        )
+        keep_snapshot(connection)
         by_index = select(predictions.c.id).where(column == name)
         read_tables(connection, indexes=True)
         index_ids = set(connection.scalars(by_index))
@@ -85,7 +82,6 @@ def rows_of(
         wanted = of_table(wanted, predictions).order_by(predictions.c.id.desc())
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
         found = _outcomes(connection, column == name)
-        connection.exec_driver_sql("ROLLBACK")
     newest = {one.prediction_id: one for one in found}
     for row in rows:
         outcome = newest.get(row["id"])

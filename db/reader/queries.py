@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Row, func, literal, select
 
-from db.engine import session
+from db.engine import keep_snapshot, session
 from db.ids import (
     YEAR_10000_MS,
     ceil_to_ms,
@@ -221,13 +221,8 @@ class Reader(ResultsReader):
         end = ceil_to_ms(until) if until else YEAR_10000_MS
         owner = {"source": source, "model_version": model_version}
         with session(self._engine) as connection:
-            on_sqlite = connection.dialect.name == "sqlite"
-            connection.exec_driver_sql(
-                "BEGIN" if on_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ"
-            )
-            counts = count_window(connection, start, end, owner)
-            connection.exec_driver_sql("ROLLBACK")
-        return counts
+            keep_snapshot(connection)
+            return count_window(connection, start, end, owner)
 
     def sample(
         self,

@@ -63,7 +63,7 @@ def drop_partitions(
         if stopped():
             break
         with session(engine) as connection:
-            connection.exec_driver_sql("BEGIN READ WRITE")
+            connection.exec_driver_sql("SET TRANSACTION READ WRITE")
             dropped += _drop(connection, day, key)
             connection.exec_driver_sql("COMMIT")
     return dropped

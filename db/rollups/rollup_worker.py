@@ -137,19 +137,16 @@ def insert_counts(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> No
 
 @contextmanager
 def maintenance_lock(read: Engine) -> Iterator[bool]:
-    """Yield whether no other run is active on PostgreSQL: both would count the same buckets."""
+    """Yield whether no other run is active on PostgreSQL: both would count the same buckets.
+
+    The lock is that of the session's transaction, which reads nothing.
+    """
     if read.dialect.name == "sqlite":
         yield True  # one process writes, and a second run does no harm
         return
     lock = {"number": _ADVISORY_LOCK}
     with session(read) as connection:
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), lock):
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            connection.execute(text("SELECT pg_advisory_unlock(:number)"), lock)
+        yield bool(connection.scalar(text("SELECT pg_try_advisory_xact_lock(:number)"), lock))
 
 
 def _writers_are_done(read: Engine, write: RunInTransaction) -> bool:

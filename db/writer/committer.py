@@ -16,11 +16,17 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InvalidRequestError,
+    StatementError,
+)
 
 from db.audit.chain import Chain
 from db.audit.seals import serialize_prediction
-from db.engine import dbapi_of, error_message
+from db.engine import begin, dbapi_of, error_message
 from db.partitions import PartitionCache
 from db.rollups.dirty_buckets import DirtyBuckets
 from db.writer.idempotency import IdempotencyClaim, claim_keys
@@ -100,9 +106,6 @@ class Committer:
         self._settle = on_settled
         self._connection: Connection | None = None
         self._file: int | None = None
-        on_sqlite = engine.dialect.name == "sqlite"
-        # On SQLite the write lock is taken first, so that nothing can fail half-way for want of it.
-        self._begin_sql = "BEGIN IMMEDIATE" if on_sqlite else "BEGIN"
         self._insert = prediction_inserter(engine)
         self._driver = dbapi_of(engine)
         self._marks = DirtyBuckets()
@@ -134,17 +137,34 @@ class Committer:
         # Only now: what times out while waiting for the database is not stored later.
         entries = self._drain(first)
         taken = [entry for entry in entries if entry.try_claim()]
-        committing = False
+        committing, place = False, self._chain.position
         try:
             self._write(connection, taken)
             committing = True
             connection.exec_driver_sql("COMMIT")
             self._chain.mark_committed()
         except Exception as error:
-            self._discard()
             unknown = committing and not _certainly_rolled_back(error)
+            if not committing and self._roll_back(connection, error):
+                self._chain.position = place
+            else:
+                self._discard()
             _fail(taken, self._reason(error), commit_unknown=unknown)
         return entries
+
+    def _roll_back(self, connection: Connection, error: Exception) -> bool:
+        """Return whether the server took the transaction back: what was committed before stands.
+
+        A server that has become read-only was the primary before another one.
+        """
+        if getattr(getattr(error, "orig", error), "sqlstate", None) == "25006":
+            return False
+        try:
+            connection.exec_driver_sql("ROLLBACK")
+        except (DBAPIError, InvalidRequestError):
+            return False
+        self._forget()
+        return True
 
     def _reason(self, error: Exception) -> str:
         """Return what is wrong with the database, and log it: callers may have timed out."""
@@ -171,7 +191,7 @@ class Committer:
             self._discard()  # deleted or replaced: rows written to the old file would be lost
         if self._connection is not None:
             try:
-                self._connection.exec_driver_sql(self._begin_sql)
+                begin(self._connection)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
@@ -180,7 +200,7 @@ class Committer:
                 return self._connection
         self._file = self._file_now()
         self._connection = self._engine.connect()
-        self._connection.exec_driver_sql(self._begin_sql)
+        begin(self._connection)
         return self._connection
 
     def _file_now(self) -> int | None:
@@ -207,7 +227,7 @@ class Committer:
             connection.exec_driver_sql("ROLLBACK")
             self._forget()
             self._chain.position = place
-            connection.exec_driver_sql(self._begin_sql)
+            begin(connection)
             for entry in entries:
                 self._write_separately(connection, entry)
 

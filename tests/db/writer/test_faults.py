@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from db.audit.chain_heads import heads_path, read_heads
 from db.audit.seal_key import SealKey
 from db.engine import open_engine, session
 from db.migrate import migrate
 from db.reader.queries import Reader
-from db.schema import predictions
+from db.schema import predictions, writers
 from db.verify import verify_log
 from db.writer.writer import LogUnavailable
 from tests.db.faults import callers, loop_stays_free
@@ -243,6 +244,22 @@ def test_a_connection_cut_while_idle_costs_no_refusal(postgres_url: str) -> None
             await log.append([row()])
 
     asyncio.run(run())
+
+
+def test_a_batch_that_failed_before_its_commit_begins_no_new_chain(
+    database_url: str, key: SealKey
+) -> None:
+    async def run() -> None:
+        async with running_log(database_url, key=key) as log:
+            for _ in range(3):
+                await log.append([row()])
+                with pytest.raises(LogUnavailable):
+                    await log.execute(lambda c: c.exec_driver_sql("SELECT * FROM nowhere"))
+
+    asyncio.run(run())
+    with session(open_engine(database_url)) as connection:
+        assert connection.scalar(select(func.count()).select_from(writers)) == 1
+    assert verify_log(database_url, key).findings == []
 
 
 @pytest.mark.parametrize("attempt", range(2))
