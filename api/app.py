@@ -92,7 +92,7 @@ class Dispatcher:
             await endpoint(scope, receive, send)
             return
         REQUEST_ID.set(new_id())
-        reads = scope["path"].startswith("/predictions") and scope["method"] in ("GET", "HEAD")
+        reads = scope["path"].startswith("/predictions") and scope["method"] != "PUT"
         await (self._read if reads else self.app)(scope, receive, send)
 
     async def _read(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,9 +10,11 @@ from typing import Annotated, Any, TypedDict
 from fastapi import APIRouter, Depends, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
 
 from api import metrics
 from api.auth.authorization import ANY_KEY, KEY, NO_KEY, RoleRoute, required_role, requires
+from api.auth.hashed_names import hash_reference
 from api.routes.predict import MAX_BODY
 from api.service import Service, log_problem
 from api.wire import openapi
@@ -26,9 +28,10 @@ from api.wire.replies import ExportResponse, json_response
 from api.wire.strict_json import parse_object
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
+from db.reader.queries import MAX_PAGE
 from db.writer.writer import LogUnavailable
 from db.writer.writes import MAX_OUTCOME_CHANGES, MAX_OUTCOMES_PER_KEY, TOO_MANY_OUTCOMES
-from pipeline.dataset.heart import encode_row
+from pipeline.dataset.heart import Coding, encode_row
 from pipeline.model import Model, ModelError, from_json
 from pipeline.schema import NAMES
 
@@ -130,6 +133,22 @@ def prediction(
 ) -> Response:
     """Read one row of the log with its latest outcome."""
     return json_response(encode_row(_row(service, wanted), chosen.coding))
+
+
+@router.post("/predictions/search", responses=doc.SEARCH_RESPONSES, openapi_extra=doc.SEARCH_BODY)
+@requires("read")
+async def search(request: Request, service: ServiceDep, _: NoQuery) -> Response:
+    """Read a patient's newest predictions by the reference, which no address may hold."""
+    body = await read_json_body(
+        request.scope[HEADERS_KEY], request.receive, MAX_BODY, request.scope[KEY].id
+    )
+    sent = parse_object(body, frozenset({"patient_reference"})).get("patient_reference")
+    if not isinstance(sent, str):
+        message = "patient_reference must be a text"
+        raise validation_problem([FieldError("body", message, "patient_reference")])
+    only = {"patient": hash_reference(sent, service.seal_key)}
+    rows, _following = await run_in_threadpool(service.reader.page, limit=MAX_PAGE, only=only)
+    return json_response({"items": [encode_row(row, Coding.LABELS) for row in rows]})
 
 
 def _model_of(service: Service, version: str) -> Model:

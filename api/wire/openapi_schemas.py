@@ -158,11 +158,12 @@ def responses(schema: Json, *problems: int, description: str = "Answered") -> Re
 
 
 _OBJECT: Json = {"type": "object"}
+_ITEMS: Json = {"type": "array", "items": ref("LoggedPrediction")}
 _PAGE: Json = {
     "type": "object",
     "required": ["items", "next"],
     "properties": {
-        "items": {"type": "array", "items": ref("LoggedPrediction")},
+        "items": _ITEMS,
         "next": {"type": ["string", "null"], "description": "Send it as `cursor` for more."},
     },
 }
@@ -198,6 +199,18 @@ OUTCOME_BODY: Json = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": _OUTCOME_SENT}}}
 }
 
+_FOUND: Json = {"type": "object", "required": ["items"], "properties": {"items": _ITEMS}}
+_SEARCHED: Json = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["patient_reference"],
+    "properties": {"patient_reference": {"type": "string", "minLength": 1, "maxLength": 64}},
+    "example": {"patient_reference": "hospital-4711"},
+}
+SEARCH_BODY: Json = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _SEARCHED}}}
+}
+
 _ACKNOWLEDGED: Json = {
     "type": "object",
     "required": ["id", "acknowledged_at", "acknowledged_by", "note"],
@@ -231,6 +244,7 @@ ACKNOWLEDGEMENT_BODY: Json = {
 _STREAMS: Json = {"text/csv": {}, "application/jsonl": {}}
 LOG_RESPONSES = responses(_PAGE, 401, 403, 422, 426, 503)
 LOG_RESPONSES["200"]["content"] |= _STREAMS
+SEARCH_RESPONSES = responses(_FOUND, 401, 403, 413, 415, 422, 503)
 ROW_RESPONSES = responses(ref("LoggedPrediction"), 401, 403, 404, 422, 503)
 EXPLANATION_RESPONSES = responses(_EXPLAINED, 401, 403, 404, 409, 422, 503)
 OUTCOME_RESPONSES = responses(ref("Outcome"), 401, 403, 404, 409, 413, 415, 422, 503)

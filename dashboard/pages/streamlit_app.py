@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.auth import texts as auth_texts
 from dashboard.navigation import APP, PAGES
+from dashboard.shared import address
 from dashboard.shared import texts as shared_texts
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -34,7 +35,11 @@ st.set_page_config(page_title=f"{title} · {APP}")
 st.html(ASSETS / "style.css")
 with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     if is_allowed:
+        top = st.container(key="ignored")
+        address.open_page(page.url_path)
         page.run()
+        if ignored := address.notice():
+            top.warning(ignored)
     else:
         login.access_denied()
     if allowed:

@@ -141,6 +141,11 @@ class Client:
         body = {"outcome": outcome} | ({"observed_at": observed_at} if observed_at else {})
         self._call("PUT", f"/predictions/{prediction_id}/outcome", json=body)
 
+    def search(self, reference: str) -> list[str]:
+        """Return the ids of a patient's predictions, newest first."""
+        found = self._call("POST", "/predictions/search", json={"patient_reference": reference})
+        return [row["id"] for row in found["items"]]
+
     def acknowledge_alert(self, alert_id: str, by: str | None, note: str) -> None:
         """Acknowledge an alert, which ends its reminders."""
         self._call("POST", f"/alerts/{alert_id}/acknowledgement", json={"by": by, "note": note})

@@ -6,6 +6,7 @@ The cache is short-lived: pages show current data, and a hundred viewers cost as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -77,17 +78,12 @@ def default_source() -> str | None:
 
 @st.cache_data(ttl=CACHE_TTL_S, max_entries=200)
 def log_page(
-    window: str | TimeRange | None, chosen: str | None, positive: bool | None, cursor: str | None
+    window: str | TimeRange | None, source: str | None, only: Mapping[str, Any], cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return one page of the log, newest first, and the cursor of the next."""
     since, until = time_range(window)
     return reader().page(
-        since=since,
-        until=until,
-        source=chosen,
-        positive=positive,
-        limit=ROWS_PER_PAGE,
-        cursor=cursor,
+        since=since, until=until, source=source, only=only, limit=ROWS_PER_PAGE, cursor=cursor
     )
 
 
@@ -164,11 +160,9 @@ MAX_RECENT = 1_000
 """What one query returns."""
 
 
-@st.cache_data(ttl=CACHE_TTL_S, max_entries=8)
-def recent_predictions(n: int = MAX_RECENT) -> tuple[str | None, list[dict[str, Any]]]:
-    """Return the default source and its most recent predictions."""
-    chosen = default_source()
-    if chosen is None:
-        return None, []
-    rows, _ = reader().page(source=chosen, limit=n)
-    return chosen, rows
+@st.cache_data(ttl=CACHE_TTL_S, max_entries=20, show_spinner=False)
+def recent_predictions(
+    source: str | None, n: int = MAX_RECENT, only: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return the most recent predictions of a source, or those that `Reader.page` takes as only."""
+    return reader().page(source=source, limit=n, only=only or {})[0]

@@ -33,6 +33,7 @@ def scorecard(version: str) -> Model | None:
 
 def current_model() -> Model | None:
     """Return the service's current scorecard, else that of the most recent prediction."""
-    card, (_, rows) = data_access.model_card(), data_access.recent_predictions()
+    card, source = data_access.model_card(), data_access.default_source()
+    rows = [] if card or source is None else data_access.recent_predictions(source)
     version = card["version"] if card else rows[0]["model_version"] if rows else None
     return scorecard(version) if version else None

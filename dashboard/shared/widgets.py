@@ -13,16 +13,16 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.auth import login
-from dashboard.shared import data_access, numbers
+from dashboard.shared import address, data_access, numbers
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.charts import Spec
 from db.engine import DatabaseUnavailable
 
+SOURCE = "source"
+"""Address parameter, the same on every page."""
+
 REFRESH_S = 30
 """Seconds between two refreshes of the Overview."""
-
-ROW_LIMITS = {str(n): f"{n:,}" for n in (50, 100, 300, data_access.MAX_RECENT)}
-"""Choices for the number of predictions."""
 
 WINDOWS = {key: window.label for key, window in data_access.WINDOWS.items()}
 """Choices for the window."""
@@ -98,12 +98,15 @@ def now() -> datetime:
 
 def time_parameter(name: str) -> datetime | None:
     """Return the time that a query parameter holds; None = none, or not a valid one."""
-    try:
-        moment = datetime.fromisoformat(st.query_params[name])
-    except (KeyError, ValueError):
+    if name not in st.query_params:
         return None
-    # Near the ends of the calendar, time zones and differences overflow.
-    return moment if moment.tzinfo and 1970 < moment.year < 9999 else None
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(st.query_params[name])
+        # Near the ends of the calendar, time zones and differences overflow.
+        if moment.tzinfo and 1970 < moment.year < 9999:
+            return moment
+    address.mistaken(name)
+    return None
 
 
 def format_time(moment: datetime) -> str:
@@ -114,12 +117,13 @@ def format_time(moment: datetime) -> str:
 def choice_selector(
     title: str, labels: Mapping[str, str], default: str, key: str, **options: Any
 ) -> str:
-    """Draw a choice of one of the labels' keys, kept in the address."""
+    """Draw a choice of one of the labels' keys, kept in the address and in this visit."""
+    address.seed(key, labels)
     chosen = st.segmented_control(
         title, list(labels), default=default, required=True, format_func=labels.__getitem__,
-        key=key, bind="query-params", **options,
+        key=key, **options,
     )  # fmt: skip
-    return str(chosen or default)
+    return address.keep(key, str(chosen or default), labels, default)
 
 
 def window_selector(default: str, labels: Mapping[str, str] = WINDOWS, **options: Any) -> str:
@@ -127,21 +131,28 @@ def window_selector(default: str, labels: Mapping[str, str] = WINDOWS, **options
     return choice_selector("Window", labels, default, "period", **options)
 
 
-def source_selector(key: str, sources: Sequence[str], default: str | None, **options: Any) -> str:
-    """Draw the selector of the source of the rows, kept in the address."""
-    index = sources.index(default) if default else 0
-    chosen: str = st.selectbox(
-        "Source", sources, index=index, key=key, width=180, bind="query-params",
-        format_func=lambda name: shared_texts.SOURCES.get(name, "All"), **options,
+def source_selector() -> str | None:
+    """Draw the selector of the source where the log has several; None = an empty log.
+
+    What a visit was shown first stays: one live prediction hides no log of synthetic patients.
+    """
+    sources, first = data_access.sources_with_rows(), st.session_state.get("first_source")
+    if first not in sources:
+        st.session_state["first_source"] = first = data_access.default_source()
+    if first is None or len(sources) == 1:
+        return first
+    labels = {name: shared_texts.SOURCES[name] for name in sources}
+    return select("Source", labels, first, SOURCE, width=180)
+
+
+def select(title: str, labels: Mapping[str, str], default: str, key: str, **options: Any) -> str:
+    """Draw a list of the labels' keys, the choice kept in the address and in this visit."""
+    address.seed(key, labels)
+    chosen = st.selectbox(
+        title, list(labels), index=list(labels).index(default), key=key,
+        format_func=labels.__getitem__, **options,
     )  # fmt: skip
-    return chosen
-
-
-def row_limit_selector() -> int:
-    """Draw the selector of how many of the most recent predictions are read, if there are any."""
-    if data_access.default_source() is None:
-        return data_access.MAX_RECENT
-    return int(choice_selector("Most recent predictions", ROW_LIMITS, "1000", "newest"))
+    return address.keep(key, chosen, labels, default)
 
 
 def echarts_chart(spec: Spec, alt: str, height: int, key: str) -> None:

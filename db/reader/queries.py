@@ -5,12 +5,12 @@ Rows are plain dicts: UCI codes as integers, measurements as floats, None = unkn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, func, literal, select
+from sqlalchemy import Column, ColumnElement, Row, and_, func, literal, select
 
 from db.engine import keep_snapshot, session
 from db.ids import (
@@ -42,6 +42,8 @@ MAX_ROWS = 200_000
 
 MAX_PAGE = 1_000
 """Rows of the largest page, and of each step of a stream."""
+
+_ALL_ROWS: Mapping[str, Any] = {}
 
 MAX_COUNT = 100_000
 """A source's count stops here: an exact count would read the whole table."""
@@ -82,7 +84,7 @@ class Reader(ResultsReader):
         source: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        positive: bool | None = None,
+        only: Mapping[str, Any] = _ALL_ROWS,
     ) -> tuple[list[dict[str, Any]], str | None]:
         """Return the newest predictions of a window, and where the next page begins.
 
@@ -96,8 +98,8 @@ class Reader(ResultsReader):
             Rows, 1 to `MAX_PAGE`.
         cursor
             From the previous page.
-        positive
-            Only predictions of disease (True) or of none (False).
+        only
+            Column -> its value, or a tuple: from, and below.
 
         Returns
         -------
@@ -108,11 +110,9 @@ class Reader(ResultsReader):
             raise ValueError(f"limit must be from 1 to {MAX_PAGE}")
         if cursor is not None and not is_id(cursor):
             raise ValueError("cursor must be the one from the previous page")
-        wanted = select(*EXPORTED_COLUMNS).where(*_window(since, until, source))
+        wanted = select(*EXPORTED_COLUMNS).where(*_window(since, until, source), *_only(only))
         if cursor is not None:
             wanted = wanted.where(predictions.c.id < cursor)
-        if positive is not None:
-            wanted = wanted.where(predictions.c.prediction == int(positive))
         wanted, rows = wanted.order_by(*_NEWEST_FIRST).limit(limit + 1), []
         if self._engine.dialect.name == "postgresql":  # plans for every partition of the range
             rows = self._rows(wanted.where(predictions.c.id >= _day_before(until, cursor)))
@@ -127,6 +127,7 @@ class Reader(ResultsReader):
         since: datetime | None = None,
         until: datetime | None = None,
         source: str | None = None,
+        only: Mapping[str, Any] = _ALL_ROWS,
     ) -> Iterator[dict[str, Any]]:
         """Yield all predictions of a window, newest first, in flat memory.
 
@@ -135,7 +136,7 @@ class Reader(ResultsReader):
         cursor = None
         while True:
             rows, cursor = self.page(
-                since=since, until=until, source=source, limit=MAX_PAGE, cursor=cursor
+                since=since, until=until, source=source, limit=MAX_PAGE, cursor=cursor, only=only
             )
             yield from rows
             if cursor is None:
@@ -309,6 +310,15 @@ def _day_before(until: datetime | None, cursor: str | None) -> str:
     """Return the first id of the 24 hours before the end of a window."""
     ends = [end for end in (cursor, until and lowest_id_at(until)) if end]
     return lowest_id_of_ms(max(0, timestamp_ms(min(ends, default=new_id())) - _DAY_MS))
+
+
+def _only(wanted: Mapping[str, Any]) -> Iterator[ColumnElement[bool]]:
+    for name, value in wanted.items():
+        column = predictions.c[name]
+        if isinstance(value, tuple):
+            yield and_(column >= value[0], column < value[1])
+        else:
+            yield column == value
 
 
 def _window(

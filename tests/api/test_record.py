@@ -305,3 +305,22 @@ def test_a_sealed_log_is_not_served_without_its_key(
     assert ended.returncode == 4
     assert "This log is sealed" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_patients_rows_are_found_by_the_reference_alone(sealed: TestClient) -> None:
+    one, other = ({"Patient-Reference": f"hospital-{i}"} for i in (1, 2))
+    sent = [sealed.post("/predict", json=PATIENT, headers=named) for named in (one, other, one)]
+
+    found = sealed.post("/predictions/search", json={"patient_reference": "hospital-1"}).json()
+
+    ids = [reply.json()["id"] for reply in sent]
+    assert [row["id"] for row in found["items"]] == [ids[2], ids[0]]
+    assert found["items"][0]["sex"] == PATIENT["sex"]
+    assert "hospital-1" not in str(found)
+
+
+@pytest.mark.parametrize("body", [{}, {"patient_reference": 7}, {"patient_reference": "\u00e9"}])
+def test_a_search_without_a_reference_is_refused(sealed: TestClient, body: object) -> None:
+    reply = sealed.post("/predictions/search", json=body)
+    assert reply.status_code == 422
+    assert reply.json()["errors"][0]["field"] == "body"

@@ -215,6 +215,7 @@ def test_every_call_of_the_contract_is_documented_with_its_errors(
         ("/predict", "post"): {"200", "401", "403", "409", "413", "415", "422", "503"},
         ("/predict/batch", "post"): {"200", "401", "403", "409", "413", "415", "422", "503"},
         ("/predictions", "get"): {"200", "401", "403", "422", "426", "503"},
+        ("/predictions/search", "post"): {"200", "401", "403", "413", "415", "422", "503"},
         ("/predictions/{id}", "get"): {"200", "401", "403", "404", "422", "503"},
         ("/predictions/{id}/explanation", "get"): {
             "200", "401", "403", "404", "409", "422", "503",

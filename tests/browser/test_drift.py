@@ -40,13 +40,14 @@ def alarm(servers: Servers) -> str:
 def test_an_alarm_is_followed_from_the_overview_to_its_requests(
     page: Page, servers: Servers
 ) -> None:
-    page.goto(f"{servers.dashboard.url}/drift?drift_source=Live")  # read before the monitor's pass
+    servers.predict(source="live")
+    page.goto(f"{servers.dashboard.url}/drift?source=Live")  # read before the monitor's pass
     expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
     settled(page)
     verdict = alarm(servers)
     page.goto(servers.dashboard.url)
     expect(page.get_by_role("heading", level=1)).to_contain_text(verdict)
-    page.get_by_role("link", name="View drift details →").click()
+    page.get_by_role("link", name="Drift →").click()
     expect(page).to_have_title("Drift · Cardiowatch")
     expect(page.get_by_role("heading", name="Monitoring history")).to_be_visible()
     settled(page)

@@ -41,7 +41,7 @@ def open_first_row(page: Page) -> None:
 def test_the_overview_begins_with_its_verdict(page: Page, servers: Servers) -> None:
     page.goto(servers.dashboard.url)
     expect(page.get_by_role("heading", level=1)).to_contain_text("The service is up")
-    expect(page.get_by_text("The service is up:")).to_be_visible()  # below it if monitoring is red
+    expect(page.get_by_role("link", name="Fairness →")).to_be_visible()
     expect(page).to_have_title("Overview · Cardiowatch")
     settled(page)
     for panel in ("Predictions over time", "Scoring latency", "Rejected requests"):
@@ -230,3 +230,17 @@ def test_the_threshold_is_a_what_if_with_its_price(page: Page, servers: Servers)
     for _ in range(10):
         page.keyboard.press("ArrowRight")
     expect(page.get_by_text("predictions would change:")).to_be_visible()
+
+
+def test_a_cohort_is_chosen_once_for_all_pages(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/predictions?sex=female&age=45-54")
+    expect(page.get_by_text("Cohort: female, age 45-54")).to_be_visible()
+    page.get_by_role("button", name="Cohort").click()
+    page.get_by_role("combobox", name="Sex").click()
+    page.get_by_role("option", name="All", exact=True).click()
+    expect(page.get_by_text("Cohort: age 45-54")).to_be_visible()
+    assert "age=45-54" in page.url
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Explanations", exact=True).click()
+    expect(page.get_by_text("Cohort: age 45-54")).to_be_visible()
+    page.wait_for_url("**/explanations?*age=45-54*")

@@ -36,8 +36,8 @@ PATHS = (
     "load-tests",
 )  # fmt: skip
 PARAMETERS = (
-    "id", "before", "since", "until", "result", "source", "period", "drift_source", "window",
-    "grouping", "threshold", "attack", "page", "embed", "embed_options",
+    "id", "before", "since", "until", "result", "source", "period", "sex", "age", "columns",
+    "window", "grouping", "threshold", "attack", "page", "embed", "embed_options",
 )  # fmt: skip
 SAYING = ("verdict", "reason", "sentence", "message", "note", "detail", "words", "title")
 """Keys of stored reports whose values are text for people."""

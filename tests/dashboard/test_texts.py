@@ -120,15 +120,11 @@ def test_a_share_that_is_not_zero_is_not_called_zero() -> None:
     assert numbers.format_share(0, 12_689) == f"0{NB}%"
 
 
-def test_the_verdict_counts_refusals_and_says_whether_the_service_answers() -> None:
-    said = overview_texts.verdict(
-        n=1200, positive=300, source="live", window="in the last hour",
-        ready=True, rejections=1, newest="now",
-    )  # fmt: skip
-    assert said == (
-        f"The service is up: 1,200 live predictions in the last hour, 25{NB}% positive; 1 "
-        "rejection."
+def test_the_activity_counts_refusals() -> None:
+    said = overview_texts.activity(
+        n=1200, positive=300, source="live", window="in the last hour", rejections=1, newest="now"
     )
+    assert said == (f"1,200 live predictions in the last hour, 25{NB}% positive; 1 rejection.")
 
 
 def test_reasons_are_not_called_requests() -> None:

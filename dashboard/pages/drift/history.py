@@ -83,7 +83,7 @@ def _alarm(alarms: Sequence[MonitoringDay], source: str) -> None:
         day = alarms[number]
         rows = prediction_filter(day.since, day.until, source)
         login.page_link("predictions", "View the predictions in this window →", rows)
-        compared = {UNTIL: day.until.isoformat(), "drift_source": shared_texts.SOURCES[source]}
+        compared = {UNTIL: day.until.isoformat(), widgets.SOURCE: shared_texts.SOURCES[source]}
         login.page_link("drift", "View drift on this day →", compared)
     named = (
         f"{texts.join_labels(day.named)}." if day.named else escaping.escape_markdown(day.verdict)

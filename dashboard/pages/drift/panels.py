@@ -14,7 +14,6 @@ from dashboard.pages.drift import history as drift_history
 from dashboard.pages.drift.data import Comparison, Window
 from dashboard.shared import data_access, numbers, widgets
 from dashboard.shared import reference as references
-from dashboard.shared import texts as shared_texts
 from pipeline.model import ModelError
 from pipeline.model.reference import no_rows
 from pipeline.schema import BY_NAME
@@ -28,16 +27,14 @@ def controls() -> tuple[Window, str, str] | None:
     tuple
         The window, its length as "in the last 24 hours", and the reference.
     """
-    first = data_access.default_source()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         period = widgets.window_selector("24h")
-        source = widgets.source_selector("drift_source", list(shared_texts.SOURCES), first)
-        reference = st.selectbox(
-            "Reference", list(texts.REFERENCES), format_func=texts.REFERENCES.__getitem__,
-            key="reference", width=200, bind="query-params",
-        )  # fmt: skip
+        source = widgets.source_selector()
+        reference = widgets.select(
+            "Reference", texts.REFERENCES, data.TRAINING_DATA, "reference", width=200
+        )
         version = _version()
-    if first is None:
+    if source is None:
         return None
     until = widgets.time_parameter(drift_history.UNTIL)
     phrase = data_access.WINDOWS[period].phrase

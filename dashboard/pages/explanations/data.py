@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
-from dashboard.shared import data_access, scorecards
-from pipeline.model import Model
+from dashboard.shared import data_access, reference, scorecards
+from dashboard.shared.cohort import Cohort
+from pipeline.model import Model, ModelError
 from pipeline.model.global_explanation import GlobalExplanation, count_values, explain_globally
 
 TRAINING, LOGGED = "Training", "Logged"
@@ -13,12 +16,19 @@ Explanations = Mapping[str, GlobalExplanation]
 """Of `TRAINING` and of `LOGGED`, where there are any; the first is ranked."""
 
 
-def global_importance(model: Model, n: int = data_access.MAX_RECENT) -> Explanations:
-    """Return the global explanations of training and of the `n` most recent predictions."""
-    card, (_, rows) = data_access.model_card(), data_access.recent_predictions(n)
+def global_importance(
+    model: Model, whose: Cohort, rows: Sequence[Mapping[str, Any]]
+) -> Explanations:
+    """Return the global explanations of the training patients of a cohort and of logged rows."""
+    card = data_access.model_card()
     written = card and card["evidence"].get("explanations")
     found = {}
-    if written:
+    if whose.groups:
+        with suppress(ModelError):
+            trained = reference.current("a cohort").rows
+            if trained is not None and (inside := whose.mask(trained)).any():
+                found[TRAINING] = explain_globally(model, count_values(trained[inside]))
+    elif written:
         counts = {
             name: {None if key == "not known" else float(key): n for key, n in values.items()}
             for name, values in written["counts"].items()

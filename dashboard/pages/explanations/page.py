@@ -3,20 +3,22 @@
 import streamlit as st
 
 from dashboard.pages.explanations import data, panels
-from dashboard.shared import scorecards, widgets
+from dashboard.shared import cohort, scorecards, widgets
 
 with widgets.log_errors_shown("Explanations"):
     top = st.container()
-    n = widgets.row_limit_selector()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        whose, rows = cohort.recent_predictions()
     model = scorecards.current_model()
-    shown = data.global_importance(model, n) if model else {}
+    shown = data.global_importance(model, whose, rows) if model else {}
+    cohort.size(whose)
     if shown:
         with top:
-            panels.verdict(shown, n)
+            panels.verdict(shown, whose.source, rows)
         panels.global_importance(shown)
         panels.importance_table(shown)
         panels.challengers(shown)
-        panels.predictions(n)
+        panels.predictions(rows)
     else:
         with top:
-            panels.nothing_to_explain()
+            panels.nothing_to_explain(rows)

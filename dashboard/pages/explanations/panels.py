@@ -28,9 +28,8 @@ _PICTURE = {
 }
 
 
-def verdict(shown: Explanations, n: int) -> None:
+def verdict(shown: Explanations, source: str | None, rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw the verdict, and whose predictions it is about."""
-    source, rows = data_access.recent_predictions(n)
     st.caption(texts.subtitle(shown, source))
     st.title(texts.verdict(shown), anchor=False)
     if TRAINING not in shown:
@@ -39,10 +38,10 @@ def verdict(shown: Explanations, n: int) -> None:
         st.markdown(texts.OTHER_VERSIONS)
 
 
-def nothing_to_explain() -> None:
+def nothing_to_explain(rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw the notice without a model or without predictions."""
     st.title("No predictions to explain yet.", anchor=False)
-    if data_access.recent_predictions()[1]:
+    if rows:
         widgets.notice(texts.NO_MODEL_TITLE, texts.NO_MODEL)
     else:
         widgets.empty_log()
@@ -69,9 +68,8 @@ def global_importance(shown: Explanations) -> None:
 
 def _one(shown: Explanations) -> None:
     ranking = first(shown).ranking
-    name: str = st.selectbox(
-        "Finding", ranking, format_func=lambda n: BY_NAME[n].label, key="finding", width=360
-    )
+    labels = {name: BY_NAME[name].label for name in ranking}
+    name = widgets.select("Finding", labels, ranking[0], "finding", width=360)
     st.markdown(texts.direction_of_effect(first(shown).effects[name]))
     st.caption(texts.ONE_NOTE)
     said = f"Dependence plot of {BY_NAME[name].label}: contribution per value, share of patients"
@@ -140,12 +138,11 @@ def _challengers() -> Mapping[str, Any]:
     return dict(found.get("challengers", {}))
 
 
-def predictions(n: int) -> None:
+def predictions(rows: Sequence[Mapping[str, Any]]) -> None:
     """Draw the most recent predictions with their largest contributions; open any by its ID.
 
     Only for users who may see the log: these are individual patients.
     """
-    _, rows = data_access.recent_predictions(n)
     if not rows or "predictions" not in login.allowed_pages():
         return
     with widgets.card("Individual predictions (local explanations)"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,8 @@ class LabelledPredictions:
     """Of the models that made logged predictions."""
 
 
-def logged(n: int = data_access.MAX_RECENT) -> LabelledPredictions | None:
-    """Return the newest logged predictions; None = an empty log."""
-    source, rows = data_access.recent_predictions(n)
+def logged(source: str | None, rows: Sequence[Mapping[str, Any]]) -> LabelledPredictions | None:
+    """Return logged predictions; None = an empty log."""
     if source is None:
         return None
     return LabelledPredictions(

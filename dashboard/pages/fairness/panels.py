@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.pages.fairness import charts, data, texts
 from dashboard.pages.fairness.data import LabelledPredictions
-from dashboard.shared import widgets
+from dashboard.shared import cohort, widgets
 from dashboard.shared.group_rates import (
     LABELS,
     fairness_verdict,
@@ -31,9 +31,15 @@ def controls() -> tuple[str, LabelledPredictions | None, str]:
     """Let the viewer choose whose predictions are compared, and by what."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         whose = widgets.choice_selector("Data", texts.PATIENTS, "training", "patients")
-        of = data.training() if whose == "training" else data.logged(widgets.row_limit_selector())
+        if whose == "training":
+            found, of = None, data.training()
+        else:
+            found, rows = cohort.recent_predictions()
+            of = data.logged(found.source, rows)
         names = {name: name.capitalize() for name in (of.groups if of else (SENSITIVE[0].name,))}
         attribute = widgets.choice_selector("Group by", names, next(iter(names)), "by")
+    if found is not None:
+        cohort.size(found)
     return whose, of, attribute
 
 
@@ -117,7 +123,9 @@ def threshold_simulation(of: LabelledPredictions, attribute: str) -> None:
     groups = of.groups[attribute]
     with widgets.card("Threshold simulation"):
         st.markdown(texts.THRESHOLD_NOTE)
-        at = st.slider("Threshold", 0.05, 0.95, DEFAULT_THRESHOLD, 0.01, key="threshold")
+        at = st.slider("Threshold", 0.05, 0.95, DEFAULT_THRESHOLD, 0.01, key="threshold",
+            bind="query-params",
+        )  # fmt: skip
         st.markdown(
             texts.simulation(
                 compare_threshold(of.y, of.probability, groups, at, DEFAULT_THRESHOLD), at

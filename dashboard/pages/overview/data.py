@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import streamlit as st
@@ -14,6 +14,7 @@ from dashboard.shared import data_access
 from dashboard.shared.api_client import ApiError, AuthenticationFailed, RequestRejected
 from db.reader.queries import TimeBucket, WindowStatistics
 
+MONTH = timedelta(days=30)
 MAX_MONITORING_RUNS = 60
 """Two months of daily runs."""
 
@@ -56,6 +57,22 @@ def overview_data(window: str, chosen: str) -> OverviewData:
 def monitoring_runs(chosen: str) -> list[dict[str, Any]]:
     """Return the monitoring runs of a source, newest window first."""
     return data_access.reader().monitoring_runs(source=chosen, limit=MAX_MONITORING_RUNS)
+
+
+@st.cache_data(ttl=60, max_entries=20)
+def report(id: str) -> dict[str, Any] | None:  # noqa: A002
+    """Return the report of a monitoring run, which never changes."""
+    return data_access.reader().report(id)
+
+
+@st.cache_data(ttl=60, max_entries=5, show_spinner=False)
+def outcomes(source: str) -> list[tuple[float, int]]:
+    """Return estimated risk and outcome of a month's patients with an outcome."""
+    until = datetime.now(UTC)
+    known = data_access.reader().sample_with_outcomes(
+        since=until - MONTH, until=until, source=source, known_before=until
+    )
+    return [(row.probability, int(row.outcome or 0)) for row in known]
 
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S)

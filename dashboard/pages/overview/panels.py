@@ -10,7 +10,7 @@ from dashboard.auth import login
 from dashboard.navigation import APP
 from dashboard.pages.overview import charts, data, texts
 from dashboard.pages.overview.data import OverviewData
-from dashboard.shared import data_access, escaping, numbers, widgets
+from dashboard.shared import escaping, numbers, widgets
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.data_access import Window
 from db.reader import queries
@@ -21,37 +21,40 @@ _LATE = timedelta(days=2)
 
 
 def controls() -> tuple[str, str | None]:
-    """Draw the selectors of window and, if there are several, source; None = an empty log.
-
-    Without a choice, one live prediction would hide a log of replayed patients.
-    """
-    first, kept = data_access.default_source(), data_access.sources_with_rows()
+    """Draw the selectors of window and, if there are several, source; None = an empty log."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        period = widgets.window_selector("24h")
-        if first is None or len(kept) == 1:
-            return period, first
-        return period, widgets.source_selector("overview_source", kept, first)
+        return widgets.window_selector("24h"), widgets.source_selector()
 
 
 def verdict(seen: OverviewData, window: Window, *, ready: bool) -> None:
-    """Draw the worst that is true, and when it was updated."""
-    st.caption(f"Overview · {APP} · Updated {widgets.now():%H:%M}, refreshes every 30 s")
-    sentence = texts.verdict(
+    """Draw the worst that is true, when it was updated, and one line each on four questions."""
+    st.caption(
+        f"Overview · {APP} · Updated {widgets.now():%H:%M} ({widgets.zone()}), refreshes every 30 s"
+    )
+    activity = texts.activity(
         n=seen.summary.n,
         positive=seen.summary.n_positive,
         source=seen.source,
         window=window.phrase,
-        ready=ready,
         rejections=_rejections(seen),
         newest=widgets.format_time(seen.newest),
     )
-    runs = data.monitoring_runs(seen.source)
-    if ready and runs and runs[0]["status"] == "red":
-        found = escaping.escape_markdown(runs[0]["verdict"])
-        st.title(f"{texts.MONITORING_RED} {found}", anchor=False)
-        st.markdown(sentence)
-    else:
-        st.title(sentence, anchor=False)
+    run = next(iter(data.monitoring_runs(seen.source)), None)
+    st.title(
+        texts.headline(ready=ready, run=run, activity=activity, source=seen.source), anchor=False
+    )
+    source, logged = {widgets.SOURCE: shared_texts.SOURCES[seen.source]}, "Logged predictions"
+    report = None if run is None else data.report(run["id"])
+    drift, fairness, accuracy = texts.monitoring_lines(run, report, data.outcomes(seen.source))
+    for (status, sentence), page, label, where in (
+        (("green" if ready else "red", activity), "predictions", "Predictions", source),
+        (drift, "drift", "Drift", source),
+        (fairness, "fairness", "Fairness", source | {"patients": logged}),
+        (accuracy, "model_card", "Model card", {}),
+    ):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"{texts.status(status)} {escaping.escape_markdown(sentence)}")
+            login.page_link(page, f"{label} →", where)
 
 
 def _rejections(seen: OverviewData) -> int:
@@ -59,15 +62,13 @@ def _rejections(seen: OverviewData) -> int:
 
 
 def monitoring_status(seen: OverviewData) -> None:
-    """Draw the verdict of the last monitoring run, and the status of those before it."""
+    """Draw when monitoring ran, its open alert, and the status of the runs before it."""
     runs = data.monitoring_runs(seen.source)
     with widgets.card("Monitoring status"):
         if not runs:
             st.markdown(texts.no_monitoring_run(seen.source))
             return
         newest = runs[0]
-        said = escaping.escape_markdown(newest["verdict"])
-        st.markdown(f"{texts.status(newest['status'])} {said}")
         window = numbers.format_window(newest["since"], newest["until"], widgets.zone())
         recorded = widgets.format_time(newest["recorded_at"])
         due = texts.OVERDUE if widgets.now() - newest["until"] > _LATE else ""
@@ -79,9 +80,6 @@ def monitoring_status(seen: OverviewData) -> None:
             widgets.plotly_chart(
                 charts.monitoring_statuses(runs, widgets.zone()), said, 190, "runs"
             )
-        if newest["status"] != "green":
-            chosen = {"drift_source": shared_texts.SOURCES[seen.source]}
-            login.page_link("drift", "View drift details →", chosen)
 
 
 def _alert(source: str) -> None:

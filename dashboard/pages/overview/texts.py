@@ -5,10 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dashboard.shared.escaping import escape_markdown
-from dashboard.shared.numbers import count_noun, format_share
+from dashboard.shared.numbers import count_noun, format_share, percent
 from dashboard.shared.texts import count_of_source, source_phrase
+from pipeline.fairness.result import MIN_GROUP_SIZE
+from pipeline.monitoring.status_rules import CheckResult, overall_status
 from pipeline.schema import BY_NAME
 
 _ROUTES, _FIELDS, _REASONS = tomllib.loads(
@@ -31,10 +34,34 @@ def route(path: str) -> str:
     return _ROUTES.get(path) or escape_markdown(path)
 
 
-def verdict(
-    *, n: int, positive: int, source: str, window: str, ready: bool, rejections: int, newest: str
+def headline(*, ready: bool, run: Mapping[str, Any] | None, activity: str, source: str) -> str:
+    """Return the worst that is true in one sentence.
+
+    Parameters
+    ----------
+    ready : bool
+        Whether the service is ready to predict.
+    run : mapping or None
+        The last monitoring run; None = none yet.
+    activity : str
+        What the service did in the window.
+    source : str
+        Of the predictions.
+    """
+    if not ready or run is None:
+        return f"{STATE[ready]}: {activity}"
+    if run["status"] != "green":
+        return (
+            f"{STATE[ready]}, but monitoring is {run['status']}. {escape_markdown(run['verdict'])}"
+        )
+    whom = "" if source == "live" else f" in {source_phrase(source)}"
+    return f"{STATE[ready]}, and monitoring found no changes{whom}."
+
+
+def activity(
+    *, n: int, positive: int, source: str, window: str, rejections: int, newest: str
 ) -> str:
-    """Return the state of the service in one sentence.
+    """Return what the service did in one sentence.
 
     Parameters
     ----------
@@ -44,20 +71,76 @@ def verdict(
         Where they come from.
     window : str
         As "in the last 24 hours".
-    ready : bool
-        Whether the service is ready to predict.
     rejections : int
         Rejection reasons in the window; a request may have several.
     newest : str
         When the newest prediction was made, in words.
     """
-    state = STATE[ready]
     if n == 0:
-        return f"{state}. No predictions {window}; last prediction: {newest}."
+        return f"No predictions {window}; last prediction: {newest}."
     rejected = f"; {rejection_count(rejections)}" if rejections else ""
     # Of few, a percentage would claim too much.
     part = format_share(positive, n) if n >= 20 else str(positive)
-    return f"{state}: {count_of_source(n, source)} {window}, {part} positive{rejected}."
+    return f"{count_of_source(n, source)} {window}, {part} positive{rejected}."
+
+
+Line = tuple[str, str]
+"""A status, "unknown" where nothing was checked, and a sentence."""
+
+_CHECKS = (("drift", "quality", "data"), ("fairness",), ("accuracy", "estimated accuracy"))
+"""The checks of a monitoring run behind each line of `monitoring_lines`."""
+
+
+def monitoring_lines(
+    run: Mapping[str, Any] | None,
+    report: Mapping[str, Any] | None,
+    outcomes: Sequence[tuple[float, int]],
+) -> list[Line]:
+    """Return what a monitoring run found: drift, fairness, calibration and outcomes.
+
+    Parameters
+    ----------
+    run, report : mapping or None
+        The last one and its report; None = no run yet.
+    outcomes : sequence of tuple
+        Estimated risk and outcome of the patients whose outcome is known.
+    """
+    if run is None or report is None or "findings" not in report:
+        drift, fairness = (("unknown", f"{name}: not checked.") for name in ("Drift", "Fairness"))
+        drift = drift if run is None else (run["status"], run["verdict"])
+        return [drift, fairness, ("unknown", _outcomes(outcomes))]
+    week, accuracy = report["n_week"], report["accuracy"]
+    gaps = [g for one in report["fairness"]["rates"]["groupings"].values() for g in one["gaps"]]
+    comparable = any(min(gap["n"]) >= MIN_GROUP_SIZE for gap in gaps)
+    estimated = (accuracy["estimated"] or {}).get("accuracy")
+    measured = accuracy["true"]["accuracy"] or estimated
+    kind = "Estimated accuracy" if measured == estimated else "Accuracy"
+    share = f"{kind} {percent(measured or 0)}, {percent(accuracy['training'])} in training."
+    quiet: Sequence[Line] = (
+        ("green", f"No drift detected in {count_noun(week, 'prediction')} of 7 days."),
+        ("green", "Selection rates differ between groups no more than in training.")
+        if comparable
+        else ("unknown", f"Fairness: too few patients, {MIN_GROUP_SIZE} per group are needed."),
+        ("green" if measured else "unknown", share if measured else "Accuracy: too few patients."),
+    )
+    lines = []
+    for checks, line in zip(_CHECKS, quiet, strict=True):
+        found = [CheckResult(**f) for f in report["findings"] if f["check"] in checks]
+        worst, reason = overall_status(found)
+        lines.append((str(worst), reason) if found else line)
+    status, sentence = lines.pop()
+    return [*lines, (status, f"{sentence} {_outcomes(outcomes)}")]
+
+
+def _outcomes(known: Sequence[tuple[float, int]]) -> str:
+    """Return how many patients had disease, and how many the model expected (calibration)."""
+    if not known:
+        return "No outcomes recorded in the last 30 days."
+    expected, found = sum(risk for risk, _ in known), sum(outcome for _, outcome in known)
+    return (
+        f"Of {count_noun(len(known), 'patient')} with an outcome, {found:,} had disease; the model "
+        f"expected {expected:,.0f}."
+    )
 
 
 def rejection_count(reasons: int) -> str:
@@ -90,7 +173,6 @@ def latency_of_newest(n: int) -> str:
 
 
 STATE = {True: "The service is up", False: "The service is not responding"}
-MONITORING_RED = "The service is up, but monitoring is red."
 LEAD = "Service health and recent predictions."
 API_DOWN = "Predictions are unavailable at the moment. The log is readable and complete."
 
@@ -99,6 +181,7 @@ _STATUS: Mapping[str, tuple[str, str]] = {
     "green": ("●", "Green"),
     "amber": ("▲", "Amber"),
     "red": ("■", "Red"),
+    "unknown": ("○", "Not known"),
 }
 """Each with its own shape, so that colour is not the only sign."""
 
@@ -115,7 +198,7 @@ def no_monitoring_run(source: str) -> str:
 def status(found: str) -> str:
     """Return a status with its shape, coloured."""
     shape, word = _STATUS[found]
-    color = {"green": "green", "amber": "orange", "red": "red"}[found]
+    color = {"green": "green", "amber": "orange", "red": "red", "unknown": "gray"}[found]
     return f":{color}[**{shape} {word}**]"
 
 

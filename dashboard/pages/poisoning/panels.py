@@ -55,11 +55,8 @@ def dose_response(of: PoisoningResult) -> None:
         titles = {name: title for name, (title, _) in texts.ATTACKS.items()}
         attack = widgets.choice_selector("Attack", titles, RANDOM.name, "attack")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            measure = st.selectbox(
-                "Measure", list(texts.MEASURES), index=list(texts.MEASURES).index("auc"),
-                format_func=lambda name: texts.MEASURES[name][0], key="measure",
-                bind="query-params", width=260,
-            )  # fmt: skip
+            measures = {name: title for name, (title, _) in texts.MEASURES.items()}
+            measure = widgets.select("Measure", measures, "auc", "measure", width=260)
             defences = [NO_DEFENCE, *(name for name in _OFFERED if _is_shown(name))]
         title, note = texts.MEASURES[measure]
         st.markdown(f"{texts.ATTACKS[attack][1]} {title}: {in_a_sentence(note)}")

@@ -1,4 +1,4 @@
-"""Downloads of logged predictions."""
+"""Downloads of logged predictions, and the search for one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from dashboard.pages.predictions import texts
 from dashboard.shared import data_access
+from dashboard.shared.api_client import ApiError, AuthenticationFailed, RequestRejected
+from dashboard.shared.cohort import Cohort
 from db.export import csv_lines, jsonl_lines
 from pipeline.dataset.heart import Coding
 
@@ -15,7 +18,7 @@ MAX_DOWNLOAD_ROWS = 100_000
 
 
 def download(
-    form: str, window: str | data_access.TimeRange | None, chosen: str | None, positive: bool | None
+    form: str, window: str | data_access.TimeRange | None, chosen: Cohort, only: dict[str, Any]
 ) -> Callable[[], bytes]:
     """Return a function that returns up to `MAX_DOWNLOAD_ROWS` of the newest rows as CSV or JSONL.
 
@@ -27,9 +30,22 @@ def download(
     (since, until), log = data_access.time_range(window), data_access.reader()
 
     def write() -> bytes:
-        rows = log.stream(since=since, until=until, source=chosen)
-        wanted = (r for r in rows if positive is None or bool(r["prediction"]) is positive)
-        text = "".join(lines(itertools.islice(wanted, MAX_DOWNLOAD_ROWS), Coding.LABELS))
+        rows = log.stream(since=since, until=until, source=chosen.source, only=only)
+        text = "".join(lines(itertools.islice(rows, MAX_DOWNLOAD_ROWS), Coding.LABELS))
         return text.encode()
 
     return write
+
+
+def of_patient(reference: str) -> list[dict[str, Any]] | str:
+    """Return the rows of a patient, newest first, or why there are none."""
+    try:
+        ids = data_access.client().search(reference)
+    except AuthenticationFailed:
+        return texts.KEY_CANNOT_READ
+    except RequestRejected as rejected:
+        return " ".join(message for _, message in rejected.errors) or rejected.detail
+    except ApiError:
+        return texts.NOT_SEARCHED
+    rows = (data_access.reader().get(found) for found in ids[: data_access.ROWS_PER_PAGE])
+    return [row for row in rows if row is not None] or texts.NO_PATIENT

@@ -5,8 +5,9 @@ from dashboard.shared import widgets
 from dashboard.shared.prediction import drawer
 
 widgets.heading("Predictions", texts.LEAD)
-chosen = panels.filters()
 with widgets.log_errors_shown():
+    chosen = panels.filters()
+    panels.search()
     panels.table(chosen)
 prediction_id = panels.selected_id()
 if prediction_id is not None:

@@ -10,6 +10,8 @@ from sqlalchemy import insert
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from dashboard.pages.overview import texts
+from dashboard.shared import data_access
 from db.engine import open_engine, transaction
 from db.ids import new_id
 from db.reader import queries
@@ -103,9 +105,72 @@ def test_another_source_can_be_chosen_where_there_are_several(pages: AppTest, wr
     write(1, source="live")
     pages.run()
     assert "1 live prediction in" in verdict(pages)
-    pages.get_by_key("overview_source").set_value("replay").run()
+    pages.get_by_key("source").set_value("replay").run()
     assert "100 replayed patients (not live patients) in" in verdict(pages)
     assert "No monitoring run yet for replayed patients (not live patients)" in shown(pages)
+
+
+def test_one_live_prediction_does_not_hide_the_patients_shown_before(
+    pages: AppTest, write: Write
+) -> None:
+    write(100, source="synthetic")
+    pages.run()
+    write(1, source="live")
+    data_access.sources_with_rows.clear()
+    pages.run()
+    assert "100 synthetic patients" in verdict(pages)
+    pages.get_by_key("source").set_value("live").run()
+    pages.switch_page("explanations/page.py").run()  # the choice is kept
+    assert pages.get_by_key("source").value == "live"
+
+
+def check(name: str, status: str, sentence: str) -> dict[str, str]:
+    return {"check": name, "status": status, "sentence": sentence}
+
+
+def test_four_lines_say_what_works_and_what_monitoring_found() -> None:
+    gap = {"n": [59, 41]}
+    report = {
+        "findings": [
+            check("drift", "red", "Input drift detected (1-day window): age."),
+            check("quality", "amber", "12 % of chol missing."),
+            check("accuracy", "red", "Accuracy 60 %."),
+        ],
+        "n_week": 100,
+        "accuracy": {"true": {"accuracy": 0.6}, "estimated": None, "training": 0.83},
+        "fairness": {"rates": {"groupings": {"sex": {"gaps": [gap]}}}},
+    }  # fmt: skip
+    assert texts.monitoring_lines({}, report, [(0.75, 1), (0.5, 0)]) == [
+        ("red", "Input drift detected (1-day window): age."),
+        ("green", "Selection rates differ between groups no more than in training."),
+        (
+            "red",
+            "Accuracy 60 %. Of 2 patients with an outcome, 1 had disease; the model expected 1.",
+        ),
+    ]
+    few = report | {"findings": [], "fairness": {"rates": {"groupings": {}}}}
+    assert [status for status, _ in texts.monitoring_lines({}, few, [])] == [
+        "green",
+        "unknown",
+        "green",
+    ]
+    assert [status for status, _ in texts.monitoring_lines(None, None, [])] == ["unknown"] * 3
+
+
+@pytest.mark.parametrize(
+    ("ready", "status", "said"),
+    [
+        (False, "red", "The service is not responding: 3 live"),
+        (True, "red", "The service is up, but monitoring is red. Drift."),
+        (True, "amber", "The service is up, but monitoring is amber. Drift."),
+        (True, "green", "The service is up, and monitoring found no changes."),
+        (True, None, "The service is up: 3 live"),
+    ],
+)
+def test_the_headline_is_the_worst_that_is_true(ready: bool, status: str | None, said: str) -> None:
+    run = None if status is None else {"status": status, "verdict": "Drift."}
+    found = texts.headline(ready=ready, run=run, activity="3 live", source="live")
+    assert found.replace("\\", "") == said
 
 
 def test_a_log_of_one_source_offers_no_choice(pages: AppTest, write: Write) -> None:

@@ -15,6 +15,7 @@ from dashboard.auth import login
 from dashboard.auth.roles import ROLES
 from dashboard.pages.predictions import data
 from dashboard.shared import data_access
+from dashboard.shared.cohort import Cohort
 from tests.dashboard.conftest import shown
 from tests.dashboard.pages.test_patient import AGE_AND_SEX, WHOLE, estimate, logged, open_patient
 
@@ -47,9 +48,9 @@ def test_an_empty_log_says_so(pages: AppTest) -> None:
 def test_a_row_is_shown_in_words(pages: AppTest, write: Write) -> None:
     write(1, probability=0.25, prediction=0, ca=None)
     row = table(open_log(pages)).iloc[0]
-    assert row["source"] == "Live"
-    assert row["probability"] == 25
-    assert row["result"] == "negative"
+    assert row["Source"] == "Live"
+    assert row["Probability"] == 25
+    assert row["Prediction"] == "negative"
     assert row["Chest pain"] == "typical angina"
     assert row["Serum cholesterol (mg/dl)"] == "233"
     assert row["Fasting blood sugar above 120 mg/dl"] == "yes"
@@ -216,16 +217,17 @@ def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Wr
     write(3, source="live", prediction=0)
     above = write(2, source="live", prediction=1)
     write(4, source="synthetic", prediction=1)
-    lines = data.download("jsonl", None, "live", True)().decode().splitlines()
+    lines = data.download("jsonl", None, Cohort("live"), {"prediction": 1})().decode().splitlines()
     assert [json.loads(line)["id"] for line in lines] == above[::-1]
-    rows = list(csv.DictReader(io.StringIO(data.download("csv", None, "live", True)().decode())))
+    chosen = data.download("csv", None, Cohort("live"), {"prediction": 1})()
+    rows = list(csv.DictReader(io.StringIO(chosen.decode())))
     assert [row["id"] for row in rows] == above[::-1]
     assert {row["cp"] for row in rows} == {"typical angina"}
 
 
 def test_no_cell_of_the_table_is_a_formula(pages: AppTest, write: Write) -> None:
     write(1, model_version='=HYPERLINK("https://x.example")')  # its toolbar writes CSV, too
-    assert table(open_log(pages)).iloc[0]["model"] == '\'=HYPERLINK("https://x.example")'
+    assert table(open_log(pages)).iloc[0]["Model"] == '\'=HYPERLINK("https://x.example")'
 
 
 def test_a_link_to_a_stretch_of_time_shows_it_alone(pages: AppTest, write: Write) -> None:
@@ -252,3 +254,35 @@ def test_a_stretch_that_cannot_be_read_is_no_stretch(
     pages.query_params["since"] = since
     pages.query_params["until"] = until
     assert len(table(open_log(pages))) == 2
+
+
+def test_a_cohort_and_the_columns_are_kept_in_the_address(pages: AppTest, write: Write) -> None:
+    write(3, age=40)
+    ids = write(2, age=50, sex=0)
+    write(1, age=50, sex=1)
+    page = open_log(pages)
+    page.selectbox(key="age").select("45-54").run()
+    page.selectbox(key="sex").select("female").run()
+    page.multiselect(key="columns").set_value(["Time", "Model"]).run()
+    assert page.session_state["listed_ids"] == ids[::-1]
+    assert list(table(page).columns) == ["open", "Time", "Model"]
+
+
+def test_a_search_by_id_opens_the_prediction(pages: AppTest, write: Write) -> None:
+    (wanted,) = write(1)
+    page = open_log(pages)
+    page.text_input(key="wanted").set_value(wanted.upper())
+    press(page, "Search")
+    assert page.query_params["id"] == wanted
+
+
+def test_a_search_by_reference_finds_the_patient_and_leaves_the_address(
+    served: AppTest, log_url: str
+) -> None:
+    page = open_log(served)
+    page.text_input(key="wanted").set_value("hospital-4711")
+    press(page, "Search")
+    assert "LOG_HMAC_KEY_FILE" in shown(page)  # this log has no key, so it keeps no references
+    assert "hospital-4711" not in str(page.query_params)
+    press(page, "Clear search")
+    assert "LOG_HMAC_KEY_FILE" not in shown(page)

@@ -67,8 +67,15 @@ def test_a_window_holds_its_start_and_not_its_end(reader: Reader) -> None:
 
 def test_a_page_holds_one_prediction_or_the_other_when_asked(reader: Reader) -> None:
     until = NOON + timedelta(seconds=10)
-    assert seconds(reader.page(until=until, positive=True)[0]) == [8, 4, 0]
-    assert seconds(reader.page(until=until, positive=False)[0]) == [9, 7, 6, 5, 3, 2, 1]
+    assert seconds(reader.page(until=until, only={"prediction": 1})[0]) == [8, 4, 0]
+    assert seconds(reader.page(until=until, only={"prediction": 0})[0]) == [9, 7, 6, 5, 3, 2, 1]
+
+
+def test_a_page_holds_a_cohort_by_value_and_by_range(reader: Reader) -> None:
+    until = NOON + timedelta(seconds=10)
+    assert len(reader.page(until=until, only={"age": (55, 65), "model_version": "v0"})[0]) == 10
+    for none in {"age": (55, 63)}, {"age": (64, 70)}, {"model_version": "v1"}, {"key_id": "k"}:
+        assert reader.page(until=until, only=none)[0] == []
 
 
 def test_a_stream_gives_every_row_once(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +233,7 @@ def test_rows_are_read_while_others_are_written(database_url: str) -> None:
 def test_a_question_that_takes_too_long_is_given_up(sqlite_url: str) -> None:
     asyncio.run(store(sqlite_url, [row() for _ in range(10_000)]))
     with pytest.raises(DatabaseUnavailable, match="choose a smaller window"):
-        Reader(sqlite_url, timeout_s=0.0).page(positive=True)
+        Reader(sqlite_url, timeout_s=0.0).page(only={"prediction": 1})
 
 
 def test_a_missing_file_is_named_with_what_to_do_and_not_made(empty_sqlite_url: str) -> None:
