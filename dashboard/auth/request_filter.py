@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
+from pathlib import Path
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.web.server.starlette import starlette_websocket
@@ -16,6 +16,7 @@ import logs
 from dashboard.auth import files
 from dashboard.auth.files import FileGuard
 from dashboard.auth.roles import RoleMap
+from dashboard.navigation import PAGES
 
 ALLOWED_MESSAGES = frozenset({
     "rerun_script", "stop_script", "app_heartbeat", "file_urls_request",
@@ -25,10 +26,11 @@ ALLOWED_MESSAGES = frozenset({
 
 _SESSION = "/_stcore/stream"
 _STREAMLIT_PATHS = ("/_stcore/", "/auth/", "/component/", "/media/", "/static/")
-_INCOMPLETE_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _PROBED_PATHS = ("/_stcore/health", "/_stcore/host-config")
 _WRONG_ORIGIN = PlainTextResponse("Forbidden: wrong origin.", 403)
-_REDIRECT_TO_OVERVIEW = RedirectResponse("/", 302)
+_FILES = frozenset({"/favicon.png", "/index.html", "/manifest.json", "/oauth2callback"})
+_PAGES = frozenset(page.address for page in PAGES.values())
+_NO_PAGE = HTMLResponse(Path(__file__).with_name("no_page.html").read_text("utf-8"), 404)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _MAX_QUOTED = 80
 """Characters of a header that a log line quotes."""
@@ -67,7 +69,7 @@ class RequestFilter:
             return self._files.download
         if path.startswith(files.UPLOADS):
             return self._files.upload
-        return _REDIRECT_TO_OVERVIEW if _would_render_blank(scope) else self.app
+        return _NO_PAGE if _is_no_page(scope) else self.app
 
     async def _filter_messages(self, scope: Scope, receive: Receive, send: Send) -> None:
         # The third subprotocol is the session that a browser resumes.
@@ -98,18 +100,15 @@ async def _reject_session(scope: Scope, receive: Receive, send: Send) -> None:
     await _WRONG_ORIGIN(scope, receive, send)
 
 
-def _would_render_blank(scope: Scope) -> bool:
-    """Return whether Streamlit would answer this address with a page that stays blank.
+def _is_no_page(scope: Scope) -> bool:
+    """Return whether an address is neither a page nor a file of Streamlit, which shows the first.
 
-    Its scripts are at `./static/...`, so the slashes that the browser sees count, and they fail on
-    invalid percent-encoded UTF-8. Below a page's address the browser first probes for the server
-    and needs a 404 to look elsewhere.
+    Below a page's address the browser first probes for the server and needs a 404 of Streamlit's.
     """
-    path, seen = scope["path"], scope["raw_path"]
-    if path.startswith(_STREAMLIT_PATHS) or path.endswith(_PROBED_PATHS):
+    path = scope["path"]
+    if path.startswith(_STREAMLIT_PATHS) or path.endswith(_PROBED_PATHS) or path in _FILES:
         return False
-    is_too_deep = seen.rstrip(b"/").count(b"/") > 1
-    return is_too_deep or "\ufffd" in path or bool(_INCOMPLETE_ESCAPE.search(seen))
+    return path.rstrip("/").removeprefix("/") not in _PAGES or b"%" in scope["raw_path"]
 
 
 def _is_allowed(message: bytes | None) -> bool:

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.auth import login
 from dashboard.auth import texts as auth_texts
 from dashboard.navigation import APP, PAGES
-from dashboard.shared import address
+from dashboard.shared import address, widgets
 from dashboard.shared import texts as shared_texts
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -38,6 +38,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
         top = st.container(key="ignored")
         address.open_page(page.url_path)
         page.run()
+        widgets.zone_switch()
         if ignored := address.notice():
             top.warning(ignored)
     else:

@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 
-_TIMEOUT = httpx.Timeout(5.0, connect=1.0)
-"""Seconds; the API stops waiting for its log after 2 (CARDIOWATCH_LOG_TIMEOUT_S)."""
+TIMEOUT = httpx.Timeout(2.5, connect=0.5)
+"""Seconds, 3 in all; the API stops waiting for its log after 2 (CARDIOWATCH_LOG_TIMEOUT_S)."""
+_BATCH_TIMEOUT = httpx.Timeout(10.0, connect=0.5)
 _TOTAL_TIMEOUT_S = 10.0
 """For a whole body; the timeout above restarts with every chunk."""
 MAX_BATCH = 1_000
@@ -66,7 +67,7 @@ class Client:
         headers |= {"Authorization": f"Bearer {key}"} if key else {}
         self.names_users = True
         """Whether the API keeps who asks (role `on-behalf`, sealed log); known after a call."""
-        self._http = httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False, headers=headers)
+        self._http = httpx.Client(base_url=url, trust_env=False, headers=headers)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -188,7 +189,8 @@ class Client:
 
     def _request(self, method: str, path: str, **kwargs: Any) -> tuple[httpx.Response, bytes]:
         """Return the response and its body, up to the size that the API may send."""
-        with self._http.stream(method, path, **kwargs) as response:
+        timeout = _BATCH_TIMEOUT if path == "/predict/batch" else TIMEOUT
+        with self._http.stream(method, path, timeout=timeout, **kwargs) as response:
             body, until = bytearray(), time.monotonic() + _TOTAL_TIMEOUT_S
             for chunk in response.iter_raw():
                 body += chunk

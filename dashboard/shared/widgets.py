@@ -18,6 +18,7 @@ from dashboard.shared import texts as shared_texts
 from dashboard.shared.charts import Spec
 from db.engine import DatabaseUnavailable
 
+_UTC = "utc"
 SOURCE = "source"
 """Address parameter, the same on every page."""
 
@@ -84,11 +85,19 @@ def model_unavailable(title: str, text: str) -> None:
 
 
 def zone() -> tzinfo:
-    """Return the time zone of the browser, or UTC if unknown."""
+    """Return the time zone of the browser, or UTC if that is chosen or it is unknown."""
+    if st.session_state.get(_UTC):
+        return ZoneInfo("UTC")
     try:
         return ZoneInfo(st.context.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):
         return UTC
+
+
+def zone_switch() -> None:
+    """Draw the switch from the browser's time zone to UTC, at the end of every page."""
+    with st.container(horizontal=True, horizontal_alignment="right", key="zone"):
+        st.toggle(f"Times in UTC instead of {st.context.timezone or 'local time'}", key=_UTC)
 
 
 def now() -> datetime:

@@ -244,3 +244,17 @@ def test_a_cohort_is_chosen_once_for_all_pages(page: Page, servers: Servers) -> 
     page.get_by_role("link", name="Explanations", exact=True).click()
     expect(page.get_by_text("Cohort: age 45-54")).to_be_visible()
     page.wait_for_url("**/explanations?*age=45-54*")
+
+
+def test_a_page_prints_without_what_only_a_screen_needs(page: Page, servers: Servers) -> None:
+    page.goto(f"{servers.dashboard.url}/model")
+    settled(page)
+    page.emulate_media(media="print")
+    expect(page.get_by_test_id("stHeader")).to_be_hidden()
+    expect(page.get_by_text("Times in UTC")).to_be_hidden()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.emulate_media(media="screen", forced_colors="active")
+    page.goto(f"{servers.dashboard.url}/fairness")
+    thumb = page.get_by_role("slider", name="Threshold")
+    assert thumb.evaluate("e => getComputedStyle(e).forcedColorAdjust") == "none"
+    page.emulate_media(forced_colors="none")

@@ -16,7 +16,7 @@ with widgets.log_errors_shown("Explanations"):
         with top:
             panels.verdict(shown, whose.source, rows)
         panels.global_importance(shown)
-        panels.importance_table(shown)
+        panels.importance_table(shown, whose.source)
         panels.challengers(shown)
         panels.predictions(rows)
     else:

@@ -87,7 +87,7 @@ def _one(shown: Explanations) -> None:
             _draw(figure, said, 280, f"one_{model}")
 
 
-def importance_table(shown: Explanations) -> None:
+def importance_table(shown: Explanations, source: str | None) -> None:
     """Draw a table of importance and direction of effect, and the downloads."""
     of = first(shown)
     columns = {"Finding": [BY_NAME[n].label for n in of.ranking]}
@@ -103,7 +103,7 @@ def importance_table(shown: Explanations) -> None:
         with st.container(horizontal=True):
             for title, some in shown.items():
                 name, written = (
-                    f"explanations-{title.lower()}",
+                    f"explanations-{source if title == LOGGED else 'training'}",
                     json.dumps(some.to_dict(), indent=1),
                 )
                 widgets.csv_download(f"{title} (CSV)", some.frame(), name)

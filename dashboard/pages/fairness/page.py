@@ -21,4 +21,4 @@ with widgets.log_errors_shown("Fairness"):
         panels.fairness_metrics(grouping)
         if whose == "training":
             panels.threshold_simulation(of, attribute)
-        panels.tables(found, grouping)
+        panels.tables(found, grouping, of)

@@ -64,6 +64,7 @@ def gaps(grouping: Grouping) -> None:
         said = "; ".join(f"{g.group}, {LABELS[g.metric]}: {signed(g.difference, 3)}" for g in shown)
         figure = charts.gaps(shown, name_groups=many)
         widgets.plotly_chart(figure, said, 80 + 34 * len(shown), "gaps")
+        st.markdown(texts.interval_note(grouping.gaps))
 
 
 def rates_by_group(grouping: Grouping) -> None:
@@ -99,7 +100,7 @@ def fairness_metrics(grouping: Grouping) -> None:
         widgets.table(rows, "Demographic parity and equalized odds differences")
 
 
-def tables(found: Assessment, grouping: Grouping) -> None:
+def tables(found: Assessment, grouping: Grouping, of: LabelledPredictions) -> None:
     """Draw all gaps and rates as tables, with downloads."""
     with widgets.card("All rates and gaps"):
         if grouping.gaps:
@@ -113,7 +114,8 @@ def tables(found: Assessment, grouping: Grouping) -> None:
         widgets.table(rows, "Rates by group with 95 % intervals and denominators")
         with st.container(horizontal=True):
             for name, frame in (("gaps", found.gap_frame()), ("rates", found.frame())):
-                widgets.csv_download(f"Download {name} (CSV)", frame, f"fairness-{name}")
+                file = f"fairness-{name}-{of.source or 'training'}"
+                widgets.csv_download(f"Download {name} (CSV)", frame, file)
 
 
 @st.fragment
@@ -123,7 +125,8 @@ def threshold_simulation(of: LabelledPredictions, attribute: str) -> None:
     groups = of.groups[attribute]
     with widgets.card("Threshold simulation"):
         st.markdown(texts.THRESHOLD_NOTE)
-        at = st.slider("Threshold", 0.05, 0.95, DEFAULT_THRESHOLD, 0.01, key="threshold",
+        at = 0.01 * st.slider(
+            "Threshold", 5, 95, round(100 * DEFAULT_THRESHOLD), 1, "%d %%", key="threshold",
             bind="query-params",
         )  # fmt: skip
         st.markdown(

@@ -8,7 +8,7 @@ from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.group_rates import LABELS, format_verdict, gap_cells
 from dashboard.shared.numbers import NBSP, count_noun, join_words, p_value, percent, signed
 from dashboard.shared.texts import count_of_source
-from pipeline.fairness.result import MIN_GROUP_SIZE, Difference, Gap
+from pipeline.fairness.result import MIN_GROUP_SIZE, Difference, Gap, Verdict
 from pipeline.fairness.threshold_tradeoff import ThresholdScenario
 
 PATIENTS: Mapping[str, str] = {"training": "Training data", "logged": "Logged predictions"}
@@ -38,9 +38,33 @@ NO_OUTCOMES = (
     "prevalence may differ between the groups."
 )
 GAPS_NOTE = (
-    f"Difference between two rates with its 95{NBSP}% interval; zero = no difference. Grey: "
-    f"inconclusive, or fewer than {MIN_GROUP_SIZE} patients in a cell."
+    f"Difference between two rates with its 95{NBSP}% interval; zero = no difference. Orange: "
+    "higher in the group named first; blue: lower; grey: inconclusive, or fewer than "
+    f"{MIN_GROUP_SIZE} patients in a cell."
 )
+
+
+def interval_note(gaps: Sequence[Gap]) -> str:
+    """Return why a gap is inconclusive whose interval excludes zero; empty = there is none."""
+    found = [
+        f"{LABELS[gap.metric]} ({p_value(gap.p_adjusted)})"
+        for gap in gaps
+        if gap.verdict is Verdict.INCONCLUSIVE and gap.interval and _excludes_zero(gap.interval)
+    ]
+    if not found:
+        return ""
+    tested = sum(gap.p_adjusted is not None for gap in gaps)
+    return (
+        f"{join_words(found)}: the interval excludes zero, but it is of this rate alone. Because "
+        f"{tested} gaps are tested together, the verdict follows the p-value corrected for that "
+        "(Holm), which is not below 0.05."
+    )
+
+
+def _excludes_zero(interval: tuple[float, float]) -> bool:
+    return interval[0] > 0 or interval[1] < 0
+
+
 RATES_NOTE = (
     f"Rates with 95{NBSP}% intervals; the table below gives their denominators. Hollow markers: "
     f"fewer than {MIN_GROUP_SIZE} patients."
@@ -128,9 +152,9 @@ def _rule(found: ThresholdScenario) -> dict[str, str]:
     chosen = found.thresholds
     one = set(chosen.values())
     written = (
-        f"{one.pop():.2f} for everyone"
+        f"{percent(one.pop())} for everyone"
         if len(one) == 1
-        else ", ".join(f"{group} {t:.2f}" for group, t in chosen.items())
+        else ", ".join(f"{group} {percent(t)}" for group, t in chosen.items())
     )
     return {
         "Threshold": written,

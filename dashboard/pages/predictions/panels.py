@@ -156,6 +156,18 @@ def _rows(rows: list[dict[str, Any]]) -> None:
         key="log",
         alt="Logged predictions, newest first; the first column opens the details",
     )
+    st.selectbox(  # the table's buttons answer to a pointer alone
+        "Open details of", rows, index=None, placeholder="Choose a prediction of this page",
+        key="chosen_row", on_change=_open_chosen, width=420,
+        format_func=lambda row: f"{widgets.format_time(row['received_at'])} · {row['id']}",
+    )  # fmt: skip
+
+
+def _open_chosen() -> None:
+    chosen = st.session_state["chosen_row"]
+    if chosen is not None:
+        st.query_params[drawer.ID] = chosen["id"]
+        st.session_state["chosen_row"] = None
 
 
 def _no_match(chosen: Filters) -> None:
@@ -228,6 +240,8 @@ def _downloads(chosen: Filters) -> None:
         guarded = login.guard_download("predictions", write)
         name = f"predictions{_file_part(chosen)}.{form}"
         widgets.download(f"Download {form.upper()}", guarded, name, mime, help=texts.DOWNLOAD)
+    units = pd.DataFrame([{"column": f.name, "finding": f.label, "unit": f.unit} for f in FEATURES])
+    widgets.csv_download("Units (CSV)", units, "units")
 
 
 def _file_part(chosen: Filters) -> str:

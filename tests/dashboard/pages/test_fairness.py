@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from streamlit.testing.v1 import AppTest
 
+from dashboard.pages.fairness import texts
+from pipeline.fairness.result import Gap, Verdict
 from tests.dashboard.conftest import shown
 
 Write = Callable[..., list[str]]
@@ -66,12 +68,12 @@ def test_another_threshold_shows_its_price(served: AppTest) -> None:
     served.run()
     served.switch_page(PAGE).run()
     assert "no prediction would change" in shown(served)
-    served.get_by_key("threshold").set_value(0.7).run()
+    served.get_by_key("threshold").set_value(70).run()
     assert "more false negatives" in shown(served)
     assert "never one by group" in shown(served)
     rules = next(t.value for t in served.table if "Current threshold" in t.value.columns)
     assert rules["Measure"].tolist()[:2] == ["Threshold", "Predictions changed"]
-    assert rules["Current threshold"].tolist()[:4] == ["0.50 for everyone", "0", "0", "0"]
+    assert rules["Current threshold"].tolist()[:4] == ["50\u00a0% for everyone", "0", "0", "0"]
 
 
 def test_the_viewer_chooses_how_many_logged_patients_are_compared(
@@ -81,3 +83,16 @@ def test_the_viewer_chooses_how_many_logged_patients_are_compared(
     assert "the newest 120 live predictions" in shown(logged(pages))
     pages.get_by_key("newest").set_value("100").run()
     assert "the newest 100 live predictions" in shown(pages)
+
+
+def test_an_inconclusive_gap_whose_interval_excludes_zero_is_explained() -> None:
+    def gap(metric: str, interval: tuple[float, float], verdict: Verdict, p: float) -> Gap:
+        return Gap(metric, "male", "female", -0.1, interval, p / 2, p, (200, 100), 300, verdict)
+
+    said = texts.interval_note([
+        gap("accuracy", (-0.18, -0.02), Verdict.INCONCLUSIVE, 0.086),
+        gap("recall", (-0.18, 0.02), Verdict.INCONCLUSIVE, 0.4),
+        gap("fpr", (0.08, 0.27), Verdict.GAP, 0.005),
+    ])  # fmt: skip
+    assert said.startswith("Accuracy (p = 0.086): the interval excludes zero")
+    assert texts.interval_note([gap("recall", (-0.18, 0.02), Verdict.INCONCLUSIVE, 0.4)]) == ""

@@ -286,3 +286,31 @@ def test_a_search_by_reference_finds_the_patient_and_leaves_the_address(
     assert "hospital-4711" not in str(page.query_params)
     press(page, "Clear search")
     assert "LOG_HMAC_KEY_FILE" not in shown(page)
+
+
+def test_a_prediction_is_opened_by_keyboard(pages: AppTest, write: Write) -> None:
+    ids = write(2)
+    page = open_log(pages)
+    page.selectbox(key="chosen_row").select_index(1).run()
+    assert page.query_params["id"] == ids[0]
+    assert page.selectbox(key="chosen_row").value is None
+
+
+def test_times_are_shown_in_utc_on_every_page_when_asked(pages: AppTest, write: Write) -> None:
+    write(1)
+    page = open_log(pages)
+    page.toggle(key="utc").set_value(True).run()
+    assert '"Time (UTC)"' in page.dataframe[0].proto.columns
+    page.switch_page("drift/page.py").run()
+    assert page.toggle(key="utc").value
+
+
+def test_what_the_page_does_not_know_in_its_address_is_said(pages: AppTest, write: Write) -> None:
+    write(1)
+    page = open_log(pages)
+    page.query_params["resul"], page.query_params["result"] = "Positive", "[x](http://x.example)"
+    page.run()
+    assert "does not know it: resul\\, result." in page.warning[0].value
+    page.query_params.clear()
+    page.run()
+    assert not page.warning

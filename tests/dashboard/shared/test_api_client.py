@@ -102,3 +102,7 @@ def test_an_unknown_key_is_distinguished_from_an_invalid_request(
 ) -> None:
     with pytest.raises(AuthenticationFailed):
         serve(status, b'{"detail": "d"}').client.model()
+
+
+def test_a_service_that_hangs_is_given_up_after_three_seconds_at_most() -> None:
+    assert api_client.TIMEOUT.connect + api_client.TIMEOUT.read <= 3  # type: ignore[operator]
