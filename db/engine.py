@@ -179,7 +179,7 @@ def _postgresql(url: URL, read_only: bool, timeout_s: float) -> Engine:
     return engine
 
 
-def begin(connection: Connection) -> None:
+def begin_transaction(connection: Connection) -> None:
     """Begin a write transaction."""
     connection.exec_driver_sql(connection.get_execution_options()[_BEGIN])
 
@@ -232,7 +232,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         When the database is missing, silent, locked, or not migrated; nothing is stored then.
     """
     with session(engine) as connection:
-        begin(connection)
+        begin_transaction(connection)
         yield connection
         connection.exec_driver_sql("COMMIT")
 

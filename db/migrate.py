@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from db.engine import DatabaseUnavailable, begin, open_engine, session
+from db.engine import DatabaseUnavailable, begin_transaction, open_engine, session
 from settings import load_settings
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -60,7 +60,7 @@ def migrate(url: str, report: Callable[[str], None] = print, *, to: str = "head"
 
 def begin_locked(connection: Connection) -> None:
     """Begin a transaction that blocks a second migration."""
-    begin(connection)
+    begin_transaction(connection)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import (
 
 from db.audit.chain import Chain
 from db.audit.seals import serialize_prediction
-from db.engine import begin, dbapi_of, error_message
+from db.engine import begin_transaction, dbapi_of, error_message
 from db.partitions import PartitionCache
 from db.rollups.dirty_buckets import DirtyBuckets
 from db.writer.idempotency import IdempotencyClaim, claim_keys
@@ -191,7 +191,7 @@ class Committer:
             self._discard()  # deleted or replaced: rows written to the old file would be lost
         if self._connection is not None:
             try:
-                begin(self._connection)
+                begin_transaction(self._connection)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
@@ -200,7 +200,7 @@ class Committer:
                 return self._connection
         self._file = self._file_now()
         self._connection = self._engine.connect()
-        begin(self._connection)
+        begin_transaction(self._connection)
         return self._connection
 
     def _file_now(self) -> int | None:
@@ -227,7 +227,7 @@ class Committer:
             connection.exec_driver_sql("ROLLBACK")
             self._forget()
             self._chain.position = place
-            begin(connection)
+            begin_transaction(connection)
             for entry in entries:
                 self._write_separately(connection, entry)
 
