@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +18,8 @@ from pipeline.load_tests.benchmark import KIND, Benchmark, UnreadableBenchmark, 
 
 SHIPPED = Path(__file__).parents[3] / "data" / "load_tests.json"
 """Rows of the table `load_tests`, each with a `note` on how it was made."""
+_PROGRAM = Path(__file__).parents[3] / "cardiowatch.py"
+_SHORT = ("--connections", "200", "--seconds", "2", "--rounds", "1")
 
 
 class LoadTests(NamedTuple):
@@ -36,6 +40,36 @@ def load_tests() -> LoadTests:
         with suppress(UnreadableBenchmark):
             runs.append((row["recorded_at"], from_dict(row["summary"])))
     return LoadTests(runs, len(kept) - len(runs), note)
+
+
+class ShortRun:
+    """A short load test in the background; one at a time, whoever starts it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, unless it runs already; it takes a minute or two."""
+        if not self.running:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, str(_PROGRAM), "bench", *_SHORT], cwd=_PROGRAM.parent
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last one ended without a result."""
+        return self._process is not None and self._process.poll() not in (None, 0)
+
+
+@st.cache_resource
+def short_run() -> ShortRun:
+    """Return the short run of this process."""
+    return ShortRun()
 
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S, max_entries=1)

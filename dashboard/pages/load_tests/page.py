@@ -15,6 +15,7 @@ with widgets.log_errors_shown("Load tests"):
             scenario = panels.connections(run)
         with top:
             panels.verdict(made, run, note)
+        panels.short_run()
         panels.comparison(scenario)
         panels.scaling(run)
         panels.history(runs)
@@ -22,4 +23,5 @@ with widgets.log_errors_shown("Load tests"):
         panels.table(made, run)
     else:
         panels.no_load_tests(unreadable=bool(unreadable))
+        panels.short_run()
     panels.autoscaling(scaled)

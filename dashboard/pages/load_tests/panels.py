@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -9,7 +10,8 @@ from datetime import datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard.pages.load_tests import charts, texts
+from dashboard.auth import login
+from dashboard.pages.load_tests import charts, data, texts
 from dashboard.shared import widgets
 from db.export import escape_formula
 from pipeline.load_tests.autoscaling import Autoscaling
@@ -29,6 +31,25 @@ def verdict(made: datetime, run: Benchmark, note: str | None) -> None:
     st.caption(texts.run_subtitle(run, widgets.format_time(made)))
     for caveat in texts.caveats(run):
         st.markdown(f":orange[{caveat}]")
+
+
+@st.fragment(run_every=2)
+@login.requires_page("load_tests")
+def short_run() -> None:
+    """Draw the button that runs a short load test where wrk is installed, or that it runs."""
+    if shutil.which("wrk") is None:
+        return
+    run = data.short_run()
+    if run.running:
+        st.session_state["short_run"] = True
+        st.info(texts.SHORT_RUNNING)
+        return
+    if st.session_state.pop("short_run", False):
+        data.load_tests.clear()
+        st.rerun()
+    if run.failed:
+        st.warning(texts.SHORT_FAILED)
+    st.button("Run a short load test", on_click=run.start, help=texts.SHORT)
 
 
 def run_selector(runs: Runs) -> tuple[datetime, Benchmark]:
@@ -175,7 +196,7 @@ def table(made: datetime, run: Benchmark) -> None:
             alt="All services and scenarios; also in the CSV file",
         )
         frame = frame.assign(recorded_at=made.isoformat())
-        widgets.csv_download("Download CSV", frame, "load-tests")
+        widgets.csv_download("Download CSV", frame, f"load-tests-{made:%Y%m%dT%H%MZ}")
 
 
 def _digits(field: str) -> str:

@@ -16,6 +16,12 @@ HOW_TO_RUN = (
     "minutes and requires wrk. `make bench ARGS='--seconds 2 --rounds 1'` takes a few minutes and "
     "is enough to fill this page. Only the summary is stored in this database."
 )
+SHORT = (
+    "One or two minutes in the background, at 200 connections for 2 s each, on scratch databases. "
+    "It loads this machine; one run alone is unreliable."
+)
+SHORT_RUNNING = "A short load test is running. Its result appears here in a minute or two."
+SHORT_FAILED = "The last short load test failed; the dashboard's log says why."
 UNREADABLE_TITLE = "The load tests cannot be read"
 UNREADABLE = "They were written by an incompatible version. Run `make bench` again."
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.pages.load_tests import charts, texts
+from dashboard.pages.load_tests import charts, data, texts
 from dashboard.pages.load_tests.data import SHIPPED
 from dashboard.shared.escaping import escape_markdown
 from db.writer.results import add_load_test
@@ -210,3 +212,25 @@ def test_an_autoscaler_that_did_nothing_is_said_to_have() -> None:
 def test_no_cell_of_the_figures_is_a_formula(pages: AppTest, log_url: str) -> None:
     store(log_url, benchmark(closed_loop=[summary("=1+1", 200, 100)]))
     assert opened(pages).dataframe[0].value["Service"].tolist() == ["'=1+1"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_short_load_test_is_offered_where_wrk_is(
+    pages: AppTest, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: "wrk" if is_there else None)
+    labels = [button.label for button in opened(pages).button]
+    assert ("Run a short load test" in labels) is is_there
+
+
+@pytest.mark.parametrize(("option", "failed"), [("--help", False), ("--nonsense", True)])
+def test_a_short_load_test_runs_in_the_background_and_tells_its_end(
+    monkeypatch: pytest.MonkeyPatch, option: str, failed: bool
+) -> None:
+    monkeypatch.setattr(data, "_SHORT", (option,))
+    run = data.ShortRun()
+    assert (run.running, run.failed) == (False, False)
+    run.start()
+    while run.running:
+        time.sleep(0.05)
+    assert run.failed is failed
