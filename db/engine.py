@@ -78,6 +78,7 @@ _BEGIN = "cardiowatch_begin"
 _DURABLE = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA synchronous = FULL",  # a commit survives a power cut
+    "PRAGMA secure_delete = ON",  # overwrites what is moved or deleted: erasure reaches all
 )
 
 

@@ -1,8 +1,8 @@
 """Erase a patient from the log: `cardiowatch erase --patient REFERENCE`.
 
-Deletes the predictions that were asked for with this Patient-Reference, their outcomes and their
-remembered answers, and has the counts of their time made anew. What remains is a signed digest of
-each entry, which says nothing without the salt that goes too; `cardiowatch verify` still passes.
+Deletes the predictions that were asked for with this Patient-Reference, their outcomes, responses
+and remembered answers, and has the counts of their time made anew. What remains is a signed digest
+of each entry, which says nothing without the salt that goes too; `cardiowatch verify` still passes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from sqlalchemy import (
     delete,
     select,
     tuple_,
+    update,
 )
 
 from db.arguments import PatientReference
@@ -36,7 +37,7 @@ from db.engine import DatabaseUnavailable, check_migrated, open_engine, session,
 from db.ids import is_id, timestamp_ms
 from db.partitions import share_lock_all
 from db.rollups.dirty_buckets import FIVE_MINUTES, mark_dirty
-from db.schema import idempotency, outcomes, predictions
+from db.schema import DEPENDENT_TABLES, LOG_TABLES, alerts, idempotency, predictions
 from settings import load_settings
 
 _AT_ONCE = 1_000  # a statement of PostgreSQL takes 65,535 values
@@ -77,8 +78,6 @@ def erase_patient(
             seen.update(connection.scalars(of_patient))
             answers += _answers_about(connection, seen)
     with transaction(engine) as connection:
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA secure_delete = ON")  # overwrite, do not just forget
         if not share_lock_all(connection):
             raise DatabaseUnavailable("Retention is running: try again in a few minutes.")
         require_key(connection, key)
@@ -86,7 +85,7 @@ def erase_patient(
         erased: set[str] = set()
         for at in range(0, len(ids), _AT_ONCE):
             erased |= _erase_some(connection, key, ids[at : at + _AT_ONCE])
-        if left := (known.ids | known.outcome_ids) - erased:
+        if left := (known.ids | known.dependent_ids) - erased:
             raise DatabaseUnavailable(_UNREACHED.format(len(left)))
         named = [id_ for id_ in ids if isinstance(id_, str) and is_id(id_)]
         buckets = {timestamp_ms(i) // 1000 // FIVE_MINUTES * FIVE_MINUTES for i in named}
@@ -95,6 +94,8 @@ def erase_patient(
         answers += _answers_about(connection, set(ids) - seen)
         if answers:
             connection.execute(_FORGET, answers)
+        named_in = alerts.c.note.icontains(patient, autoescape=True)
+        connection.execute(update(alerts).where(named_in).values(note=None))
     return len(erased.intersection(ids))
 
 
@@ -105,17 +106,18 @@ _UNREACHED = (
 
 
 def _erase_some(connection: Connection, key: SealKey, ids: Sequence[str]) -> set[str]:
-    """Erase predictions and their outcomes; return the ids that existed."""
+    """Erase predictions, their outcomes and responses; return the ids that existed."""
 
     def of(id_: ColumnElement[Any]) -> ColumnElement[bool]:
         return id_.in_(ids)
 
     add_erased(connection, key, read_entries(connection, of))
     add_unsealed(connection, key, count_unsealed(connection, of))
-    gone = (
-        delete(outcomes).where(of(outcomes.c.prediction_id)).returning(outcomes.c.id),
-        delete(predictions).where(of(predictions.c.id)).returning(predictions.c.id),
-    )
+    gone = [
+        delete(table).where(of(table.c.prediction_id)).returning(table.c.id)
+        for table in DEPENDENT_TABLES
+    ]
+    gone.append(delete(predictions).where(of(predictions.c.id)).returning(predictions.c.id))
     return {id_ for each in gone for id_ in connection.scalars(each)}
 
 
@@ -156,7 +158,7 @@ def purge_deleted_pages(engine: Engine) -> None:
     if engine.dialect.name == "postgresql":
         with session(engine) as connection:
             connection.exec_driver_sql("SET lock_timeout = '10s'")
-            connection.exec_driver_sql("VACUUM predictions, outcomes, idempotency")
+            connection.exec_driver_sql(f"VACUUM {LOG_TABLES}, idempotency, alerts")
         return
     for _ in range(_CLEAR_TRIES):
         with session(engine) as connection:
@@ -173,10 +175,11 @@ def purge_deleted_pages(engine: Engine) -> None:
     "--patient", type=PatientReference(), required=True, help="Patient-Reference; - = from stdin."
 )
 def command(patient: str) -> None:
-    """Erase one patient's predictions, outcomes and remembered answers.
+    """Erase one patient's predictions, outcomes, responses and remembered answers.
 
-    What remains is a signed digest of each entry, which says nothing without the salt that goes
-    too; `cardiowatch verify` still passes.
+    Also the notes of acknowledged alerts that contain the reference. What remains is a signed
+    digest of each entry, which says nothing without the salt that goes too; `cardiowatch verify`
+    still passes.
     """
     settings = load_settings()
     key = require_patient_key(settings.database_url, settings.log_hmac_key_file)
@@ -196,7 +199,7 @@ def command(patient: str) -> None:
             f"Deleted data may remain in the database files ({left}): run this again."
         ) from left
     finally:
-        print(f"{erased:,} predictions erased, with their outcomes")
+        print(f"{erased:,} predictions erased, with their outcomes and responses")
 
 
 if __name__ == "__main__":

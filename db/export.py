@@ -1,4 +1,4 @@
-"""Export predictions with their outcomes as CSV or JSON lines: `cardiowatch export`."""
+"""Export predictions with outcomes and responses as CSV or JSON lines: `cardiowatch export`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from db.audit.patient_rows import LONGEST_S, PatientRows, rows_of
 from db.audit.seal_key import require_patient_key
 from db.engine import open_engine
 from db.reader.queries import Reader
-from db.schema import EXPORTED_COLUMNS, SOURCES, outcomes, predictions
+from db.schema import EXPORTED_COLUMNS, RECORDED_COLUMNS, SOURCES, predictions
 from errors import naming
 from pipeline.dataset.heart import Coding, encode_row
 from settings import Settings, load_settings
 
 EXPORT_COLUMNS = (
     *(c.name for c in EXPORTED_COLUMNS),
-    outcomes.c.outcome.name,
-    outcomes.c.observed_at.name,
+    *(c.name for recorded in RECORDED_COLUMNS.values() for c in recorded),
 )
 
 _BLOCK = 500  # rows per write: one by one, a stream spends its time on task switches
@@ -169,7 +168,10 @@ def command(
     coding: str,
     output: Path | None,
 ) -> None:
-    """Write the predictions with their outcomes, newest first: all, or of one patient or user."""
+    """Write the predictions, newest first: all, or of one patient or user.
+
+    Each with its newest outcome and response.
+    """
     if patient is not None and actor is not None:
         raise click.UsageError("give --patient or --actor, not both")
     settings = load_settings()

@@ -1,10 +1,10 @@
-"""Partitions by day (UTC) of predictions and of their outcomes, on PostgreSQL.
+"""Partitions by day (UTC) of predictions, their outcomes and responses, on PostgreSQL.
 
 An id carries its time, so it determines its partition, and retention drops partitions instead of
 deleting rows. SQLite has no partitions; there these functions do nothing.
 
-Every partition has its own foreign key, from its outcomes to its predictions: with one between the
-parent tables PostgreSQL would scan all outcomes before it drops a partition.
+Every partition has its own foreign key, to its predictions: with one between the parent tables
+PostgreSQL would scan all outcomes and responses before it drops a partition.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from db.ids import lowest_id_of_ms, timestamp_ms
+from db.schema import PARTITIONED_TABLES
 
 _FIRST = date(1970, 1, 1)
 _DAY_MS = 86_400_000
 _LOCKS = 0x64617973  # "days": advisory locks, one for each day since 1970, and two more
 _MAKING, _LEAVING = -1, -2
+
+_WHOLES = tuple(table.name for table in PARTITIONED_TABLES)
 
 _QUEUES = 36
 _QUEUE_MS = 5_000
@@ -49,28 +52,33 @@ class PartitionCache:
             self._made |= days
 
 
-def create_partitions(connection: Connection, days: Iterable[date]) -> None:
+def create_partitions(
+    connection: Connection, days: Iterable[date], wholes: Sequence[str] = _WHOLES
+) -> None:
     """Create missing partitions; no reader or writer waits for it."""
     _wait_for(connection, _MAKING)
     for day in sorted(days):
-        if not connection.scalar(text("SELECT to_regclass(:name)"), {"name": partition_name(day)}):
-            _make(connection, day)
+        for whole in wholes:
+            part = {"name": partition_name(day, whole)}
+            if not connection.scalar(text("SELECT to_regclass(:name)"), part):
+                _make(connection, day, whole)
 
 
-def _make(connection: Connection, day: date) -> None:
+def _make(connection: Connection, day: date, whole: str) -> None:
     first, end = id_range(day)
-    rows, found = partition_name(day), partition_name(day, "outcomes")
-    for whole, part in (("predictions", rows), ("outcomes", found)):
-        # Created apart and then attached: PARTITION OF would wait for all readers.
-        copied = "INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
-        connection.exec_driver_sql(f"CREATE TABLE {part} (LIKE {whole} {copied})")
-        connection.exec_driver_sql(
-            f"ALTER TABLE {whole} ATTACH PARTITION {part} FOR VALUES FROM ('{first}') TO ('{end}')"
-        )
+    part = partition_name(day, whole)
+    # Created apart and then attached: PARTITION OF would wait for all readers.
+    copied = "INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
+    connection.exec_driver_sql(f"CREATE TABLE {part} (LIKE {whole} {copied})")
     connection.exec_driver_sql(
-        f"ALTER TABLE {found} ADD CONSTRAINT fk_{found}_predictions"
-        f" FOREIGN KEY (prediction_id, received_at) REFERENCES {rows} (id, received_at)"
+        f"ALTER TABLE {whole} ATTACH PARTITION {part} FOR VALUES FROM ('{first}') TO ('{end}')"
     )
+    if whole != "predictions":
+        key = "FOREIGN KEY (prediction_id, received_at) REFERENCES"
+        connection.exec_driver_sql(
+            f"ALTER TABLE {part} ADD CONSTRAINT fk_{part}_predictions"
+            f" {key} {partition_name(day)} (id, received_at)"
+        )
 
 
 def partition_name(day: date, whole: str = "predictions") -> str:

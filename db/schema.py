@@ -43,6 +43,9 @@ REVISION = max(path.name for path in Path(__file__).parent.glob("migrations/vers
 SOURCES = ("live", "what-if", "synthetic", "replay", "load-test")
 """Origin of a prediction. Pages and monitoring read `live` unless another one is chosen."""
 
+DECISIONS = ("agree", "override")
+"""What a clinician made of a prediction."""
+
 DEFAULT_SOURCES = ("live", "synthetic", "replay")
 """Sources tried when none is chosen: the first that has rows."""
 
@@ -104,7 +107,7 @@ def feature_check(feature: Feature) -> CheckConstraint:
 def seal_columns() -> list[Column[Any]]:
     """Return the columns of an entry's seal; NULL in rows from before the chain, or without a key.
 
-    `number` counts a writer's entries, predictions and outcomes together, from 1.
+    `number` counts a writer's entries, those of all sealed tables together, from 1.
     """
     return [
         Column("writer", Integer),
@@ -167,26 +170,57 @@ EXPORTED_COLUMNS = tuple(
 )
 """The columns of a prediction that are read and exported."""
 
-outcomes = Table(
+
+def _dependent_table(name: str, *columns: Column[Any] | CheckConstraint) -> Table:
+    """Return a table of what was recorded about predictions later, with these columns.
+
+    Append-only; the id is a UUIDv7 too, so the newest entry is the one with the highest id.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("prediction_id", ID, primary_key=True),
+        Column("id", ID, primary_key=True),
+        Column("received_at", UtcDateTime, nullable=False),  # of the prediction
+        *columns,
+        Column("key_id", String(64)),
+        *seal_columns(),
+        ForeignKeyConstraint(
+            ["prediction_id", "received_at"], ["predictions.id", "predictions.received_at"]
+        ).ddl_if(dialect="sqlite"),
+        sqlite_with_rowid=False,
+        postgresql_partition_by="RANGE (prediction_id)",
+    )
+
+
+outcomes = _dependent_table(
     "outcomes",
-    metadata,
-    # Append-only; the id is a UUIDv7 too, so the newest outcome is the one with the highest id.
-    Column("prediction_id", ID, primary_key=True),
-    Column("id", ID, primary_key=True),
-    Column("received_at", UtcDateTime, nullable=False),
     Column("outcome", SmallInteger, nullable=False),
     Column("observed_at", UtcDateTime),
-    Column("key_id", String(64)),
-    *seal_columns(),
-    ForeignKeyConstraint(
-        ["prediction_id", "received_at"], ["predictions.id", "predictions.received_at"]
-    ).ddl_if(dialect="sqlite"),
     CheckConstraint(one_of("outcome", 0, 1), name="outcome"),
-    sqlite_with_rowid=False,
-    postgresql_partition_by="RANGE (prediction_id)",
 )
 
-PARTITIONED_TABLES = (predictions, outcomes)
+responses = _dependent_table(
+    "responses",
+    Column("decision", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("action", String(32)),
+    Column("actor", LargeBinary),  # HMAC of the Acting-User, if one was sent
+    CheckConstraint(one_of("decision", *DECISIONS), name="decision"),
+)
+
+DEPENDENT_TABLES = (outcomes, responses)
+"""What was recorded about predictions later; removed with them."""
+
+PARTITIONED_TABLES = (predictions, *DEPENDENT_TABLES)
+LOG_TABLES = ", ".join(table.name for table in PARTITIONED_TABLES)
+
+_OF_THE_ENTRY = ("prediction_id", "id", "received_at", "key_id", "actor", *SEAL_COLUMNS)
+RECORDED_COLUMNS = {
+    table: tuple(c for c in table.columns if c.name not in _OF_THE_ENTRY)
+    for table in DEPENDENT_TABLES
+}
+"""What was recorded: returned, read and exported, of the newest entry about a prediction."""
 
 writers = Table(
     "writers",

@@ -19,7 +19,7 @@ from db.audit.index_consistency import inconsistencies
 from db.audit.seal_key import SealError, SealKey, load_key
 from db.audit.verify_chain import Verification, verify_chains
 from db.engine import check_migrated, keep_snapshot, open_engine, session
-from db.schema import writers
+from db.schema import LOG_TABLES, writers
 from db.table_scans import read_tables
 from errors import NO
 from settings import load_settings
@@ -77,7 +77,7 @@ def _verify(
 ) -> Verification:
     keep_snapshot(connection)
     if connection.dialect.name == "postgresql":  # keeps retention from dropping what it shows
-        connection.exec_driver_sql("LOCK TABLE predictions, outcomes IN ACCESS SHARE MODE")
+        connection.exec_driver_sql(f"LOCK TABLE {LOG_TABLES} IN ACCESS SHARE MODE")
     else:  # any bytes may stand where text is expected
         file: Any = connection.connection.driver_connection
         file.text_factory = _text
@@ -128,8 +128,8 @@ def format_result(
     """
     counts = verdict.counts
     read = (
-        f"{counts['predictions']:,} predictions and {counts['outcomes']:,} outcomes "
-        f"of {verdict.writers:,} writers"
+        f"{counts['predictions']:,} predictions, {counts['outcomes']:,} outcomes and "
+        f"{counts['responses']:,} responses of {verdict.writers:,} writers"
     )
     if verdict.findings:
         number = len(verdict.findings)

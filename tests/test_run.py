@@ -66,7 +66,7 @@ def test_it_starts_from_nothing_with_100_synthetic_patients_and_stops(
     log = Path(str(settings["database_url"]).removeprefix("sqlite:///"))
     assert Path(f"{log}.key").stat().st_mode & 0o777 == 0o600
     verified = run("-m", "cardiowatch", "verify", "--heads", f"{log}.key.heads", **settings)
-    assert verified.stdout.startswith("100 predictions and 0 outcomes"), verified
+    assert verified.stdout.startswith("100 predictions, 0 outcomes and 0 responses"), verified
     assert {item["source"] for item in items} == {"synthetic"}
     assert supervisor.returncode == 0, printed
     assert page in printed

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 from api.auth.authorization import missing_role, sufficient_roles
+from api.wire.body import Headers
 from api.wire.problems import FieldError, validation_problem
 from api.wire.validation_errors import REFERENCE, REFERENCE_IN_WORDS
 from db.audit.seal_key import SealKey
@@ -27,16 +28,19 @@ def hash_reference(sent: str, key: SealKey | None) -> bytes:
     return _checked(sent, key, "Patient-Reference").hash_patient_reference(sent)
 
 
-def hash_actor(sent: str, key: SealKey | None, roles: Collection[str]) -> bytes:
-    """Return the HMAC of an acting user, which is what the log keeps.
+def sent_actor(headers: Headers, key: SealKey | None, roles: Collection[str]) -> bytes | None:
+    """Return the HMAC of the acting user, which is what the log keeps; None = none was sent.
 
     Raises
     ------
     Problem
         403 when the caller's key may name nobody; 422 as in `hash_reference`.
     """
+    if b"acting-user" not in headers:
+        return None
     if ON_BEHALF.isdisjoint(roles):
         raise missing_role("on-behalf")
+    sent = headers[b"acting-user"].decode("latin-1")
     return _checked(sent, key, "Acting-User").hash_acting_user(sent)
 
 

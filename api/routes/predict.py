@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import metrics
 from api.auth.authorization import KEY, missing_role, sufficient_roles
-from api.auth.hashed_names import hash_actor, hash_reference
+from api.auth.hashed_names import hash_reference, sent_actor
 from api.service import Service, log_problem
 from api.wire.answers import Answer, Warned, explain_row
 from api.wire.body import HEADERS_KEY, ClientDisconnected, Headers, read_json_body
@@ -163,9 +163,7 @@ class Endpoint:
         reference, patient = headers.get(b"patient-reference"), None
         if reference is not None:
             patient = hash_reference(reference.decode("latin-1"), service.seal_key)
-        user, actor = headers.get(b"acting-user"), None
-        if user is not None:
-            actor = hash_actor(user.decode("latin-1"), service.seal_key, scope[KEY].roles)
+        actor = sent_actor(headers, service.seal_key, scope[KEY].roles)
         retryable = None
         if b"idempotency-key" in headers:
             request = scope["query_string"] + b"\0" + body + (patient or b"") + (actor or b"")

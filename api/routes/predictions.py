@@ -1,8 +1,8 @@
-"""The calls that FastAPI handles: log, outcomes, model, schema, health and metrics."""
+"""The calls that FastAPI handles: log, outcomes, responses, model, schema, health and metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import Annotated, Any, TypedDict
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import metrics
 from api.auth.authorization import ANY_KEY, KEY, NO_KEY, RoleRoute, required_role, requires
-from api.auth.hashed_names import hash_reference
+from api.auth.hashed_names import hash_reference, sent_actor
 from api.routes.predict import MAX_BODY
 from api.service import Service, log_problem
 from api.wire import openapi
@@ -29,9 +29,10 @@ from api.wire.strict_json import parse_object
 from db.export import csv_lines, jsonl_lines
 from db.ids import is_id
 from db.reader.queries import MAX_PAGE
+from db.schema import DECISIONS
 from db.writer.writer import LogUnavailable
-from db.writer.writes import MAX_OUTCOME_CHANGES, MAX_OUTCOMES_PER_KEY, TOO_MANY_OUTCOMES
-from pipeline.dataset.heart import Coding, encode_row
+from db.writer.writes import MAX_CHANGES, MAX_PER_KEY, TOO_MANY
+from pipeline.dataset.heart import ACTIONS, REASONS, Coding, encode_row
 from pipeline.model import Model, ModelError, from_json
 from pipeline.schema import NAMES
 
@@ -193,11 +194,36 @@ def _outcome(body: bytes) -> tuple[int, datetime | None]:
     return int(outcome), moment
 
 
-_OUTCOMES_FULL = (
-    f"This API key has recorded the maximum of {MAX_OUTCOMES_PER_KEY} outcomes for this "
-    f"prediction. It can still change the latest one, up to {MAX_OUTCOME_CHANGES:,} outcomes in "
-    "total; another key can also record one."
+_CODES = {"decision": DECISIONS, "reason": (None, *REASONS), "action": (None, *ACTIONS)}
+
+
+def _response(body: bytes) -> dict[str, Any]:
+    sent = parse_object(body, frozenset(_CODES))
+    for field, codes in _CODES.items():
+        if sent.get(field) not in codes:
+            said = ", ".join(code for code in codes if code)
+            message = f"{field} must be one of {said}{'; or omit it' if None in codes else ''}"
+            raise validation_problem([FieldError("body", message, field)])
+    return sent
+
+
+_FULL = (
+    f"This API key has recorded the maximum of {MAX_PER_KEY} {{0}}s for this prediction. It can "
+    f"still change the latest one, up to {MAX_CHANGES:,} {{0}}s in total; another key can also "
+    "record one."
 )
+
+
+async def _reply(kind: str, recording: Awaitable[dict[str, Any] | str | None]) -> Response:
+    try:
+        recorded = await recording
+    except LogUnavailable as cause:
+        raise log_problem(cause) from cause
+    if recorded is None:
+        raise _not_found()
+    if recorded == TOO_MANY:
+        raise Problem(409, f"{kind}s-full", _FULL.format(kind))
+    return json_response(recorded)
 
 
 @router.put(
@@ -211,15 +237,23 @@ async def outcome(
     key_id = request.scope[KEY].id
     body = await read_json_body(request.scope[HEADERS_KEY], request.receive, MAX_BODY, key_id)
     value, moment = _outcome(body)
-    try:
-        recorded = await service.writer.record_outcome(wanted, value, moment, key_id or None)
-    except LogUnavailable as cause:
-        raise log_problem(cause) from cause
-    if recorded is None:
-        raise _not_found()
-    if recorded == TOO_MANY_OUTCOMES:
-        raise Problem(409, "outcomes-full", _OUTCOMES_FULL)
-    return json_response(recorded)
+    recording = service.writer.record_outcome(wanted, value, moment, key_id or None)
+    return await _reply("outcome", recording)
+
+
+@router.put(
+    "/predictions/{id}/response", responses=doc.RESPONSE_RESPONSES, openapi_extra=doc.RESPONSE_BODY
+)
+@requires("predict")
+async def clinician_response(
+    request: Request, service: ServiceDep, wanted: PredictionId, _: NoQuery
+) -> Response:
+    """Record what a clinician made of a prediction; the latest counts, earlier ones are kept."""
+    key, headers = request.scope[KEY], request.scope[HEADERS_KEY]
+    said = _response(await read_json_body(headers, request.receive, MAX_BODY, key.id))
+    actor = sent_actor(headers, service.seal_key, key.roles)
+    record = service.writer.record_response
+    return await _reply("response", record(wanted, **said, key_id=key.id or None, actor=actor))
 
 
 @router.get("/model", responses=doc.STATIC_RESPONSES)

@@ -11,10 +11,13 @@ from fastapi.openapi.utils import get_openapi
 from api.wire.answers import Answer
 from api.wire.decode import MAX_BATCH
 from api.wire.openapi_schemas import (
+    ACTOR,
     OUTCOME_ROW,
     PROBLEM,
     REFERENCE_PATTERN,
+    RESPONSE_ROW,
     Json,
+    header,
     item_schema,
     patient_schema,
     problem_responses,
@@ -25,30 +28,15 @@ from api.wire.openapi_schemas import (
 from api.wire.query_params import BATCH_PARAMS, PREDICT_PARAMS, documented
 from pipeline.dataset.heart import Coding
 
-
-def _header(name: str, text: str, **schema: object) -> Json:
-    schema = {"type": "string", "minLength": 1} | schema
-    return {
-        "name": name, "in": "header", "required": False, "schema": schema, "description": text,
-    }  # fmt: skip
-
-
-_KEY = _header(
+_KEY = header(
     "Idempotency-Key",
     "A retry with the same key and request gets the first response, for 24 hours.",
     maxLength=255, pattern="^[!-~]+$",
 )  # fmt: skip
-_PATIENT = _header(
+_PATIENT = header(
     "Patient-Reference",
     "Your pseudonym for the patient, one for a whole batch. Stored only as an HMAC, so that the "
     "patient's rows can be exported and erased; rejected if the log has no key.",
-    maxLength=64, pattern=REFERENCE_PATTERN,
-)  # fmt: skip
-
-_ACTOR = _header(
-    "Acting-User",
-    "Who asks, if not the holder of the API key, which needs the role on-behalf. Stored only as an "
-    "HMAC; rejected if the log has no key.",
     maxLength=64, pattern=REFERENCE_PATTERN,
 )  # fmt: skip
 
@@ -62,6 +50,7 @@ def _links(pointer: str) -> Json:
             ("row", "", "get"),
             ("explanation", "~1explanation", "get"),
             ("outcome", "~1outcome", "put"),
+            ("response", "~1response", "put"),
         )
     }  # fmt: skip
 
@@ -74,7 +63,7 @@ def _operation(summary: str, parameters: list[Json], body: Json, reply: Json, id
     return {
         "tags": ["predict"],
         "summary": summary,
-        "parameters": [*parameters, _KEY, _PATIENT, _ACTOR],
+        "parameters": [*parameters, _KEY, _PATIENT, ACTOR],
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": statuses,
     }
@@ -126,6 +115,7 @@ def build_document(app: FastAPI, keyless: Set[str]) -> Json:
             "Problem": PROBLEM,
             "LoggedPrediction": row_schema(),
             "Outcome": OUTCOME_ROW,
+            "Response": RESPONSE_ROW,
         }
         components |= {f"Patient_{coding}": patient_schema(coding) for coding in Coding}
         components |= {f"Item_{coding}": item_schema(coding) for coding in Coding}

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from api.wire.validation_errors import REFERENCE
-from db.schema import SOURCES
+from db.schema import DECISIONS, SOURCES
 from db.writer.alerts import MAX_NAME, MAX_NOTE
-from pipeline.dataset.heart import Coding, decoder, encode
+from pipeline.dataset.heart import ACTIONS, REASONS, Coding, decoder, encode
 from pipeline.schema import EXAMPLE, FEATURES, NAMES, Feature, Kind
 
 Json = dict[str, Any]
@@ -18,6 +18,29 @@ Responses = dict[int | str, Json]
 
 REFERENCE_PATTERN = REFERENCE.replace(r"\Z", "$")
 """Of a patient reference, in the syntax of JSON Schema, which knows no other end."""
+
+
+_RESPONSE: Json = {
+    "decision": {"enum": [*DECISIONS]},
+    "reason": {"enum": [*REASONS, None]},
+    "action": {"enum": [*ACTIONS, None], "description": "The next step."},
+}
+
+
+def header(name: str, text: str, **schema: object) -> Json:
+    """Return the parameter of an optional header."""
+    schema = {"type": "string", "minLength": 1} | schema
+    return {
+        "name": name, "in": "header", "required": False, "schema": schema, "description": text,
+    }  # fmt: skip
+
+
+ACTOR = header(
+    "Acting-User",
+    "Who asks, if not the holder of the API key, which needs the role on-behalf. Stored only as an "
+    "HMAC; rejected if the log has no key.",
+    maxLength=64, pattern=REFERENCE_PATTERN,
+)  # fmt: skip
 
 
 def ref(name: str) -> Json:
@@ -75,6 +98,8 @@ def row_schema() -> Json:
                    "description": "The API key of the caller; null where no keys are configured."},
         "outcome": {"enum": [0, 1, None]},
         "observed_at": {"anyOf": [time, {"type": "null"}]},
+        **_RESPONSE,
+        "decision": {"enum": [*DECISIONS, None]},
     }  # fmt: skip
     before = {
         "id": {"type": "string", "format": "uuid"},
@@ -125,6 +150,16 @@ OUTCOME_ROW: Json = {
     },
 }
 
+RESPONSE_ROW: Json = {
+    "type": "object",
+    "required": ["id", *_RESPONSE, "recorded_at"],
+    "properties": {
+        "id": {"type": "string", "format": "uuid"},
+        **_RESPONSE,
+        "recorded_at": {"type": "string", "format": "date-time"},
+    },
+}
+
 _MEANING = {
     400: "Not HTTP/1.1, or a repeated security-relevant header",
     408: "The request was not complete within 10 seconds",
@@ -135,8 +170,8 @@ _MEANING = {
     404: "Not found",
     405: "Method not allowed",
     409: "The idempotency key was used with another request; or this API key has recorded 100 "
-    "outcomes of the prediction, and this one changes nothing; or this version cannot read the "
-    "scorecard that made the prediction",
+    "outcomes or responses of the prediction, and this one changes nothing; or this version cannot "
+    "read the scorecard that made the prediction",
     413: "The body is too large",
     415: "The body is not plain JSON",
     422: "Invalid: one entry per field says what, what is allowed and in which unit",
@@ -211,6 +246,18 @@ SEARCH_BODY: Json = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": _SEARCHED}}}
 }
 
+_RESPONSE_SENT: Json = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["decision"],
+    "properties": _RESPONSE,
+    "example": {"decision": "override", "reason": "other-findings", "action": "angiography"},
+}
+RESPONSE_BODY: Json = {
+    "parameters": [ACTOR],
+    "requestBody": {"required": True, "content": {"application/json": {"schema": _RESPONSE_SENT}}},
+}
+
 _ACKNOWLEDGED: Json = {
     "type": "object",
     "required": ["id", "acknowledged_at", "acknowledged_by", "note"],
@@ -248,6 +295,7 @@ SEARCH_RESPONSES = responses(_FOUND, 401, 403, 413, 415, 422, 503)
 ROW_RESPONSES = responses(ref("LoggedPrediction"), 401, 403, 404, 422, 503)
 EXPLANATION_RESPONSES = responses(_EXPLAINED, 401, 403, 404, 409, 422, 503)
 OUTCOME_RESPONSES = responses(ref("Outcome"), 401, 403, 404, 409, 413, 415, 422, 503)
+RESPONSE_RESPONSES = responses(ref("Response"), 401, 403, 404, 409, 413, 415, 422, 503)
 ACKNOWLEDGEMENT_RESPONSES = responses(_ACKNOWLEDGED, 401, 403, 404, 413, 415, 422, 503)
 STATIC_RESPONSES = responses(_OBJECT, 401, 403, 422)
 HEALTH_RESPONSES = responses(_OBJECT, 403, 422)

@@ -99,7 +99,8 @@ class Client:
         """
         named = {"Patient-Reference": reference} if reference else {}
         params = {"explain": "true", "source": source}
-        return self._call_for(user, "/predict", params, dict(patient), key, named)
+        headers = {"Idempotency-Key": key, **named}
+        return self._call_for(user, "POST", "/predict", headers, params=params, json=dict(patient))
 
     def predict_batch(
         self, patients: Sequence[Mapping[str, Any]], *, key: str, user: str | None = None
@@ -108,30 +109,24 @@ class Client:
 
         A patient may carry `patient_reference`; `key` and `user` are as in `predict`.
         """
-        answer = self._call_for(user, "/predict/batch", {"source": "live"}, list(patients), key, {})
+        sent: dict[str, Any] = {"params": {"source": "live"}, "json": list(patients)}
+        answer = self._call_for(user, "POST", "/predict/batch", {"Idempotency-Key": key}, **sent)
         return list(answer["items"])
 
     def _call_for(
-        self,
-        user: str | None,
-        path: str,
-        params: Mapping[str, str],
-        body: object,
-        key: str,
-        headers: Mapping[str, str],
+        self, user: str | None, method: str, path: str, headers: dict[str, str], **sent: Any
     ) -> dict[str, Any]:
         """Call in a user's name; without one where the key or the log does not allow that."""
-        headers = {"Idempotency-Key": key, **headers}
         if user is not None and self.names_users:
             named = headers | {"Acting-User": user}
             try:
-                return self._call("POST", path, params=params, json=body, headers=named)
+                return self._call(method, path, headers=named, **sent)
             except RequestRejected as refused:
                 said = " ".join([refused.detail, *(message for _, message in refused.errors)])
                 if "on-behalf" not in said and "Acting-User" not in said:
                     raise
                 self.names_users = False
-        return self._call("POST", path, params=params, json=body, headers=headers)
+        return self._call(method, path, headers=headers, **sent)
 
     def explanation(self, prediction_id: str) -> dict[str, Any]:
         """Return the explanation of a logged prediction, from the model version that made it."""
@@ -146,6 +141,12 @@ class Client:
         """Return the ids of a patient's predictions, newest first."""
         found = self._call("POST", "/predictions/search", json={"patient_reference": reference})
         return [row["id"] for row in found["items"]]
+
+    def record_response(
+        self, prediction_id: str, said: Mapping[str, str | None], user: str | None = None
+    ) -> None:
+        """Record what a clinician made of a prediction: decision, reason and action in codes."""
+        self._call_for(user, "PUT", f"/predictions/{prediction_id}/response", {}, json=dict(said))
 
     def acknowledge_alert(self, alert_id: str, by: str | None, note: str) -> None:
         """Acknowledge an alert, which ends its reminders."""

@@ -130,7 +130,7 @@ def _days(found: Description, expected: Description) -> Description:
             "kind": "r p",
             "partition": f"of {whole} FOR VALUES FROM ('{first}') TO ('{end}')",
         }
-        if whole == "outcomes":
+        if whole != "predictions":
             days[name][f"constraint fk_{partition_name(day, whole)}_predictions"] = (
                 "FOREIGN KEY (prediction_id, received_at)"
                 f" REFERENCES {partition_name(day)}(id, received_at)"

@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, String, cast, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Row, String, Table, cast, select
 
 from db.engine import keep_snapshot, session
-from db.schema import EXPORTED_COLUMNS, outcomes, predictions
+from db.schema import DEPENDENT_TABLES, EXPORTED_COLUMNS, RECORDED_COLUMNS, predictions
 from db.table_scans import of_table, read_tables
 
 LONGEST_S = 3_600.0
@@ -22,8 +22,9 @@ class PatientRows(NamedTuple):
     """What is stored of a patient."""
 
     predictions: list[dict[str, Any]]
-    """With their newest outcomes, newest first; as the table holds them."""
-    outcome_ids: set[str]
+    """With their newest outcome and response, newest first; as the table holds them."""
+    dependent_ids: set[str]
+    """Of their outcomes and responses."""
     index_ids: set[str]
     """The predictions that the index of patients names."""
 
@@ -81,19 +82,19 @@ def rows_of(
         wanted = select(*EXPORTED_COLUMNS).where(column == name)
         wanted = of_table(wanted, predictions).order_by(predictions.c.id.desc())
         rows = [dict(row) for row in connection.execute(wanted).mappings()]
-        found = _outcomes(connection, column == name)
-    newest = {one.prediction_id: one for one in found}
-    for row in rows:
-        outcome = newest.get(row["id"])
-        row["outcome"] = outcome and outcome.outcome
-        row["observed_at"] = outcome and outcome.observed_at
-    return PatientRows(rows, {one.id for one in found}, index_ids)
+        found = {t: _dependents(connection, t, column == name) for t in DEPENDENT_TABLES}
+    for table, entries in found.items():
+        newest = {one.prediction_id: one for one in entries}
+        for row in rows:
+            one = newest.get(row["id"])
+            row |= {c.name: getattr(one, c.name, None) for c in RECORDED_COLUMNS[table]}
+    return PatientRows(rows, {one.id for some in found.values() for one in some}, index_ids)
 
 
-def _outcomes(connection: Connection, of: ColumnElement[bool]) -> list[Row[Any]]:
-    """Find all outcomes of the predictions, oldest first, without their key: hence the cast."""
-    c, text = outcomes.c, String(36)
+def _dependents(connection: Connection, table: Table, of: ColumnElement[bool]) -> list[Row[Any]]:
+    """Find all entries about the predictions, oldest first, without their key: hence the cast."""
+    c, text = table.c, String(36)
     asked = select(cast(predictions.c.id, text)).where(of)
-    wanted = select(c.prediction_id, c.id, c.outcome, c.observed_at)
+    wanted = select(c.prediction_id, c.id, *RECORDED_COLUMNS[table])
     wanted = wanted.where(cast(c.prediction_id, text).in_(of_table(asked, predictions)))
-    return list(connection.execute(of_table(wanted, outcomes).order_by(c.id)))
+    return list(connection.execute(of_table(wanted, table).order_by(c.id)))

@@ -29,17 +29,25 @@ from sqlalchemy import (
 )
 
 from db.audit.seals import (
+    DEPENDENT_COLUMNS,
     MISSING_NUMBER,
     OUR_COLUMNS,
-    OUTCOME_COLUMNS,
     Content,
     content_of,
     entry_digest,
     sealed_columns,
-    serialize_outcome,
+    serialize_dependent,
 )
 from db.ids import received_at_text, timestamp_of
-from db.schema import PREDICTION_COLUMNS, SEAL_COLUMNS, UtcDateTime, outcomes, predictions, writers
+from db.schema import (
+    DEPENDENT_TABLES,
+    PARTITIONED_TABLES,
+    PREDICTION_COLUMNS,
+    SEAL_COLUMNS,
+    UtcDateTime,
+    predictions,
+    writers,
+)
 from db.table_scans import of_table
 
 _ROWS = 1_000  # fetched at once
@@ -47,14 +55,11 @@ _ROWS = 1_000  # fetched at once
 PredictionFilter = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 """Turns the column that holds a prediction's id into a condition."""
 
-_ID_OF = ((predictions, predictions.c.id), (outcomes, outcomes.c.prediction_id))
-"""The tables of entries, each with its column of a prediction's id."""
-
 _NO_TIME = "timestamptz '0001-01-01 00:00Z'"
 
 
 class SealedEntry(NamedTuple):
-    """One prediction or outcome and its place in a chain."""
+    """One prediction, outcome or response and its place in a chain."""
 
     writer: int
     number: int
@@ -64,14 +69,15 @@ class SealedEntry(NamedTuple):
     seal: bytes | None
     fault: str
     """What is wrong with the entry on its own; "" = nothing."""
+    table: str
     version: str | None = None
-    """A prediction's `model_version`; None = this is an outcome."""
+    """A prediction's `model_version`."""
 
 
 def read_entries(
     connection: Connection, of: PredictionFilter | None = None
 ) -> Iterator[SealedEntry]:
-    """Yield the sealed entries of all predictions, or of some, with their outcomes.
+    """Yield the sealed entries of all predictions, or of some, with their dependent ones.
 
     Parameters
     ----------
@@ -80,20 +86,21 @@ def read_entries(
     of
         Which predictions; None = all.
     """
-    found = [_predictions(connection, of), _outcomes(connection, of)]
+    found = [_predictions(connection, of)]
+    found += [_dependents(connection, table, of) for table in DEPENDENT_TABLES]
     return merge(*found, key=attrgetter("writer", "number"))
 
 
 def count_unsealed(
     connection: Connection, of: PredictionFilter | None = None, *, after: str = ""
 ) -> int:
-    """Count the predictions and outcomes without a seal; `after` = only with ids from there on."""
+    """Count the entries without a seal; `after` = only with ids from there on."""
     found = 0
-    for table, prediction_id in _ID_OF:
+    for table in PARTITIONED_TABLES:
         wanted = select(func.count(literal_column("1"))).select_from(table)
         wanted = of_table(wanted.where(table.c.writer.is_(None)), table)
         if of is not None:
-            wanted = wanted.where(of(prediction_id))
+            wanted = wanted.where(of(next(iter(table.primary_key))))
         if after:
             wanted = wanted.where(table.c.id >= after)
         found += connection.scalar(wanted) or 0
@@ -161,7 +168,8 @@ def _predictions(connection: Connection, of: PredictionFilter | None) -> Iterato
     for row in _in_order(connection, predictions, PREDICTION_COLUMNS, which):
         if row.of not in sealed_by:
             sealed_by[row.of] = _content_of_writer(connection, row.of)
-        found = _entry(row, f"prediction {row[0]}", sealed_by[row.of], row[:width], row[0])
+        name, content = f"prediction {row[0]}", sealed_by[row.of]
+        found = _entry(predictions, row, name, content, row[:width])
         yield found._replace(version=str(row[model]))
 
 
@@ -172,23 +180,28 @@ def _content_of_writer(connection: Connection, number: int) -> Content:
     return content_of((found and sealed_columns(*found)) or OUR_COLUMNS)
 
 
-def _outcomes(connection: Connection, of: PredictionFilter | None) -> Iterator[SealedEntry]:
-    which = of and of(outcomes.c.prediction_id)
-    for row in _in_order(connection, outcomes, OUTCOME_COLUMNS, which):
-        name = f"outcome {row[1]} of prediction {row[0]}"
-        yield _entry(row, name, _kept_outcome, row[: len(OUTCOME_COLUMNS)], row[0])
+def _dependents(
+    connection: Connection, table: Table, of: PredictionFilter | None
+) -> Iterator[SealedEntry]:
+    names = DEPENDENT_COLUMNS[table]
+    is_time = [isinstance(table.c[name].type, UtcDateTime) for name in names]
+
+    def content(row: Sequence[Any]) -> bytes:
+        read = [parse_stored_time(v) if t else v for v, t in zip(row, is_time, strict=True)]
+        return serialize_dependent(table, read)
+
+    for row in _in_order(connection, table, names, of and of(table.c.prediction_id)):
+        name = f"{table.name.removesuffix('s')} {row[1]} of prediction {row[0]}"
+        yield _entry(table, row, name, content, row[: len(names)])
 
 
-def _kept_outcome(row: Sequence[Any]) -> bytes:
-    prediction_id, id_, outcome, observed_at, key_id = row
-    return serialize_outcome((prediction_id, id_, outcome, parse_stored_time(observed_at), key_id))
-
-
-def _entry(row: Any, name: str, content: Content, values: Sequence[Any], id_: str) -> SealedEntry:
+def _entry(
+    table: Table, row: Any, name: str, content: Content, values: Sequence[Any]
+) -> SealedEntry:
     writer, number, salt, seal = row[-6:-2]  # as they stand; `of` and `at` are the whole numbers
     found, wrong = None, "altered"
     with suppress(ValueError, TypeError, ArithmeticError, AttributeError):
-        wrong = "" if _received(row[len(values)], id_) else "its received_at was altered"
+        wrong = "" if _received(row[len(values)], row[0]) else "its received_at was altered"
         if MISSING_NUMBER in values:
             wrong = "a missing value was filled in"
         else:
@@ -198,7 +211,7 @@ def _entry(row: Any, name: str, content: Content, values: Sequence[Any], id_: st
         found = seal = None
     if found is None:
         wrong = wrong or "altered"
-    return SealedEntry(row.of, row.at or 0, name, found, seal, wrong)
+    return SealedEntry(row.of, row.at or 0, name, found, seal, wrong, table.name)
 
 
 def _received(kept: Any, id_: str) -> bool:

@@ -14,16 +14,16 @@ import struct
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Double, SmallInteger
+from sqlalchemy import Double, SmallInteger, Table
 
 from db.migrations import FIRST_FEATURES
-from db.schema import PREDICTION_COLUMNS, predictions
+from db.schema import PREDICTION_COLUMNS, outcomes, predictions, responses
 
 FORMAT = 2
 """How a writer seals: 1 = `FIRST_COLUMNS`, 2 = the columns in its record, which are signed too."""
@@ -128,14 +128,22 @@ def _plain(numbers: Iterable[float | None]) -> list[float]:
 
 serialize_prediction = content_of(OUR_COLUMNS)
 
-OUTCOME_COLUMNS = ("prediction_id", "id", "outcome", "observed_at", "key_id")
+DEPENDENT_COLUMNS = {
+    outcomes: ("prediction_id", "id", "outcome", "observed_at", "key_id"),
+    responses: ("prediction_id", "id", "decision", "reason", "action", "key_id", "actor"),
+}
+"""What is sealed of an entry about a prediction, in this order."""
 
 
-def serialize_outcome(row: Sequence[Any]) -> bytes:
-    """Serialize an outcome (order of `OUTCOME_COLUMNS`), times in UTC."""
-    prediction_id, id_, outcome, observed_at, key_id = row
-    observed = observed_at and observed_at.astimezone(UTC).isoformat(timespec="microseconds")
-    return _write(("outcome", prediction_id, id_, outcome, observed, key_id))
+def serialize_dependent(table: Table, row: Sequence[Any]) -> bytes:
+    """Serialize an outcome or a response (order of `DEPENDENT_COLUMNS`), times in UTC."""
+    values = (
+        value.astimezone(UTC).isoformat(timespec="microseconds")
+        if isinstance(value, datetime)
+        else value
+        for value in row
+    )
+    return _write((table.name.removesuffix("s"), *values))
 
 
 def entry_digest(salt: bytes, content: bytes) -> bytes:

@@ -36,7 +36,7 @@ class Verification:
     """The result of verifying a log."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """Predictions, outcomes, unsealed rows, and removed entries by reason."""
+    """Entries by table, unsealed rows, and removed entries by reason."""
     writers: int = 0
     versions: set[str] = field(default_factory=set)
     """Versions of the models that made the predictions."""
@@ -235,10 +235,8 @@ def _links(
 
 def _entries(connection: Connection, verdict: Verification) -> Iterator[tuple[int, ChainLink]]:
     for entry in read_entries(connection):
-        if entry.version is None:
-            verdict.counts["outcomes"] += 1
-        else:
-            verdict.counts["predictions"] += 1
+        verdict.counts[entry.table] += 1
+        if entry.version is not None:
             verdict.versions.add(entry.version)
         n = entry.number
         yield entry.writer, ChainLink(n, n, entry.name, entry.digest, entry.seal, entry.fault)

@@ -24,7 +24,13 @@ from db.ids import (
     timestamp_of,
 )
 from db.reader.results import ResultsReader
-from db.reader.samples import MAX_SAMPLE, SampledRow, rows_with_outcome, sample_rows
+from db.reader.samples import (
+    MAX_SAMPLE,
+    SampledRow,
+    rows_with_outcome,
+    rows_with_response,
+    sample_rows,
+)
 from db.reader.statistics import (
     TimeBucket,
     WindowStatistics,
@@ -33,7 +39,7 @@ from db.reader.statistics import (
     summarize_buckets,
 )
 from db.rollups.counts import ValueCounts, count_window, predictions_by_step
-from db.schema import EXPORTED_COLUMNS, SOURCES, models, outcomes, predictions
+from db.schema import EXPORTED_COLUMNS, RECORDED_COLUMNS, SOURCES, models, predictions
 
 __all__ = ["Reader", "TimeBucket", "ValueCounts", "WindowStatistics"]
 
@@ -68,12 +74,12 @@ class Reader(ResultsReader):
         self._rows(select(predictions.c.id).limit(1))
 
     def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 - the field's name everywhere
-        """Return one prediction with its newest outcome, or None."""
+        """Return one prediction with its newest outcome and response, or None."""
         if not is_id(id):
             return None
         received_at = predictions.c.received_at == timestamp_of(id)
         one = select(*EXPORTED_COLUMNS).where(predictions.c.id == id, received_at)
-        rows = self._with_outcomes(self._rows(one))
+        rows = self._with_recorded(self._rows(one))
         return rows[0] if rows else None
 
     def page(
@@ -119,7 +125,7 @@ class Reader(ResultsReader):
         if len(rows) <= limit:
             rows = self._rows(wanted)
         following = rows[limit - 1]["id"] if len(rows) > limit else None
-        return self._with_outcomes(rows[:limit]), following
+        return self._with_recorded(rows[:limit]), following
 
     def stream(
         self,
@@ -268,29 +274,43 @@ class Reader(ResultsReader):
         with session(self._engine) as connection:
             return rows_with_outcome(connection, ids, source, known_before, limit=MAX_SAMPLE)
 
+    def sample_with_responses(
+        self, *, since: datetime, until: datetime, source: str
+    ) -> list[SampledRow]:
+        """Return the newest predictions of a window that have a response, each with its decision.
+
+        At most `MAX_SAMPLE`.
+        """
+        ids = lowest_id_at(since), lowest_id_at(until)
+        with session(self._engine) as connection:
+            return rows_with_response(connection, ids, source, limit=MAX_SAMPLE)
+
     def first_received_at(self, source: str) -> datetime | None:
         """Return when the oldest prediction of a source was made, or None."""
         oldest = select(predictions.c.id).where(predictions.c.source == source)
         rows = self._rows(oldest.order_by(predictions.c.id).limit(1))
         return timestamp_of(rows[0]["id"]) if rows else None
 
-    def _with_outcomes(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Return predictions with their newest outcomes.
+    def _with_recorded(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return predictions with their newest outcomes and responses.
 
-        Outcomes are queried by id, not joined: PostgreSQL then reads only the partitions of those
-        ids, while a join would plan for all of them.
+        These are queried by id, not joined: PostgreSQL then reads only the partitions of those ids,
+        while a join would plan for all of them.
         """
         if not rows:
             return []
-        c = outcomes.c
-        place = func.row_number().over(partition_by=c.prediction_id, order_by=c.id.desc())
-        of_them = c.prediction_id.in_([row["id"] for row in rows])
-        all_of_them = select(c.prediction_id, c.outcome, c.observed_at, place.label("place"))
-        found = all_of_them.where(of_them).subquery().c
-        wanted = select(found.prediction_id, found.outcome, found.observed_at)
-        known = self._rows(wanted.where(found.place == 1))
-        newest = {one.pop("prediction_id"): one for one in known}
-        return [row | newest.get(row["id"], _NO_OUTCOME) for row in rows]
+        for table, recorded in RECORDED_COLUMNS.items():
+            c = table.c
+            place = func.row_number().over(partition_by=c.prediction_id, order_by=c.id.desc())
+            of_them = c.prediction_id.in_([row["id"] for row in rows])
+            all_of_them = select(c.prediction_id, *recorded, place.label("place")).where(of_them)
+            found = all_of_them.subquery().c
+            wanted = select(found.prediction_id, *(found[column.name] for column in recorded))
+            known = self._rows(wanted.where(found.place == 1))
+            newest = {one.pop("prediction_id"): one for one in known}
+            nothing = {column.name: None for column in recorded}
+            rows = [row | newest.get(row["id"], nothing) for row in rows]
+        return rows
 
     def _newest(
         self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
@@ -303,7 +323,6 @@ class Reader(ResultsReader):
 _NEWEST_FIRST = (predictions.c.id.desc(),)
 
 _DAY_MS = 86_400_000
-_NO_OUTCOME = {"outcome": None, "observed_at": None}
 
 
 def _day_before(until: datetime | None, cursor: str | None) -> str:

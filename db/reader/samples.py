@@ -19,10 +19,12 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     String,
+    Table,
     and_,
     bindparam,
     cast,
     func,
+    null,
     or_,
     select,
     true,
@@ -31,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy import column as named
 
 from db.ids import lowest_id_at, lowest_id_of_ms
-from db.schema import ID, outcomes, predictions
+from db.schema import ID, outcomes, predictions, responses
 from pipeline.schema import BY_NAME
 
 MAX_SAMPLE = 5_000
@@ -46,8 +48,8 @@ OVERSAMPLING = 1.25
 TIME_SLICES = 2_000
 """Number of slices of a window from which rows are taken."""
 
-_OUTCOMES = (2, 10)
-"""Ratios of outcomes read to wanted: some are corrected later or belong to other sources, so many
+_ENTRIES = (2, 10)
+"""Ratios of entries read to wanted: some are corrected later or belong to other sources, so many
 are read only where few do not suffice."""
 
 _PER_QUERY = 500
@@ -72,6 +74,8 @@ class SampledRow(NamedTuple):
     model_version: str
     outcome: int | None = None
     """The newest one, where outcomes were asked for."""
+    decision: str | None = None
+    """That of the newest response, where responses were asked for."""
 
 
 def _sampled(row: Sequence[Any]) -> SampledRow:
@@ -186,28 +190,53 @@ def rows_with_outcome(
 ) -> list[SampledRow]:
     """Read the newest predictions whose outcome was known before a time, with that outcome.
 
-    An outcome without a time of observation was known when it was recorded. The newest counts. The
-    query is driven by the outcomes in the range of ids (from, to): they are few among millions of
-    predictions.
+    An outcome without a time of observation was known when it was recorded. The newest counts.
     """
-    p, o = predictions.c, outcomes.c
+    o = outcomes.c
     known = or_(
         o.observed_at < known_before,
         and_(o.observed_at.is_(None), o.id < lowest_id_at(known_before)),
     )
-    # An outer join, so that SQLite scans the outcomes first; an inner one may be reordered.
+    return _with_newest(connection, outcomes, [o.outcome], ids, source, known, limit=limit)
+
+
+def rows_with_response(
+    connection: Connection, ids: tuple[str, str], source: str, *, limit: int
+) -> list[SampledRow]:
+    """Read the newest predictions that have a response, with the decision of the newest."""
+    said = null(), responses.c.decision
+    return _with_newest(connection, responses, said, ids, source, true(), limit=limit)
+
+
+def _with_newest(
+    connection: Connection,
+    table: Table,
+    recorded: Sequence[ColumnElement[Any]],
+    ids: tuple[str, str],
+    source: str,
+    chosen: Condition,
+    *,
+    limit: int,
+) -> list[SampledRow]:
+    """Read the newest predictions with an entry in a dependent table, and their newest entry.
+
+    The query is driven by the entries in the range of ids (from, to): they are few among millions
+    of predictions.
+    """
+    p, o = predictions.c, table.c
+    # An outer join, so that SQLite scans the entries first; an inner one may be reordered.
     window = p.id >= ids[0], p.id < ids[1]  # again: it also selects the partitions of predictions
     same = and_(
         p.id == o.prediction_id, p.received_at == o.received_at, p.source == source, *window
     )
     wanted = (
-        select(*_COLUMNS, o.outcome)
-        .select_from(outcomes.outerjoin(predictions, same))
-        .where(o.prediction_id >= ids[0], o.prediction_id < ids[1], known)
+        select(*_COLUMNS, *recorded)
+        .select_from(table.outerjoin(predictions, same))
+        .where(o.prediction_id >= ids[0], o.prediction_id < ids[1], chosen)
         .order_by(o.prediction_id.desc(), o.id.desc())
     )
     newest: dict[str, SampledRow] = {}
-    for most in (ratio * limit for ratio in _OUTCOMES):
+    for most in (ratio * limit for ratio in _ENTRIES):
         found = connection.execute(wanted.limit(most)).all()
         for row in found:
             if row[0] is not None:

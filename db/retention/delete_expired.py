@@ -1,7 +1,7 @@
 """Delete rows older than `RETENTION_DAYS`: `cardiowatch retention`, or inside the API.
 
-Whole days (UTC) are deleted, with their outcomes and rollups; signed tombstones keep the rest of
-the chain verifiable. PostgreSQL drops partitions (db.retention.drop_partitions), SQLite deletes
+Whole days (UTC) are deleted, with outcomes, responses and rollups; signed tombstones keep the rest
+of the chain verifiable. PostgreSQL drops partitions (db.retention.drop_partitions), SQLite deletes
 some hundred predictions per transaction; both delete rollups in batches
 (db.retention.delete_rollups).
 """
@@ -24,7 +24,7 @@ from db.ids import lowest_id_at
 from db.retention.delete_rollups import delete_rollups
 from db.retention.drop_partitions import drop_partitions
 from db.rollups.rollup_worker import RunInTransaction, maintenance_lock
-from db.schema import outcomes, predictions
+from db.schema import DEPENDENT_TABLES, predictions
 
 _EVERY_S = 3600.0
 
@@ -108,6 +108,7 @@ def _delete_batch(first_kept: datetime, key: SealKey | None, connection: Connect
     ids = connection.scalars(oldest).all()
     add_expired(connection, key, read_entries(connection, lambda id_: id_.in_(ids)))
     add_unsealed(connection, key, count_unsealed(connection, lambda id_: id_.in_(ids)))
-    connection.execute(delete(outcomes).where(outcomes.c.prediction_id.in_(ids)))
+    for table in DEPENDENT_TABLES:
+        connection.execute(delete(table).where(table.c.prediction_id.in_(ids)))
     connection.execute(delete(predictions).where(c.id.in_(ids)))
     return len(ids)

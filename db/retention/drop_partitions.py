@@ -18,7 +18,7 @@ from db.audit.sealed_entries import SealedEntry, count_unsealed, read_entries
 from db.audit.tombstones import add_expired, add_unsealed, require_key
 from db.engine import DatabaseUnavailable, session
 from db.partitions import id_range, lock_for_drop, partition_name, partitions_before, try_lock
-from db.schema import predictions
+from db.schema import PARTITIONED_TABLES, predictions
 
 _WAIT_MS = 100
 """Longest wait for readers, during which everybody else queues behind this transaction."""
@@ -31,7 +31,7 @@ _AT_ONCE = 100
 def drop_partitions(
     engine: Engine, first_kept: date, key: SealKey | None, stopped: Callable[[], bool]
 ) -> int:
-    """Drop all partitions before `first_kept`, each with its outcomes, one transaction per day.
+    """Drop all partitions before `first_kept`, one transaction per day.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _drop(connection: Connection, day: date, key: SealKey | None) -> int:
     without_seal = count_unsealed(connection, of)
     of_day = select(func.count()).select_from(predictions).where(of(predictions.c.id))
     n = connection.scalar(of_day) or 0
-    tables = f"{partition_name(day, 'outcomes')}, {partition_name(day)}"
+    tables = ", ".join(partition_name(day, table.name) for table in reversed(PARTITIONED_TABLES))
     _lock_exclusively(connection, tables)
     add_unsealed(connection, key, without_seal)
     connection.exec_driver_sql(f"DROP TABLE {tables}")
@@ -100,7 +100,8 @@ def _throttled(found: Iterator[SealedEntry]) -> Iterator[SealedEntry]:
 
 def _lock_exclusively(connection: Connection, tables: str) -> None:
     """Lock the log exclusively; the transaction then ends at once."""
-    lock = f"LOCK TABLE ONLY predictions, ONLY outcomes, {tables} IN ACCESS EXCLUSIVE MODE"
+    wholes = ", ".join(f"ONLY {table.name}" for table in PARTITIONED_TABLES)
+    lock = f"LOCK TABLE {wholes}, {tables} IN ACCESS EXCLUSIVE MODE"
     for _ in range(_TRIES):
         if try_lock(connection, lock, _WAIT_MS):
             return

@@ -16,12 +16,13 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, Any, Literal, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from db.audit.chain import Chain, check_key
 from db.audit.chain_heads import open_heads
 from db.audit.seal_key import SealKey
 from db.engine import CONNECT_TIMEOUT_S, check_migrated, open_engine
+from db.schema import outcomes, responses
 from db.writer.committer import Committer, LogUnavailable, PendingWrite, RowRejected
 from db.writer.file_lock import lock_file
 from db.writer.idempotency import (
@@ -33,7 +34,7 @@ from db.writer.idempotency import (
 )
 from db.writer.inserts import Row
 from db.writer.rejections import RejectionCounter, add_rejections
-from db.writer.writes import check_writable, insert_model, insert_outcome
+from db.writer.writes import check_writable, insert_dependent, insert_model
 
 __all__ = ["LogUnavailable", "LogWriter", "RowRejected"]
 
@@ -45,7 +46,7 @@ _CLEAN_S = 600.0  # between deletions of expired idempotency keys
 
 
 class LogWriter:
-    """Appends predictions, outcomes and models; one per process, used from one event loop.
+    """Appends predictions, outcomes, responses and models; one per process, from one event loop.
 
     Parameters
     ----------
@@ -186,8 +187,28 @@ class LogWriter:
             id, outcome, observed_at, recorded_at; "full" when this key has recorded too many, None
             when there is no such prediction.
         """
+        values = {"outcome": outcome, "observed_at": observed_at, "key_id": key_id}
+        return await self._record(outcomes, id, values)
+
+    async def record_response(
+        self,
+        id: str,  # noqa: A002 - the field's name everywhere
+        decision: str,
+        reason: str | None = None,
+        action: str | None = None,
+        *,
+        key_id: str | None = None,
+        actor: bytes | None = None,
+    ) -> dict[str, Any] | Literal["full"] | None:
+        """Append what a clinician made of a prediction, in codes; returns as `record_outcome`."""
+        said = {"decision": decision, "reason": reason, "action": action}
+        return await self._record(responses, id, said | {"key_id": key_id, "actor": actor})
+
+    async def _record(
+        self, table: Table, prediction_id: str, values: dict[str, Any]
+    ) -> dict[str, Any] | Literal["full"] | None:
         recorded: dict[str, Any] | Literal["full"] | None = await self._enqueue(
-            work=lambda c: insert_outcome(c, self._chain, id, outcome, observed_at, key_id)
+            work=lambda c: insert_dependent(c, self._chain, table, prediction_id, values)
         )
         return recorded
 

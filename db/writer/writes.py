@@ -2,65 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, func, insert, select, update
 
 from db.audit.chain import Chain
-from db.audit.seals import OUTCOME_COLUMNS, serialize_outcome
+from db.audit.seals import DEPENDENT_COLUMNS, serialize_dependent
 from db.engine import upsert
 from db.ids import is_id, new_id, timestamp_ms, timestamp_of
 from db.partitions import try_share_lock
-from db.schema import SEAL_COLUMNS, models, outcomes, predictions
+from db.schema import RECORDED_COLUMNS, SEAL_COLUMNS, models, predictions
 
-MAX_OUTCOMES_PER_KEY = 100
-"""Of one prediction, by one API key: far more than corrections need."""
+MAX_PER_KEY = 100
+"""Outcomes or responses of one prediction, by one API key: far more than corrections need."""
 
-MAX_OUTCOME_CHANGES = 1_000
-"""In total, if those beyond `MAX_OUTCOMES_PER_KEY` each change the newest outcome."""
+MAX_CHANGES = 1_000
+"""In total, if those beyond `MAX_PER_KEY` each change the newest outcome or decision."""
 
-TOO_MANY_OUTCOMES: Final = "full"
-"""Returned instead of an outcome."""
+TOO_MANY: Final = "full"
+"""Returned instead of an outcome or response."""
 
 
-def insert_outcome(
-    connection: Connection,
-    chain: Chain,
-    prediction_id: str,
-    outcome: int,
-    observed_at: datetime | None,
-    key_id: str | None,
+def insert_dependent(
+    connection: Connection, chain: Chain, table: Table, prediction_id: str, values: dict[str, Any]
 ) -> dict[str, Any] | Literal["full"] | None:
-    """Append an outcome, sealed, and return it; None when there is no such prediction.
+    """Append an outcome or a response, sealed, and return it; None = there is no such prediction.
 
-    A key's repeated outcome is not written again, as long as the newest outcome agrees.
+    What a key repeats is not written again, as long as the newest outcome or decision agrees.
+
+    Parameters
+    ----------
+    connection, chain
+        Of the writer.
+    table
+        `outcomes` or `responses`.
+    prediction_id
+        What it is about.
+    values
+        Of its columns but for ids and seal.
     """
     if not _exists(connection, prediction_id):
         return None
-    newest = connection.execute(_newest_first(prediction_id).limit(1)).first()
+    answer = RECORDED_COLUMNS[table][0]
+    newest_first = select(table).where(table.c.prediction_id == prediction_id)
+    newest_first = newest_first.order_by(table.c.id.desc())
+    newest = connection.execute(newest_first.limit(1)).mappings().first()
     if newest is not None:
-        by_key = _newest_first(prediction_id).where(outcomes.c.key_id == key_id)
-        before = connection.execute(by_key.limit(MAX_OUTCOMES_PER_KEY)).all()
-        changes = outcome != newest.outcome
-        if before and not changes and before[0][1:] == (outcome, observed_at):
-            return _recorded(prediction_id, *before[0])
-        if len(before) == MAX_OUTCOMES_PER_KEY and not (
-            changes and _may_change(connection, by_key)
-        ):
-            return TOO_MANY_OUTCOMES
-    outcome_id = new_id()
-    if (
-        newest is not None and outcome_id <= newest.id
-    ):  # of the same millisecond: the later one counts
-        outcome_id = new_id(timestamp_ms(newest.id) + 1)
-    row = (prediction_id, outcome_id, outcome, observed_at, key_id)
-    (seal,) = chain.seal(connection, [row], serialize_outcome)
+        by_key = newest_first.where(table.c.key_id == values["key_id"])
+        before = connection.execute(by_key.limit(MAX_PER_KEY)).mappings().all()
+        changes = values[answer.name] != newest[answer]
+        if before and not changes and before[0].items() >= values.items():
+            return _recorded(table, before[0])
+        if len(before) == MAX_PER_KEY and not (changes and _may_change(connection, by_key)):
+            return TOO_MANY
+    new = new_id()
+    if newest is not None and new <= newest["id"]:  # of the same millisecond: the later one counts
+        new = new_id(timestamp_ms(newest["id"]) + 1)
+    row = {"prediction_id": prediction_id, "id": new, **values}
+    sealed = [row[name] for name in DEPENDENT_COLUMNS[table]]
+    (seal,) = chain.seal(connection, [sealed], partial(serialize_dependent, table))
+    seals = dict(zip(SEAL_COLUMNS, seal, strict=True))
     received_at = timestamp_of(prediction_id)
-    names = (*OUTCOME_COLUMNS, *SEAL_COLUMNS, "received_at")
-    values = dict(zip(names, (*row, *seal, received_at), strict=True))
-    connection.execute(insert(outcomes), values)
-    return _recorded(prediction_id, outcome_id, outcome, observed_at)
+    connection.execute(insert(table), row | seals | {"received_at": received_at})
+    return _recorded(table, row)
 
 
 def _exists(connection: Connection, prediction_id: str) -> bool:
@@ -78,26 +85,14 @@ def _exists(connection: Connection, prediction_id: str) -> bool:
     )
 
 
-def _newest_first(prediction_id: str) -> Select[Any]:
-    c = outcomes.c
-    found = select(c.id, c.outcome, c.observed_at).where(c.prediction_id == prediction_id)
-    return found.order_by(c.id.desc())
-
-
 def _may_change(connection: Connection, by_key: Select[Any]) -> bool:
-    few = by_key.limit(MAX_OUTCOME_CHANGES).subquery()
-    return (connection.scalar(select(func.count()).select_from(few)) or 0) < MAX_OUTCOME_CHANGES
+    few = by_key.limit(MAX_CHANGES).subquery()
+    return (connection.scalar(select(func.count()).select_from(few)) or 0) < MAX_CHANGES
 
 
-def _recorded(
-    prediction_id: str, outcome_id: str, outcome: int, observed_at: datetime | None
-) -> dict[str, Any]:
-    return {
-        "id": prediction_id,
-        "outcome": outcome,
-        "observed_at": observed_at,
-        "recorded_at": timestamp_of(outcome_id),
-    }
+def _recorded(table: Table, row: Mapping[Any, Any]) -> dict[str, Any]:
+    said = {c.name: row[c.name] for c in RECORDED_COLUMNS[table]}
+    return {"id": row["prediction_id"], **said, "recorded_at": timestamp_of(row["id"])}
 
 
 def insert_model(connection: Connection, version: str, scorecard: str) -> None:

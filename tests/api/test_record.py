@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealKey, create_seal_key
 from db.engine import open_engine, session, transaction
 from db.migrate import migrate
-from db.schema import outcomes, predictions
+from db.schema import outcomes, predictions, responses
 from db.verify import verify_log
 from settings import Settings
 from tests.api.conftest import PATIENT, add_key
@@ -155,6 +155,42 @@ def test_the_acting_user_is_kept_as_an_hmac_and_sealed_and_found_by_name(
             update(predictions).values(actor=key.hash_acting_user("ben@ward.example"))
         )
     assert len(verify_log(database_url, key).findings) == 4
+
+
+def test_whoever_responds_is_kept_as_an_hmac_and_the_response_is_sealed(
+    sealed: TestClient, database_url: str, key: SealKey
+) -> None:
+    id_ = sealed.post("/predict", json=PATIENT).json()["id"]
+    url, ann = f"/predictions/{id_}/response", {"Acting-User": "ann@ward.example"}
+    sealed.put(url, json={"decision": "agree"}, headers=ann)
+    said = sealed.put(url, json={"decision": "override", "reason": "other"}, headers=ann)
+    assert "ward.example" not in said.text + sealed.get("/predictions").text
+    sealed.__exit__(None, None, None)
+
+    with session(open_engine(database_url)) as connection:
+        named = connection.scalars(select(responses.c.actor)).all()
+    assert named == [key.hash_acting_user("ann@ward.example")] * 2
+    verdict = verify_log(database_url, key)
+    assert (verdict.counts["responses"], verdict.findings) == (2, [])
+    for changed in ({"actor": None}, {"reason": "doubtful-finding"}, {"action": "none"}):
+        with transaction(open_engine(database_url)) as connection:
+            connection.execute(update(responses).values(changed))
+        findings = verify_log(database_url, key).findings
+        assert len(findings) == 2
+        assert all(finding.startswith("response ") for finding in findings)
+
+
+def test_a_key_without_the_role_names_nobody_as_the_one_who_responds(
+    guarded: Callable[[], TestClient], keys_file: Path
+) -> None:
+    key = add_key(keys_file, "predict")
+    client = guarded()
+    id_ = client.post("/predict", json=PATIENT, headers=key).json()["id"]
+    url, body = f"/predictions/{id_}/response", {"decision": "agree"}
+    replies = [
+        client.put(url, json=body, headers=key | also) for also in ({"Acting-User": "a"}, {})
+    ]
+    assert [reply.status_code for reply in replies] == [403, 200]
 
 
 def test_another_user_may_not_reuse_an_idempotency_key(sealed: TestClient) -> None:

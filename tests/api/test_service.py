@@ -223,6 +223,9 @@ def test_every_call_of_the_contract_is_documented_with_its_errors(
         ("/predictions/{id}/outcome", "put"): {
             "200", "401", "403", "404", "409", "413", "415", "422", "503",
         },
+        ("/predictions/{id}/response", "put"): {
+            "200", "401", "403", "404", "409", "413", "415", "422", "503",
+        },
         ("/alerts/{id}/acknowledgement", "post"): {
             "200", "401", "403", "404", "413", "415", "422", "503",
         },

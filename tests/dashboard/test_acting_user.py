@@ -12,9 +12,10 @@ from api.auth.api_keys import create_key, edit_keys
 from dashboard.shared import data_access
 from db.audit.seal_key import create_seal_key, load_key
 from db.engine import open_engine, session
-from db.schema import predictions
+from db.schema import predictions, responses
 from tests.dashboard.conftest import log_in, shown
-from tests.dashboard.pages.test_patient import AGE_AND_SEX, estimate, open_patient
+from tests.dashboard.pages.test_patient import AGE_AND_SEX, estimate, logged, open_patient
+from tests.dashboard.pages.test_predictions import press
 
 EMAIL = "ann@ward.example"
 
@@ -62,6 +63,24 @@ def test_whoever_is_signed_in_is_logged_as_the_one_who_asked(served: AppTest, lo
     assert seal_key is not None
     assert actors(log_url) == [seal_key.hash_acting_user(EMAIL)]
     assert "kept as a keyed hash" in shown(page)
+
+
+@pytest.mark.usefixtures("people", "sealed")
+@pytest.mark.parametrize("key", [("predict", "read", "on-behalf")], indirect=True)
+def test_whoever_is_signed_in_is_logged_as_the_one_who_responded(
+    served: AppTest, log_url: str
+) -> None:
+    page = asked(served)
+    (row,) = logged(log_url)
+    page.get_by_key(f"decision_{row['id']}").set_value("override")
+    press(page, "Record response")
+    seal_key = load_key(log_url, None)
+    assert seal_key is not None
+    with session(open_engine(log_url)) as connection:
+        assert list(connection.scalars(select(responses.c.actor))) == [
+            seal_key.hash_acting_user(EMAIL)
+        ]
+    assert "and a keyed hash of your name" in shown(page)
 
 
 @pytest.mark.usefixtures("people", "sealed")

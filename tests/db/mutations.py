@@ -10,10 +10,17 @@ from sqlalchemy import Connection, LargeBinary, Table, delete, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from db.ids import new_id, timestamp_of
-from db.schema import SEAL_COLUMNS, outcomes, predictions, tombstones, writers
+from db.schema import (
+    DEPENDENT_TABLES,
+    PARTITIONED_TABLES,
+    SEAL_COLUMNS,
+    predictions,
+    tombstones,
+    writers,
+)
 from pipeline.schema import BY_NAME, Kind
 
-_TABLES = (predictions, predictions, outcomes, writers, tombstones)
+_TABLES = (predictions, *PARTITIONED_TABLES, writers, tombstones)
 
 
 def mutate(connection: Connection, chance: random.Random) -> str:
@@ -29,7 +36,7 @@ def mutate(connection: Connection, chance: random.Random) -> str:
 def _some(connection: Connection, table: Table, chance: random.Random) -> dict[str, Any]:
     """Pick a row, sealed if rows of its table are: the others' content is not vouched for."""
     wanted = select(table).order_by(*table.primary_key)
-    if table in (predictions, outcomes):
+    if table in PARTITIONED_TABLES:
         wanted = wanted.where(table.c.writer.is_not(None))
     return dict(chance.choice(connection.execute(wanted).mappings().all()))
 
@@ -43,23 +50,25 @@ def _edit(connection: Connection, chance: random.Random) -> str:
     table = chance.choice(_TABLES)
     row = _some(connection, table, chance)
     name = chance.choice(table.columns.keys())
-    if table is outcomes and name in ("prediction_id", "received_at"):
+    if table in DEPENDENT_TABLES and name in ("prediction_id", "received_at"):
         other = _some(connection, predictions, chance)
         while other["id"] == row["prediction_id"]:
             other = _some(connection, predictions, chance)
         new = {"prediction_id": other["id"], "received_at": other["received_at"]}
     else:
         new = {name: _another(table, name, row[name], chance)}
-        if table is predictions and name in ("id", "received_at") and _has_outcome(connection, row):
+        if table is predictions and name in ("id", "received_at") and _is_cited(connection, row):
             name = "age"
             new = {name: _another(table, name, row[name], chance)}
     connection.execute(update(table).where(_is(table, row)).values(new))
     return f"edit {table.name}.{name} of {[row[c.name] for c in table.primary_key]} to {new}"
 
 
-def _has_outcome(connection: Connection, row: dict[str, Any]) -> bool:
-    found = select(outcomes.c.id).where(outcomes.c.prediction_id == row["id"])
-    return connection.execute(found).first() is not None
+def _is_cited(connection: Connection, row: dict[str, Any]) -> bool:
+    return any(
+        connection.execute(select(t.c.id).where(t.c.prediction_id == row["id"])).first()
+        for t in DEPENDENT_TABLES
+    )
 
 
 def _another(table: Table, name: str, old: Any, chance: random.Random) -> Any:
@@ -78,6 +87,8 @@ def _another(table: Table, name: str, old: Any, chance: random.Random) -> Any:
         new = old + 1e-12 if old < 0.5 else old - 1e-12
     elif name in ("prediction", "outcome"):
         new = 1 - old
+    elif name == "decision":
+        new = "override" if old == "agree" else "agree"
     elif name == "source":
         new = "replay" if old == "live" else "live"
     elif name in ("id", "name") and isinstance(old, str):
@@ -102,16 +113,17 @@ def _delete(connection: Connection, chance: random.Random) -> str:
     table = chance.choice(_TABLES)
     row = _some(connection, table, chance)
     if table is predictions:
-        connection.execute(delete(outcomes).where(outcomes.c.prediction_id == row["id"]))
+        for each in DEPENDENT_TABLES:
+            connection.execute(delete(each).where(each.c.prediction_id == row["id"]))
     connection.execute(delete(table).where(_is(table, row)))
     return f"deletion from {table.name}: {[row[c.name] for c in table.primary_key]}"
 
 
 def _insert(connection: Connection, chance: random.Random) -> str:
-    table = chance.choice([predictions, outcomes, tombstones, writers])
+    table = chance.choice([*PARTITIONED_TABLES, tombstones, writers])
     row = _some(connection, table, chance)
     how = "as a copy"
-    if table in (predictions, outcomes):
+    if table in PARTITIONED_TABLES:
         row["id"] = new_id()
         if table is predictions:
             row["received_at"] = timestamp_of(row["id"])
@@ -132,7 +144,7 @@ def _insert(connection: Connection, chance: random.Random) -> str:
 
 def _swap(connection: Connection, chance: random.Random) -> str:
     """Have two rows change places: their places in the chain, or what they say."""
-    table = chance.choice([predictions, predictions, outcomes])
+    table = chance.choice([predictions, *PARTITIONED_TABLES])
     one, other = _some(connection, table, chance), _some(connection, table, chance)
     while one["id"] == other["id"]:
         other = _some(connection, table, chance)

@@ -15,7 +15,7 @@ from db.audit.seal_key import SealKey, create_seal_key
 from db.engine import open_engine, session
 from db.erase import _answers_about, erase_patient
 from db.reader.queries import Reader
-from db.schema import dirty_buckets, idempotency, outcomes
+from db.schema import DEPENDENT_TABLES, dirty_buckets, idempotency
 from db.verify import verify_log
 from db.writer.idempotency import IdempotencyClaim
 from db.writer.writer import LogWriter
@@ -44,6 +44,7 @@ def about(log: LogWriter, key: SealKey) -> Callable[[], object]:
         await log.append([row()], idempotency=IdempotencyClaim("s", "other", b"hash", b"{}"))
         for each in rows:
             await log.record_outcome(str(each[0]), 1, NOW)
+            await log.record_response(str(each[0]), "override", "other", "angiography")
         return [str(each[0]) for each in rows]
 
     return call
@@ -67,11 +68,11 @@ def test_an_erased_patient_is_gone_and_the_log_still_verifies(
     assert [reader.get(each) is None for each in (one, other, two)] == [True, False, True]
     assert reader.counts().values["age"] == {63.0: 2}
     reader.close()
-    assert count(database_url, outcomes) == 1
+    assert [count(database_url, table) for table in DEPENDENT_TABLES] == [1, 1]
     with session(open_engine(database_url)) as connection:
         assert connection.scalars(select(idempotency.c.key)).all() == ["other"]
     verdict = verify_log(database_url, key)
-    assert (verdict.counts["erased"], verdict.findings) == (4, [])
+    assert (verdict.counts["erased"], verdict.findings) == (6, [])
     assert erase_patient(open_engine(database_url), key, PATIENT) == 0
 
 
@@ -89,7 +90,7 @@ def test_an_erasure_looks_through_the_answers_before_it_keeps_others_from_writin
 
     assert erase_patient(engine, key, PATIENT) == 2
     locked = asked[asked.index("BEGIN IMMEDIATE") :]
-    assert [each for each in locked if "response" in each] == []
+    assert [each for each in locked if "idempotency.response" in each] == []
     assert any("DELETE FROM idempotency" in each for each in locked)
 
 
@@ -149,10 +150,12 @@ def test_a_patient_is_exported_and_erased_by_name(
     export = "export", "--format", "jsonl", "--patient", PATIENT
     done = invoke(*export, **settings)
     assert done.returncode == 0, done.stderr
-    assert {json.loads(line)["id"] for line in done.stdout.splitlines()} == {one, two}
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {row["id"] for row in rows} == {one, two}
+    assert {(row["decision"], row["action"]) for row in rows} == {("override", "angiography")}
     assert PATIENT not in done.stdout
     erased = invoke("erase", "--patient", PATIENT, **settings)
-    assert erased.stdout == "2 predictions erased, with their outcomes\n"
+    assert erased.stdout == "2 predictions erased, with their outcomes and responses\n"
     assert invoke(*export, **settings).stdout == ""
     assert key.path is not None
     settings["log_hmac_key_file"] = key.path.rename(tmp_path / "elsewhere.key")
@@ -175,4 +178,4 @@ def test_a_patient_of_many_predictions_is_erased_some_at_a_time(
     assert erase_patient(engine, key, PATIENT) == 2_500
     assert max(largest) < 1_100
     verdict = verify_log(database_url, key)
-    assert (verdict.counts["erased"], verdict.findings) == (2_501, [])
+    assert (verdict.counts["erased"], verdict.findings) == (2_502, [])

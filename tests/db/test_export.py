@@ -22,6 +22,7 @@ ROW = {
     **ANSWERED,
     "outcome": None,
     "observed_at": None,
+    **dict.fromkeys(("decision", "reason", "action")),
 }
 
 

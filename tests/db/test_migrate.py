@@ -30,6 +30,7 @@ LINES = [
     "0006  The columns that each writer seals, in its signed record.",
     "0007  Alerts of monitoring runs, and their messages until they are sent.",
     "0008  The acting user of each row (HMAC).",
+    "0009  What clinicians made of predictions.",
 ]
 
 

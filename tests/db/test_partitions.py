@@ -295,6 +295,6 @@ def test_days_have_the_indexes_and_checks_of_the_whole(postgres_url: str) -> Non
         "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE contype = 'c' AND conrelid = '{}'::regclass"
     )
-    for whole in ("predictions", "outcomes"):
+    for whole in ("predictions", "outcomes", "responses"):
         for question in (columns, checks):
             assert of(whole, question) == of(f"{whole}_20260301", question) != []

@@ -75,6 +75,7 @@ async def write(url: str, key: SealKey, heads: Path) -> None:
             ids = [new_id(int(time.timestamp() * 1000)) for _ in range(10)]
             await log.append([row(id=each) for each in ids])
             await log.record_outcome(ids[0], 1, None)
+            await log.record_response(ids[0], "override", "other")
 
 
 def test_the_documented_commands_save_and_restore_the_log(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from dashboard.auth import login
@@ -13,6 +14,9 @@ from dashboard.pages.overview import texts
 from dashboard.shared import data_access
 from dashboard.shared.api_client import ApiError, AuthenticationFailed, RequestRejected
 from db.reader.queries import TimeBucket, WindowStatistics
+from pipeline.fairness.override_rates import override_rates as assess_overrides
+from pipeline.fairness.result import Rate
+from pipeline.schema import NAMES
 
 MONTH = timedelta(days=30)
 MAX_MONITORING_RUNS = 60
@@ -51,6 +55,18 @@ def overview_data(window: str, chosen: str) -> OverviewData:
         ],
         newest=newest[0]["received_at"],
     )
+
+
+@st.cache_data(ttl=data_access.CACHE_TTL_S)
+def override_rates(window: str, chosen: str) -> list[tuple[str, str, Rate]]:
+    """Return attribute, group and override rate of a window's predictions with a response."""
+    since = datetime.now(UTC) - data_access.WINDOWS[window].length
+    rows = data_access.reader().sample_with_responses(
+        since=since, until=datetime.now(UTC), source=chosen
+    )
+    features = np.array([row.features for row in rows], dtype=float).reshape(len(rows), len(NAMES))
+    overridden = np.array([row.decision == "override" for row in rows], dtype=bool)
+    return list(assess_overrides(features, np.array([r.probability for r in rows]), overridden))
 
 
 @st.cache_data(ttl=data_access.CACHE_TTL_S)

@@ -35,6 +35,7 @@ def overview() -> None:
         else:
             panels.summary_metrics(seen)
             panels.history(seen, window)
+            panels.override_rates(data.override_rates(chosen, seen.source), window)
         panels.rejections(seen, window)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import streamlit as st
@@ -15,6 +16,7 @@ from dashboard.shared import texts as shared_texts
 from dashboard.shared.data_access import Window
 from db.reader import queries
 from db.writer.alerts import MAX_NOTE
+from pipeline.fairness.result import Rate
 
 _LATE = timedelta(days=2)
 """After this age of the last window, at least one daily run was missed."""
@@ -167,6 +169,17 @@ def history(seen: OverviewData, window: Window) -> None:
         st.caption(texts.LATENCY_NOTE + newest)
         said = "Scoring latency in milliseconds over time: p50 and p95, without the write"
         widgets.plotly_chart(charts.scoring_latency(buckets, zone), said, 260, "latency")
+
+
+def override_rates(found: Sequence[tuple[str, str, Rate]], window: Window) -> None:
+    """Draw how often clinicians overrode predictions, by band of risk and by group."""
+    with widgets.card("Clinicians' responses"):
+        (_, _, total), *groups = found
+        st.markdown(texts.overridden(total, window.phrase))
+        if total.n:
+            rows = [texts.override_row(*each) for each in groups]
+            widgets.table(rows, "Override rate by estimated risk, sex and age")
+            st.caption(texts.OVERRIDE_NOTE)
 
 
 def rejections(seen: OverviewData, window: Window) -> None:

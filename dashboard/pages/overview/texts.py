@@ -10,7 +10,7 @@ from typing import Any
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.numbers import count_noun, format_share, percent
 from dashboard.shared.texts import count_of_source, source_phrase
-from pipeline.fairness.result import MIN_GROUP_SIZE
+from pipeline.fairness.result import MIN_GROUP_SIZE, Rate
 from pipeline.monitoring.status_rules import CheckResult, overall_status
 from pipeline.schema import BY_NAME
 
@@ -156,6 +156,34 @@ def rejections_note(n: int, window: str, shown: int) -> str:
     )
 
 
+def overridden(total: Rate, window: str) -> str:
+    """Return how many of the predictions that clinicians responded to they overrode."""
+    if not total.n:
+        return f"No responses to predictions {window}. The Patient page asks for one."
+    return f"{count_noun(total.n, 'prediction')} {window} with a response, {_rate(total)}."
+
+
+def override_row(attribute: str, group: str, rate: Rate) -> dict[str, str]:
+    """Return the row of one group in the table of override rates."""
+    name = BY_NAME[attribute].label if attribute in BY_NAME else attribute.capitalize()
+    return {
+        "Group": f"{name}: {group}",
+        "Responses": f"{rate.n:,}",
+        "Override rate": _rate(rate) if rate.enough_data else "too few",
+    }
+
+
+def _rate(rate: Rate) -> str:
+    count = round((rate.value or 0) * rate.n)
+    low, high = map(percent, rate.interval)
+    few = "" if rate.enough_data else "; too few for a rate"
+    return f"{count:,} overridden ({percent(rate.value or 0)}, 95 % interval {low} to {high}{few})"
+
+
+OVERRIDE_NOTE = (
+    f"The newest response to each prediction counts. Too few: fewer than {MIN_GROUP_SIZE} "
+    "responses. Who responds is not a random sample of all predictions."
+)
 SHARE_NOTE = "Points based on few predictions are unreliable."
 LATENCY_NOTE = (
     "From receiving the request to the computed probability, before the write to the database."

@@ -24,6 +24,7 @@ with result:
         with st.container(key="patient_result"):
             prediction_panels.estimated_risk(case.estimate)
             st.caption(texts.asked_by(login.acting_user(), data_access.client().names_users))
+            panels.response(case.estimate)
     else:
         widgets.notice(texts.NO_ESTIMATE_TITLE, texts.NO_ESTIMATE)
 

@@ -20,10 +20,11 @@ from dashboard.shared.api_client import (
     RequestRejected,
 )
 from dashboard.shared.prediction import charts, entries
+from dashboard.shared.prediction import panels as prediction_panels
 from dashboard.shared.prediction import texts as prediction_texts
 from dashboard.shared.prediction.entries import Wire
 from dashboard.shared.prediction.panels import Prediction
-from pipeline.dataset.heart import Coding, decoder
+from pipeline.dataset.heart import ACTIONS, REASONS, Coding, decoder
 from pipeline.model import Model
 from pipeline.schema import BY_NAME, FEATURES, NAMES
 
@@ -82,6 +83,41 @@ def _request(
         said = texts.refused(list(by_finding)) if by_finding else others or refusal.detail
         case.answer(said or prediction_texts.NO_REASON, by_finding)
     return None
+
+
+@st.fragment
+@login.requires_page("patient")
+def response(found: Prediction) -> None:
+    """Ask what the clinician makes of an estimate; nothing waits for the answer."""
+    id_ = found.response["id"]
+    with widgets.card(texts.RESPONSE_TITLE):
+        with st.form("response", border=False):
+            decision = st.segmented_control(
+                "Decision", list(texts.DECISIONS), format_func=texts.DECISIONS.__getitem__,
+                key=f"decision_{id_}",
+            )  # fmt: skip
+            with st.grid(2, min_column_width=200, gap="small") as halves:
+                with halves.cell():
+                    reason = _code("Reason (optional)", REASONS, f"reason_{id_}")
+                with halves.cell():
+                    action = _code("Next step (optional)", ACTIONS, f"action_{id_}")
+            pressed = st.form_submit_button("Record response")
+        client, user = data_access.client(), login.acting_user()
+        st.caption(texts.response_note(user, client.names_users))
+        if pressed and decision is None:
+            st.warning(texts.NO_DECISION)
+        elif pressed:
+            said = {"decision": decision, "reason": reason, "action": action}
+            prediction_panels.recorded(
+                lambda: client.record_response(id_, said, user), texts.RESPONSE_RECORDED
+            )
+
+
+def _code(label: str, words: Mapping[str, str], key: str) -> str | None:
+    return st.selectbox(
+        label, list(words), index=None, format_func=words.__getitem__, placeholder="Not given",
+        key=key,
+    )  # fmt: skip
 
 
 def changed_mark(name: str) -> None:

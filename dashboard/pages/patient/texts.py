@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence
@@ -40,6 +40,22 @@ CURVE = (
     "The estimated risk if only this finding were different, from low to high. Computed from the "
     "model for reading; **not logged**. It shows associations, not what a treatment would change."
 )
+
+
+RESPONSE_TITLE = "Your response (optional)"
+DECISIONS: Mapping[str, str] = {"agree": "Agree", "override": "Override"}
+NO_DECISION = "Choose Agree or Override."
+RESPONSE_RECORDED = "Response recorded. Earlier ones stay in the log; the latest one counts."
+
+
+def response_note(user: str | None, named: bool) -> str:
+    """Return what is stored of a response."""
+    who = "a keyed hash of your name" if user is not None and named else "not your name"
+    return (
+        "Stored in the log with this prediction: your choices and the time, "
+        f"{'and' if user is not None and named else 'but'} {who}. They count in the override rates "
+        "on the Overview."
+    )
 
 
 def estimate_summary(found: Prediction) -> str:

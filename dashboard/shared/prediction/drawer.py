@@ -13,15 +13,7 @@ import streamlit as st
 
 from dashboard.auth import login
 from dashboard.shared import data_access, findings, numbers, widgets
-from dashboard.shared import texts as shared_texts
-from dashboard.shared.api_client import (
-    ApiError,
-    ApiUnavailable,
-    AuthenticationFailed,
-    LogUnavailable,
-    NotFound,
-    RequestRejected,
-)
+from dashboard.shared.api_client import ApiError
 from dashboard.shared.prediction import panels, texts
 from dashboard.shared.prediction.panels import Prediction
 from pipeline.schema import FEATURES, NAMES
@@ -110,26 +102,11 @@ def _record(prediction_id: str, found: int | None, day: str) -> bool:
     if moment is not None and (moment.year < 1900 or moment > widgets.now()):
         st.warning(texts.DATE_OUT_OF_RANGE)
         return False
-    return _sent(prediction_id, found, moment)
-
-
-def _sent(prediction_id: str, found: int, moment: datetime | None) -> bool:
-    try:
-        observed_at = None if moment is None else moment.isoformat()
-        data_access.client().record_outcome(prediction_id, found, observed_at)
-    except AuthenticationFailed:
-        st.warning(shared_texts.KEY_REJECTED, title=shared_texts.KEY_REJECTED_TITLE)
-    except RequestRejected as refusal:
-        st.warning(texts.rejection_message(refusal.errors, refusal.detail))
-    except (ApiUnavailable, LogUnavailable):
-        st.warning(shared_texts.API_DOWN, title=shared_texts.API_DOWN_TITLE)
-    except NotFound:
-        st.warning(texts.NOT_FOUND, title=texts.NOT_FOUND_TITLE)
-    else:
-        data_access.clear_cache()
-        st.success(texts.RECORDED)
-        return True
-    return False
+    observed_at = None if moment is None else moment.isoformat()
+    client = data_access.client()
+    return panels.recorded(
+        lambda: client.record_outcome(prediction_id, found, observed_at), texts.RECORDED
+    )
 
 
 def _midnight(day: str) -> datetime | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from dashboard.shared import findings, numbers, reference, widgets
+from dashboard.shared import data_access, findings, numbers, reference, widgets
+from dashboard.shared import texts as shared_texts
+from dashboard.shared.api_client import ApiError, AuthenticationFailed, NotFound, RequestRejected
 from dashboard.shared.prediction import charts, record, texts
 from dashboard.shared.prediction.entries import Wire
 from pipeline.model.reference import Population
@@ -48,6 +50,25 @@ class Prediction:
     def most_informative(self) -> str | None:
         """The unknown finding that would narrow that range most."""
         return self.response.get("most_informative")
+
+
+def recorded(send: Callable[[], None], said: str) -> bool:
+    """Send something about a prediction to the log and say so, or say why it was not recorded."""
+    try:
+        send()
+    except AuthenticationFailed:
+        st.warning(shared_texts.KEY_REJECTED, title=shared_texts.KEY_REJECTED_TITLE)
+    except RequestRejected as refusal:
+        st.warning(texts.rejection_message(refusal.errors, refusal.detail))
+    except NotFound:
+        st.warning(texts.NOT_FOUND, title=texts.NOT_FOUND_TITLE)
+    except ApiError:
+        st.warning(shared_texts.API_DOWN, title=shared_texts.API_DOWN_TITLE)
+    else:
+        data_access.clear_cache()
+        st.success(said)
+        return True
+    return False
 
 
 def estimated_risk(found: Prediction) -> None:

@@ -31,7 +31,7 @@ def upgrade() -> None:
     today = datetime.now(UTC).date()
     # The version before makes no days: it goes on through an upgrade, and a month after a rollback.
     ahead = {today + timedelta(days=days) for days in range(31)}
-    create_partitions(op.get_bind(), days | ahead)
+    create_partitions(op.get_bind(), days | ahead, ["predictions", "outcomes"])
     for table in ("predictions", "outcomes"):
         op.execute(f"INSERT INTO {table} TABLE {table}_before")
     for table in ("outcomes", "predictions"):

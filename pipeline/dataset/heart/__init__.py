@@ -10,6 +10,7 @@ Other packages import these names, and no module of this package:
   `find_unit_errors`, `ALTERNATIVE_UNITS` of `AlternativeUnit`;
 - hospitals and changes to imitate: `PROFILES`, `PATTERNS`, `apply_missingness`; `training_source`
   -> `PatientSource`, `SCENARIOS` and their names, `scenario_by_name`; the history of the demo;
+- coded lists of a clinician's response: `REASONS`, `ACTIONS`;
 - texts: `HOSPITAL`, `YEARS`, `CONDITION`, `DISEASE`, `FILE_HELP`, `CODINGS`, `TRIGGER`.
 """
 
@@ -49,5 +50,6 @@ from pipeline.dataset.heart.population import (
     TRIGGER,
     YEARS,
 )
+from pipeline.dataset.heart.responses import ACTIONS, REASONS
 from pipeline.dataset.heart.units import ALTERNATIVE_UNITS, AlternativeUnit, find_unit_errors
 from pipeline.dataset.table import DataError

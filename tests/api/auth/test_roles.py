@@ -137,7 +137,8 @@ def ask(
     caller: http.client.HTTPConnection, method: str, target: str, key: dict[str, str]
 ) -> Answer:
     """Send a target as it is written, with a body that its route accepts."""
-    body = {"outcome": 1} if "outcome" in target else {} if "alerts" in target else PATIENT
+    bodies = {"outcome": {"outcome": 1}, "response": {"decision": "agree"}, "alerts": {}}
+    body = next((body for name, body in bodies.items() if name in target), PATIENT)
     sent = json.dumps([body] if "batch" in target else body) if method in ("POST", "PUT") else None
     caller.request(method, target, sent, {"Content-Type": "application/json"} | key)
     reply = caller.getresponse()
@@ -174,6 +175,7 @@ def test_every_route_declares_what_its_callers_need(gate: Dispatcher) -> None:
         "/predictions/{id}": "read",
         "/predictions/{id}/explanation": "read",
         "/predictions/{id}/outcome": "outcome",
+        "/predictions/{id}/response": "predict",
         "/alerts/{id}/acknowledgement": "operate",
         "/model": ANY_KEY,
         "/schema": ANY_KEY,

@@ -183,6 +183,35 @@ def test_a_wrong_outcome_is_refused(sqlite_client: TestClient, body: Any) -> Non
     assert sqlite_client.get(f"/predictions/{only}").json()["outcome"] is None
 
 
+def test_the_newest_response_counts_and_is_read_exported_and_named(client: TestClient) -> None:
+    (only,) = send(client, 1)
+    url = f"/predictions/{only}/response"
+    said = {"decision": "override", "reason": "unlike-training", "action": "non-invasive-test"}
+
+    first = client.put(url, json={"decision": "agree"})
+    second = client.put(url, json=said)
+
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json()["reason"] is None
+    assert second.json() == {"id": only, **said, "recorded_at": second.json()["recorded_at"]}
+    assert client.get(f"/predictions/{only}").json().items() >= said.items()
+    header, line = client.get("/predictions?format=csv").text.splitlines()
+    assert header.endswith(",outcome,observed_at,decision,reason,action")
+    assert line.endswith(",,override,unlike-training,non-invasive-test")
+
+
+@pytest.mark.parametrize("field", ["decision", "reason", "action"])
+def test_a_response_outside_the_lists_is_refused(sqlite_client: TestClient, field: str) -> None:
+    (only,) = send(sqlite_client, 1)
+    body = {"decision": "agree", field: "Mr Smith"}
+
+    reply = sqlite_client.put(f"/predictions/{only}/response", json=body)
+
+    assert reply.status_code == 422
+    assert f"{field} must be one of " in reply.text
+    assert "Smith" not in reply.text
+
+
 def test_an_outcome_of_no_prediction_is_404(client: TestClient) -> None:
     url = "/predictions/0190163d-8694-739b-aea5-966c26f8ad91/outcome"
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,8 +20,10 @@ from db.reader.queries import Reader
 from db.schema import alert_messages
 from db.writer.results import MonitoringRun, add_monitoring_run
 from tests.dashboard.conftest import log_in, shown
+from tests.db.rows import running_log
 
 Write = Callable[..., list[str]]
+GROUP_AND_RATE = "Group", "Override rate"
 
 
 def verdict(page: AppTest) -> str:
@@ -74,6 +77,33 @@ def test_a_thousand_predictions_are_summarised(pages: AppTest, write: Write) -> 
         "Scoring latency (p95)": "2\u00a0ms",
         "Model": "44136fa355b3",
     }
+
+
+def test_override_rates_of_groups_with_too_few_responses_say_so(
+    pages: AppTest, write: Write, log_url: str
+) -> None:
+    women, men = write(25, sex=0, probability=0.1), write(3, sex=1, probability=0.9)
+
+    async def respond() -> None:
+        async with running_log(log_url) as log:
+            for id_ in women + men:
+                await log.record_response(id_, "agree")
+            for id_ in women[:5] + men[:1]:
+                await log.record_response(id_, "override", "other")
+
+    asyncio.run(respond())
+    pages.run()
+    assert "28 predictions in the last 24 hours with a response, 6 overridden (21" in shown(pages)
+    rates = dict(zip(*(list(pages.table[0].value[name]) for name in GROUP_AND_RATE), strict=True))
+    assert rates["Sex: female"].startswith("5 overridden (20\u00a0%, 95 % interval 9\u00a0% to ")
+    assert rates["Sex: male"] == rates["Estimated risk: 80 % and above"] == "too few"
+    assert rates["Estimated risk: below 20 %"] == rates["Sex: female"]
+
+
+def test_without_responses_the_overview_says_so(pages: AppTest, write: Write) -> None:
+    write(3)
+    pages.run()
+    assert "No responses to predictions in the last 24 hours." in shown(pages)
 
 
 def test_synthetic_patients_are_never_taken_for_real_ones(pages: AppTest, write: Write) -> None:

@@ -213,6 +213,31 @@ def test_an_outcome_that_the_service_refuses_is_refused_with_its_reason(
     assert "the maximum of 100 outcomes for this prediction" in shown(page)
 
 
+def test_a_response_is_recorded_in_two_clicks(served: AppTest, log_url: str) -> None:
+    page = open_patient(served)
+    estimate(page, AGE_AND_SEX)
+    (row,) = logged(log_url)
+    press(page, "Record response")
+    assert "Choose Agree or Override." in shown(page)
+    page.get_by_key(f"decision_{row['id']}").set_value("agree")
+    press(page, "Record response")
+    assert "Response recorded." in page.success[0].value
+    (row,) = logged(log_url)
+    assert (row["decision"], row["reason"], row["action"]) == ("agree", None, None)
+    assert "but not your name" in shown(page)
+
+
+def test_a_response_with_reason_and_next_step_is_recorded(served: AppTest, log_url: str) -> None:
+    page = open_patient(served)
+    estimate(page, AGE_AND_SEX)
+    (row,) = logged(log_url)
+    for field, code in (("decision", "override"), ("reason", "other"), ("action", "follow-up")):
+        page.get_by_key(f"{field}_{row['id']}").set_value(code)
+    press(page, "Record response")
+    (row,) = logged(log_url)
+    assert (row["decision"], row["reason"], row["action"]) == ("override", "other", "follow-up")
+
+
 def test_downloads_hold_the_selection_and_nothing_else(pages: AppTest, write: Write) -> None:
     write(3, source="live", prediction=0)
     above = write(2, source="live", prediction=1)

@@ -15,7 +15,7 @@ from db.audit.chain import ChainHead
 from db.audit.chain_heads import STDOUT, ChainHeadLog
 from db.audit.seal_key import SealError, SealKey
 from db.engine import open_engine, session
-from db.schema import outcomes, predictions, writers
+from db.schema import DEPENDENT_TABLES, outcomes, predictions, writers
 from db.verify import verify_log
 from logs import JsonFormatter
 from tests.db.audit.test_verify import write_some
@@ -84,7 +84,7 @@ def test_a_longer_writer_in_place_of_a_removed_one_is_found_by_its_old_heads(
     asyncio.run(write_some(database_url, key, heads, 6))
     old = heads.read_text()
     with session(open_engine(database_url)) as connection:
-        for table in (outcomes, predictions, writers):
+        for table in (*DEPENDENT_TABLES, predictions, writers):
             connection.execute(delete(table))
     asyncio.run(write_some(database_url, key, heads, 30))
     for kept in (old + heads.read_text(), heads.read_text() + old):

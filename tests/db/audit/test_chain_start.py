@@ -49,7 +49,7 @@ def test_a_sealed_log_without_rows_is_as_it_was_written(database_url: str, key: 
     asyncio.run(start_and_stop())
     verdict = verify_log(database_url, key, [heads])
     assert format_result(verdict, with_heads=True) == [
-        "0 predictions and 0 outcomes of 1 writers: integrity check passed."
+        "0 predictions, 0 outcomes and 0 responses of 1 writers: integrity check passed."
     ]
 
 

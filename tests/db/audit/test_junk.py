@@ -18,14 +18,14 @@ from cardiowatch import main
 from db.audit.seal_key import SealKey
 from db.audit.verify_chain import Verification, verify_chains
 from db.engine import open_engine, session, transaction
-from db.schema import metadata, outcomes, predictions, writers
+from db.schema import PARTITIONED_TABLES, metadata, outcomes, predictions, writers
 from tests.db.audit.test_verify import lived_in
 from tests.db.rows import row, running_log
 
 pytestmark = pytest.mark.slow
 
 CELLS = 1_000 if os.environ.get("SOAK") else 150
-SEALED = ("predictions", "outcomes", "writers", "removals", "models")
+SEALED = ("predictions", "outcomes", "responses", "writers", "removals", "models")
 JUNK: list[Any] = [
     "", "x", "0", " 1", "1.5", "\x1b[2J\n", "\ud800", "9" * 400, b"", b"\x00", b"\xff" * 32, -1, 0,
     2**31, 2**63 - 1, -(2**63), 1.5, float("inf"), -1.7976931348623157e308, None,
@@ -45,7 +45,7 @@ def junk_in(file: sqlite3.Connection, chance: random.Random) -> str | None:
     column = chance.choice([c.name for c in table.columns if c.name != "first_used"])
     keys = [c.name for c in table.primary_key]
     # What was there before the chain is counted, and its content not checked.
-    sealed = "WHERE writer IS NOT NULL" if table.name in ("predictions", "outcomes") else ""
+    sealed = "WHERE writer IS NOT NULL" if table in PARTITIONED_TABLES else ""
     query = f"SELECT {', '.join([*keys, column])} FROM {table.name} {sealed}"  # noqa: S608
     *place, before = chance.choice(file.execute(query).fetchall())
     value = chance.choice(JUNK)

@@ -23,7 +23,7 @@ from db.ids import new_id
 from db.migrate import migrate
 from db.retention.delete_expired import delete_expired
 from db.rollups.rollup_worker import transaction_runner
-from db.schema import outcomes, predictions, tombstones, writers
+from db.schema import DEPENDENT_TABLES, outcomes, predictions, tombstones, writers
 from db.verify import format_result, verify_log
 from db.writer.writer import LogWriter
 from tests.db.mutations import mutate
@@ -63,12 +63,15 @@ def rows_of(number: int, chance: random.Random, **changes: object) -> list[tuple
 async def write_some(
     url: str, key: SealKey | None, heads: Path, number: int, **changes: object
 ) -> list[str]:
-    """Write predictions and outcomes as one writer."""
+    """Write predictions, responses and outcomes as one writer."""
     chance = random.Random(number)  # noqa: S311 - the same log every time
     rows = rows_of(number, chance, **changes)
     async with running_log(url, key=key, heads_path=heads) as log:
         await asyncio.gather(*[log.append(rows[i : i + 3]) for i in range(0, number, 3)])
         for each in rows[:: max(1, number // 5)]:
+            said = chance.choice([("agree", None, "none"), ("override", "other", None)])
+            actor = chance.choice([None, b"x" * 32])
+            await log.record_response(str(each[0]), *said, key_id="0a1b2c3d", actor=actor)
             observed = chance.choice([None, datetime(2026, 1, 31, 8, tzinfo=UTC)])
             await log.record_outcome(str(each[0]), chance.randint(0, 1), observed, "0a1b2c3d")
     return [str(each[0]) for each in rows]
@@ -100,6 +103,7 @@ async def _past(url: str, key: SealKey, heads: Path) -> None:
         patient = key.hash_patient_reference(PATIENT)
         about = [row(patient=patient), row(), row(patient=patient, thal=None)]
         await log.append(about)
+        await log.record_response(str(about[0][0]), "override")
         await log.record_outcome(str(about[0][0]), 1, None)
         await log.record_outcome(str(about[1][0]), 0, LONG_AGO)
     await write_some(url, key, heads, 9)
@@ -122,7 +126,7 @@ def test_a_log_that_nobody_touched_holds_after_all_that_happened_to_it(
     assert verdict.findings == []
     assert verdict.writers == 4
     assert verdict.counts["unsealed"] == 2
-    assert verdict.counts["erased"] == 3
+    assert verdict.counts["erased"] == 4
     assert verdict.counts["expired"] == 7
 
 
@@ -171,12 +175,12 @@ def test_a_removed_end_is_found_with_the_heads_and_said_to_be_unknown_without(
     with session(open_engine(database_url)) as connection:
         entries = connection.scalar(select(func.max(outcomes.c.number)))
         connection.execute(delete(outcomes).where(outcomes.c.number == entries))
-    assert entries == 25
+    assert entries == 30
     without = verify_log(database_url, key)
     assert without.findings == []
     assert "that requires --heads FILE" in format_result(without, with_heads=False)[-1]
     (finding,) = verify_log(database_url, key, [heads]).findings
-    assert finding.startswith("entry 25 of writer 1: missing, tail truncated after ")
+    assert finding.startswith("entry 30 of writer 1: missing, tail truncated after ")
     assert re.search(rf" \(1 written from {A_TIME} to {A_TIME} UTC\)$", finding)
 
 
@@ -188,7 +192,7 @@ def test_a_writer_that_was_removed_whole_is_found_with_the_heads(
     asyncio.run(write_some(database_url, key, heads, 6))
     with session(open_engine(database_url)) as connection:
         entries = 0
-        for table in (outcomes, predictions):
+        for table in (*DEPENDENT_TABLES, predictions):
             of_two = select(func.count()).select_from(table).where(table.c.writer == 2)
             entries += connection.scalar(of_two) or 0
             connection.execute(delete(table).where(table.c.writer == 2))
@@ -268,7 +272,9 @@ def test_the_program_says_what_it_found(sqlite_url: str, key: SealKey, heads: Pa
     ids = asyncio.run(write_some(sqlite_url, key, heads, 6))
     good = invoke("verify", "--heads", str(heads), **settings)
     assert (good.returncode, good.stderr) == (0, "")
-    assert good.stdout == ("6 predictions and 6 outcomes of 1 writers: integrity check passed.\n")
+    assert good.stdout == (
+        "6 predictions, 6 outcomes and 6 responses of 1 writers: integrity check passed.\n"
+    )
     with session(open_engine(sqlite_url)) as connection:
         connection.execute(update(predictions).where(predictions.c.id == ids[2]).values(sex=0))
     bad = invoke("verify", **settings)
@@ -293,7 +299,7 @@ def test_a_log_without_a_key_is_said_to_be_unverifiable(
 
 def test_heads_that_were_altered_are_refused(sqlite_url: str, key: SealKey, heads: Path) -> None:
     asyncio.run(write_some(sqlite_url, key, heads, 3))
-    heads.write_text(heads.read_text().replace('"entries": 6', '"entries": 5'))
+    heads.write_text(heads.read_text().replace('"entries": 9', '"entries": 8'))
     with pytest.raises(SealError, match="were altered"):
         verify_log(sqlite_url, key, [heads])
 

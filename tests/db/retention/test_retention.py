@@ -19,7 +19,7 @@ from db.reader.queries import Reader
 from db.retention.delete_expired import RetentionTask, delete_expired
 from db.rollups.dirty_buckets import mark_dirty
 from db.rollups.rollup_worker import RollupWorker, insert_counts, transaction_runner, update_rollups
-from db.schema import dirty_buckets, outcomes, predictions, rollups, tombstones
+from db.schema import DEPENDENT_TABLES, dirty_buckets, predictions, rollups, tombstones
 from db.verify import verify_log
 from tests.db.rows import VERSION, row, running_log
 from tests.programs import invoke
@@ -37,6 +37,7 @@ def write(url: str, key: SealKey | None, *calls: list[tuple[object, ...]]) -> No
             for rows in calls:
                 await log.append(rows)
                 await log.record_outcome(str(rows[0][0]), 1, None)
+                await log.record_response(str(rows[0][0]), "agree")
 
     asyncio.run(append())
 
@@ -60,7 +61,7 @@ def roll_up(url: str) -> None:
     read.dispose()
 
 
-def test_whole_days_expire_with_their_outcomes_and_counts(database_url: str, key: SealKey) -> None:
+def test_whole_days_expire_with_what_belongs_to_them(database_url: str, key: SealKey) -> None:
     kept = [days_ago(30.2), days_ago(1)]
     write(database_url, key, [days_ago(31.4), days_ago(45)], kept, [days_ago(90), days_ago(2)])
     roll_up(database_url)
@@ -70,7 +71,7 @@ def test_whole_days_expire_with_their_outcomes_and_counts(database_url: str, key
     assert [found["received_at"].day for found in left] == [28, 27, 30]
     assert reader.counts().n == 3
     reader.close()
-    assert count(database_url, outcomes) == 1
+    assert [count(database_url, table) for table in DEPENDENT_TABLES] == [1, 1]
     with session(open_engine(database_url)) as connection:
         oldest = connection.scalar(select(func.min(rollups.c.bucket)))
     assert oldest == int(datetime(2026, 1, 30, tzinfo=UTC).timestamp())
@@ -118,7 +119,7 @@ def test_what_expires_day_after_day_becomes_one_stretch(database_url: str, key: 
     with session(open_engine(database_url)) as connection:
         found = connection.execute(select(tombstones.c.first, tombstones.c.last)).all()
     # The first entry leaves its digest: nobody has held it against the writer's beginning yet.
-    assert [tuple(each) for each in found] == [(1, 1), (2, 30)]
+    assert [tuple(each) for each in found] == [(1, 1), (2, 40)]
     assert verify_log(database_url, key).findings == []
 
 
@@ -150,7 +151,7 @@ def test_a_statement_does_not_grow_with_the_records_that_become_one(
     for number in range(1, 5_001):
         content = b"%032d" % number
         seal = key.seal(seal, content)
-        gone.append(SealedEntry(1, number, "", content, seal, ""))
+        gone.append(SealedEntry(1, number, "", content, seal, "", "predictions"))
     engine = open_engine(database_url)
     largest = values_in_statements(engine)
     for some in (gone[::2], gone[1::2]):  # two days whose entries alternate

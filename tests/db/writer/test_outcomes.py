@@ -1,17 +1,18 @@
-"""What was found later: the newest counts, and a prediction's outcomes have an end."""
+"""What was found later and what clinicians said: the newest counts, and their number has an end."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
 from db.engine import open_engine, session
 from db.reader.queries import Reader
-from db.schema import outcomes
-from db.writer.writes import TOO_MANY_OUTCOMES
+from db.schema import outcomes, responses
+from db.writer.writes import TOO_MANY
 from tests.db.rows import row, running_log
 
 
@@ -41,8 +42,8 @@ def test_the_newest_outcome_counts(database_url: str) -> None:
 def test_an_outcome_that_is_sent_again_is_written_once_and_their_number_has_an_end(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.writer.writes.MAX_OUTCOMES_PER_KEY", 5)
-    monkeypatch.setattr("db.writer.writes.MAX_OUTCOME_CHANGES", 7)
+    monkeypatch.setattr("db.writer.writes.MAX_PER_KEY", 5)
+    monkeypatch.setattr("db.writer.writes.MAX_CHANGES", 7)
 
     async def run() -> None:
         async with running_log(database_url) as log:
@@ -52,7 +53,7 @@ def test_an_outcome_that_is_sent_again_is_written_once_and_their_number_has_an_e
             again = await log.record_outcome(sent[0], 1, None, "0a1b2c3d")
             assert first == again
             found = [await log.record_outcome(sent[0], n % 2, None) for n in range(11)]
-            assert [n for n, one in enumerate(found) if one == TOO_MANY_OUTCOMES] == [7, 9]
+            assert [n for n, one in enumerate(found) if one == TOO_MANY] == [7, 9]
 
     asyncio.run(run())
     with session(open_engine(database_url)) as connection:
@@ -62,7 +63,7 @@ def test_an_outcome_that_is_sent_again_is_written_once_and_their_number_has_an_e
 def test_a_correction_is_taken_when_a_key_has_said_the_same_too_often(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("db.writer.writes.MAX_OUTCOMES_PER_KEY", 5)
+    monkeypatch.setattr("db.writer.writes.MAX_PER_KEY", 5)
 
     async def run() -> None:
         async with running_log(database_url) as log:
@@ -72,7 +73,7 @@ def test_a_correction_is_taken_when_a_key_has_said_the_same_too_often(
                 last = await log.record_outcome(
                     sent[0], 1, datetime(2026, 1, night, tzinfo=UTC), "job"
                 )
-            assert last == TOO_MANY_OUTCOMES
+            assert last == TOO_MANY
             assert isinstance(await log.record_outcome(sent[0], 1, None, "another"), dict)
             corrected = await log.record_outcome(sent[0], 0, None, "job")
             assert isinstance(corrected, dict)
@@ -108,3 +109,39 @@ def test_an_unknown_prediction_has_no_outcome(database_url: str, id_: str) -> No
             assert await log.record_outcome(id_, 1, None) is None
 
     asyncio.run(run())
+
+
+def test_the_newest_response_counts_and_a_repeated_one_is_written_once(database_url: str) -> None:
+    said = "override", "other-findings", "angiography"
+
+    async def run() -> list[dict[str, Any]]:
+        async with running_log(database_url) as log:
+            sent = row()
+            await log.append([sent])
+            await log.record_response(sent[0], "agree", key_id="ward")
+            first = await log.record_response(sent[0], *said, key_id="ward")
+            assert first == await log.record_response(sent[0], *said, key_id="ward")
+            reader = Reader(database_url)
+            page, _ = reader.page()
+            reader.close()
+            return page
+
+    (found,) = asyncio.run(run())
+    assert (found["decision"], found["reason"], found["action"]) == said
+    assert found["outcome"] is None
+    with session(open_engine(database_url)) as connection:
+        assert connection.scalar(select(func.count()).select_from(responses)) == 2
+
+
+def test_what_another_person_says_with_the_same_key_is_another_response(database_url: str) -> None:
+    async def run() -> None:
+        async with running_log(database_url) as log:
+            sent = row()
+            await log.append([sent])
+            for actor in (b"ann", b"ann", b"bob", b"bob", None):
+                await log.record_response(sent[0], "agree", key_id="dashboard", actor=actor)
+
+    asyncio.run(run())
+    with session(open_engine(database_url)) as connection:
+        said = connection.scalars(select(responses.c.actor).order_by(responses.c.id)).all()
+    assert said == [b"ann", b"bob", None]

@@ -38,6 +38,7 @@ def test_an_acknowledged_row_is_in_the_database_as_it_was_sent(database_url: str
                 "oldpeak": 1.4,
                 "outcome": None,
                 "observed_at": None,
+                **dict.fromkeys(("decision", "reason", "action")),
             }
 
     asyncio.run(run())
