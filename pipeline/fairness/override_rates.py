@@ -13,7 +13,12 @@ from pipeline.model.design_matrix import Array
 from pipeline.schema import SENSITIVE
 from pipeline.statistics.proportions import wilson_interval
 
-RISK_BANDS = {0.0: "below 20 %", 0.2: "20 to 49 %", 0.5: "50 to 79 %", 0.8: "80 % and above"}
+RISK_BANDS = {
+    0.0: "below 20 %",
+    0.2: "20 to below 50 %",
+    0.5: "50 to below 80 %",
+    0.8: "80 % and above",
+}
 """Where each band of the estimated risk begins -> its name."""
 
 _RISK = "estimated risk"

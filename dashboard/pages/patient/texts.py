@@ -53,8 +53,8 @@ def response_note(user: str | None, named: bool) -> str:
     who = "a keyed hash of your name" if user is not None and named else "not your name"
     return (
         "Stored in the log with this prediction: your choices and the time, "
-        f"{'and' if user is not None and named else 'but'} {who}. They count in the override rates "
-        "on the Overview."
+        f"{'and' if user is not None and named else 'but'} {who}. Your choices count in the "
+        "override rates on the Overview."
     )
 
 

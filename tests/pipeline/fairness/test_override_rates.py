@@ -20,16 +20,18 @@ def test_the_rate_of_each_group_is_that_of_its_own_patients() -> None:
     overridden = np.array([True] * 5 + [False] * 15 + [True] * 5)
     found = {group: rate for _, group, rate in override_rates(rows, probability, overridden)}
     assert (found["all"].n, found["all"].value) == (25, 0.4)
-    assert (found["20 to 49 %"].n, found["20 to 49 %"].value) == (20, 0.25)
+    assert (found["20 to below 50 %"].n, found["20 to below 50 %"].value) == (20, 0.25)
     assert (found["80 % and above"].n, found["80 % and above"].value) == (5, 1.0)
     assert (found["female"].value, found["male"].value) == (0.25, 1.0)
-    assert found["20 to 49 %"].interval == pytest.approx((0.1119, 0.4687), abs=1e-4)  # Wilson's
+    assert found["20 to below 50 %"].interval == pytest.approx(
+        (0.1119, 0.4687), abs=1e-4
+    )  # Wilson's
 
 
 def test_a_group_of_fewer_than_twenty_responses_has_too_few_and_an_empty_one_no_rate() -> None:
     rows, no = np.array([patient(40, 0)] * 19), np.zeros(19, dtype=bool)
     found = {group: rate for _, group, rate in override_rates(rows, np.full(19, 0.5), no)}
-    assert not found["50 to 79 %"].enough_data
+    assert not found["50 to below 80 %"].enough_data
     assert found["male"].value is None
 
 
