@@ -54,7 +54,8 @@ bench: $(VENV)/.run ## load tests beside the baselines, on a scratch database (4
 	@$(CARDIOWATCH) bench $(ARGS)
 
 soak: $(VENV)/.dev .venv-fuzz/.ready ## kills, rollouts, faults, memory, slow clients, altered logs, fuzzing
-	@SOAK=1 $(PY) -m pytest -s tests/chaos
+	@tests/parts.sh deploy
+	@SOAK=1 DEPLOY_TESTS=1 $(PY) -m pytest -s tests/chaos tests/deploy/test_failover.py
 	@SOAK=1 $(PY) -m pytest tests/db/audit/test_verify.py tests/db/audit/test_junk.py
 	@$(CARDIOWATCH) calibrate
 	@$(PY) -m tests.hostile.fuzz
@@ -64,8 +65,8 @@ up: ## write the secrets once, build the images, start the compose stack
 	@./up.sh
 
 test-deploy: $(VENV)/.dev .venv-deploy/.ready ## validate the manifests; images and compose in a real engine
-	@tests/parts.sh
-	@DEPLOY_TESTS=1 $(PY) -m pytest tests/deploy --ignore tests/deploy/test_compose.py
+	@tests/parts.sh deploy
+	@DEPLOY_TESTS=1 $(PY) -m pytest -s tests/deploy --ignore tests/deploy/test_compose.py
 	@DEPLOY_TESTS=1 tests/deploy/engine.sh $(PY) -m pytest tests/deploy/test_compose.py
 
 sbom: .venv-fuzz/.ready ## list the packages of the shipped locks and of IMAGES=... as CycloneDX in var/sbom

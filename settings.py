@@ -23,6 +23,9 @@ class Settings(BaseSettings):
         "sqlite:///var/cardiowatch.db",
         description="SQLAlchemy URL of the log: sqlite:///... or postgresql+psycopg://...",
     )
+    dashboard_database_url: str = Field(
+        "", description="Where the dashboard's pages read the log; default: DATABASE_URL."
+    )
     model_dir: Path = Field(Path("var/models"), description="Folder of the trained model.")
     api_host: str = Field("127.0.0.1", description="Address on which the API listens.")
     api_port: int = Field(8000, ge=1, le=65535, description="Port of the API.")

@@ -16,7 +16,7 @@ from api.wire.problems import FieldError, Problem, unavailable
 from db.audit.catalogue import check_catalogue
 from db.audit.chain_heads import heads_path
 from db.audit.seal_key import SealError, load_key
-from db.engine import DatabaseUnavailable, check_integrity, open_engine
+from db.engine import DatabaseUnavailable, check_integrity, durability_warning, open_engine
 from db.reader.queries import Reader
 from db.retention.delete_expired import RetentionTask
 from db.rollups.rollup_worker import RollupWorker
@@ -105,6 +105,8 @@ class Service:
         """Start the writer, and store the scorecard that explains its rows."""
         await asyncio.to_thread(check_integrity, self._integrity_engine)
         await asyncio.to_thread(check_catalogue, self._integrity_engine)
+        if warning := await asyncio.to_thread(durability_warning, self._integrity_engine):
+            logger.warning("%s", warning)
         self._integrity_engine.dispose()
         await self.writer.start()
         await self.writer.register_model(self.model.version, self.model.scorecard)

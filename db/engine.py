@@ -276,6 +276,7 @@ _REFUSALS = {
     ),
     ("QueuePool",): "is busy: every connection of this process is in use, try again",
     ("57014",): "took too long to answer: choose a smaller window",
+    ("conflict with recovery",): "is a standby that gave the query up: try again",
     ("53100",): "has no space left on its disk",
 }
 """What PostgreSQL answers where it does not do what was asked: its code, or words of its message,
@@ -311,6 +312,27 @@ def _name(engine: Engine) -> str:
     # Without user and password: this sentence reaches logs and pages.
     hosts = [engine.url.host] if engine.url.host else _listed(engine.url.query.get("host"))
     return f"The database {engine.url.database} at {','.join(hosts) or 'the local socket'}"
+
+
+def durability_warning(engine: Engine) -> str | None:
+    """Return one sentence on what the server's settings may lose of what it confirmed, or None."""
+    if engine.dialect.name == "sqlite":
+        return None
+    with session(engine) as connection:
+        by_crash, by_failover = connection.exec_driver_sql(_DURABILITY).one()
+    causes = [by_crash and f"{by_crash} = off", by_failover and "its standbys are asynchronous"]
+    if not any(causes):
+        return None
+    found = " and ".join(filter(None, causes))
+    return f"{_name(engine)} may lose acknowledged rows: {found} (docs/high-availability.md)."
+
+
+_DURABILITY = """SELECT
+ (SELECT min(name) FROM pg_settings WHERE setting = 'off'
+  AND name IN ('fsync', 'full_page_writes', 'synchronous_commit')),
+ EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')
+ AND (current_setting('synchronous_standby_names') = ''
+  OR current_setting('synchronous_commit') = 'local')"""
 
 
 def check_migrated(engine: Engine, *, or_newer: bool = True) -> None:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The parts of the tests that pip cannot install: PostgreSQL, PgBouncer, Chromium, wrk, HAProxy, an OpenID
-# Connect provider from npm, Prometheus and Alertmanager. As root on Debian or Ubuntu they are installed; otherwise
-# the command that does it is printed.
+# Connect provider from npm, Prometheus, Alertmanager and etcd; with the argument `deploy` also Patroni. As
+# root on Debian or Ubuntu they are installed; otherwise the command that does it is printed.
 set -u
 cd "$(dirname "$0")" || exit 1
 missing=
@@ -12,15 +12,16 @@ command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>
 command -v wrk >/dev/null 2>&1 || missing="$missing wrk"
 command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || missing="$missing haproxy"
 command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ] || missing="$missing pgbouncer"
+[ "${1:-}" != deploy ] || command -v patroni >/dev/null 2>&1 || missing="$missing patroni"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 
 checker() { # unpacked, not installed: Debian's packages would start servers
-    [ -x ../var/promtool/usr/bin/promtool ] && [ -x ../var/promtool/usr/bin/prometheus-alertmanager ] && return
+    (cd ../var/promtool/usr/bin 2>/dev/null && [ -x promtool ] && [ -x prometheus-alertmanager ] && [ -x etcd ]) && return
     command -v dpkg-deb >/dev/null 2>&1 || return
-    echo "Fetching Prometheus and Alertmanager for the tests of the alerts" >&2
+    echo "Fetching Prometheus, Alertmanager and etcd for the tests of alerts and failovers" >&2
     mkdir -p ../var/promtool && (
-        cd ../var/promtool && apt-get download --quiet=2 prometheus prometheus-alertmanager >/dev/null 2>&1 &&
-            for package in prometheus*.deb; do dpkg-deb -x "$package" . && rm "$package" || exit; done
+        cd ../var/promtool && apt-get download --quiet=2 prometheus prometheus-alertmanager etcd-server >/dev/null 2>&1 &&
+            for package in *.deb; do dpkg-deb -x "$package" . && rm "$package" || exit; done
         # Alertmanager looks for its templates at this path only.
         [ "$(id -u)" != 0 ] || cp -r usr/share/prometheus /usr/share/
     ) || echo "They cannot be had; the tests that need them are skipped" >&2

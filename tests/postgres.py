@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,24 @@ class Cluster(postgres_cluster.Cluster):
         """Allow connections from addresses such as `198.18.0.0/24`; call before the start."""
         with (self.folder / "data" / "pg_hba.conf").open("a") as file:
             file.write(f"host all all {addresses} trust\n")
+
+    @contextmanager
+    def standby(self) -> Iterator[Path]:
+        """Run a server that follows this one; yield the folder of its socket."""
+        folder = Path(tempfile.mkdtemp(prefix="pg"))
+        if self._user:
+            shutil.chown(folder, self._user)
+        data, options = str(folder / "data"), f"-k {folder} -c listen_addresses=''"
+        self._run(
+            "pg_basebackup", "-h", str(self.folder), "-U", "test", "-D", data, "-R",
+            "--no-sync", "-c", "fast",
+        )  # fmt: skip
+        try:
+            self._run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-o", options, "-w", "start")
+            yield folder
+        finally:
+            self._run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            shutil.rmtree(folder)
 
 
 @contextmanager

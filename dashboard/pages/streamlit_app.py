@@ -37,6 +37,7 @@ with st.container(horizontal_alignment="center"), st.container(width=WIDTH):
     if is_allowed:
         top = st.container(key="ignored")
         address.open_page(page.url_path)
+        widgets.standby_note()
         page.run()
         widgets.zone_switch()
         if ignored := address.notice():

@@ -57,7 +57,14 @@ def client() -> Client:
 @st.cache_resource
 def reader() -> Reader:
     """Return the log reader of this process."""
-    return Reader(load_settings().database_url)
+    settings = load_settings()
+    return Reader(settings.dashboard_database_url or settings.database_url)
+
+
+@st.cache_data(ttl=CACHE_TTL_S)
+def standby_time() -> datetime | None:
+    """Return up to when the standby that pages read has the log; None = they read the primary."""
+    return reader().standby_time() if load_settings().dashboard_database_url else None
 
 
 @st.cache_data(ttl=CACHE_TTL_S)

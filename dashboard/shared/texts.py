@@ -40,6 +40,7 @@ LOG_DOWN = (
     "The database is not responding, so nothing can be shown. No logged prediction is lost. This "
     "page retries automatically."
 )
+STANDBY = "Read from a standby of the database, whose newest transaction is of {} ({} ago)."
 EMPTY_TITLE = "No predictions yet"
 EMPTY = (
     "Every prediction the service makes appears here. Enter a patient to make the first one, or "

@@ -70,6 +70,14 @@ def _rerun_when_log_is_back() -> None:
         st.rerun()
 
 
+def standby_note() -> None:
+    """Draw how old what a page shows is, where it reads a standby of the database."""
+    with suppress(DatabaseUnavailable):  # the page says so itself
+        if (until := data_access.standby_time()) is not None:
+            age = numbers.count_noun(round((now() - until).total_seconds()), "second")
+            st.caption(shared_texts.STANDBY.format(format_time(until), age))
+
+
 def empty_log() -> None:
     """Draw the notice of a log without rows, with a link to the form."""
     notice(shared_texts.EMPTY_TITLE, shared_texts.EMPTY)

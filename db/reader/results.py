@@ -12,6 +12,8 @@ from db.engine import QUERY_TIMEOUT_S, open_engine, session
 from db.ids import is_id
 from db.schema import MONITORING, alert_messages, alerts, load_tests, rejections, reports
 
+_STANDBY_TIME = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END"
+
 
 class ResultsReader:
     """The part of `queries.Reader` that does not read predictions; see there for parameters."""
@@ -22,6 +24,14 @@ class ResultsReader:
     def close(self) -> None:
         """Close the idle connections."""
         self._engine.dispose()
+
+    def standby_time(self) -> datetime | None:
+        """Return up to when a standby has the log; None where the primary is read."""
+        if self._engine.dialect.name == "sqlite":
+            return None
+        with session(self._engine) as connection:
+            found: datetime | None = connection.exec_driver_sql(_STANDBY_TIME).scalar()
+        return found
 
     def rejection_counts(
         self, *, since: datetime, until: datetime, source: str, limit: int = 100
