@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from dashboard.auth import login
-from dashboard.shared import address, data_access, numbers
+from dashboard.shared import address, components, data_access, numbers
 from dashboard.shared import texts as shared_texts
 from dashboard.shared.charts import Spec
 from db.engine import DatabaseUnavailable
@@ -199,6 +200,20 @@ def side_by_side(height: int, charts: Sequence[tuple[str, go.Figure, str, str]])
         with panes.cell():
             st.subheader(title, anchor=False)
             plotly_chart(figure, alt, height, key)
+
+
+_UPLOADER = components.Component("uploader", "<span hidden></span>", "uploader.js")
+
+
+def file_uploader(
+    title: str, types: Sequence[str], max_mb: int, key: str, **options: Any
+) -> UploadedFile | None:
+    """Draw a file uploader that screen readers understand."""
+    _UPLOADER.draw(f"{key}_zone", {})
+    chosen: UploadedFile | None = st.file_uploader(
+        title, type=types, max_upload_size=max_mb, key=key, **options
+    )
+    return chosen
 
 
 def card(title: str) -> st.delta_generator.DeltaGenerator:

@@ -86,7 +86,7 @@ def test_a_file_that_is_sent_gets_its_verdict(
 ) -> None:
     send(page, servers, lines)
     expect(page.get_by_text(verdict)).to_be_visible(timeout=JUDGED)
-    expect(page.get_by_role("button", name="Check file")).to_be_visible()  # the next file may come
+    expect(page.get_by_test_id("stFileChipName")).to_have_text("new.csv")  # to be checked again
 
 
 def test_the_page_begins_with_its_verdict_draws_its_curves_and_fits_every_window(

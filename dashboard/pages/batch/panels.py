@@ -58,7 +58,7 @@ def template() -> None:
 
 def upload() -> None:
     """Draw the file, its errors or a preview, and what came of sending it."""
-    file = st.file_uploader("CSV file", type="csv", max_upload_size=_MAX_MB, key="batch_file")
+    file = widgets.file_uploader("CSV file", ["csv"], _MAX_MB, "batch_file")
     if file is None:
         st.session_state.pop("batch", None)
         return

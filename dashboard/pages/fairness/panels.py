@@ -77,7 +77,8 @@ def rates_by_group(grouping: Grouping) -> None:
                 continue
             with panes.cell():
                 st.markdown(f"**{label}**")
-                said = f"{label} by group with 95 % intervals; numbers in the table below"
+                cells = rate_cells(grouping, metric)
+                said = f"{label}: " + "; ".join(f"{group} {cell}" for group, cell in cells.items())
                 height = 60 + 34 * max(2, len(grouping.groups))
                 widgets.plotly_chart(
                     charts.rates_by_group(grouping, metric), said, height, f"rates_{metric}"

@@ -157,17 +157,21 @@ def history(seen: OverviewData, window: Window) -> None:
     """Draw predictions, positive rate and latency over time."""
     zone, buckets = widgets.zone(), seen.buckets
     with widgets.card("Predictions over time"):
-        said = f"{seen.summary.n} predictions {window.phrase}, by time"
+        said = texts.spoken("Predictions over time", buckets, zone, lambda b: f"{b.n:,}")
         widgets.plotly_chart(charts.prediction_counts(buckets, zone), said, 300, "volume")
     halves = st.grid(2, min_column_width=420, gap="small")
     with halves.cell(), widgets.card("Positive rate"):
         st.caption(texts.SHARE_NOTE)
-        said = "Positive rate over time, in percent"
+        said = texts.spoken(
+            "Positive rate", buckets, zone, lambda b: numbers.format_share(b.n_positive, b.n)
+        )
         widgets.plotly_chart(charts.positive_rate(buckets, zone), said, 260, "share")
     with halves.cell(), widgets.card("Scoring latency"):
         newest = texts.latency_of_newest(queries.MAX_ROWS) if seen.summary.truncated else ""
         st.caption(texts.LATENCY_NOTE + newest)
-        said = "Scoring latency in milliseconds over time: p50 and p95, without the write"
+        said = texts.spoken(
+            "Scoring latency, p95", buckets, zone, lambda b: numbers.milliseconds(b.latency_p95_ms)
+        )
         widgets.plotly_chart(charts.scoring_latency(buckets, zone), said, 260, "latency")
 
 

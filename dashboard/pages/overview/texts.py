@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
 from dashboard.shared.escaping import escape_markdown
-from dashboard.shared.numbers import count_noun, format_share, percent
+from dashboard.shared.numbers import count_noun, day, format_share, percent
 from dashboard.shared.texts import count_of_source, source_phrase
+from db.reader.queries import TimeBucket
 from pipeline.fairness.result import MIN_GROUP_SIZE, Rate
 from pipeline.monitoring.status_rules import CheckResult, overall_status
 from pipeline.schema import BY_NAME
@@ -86,6 +88,9 @@ def activity(
 
 Line = tuple[str, str]
 """A status, "unknown" where nothing was checked, and a sentence."""
+
+_SPOKEN = 12
+"""Steps of a chart that its alternative text lists."""
 
 _CHECKS = (("drift", "quality", "data"), ("fairness",), ("accuracy", "estimated accuracy"))
 """The checks of a monitoring run behind each line of `monitoring_lines`."""
@@ -265,6 +270,16 @@ KEY_CANNOT_OPERATE = (
     "The dashboard's API key lacks the role operate, so the alert was not acknowledged. An "
     "administrator can create a key with `cardiowatch keys create`."
 )
+
+
+def spoken(
+    title: str, buckets: Sequence[TimeBucket], zone: tzinfo, value: Callable[[TimeBucket], str]
+) -> str:
+    """Return the alternative text of a chart over time: the values of its newest steps."""
+    known = [bucket for bucket in buckets if bucket.n][-_SPOKEN:]
+    times = [f"{day(start)}, {start:%H:%M}" for start in (b.start.astimezone(zone) for b in known)]
+    listed = [f"{time}: {value(bucket)}" for time, bucket in zip(times, known, strict=True)]
+    return f"{title}, newest {len(known)} steps with predictions: {'; '.join(listed)}"
 
 
 def status_strip_alt(statuses: Sequence[str]) -> str:

@@ -38,12 +38,10 @@ def _upload() -> None:
     except ModelError as error:
         st.info(reference.said(error))
         return
-    if job_panel.unfinished(_JOB, "poisoning", texts.RUNNING):
-        return
-    with st.form("gate", border=False, clear_on_submit=True):  # the server drops the file
-        file = st.file_uploader(
-            texts.UPLOAD, type=["csv", "data", "txt", "tsv"], max_upload_size=_MAX_MB,
-            help=f"{FILE_HELP} {texts.NOT_STORED}", key="gate_file",
+    with st.form("gate", border=False):  # drawn during a check, too: that keeps the file
+        file = widgets.file_uploader(
+            texts.UPLOAD, ["csv", "data", "txt", "tsv"], _MAX_MB, "gate_file",
+            help=f"{FILE_HELP} {texts.NOT_STORED}",
         )  # fmt: skip
         coding = st.selectbox(
             "Coding", list(CODINGS), format_func=CODINGS.__getitem__,
@@ -54,6 +52,8 @@ def _upload() -> None:
         )
         if st.form_submit_button("Check file"):
             _start(file, str(coding), str(mapping), trusted)
+    if job_panel.unfinished(_JOB, "poisoning", texts.RUNNING):
+        return
     result = job_panel.result(_JOB)
     if result is None:
         return
@@ -82,7 +82,6 @@ def _start(file: UploadedFile | None, coding: str, mapping: str, trusted: Refere
         scorecard=model.scorecard, **patients,
     ):  # fmt: skip
         st.session_state[_NAME] = file.name
-        st.rerun()
 
 
 def _verdict(name: str, found: Mapping[str, Any]) -> None:
