@@ -189,6 +189,7 @@ def command(patient: str) -> None:
     patiently = open_engine(settings.database_url, timeout_s=LONGEST_S)
     reading = open_engine(settings.database_url, read_only=True, timeout_s=LONGEST_S)
     known = rows_of(reading, key.hash_patient_reference(patient))
+    reading.dispose()
     if difference := known.difference():
         print(difference, file=sys.stderr)
     erased = erase_patient(engine, key, patient, known)
