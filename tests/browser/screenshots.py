@@ -28,6 +28,7 @@ from pipeline.dataset.heart import HEART_CSV, Coding, read_patients
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.load_tests.benchmark import KIND
 from pipeline.model import load
+from pipeline.monitoring.schedule import monitor
 from pipeline.schema import NAMES, Row
 from settings import Settings
 from tests.browser.conftest import (
@@ -103,6 +104,7 @@ def main() -> None:
         url = f"sqlite:///{name}/log.db"
         migrate(url, lambda _: None)
         day_of_patients(url, model_dir)
+        list(monitor(url, model_dir))
         weeks = history(Path(name), model_dir)  # before Playwright: its event loop blocks asyncio's
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium_path(), args=FLAGS)
@@ -126,7 +128,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
         page = new_context(browser).new_page()
         page.goto(dashboard.url)
         expect(page.get_by_role("heading", name="Scoring latency")).to_be_visible()
-        take(page, "overview", height=1396)
+        take(page, "overview", height=1720)
         page.goto(f"{dashboard.url}/predictions")
         expect(page.get_by_test_id("stDataFrame")).to_be_visible()
         take(page, "predictions", height=1110)
@@ -140,7 +142,7 @@ def take_all(browser: Browser, folder: Path, url: str, model_dir: Path) -> None:
             expect(page.get_by_role("heading", name=card)).to_be_visible()
             take(page, name, height=height)
         estimate(page, Servers(api, dashboard, url), PATIENT | {"trestbps": 140, "chol": 234})
-        take(page, "patient", height=2230)
+        take(page, "patient", height=2330)
     finally:
         dashboard.stop()
         api.stop()

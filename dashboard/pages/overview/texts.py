@@ -214,7 +214,7 @@ _STATUS: Mapping[str, tuple[str, str]] = {
     "green": ("●", "Green"),
     "amber": ("▲", "Amber"),
     "red": ("■", "Red"),
-    "unknown": ("○", "Not known"),
+    "unknown": ("○", ""),
 }
 """Each with its own shape, so that colour is not the only sign."""
 
@@ -232,7 +232,7 @@ def status(found: str) -> str:
     """Return a status with its shape, coloured."""
     shape, word = _STATUS[found]
     color = {"green": "green", "amber": "orange", "red": "red", "unknown": "gray"}[found]
-    return f":{color}[**{shape} {word}**]"
+    return f":{color}[**{f'{shape} {word}'.strip()}**]"
 
 
 OVERDUE = "More than two days old. Is `cardiowatch monitor` still scheduled?"
