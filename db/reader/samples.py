@@ -8,6 +8,7 @@ chance.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,9 +16,10 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BindParameter,
+    ARRAY,
     ColumnElement,
     Connection,
+    FromClause,
     String,
     Table,
     and_,
@@ -28,7 +30,6 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    values,
 )
 from sqlalchemy import column as named
 
@@ -56,11 +57,6 @@ _PER_QUERY = 500
 _DIGITS = 4  # hexadecimal, at the end of an id
 _LEVELS = 16**_DIGITS
 
-_COLUMNS = [
-    predictions.c[name]
-    for name in ("id", *BY_NAME, "probability", "prediction", "threshold", "model_version")
-]
-
 
 class SampledRow(NamedTuple):
     """A prediction of a sample."""
@@ -72,10 +68,26 @@ class SampledRow(NamedTuple):
     prediction: int
     threshold: float
     model_version: str
+    patient: bytes | None = None
+    """HMAC of the patient reference, if one was sent."""
     outcome: int | None = None
     """The newest one, where outcomes were asked for."""
     decision: str | None = None
     """That of the newest response, where responses were asked for."""
+
+
+_COLUMNS = [
+    predictions.c[name]
+    for name in (
+        "id",
+        *BY_NAME,
+        "probability",
+        "prediction",
+        "threshold",
+        "model_version",
+        "patient",
+    )
+]
 
 
 def _sampled(row: Sequence[Any]) -> SampledRow:
@@ -166,10 +178,9 @@ def _read(
     """
     rows: list[SampledRow] = []
     for at in range(0, len(slices), _PER_QUERY):
-        part = values(named("low", ID), named("high", ID), name="slices")
-        part = part.data([(_id(low), _id(high)) for low, high in slices[at : at + _PER_QUERY]])
-        few, ids = part.cte("few"), predictions.c.id
-        window = ids >= slices[at][0], ids < slices[: at + _PER_QUERY][-1][1]  # selects partitions
+        part, ids = slices[at : at + _PER_QUERY], predictions.c.id
+        few = _as_table(part, connection.dialect.name)
+        window = ids >= part[0][0], ids < part[-1][1]  # selects partitions
         # Each slice by itself, however few of its rows the database expects to be chosen: lateral
         # with a limit on PostgreSQL; in an outer join SQLite scans the slices first.
         inside = and_(ids >= few.c.low, ids < few.c.high, *window, *chosen)
@@ -177,12 +188,21 @@ def _read(
         if connection.dialect.name == "postgresql":
             of_slice = select(*_COLUMNS).where(inside).limit(most).lateral()
             wanted = select(of_slice).select_from(few.join(of_slice, true())).limit(most)
-        rows += [_sampled(row) for row in connection.execute(wanted) if row[0] is not None]
+        found = connection.execute(wanted).all()
+        rows += [_sampled(row) for row in found if row[0] is not None]
     return sorted(rows, key=itemgetter(0))
 
 
-def _id(value: str) -> BindParameter[Any]:
-    return bindparam(None, value, ID, unique=True)
+def _as_table(slices: Sequence[tuple[str, str]], dialect: str) -> FromClause:
+    """Return the slices as a table made of parameters, so that the query is compiled once."""
+    if dialect == "postgresql":
+        lows, highs = ([ends[i] for ends in slices] for i in range(2))
+        arrays = (bindparam(None, side, ARRAY(ID), unique=True) for side in (lows, highs))
+        columns = named("low", ID), named("high", ID)
+        return func.unnest(*arrays).table_valued(*columns).render_derived(name="few")
+    pair = func.json_each(json.dumps(slices)).table_valued("value").c.value
+    low, high = (func.json_extract(pair, f"$[{i}]") for i in range(2))
+    return select(low.label("low"), high.label("high")).cte("few")
 
 
 def rows_with_outcome(

@@ -9,6 +9,8 @@ docs/drift.md measures how well that works. numpy and scipy.special only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,28 +26,41 @@ from pipeline.drift.contingency_tables import (
 )
 from pipeline.drift.hypothesis_tests.large_sample import large_sample_test
 from pipeline.drift.hypothesis_tests.permutation import permute_labels
+from pipeline.drift.repeats import near_repeats, one_row_per_patient
 from pipeline.drift.result import DriftResult
 from pipeline.drift.verdict import MAX_PERMUTATION_ROWS, MIN_PATIENTS, verdict
-from pipeline.model.inputs import InputError, check_counts, vector
+from pipeline.model.inputs import check_counts
 from pipeline.model.reference import ValueCounts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+Patients = Sequence[bytes | str | None] | None
+MAX_REPEATED_SHARE = 0.01
+"""Of a sample, up to which counts of all rows are tested: repeats are then too few to alarm."""
+
+
 def compare(
     reference: ArrayLike | pd.DataFrame,
     current: ArrayLike | pd.DataFrame,
     *,
+    reference_patients: Patients = None,
+    patients: Patients = None,
     alpha: float = 0.05,
     seed: int = 0,
 ) -> DriftResult:
     """Compare a window of patients with a reference.
 
+    Of a patient who is in it several times one row is tested, drawn at random.
+
     Parameters
     ----------
     reference, current
         Frames with the thirteen columns or arrays of shape (n, 13); UCI codes, NaN = missing.
+    reference_patients, patients
+        References of the patients of both sides, one a row, None = unknown. Without them equal rows
+        are one patient when they know at least eight findings, three of them measurements.
     alpha
         Chance of an alarm when nothing has changed, 0 to 1. For a daily window, 0.05 / 30.
     seed
@@ -59,20 +74,25 @@ def compare(
     Raises
     ------
     ValueError
-        When a column is absent or alpha is not between 0 and 1.
+        When a column is absent, alpha is not between 0 and 1, or references are not one a row.
     """
     _check(alpha)
-    before, now = to_steps(reference), to_steps(current)
-    tables = tables_from_rows(before, now)
-    if max(len(before), len(now)) > MAX_PERMUTATION_ROWS:
-        random = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
+    all_before, all_now = to_steps(reference), to_steps(current)
+    before = all_before[one_row_per_patient(all_before, reference_patients, random)]
+    now = all_now[one_row_per_patient(all_now, patients, random)]
+    tables, sizes = tables_from_rows(before, now), (len(before), len(now))
+    if max(sizes) > MAX_PERMUTATION_ROWS:
         samples = sample_rows(before, random), sample_rows(now, random)
-        return _counted(tables, (len(before), len(now)), samples, alpha, seed)
-    sizes = len(before), len(now)
-    if min(sizes) < MIN_PATIENTS:
-        return verdict(tables, sizes, None, None, alpha, seed)
-    tested = permute_labels(before, now, alpha, seed).tested()
-    return verdict(tables, sizes, (before, now), tested, alpha, seed, "permutation")
+        found = _counted(tables, sizes, samples, alpha, seed)
+    elif min(sizes) < MIN_PATIENTS:
+        found = verdict(tables, sizes, None, None, alpha, seed)
+    else:
+        tested = permute_labels(before, now, alpha, seed).tested()
+        found = verdict(tables, sizes, (before, now), tested, alpha, seed, "permutation")
+    return replace(
+        found, repeats=len(all_now) - len(now), near_repeats=near_repeats(before, now, random)
+    )
 
 
 def compare_counts(
@@ -81,6 +101,8 @@ def compare_counts(
     *,
     reference_sample: ArrayLike | pd.DataFrame | None = None,
     sample: ArrayLike | pd.DataFrame | None = None,
+    reference_patients: Patients = None,
+    patients: Patients = None,
     alpha: float = 0.05,
     seed: int = 0,
 ) -> DriftResult:
@@ -92,7 +114,10 @@ def compare_counts(
         Feature -> value -> count, None = missing, as `db.rollups.counts.ValueCounts.values`.
     reference_sample, sample
         Random patients of both sides, for pairs; of each, `MAX_PERMUTATION_ROWS` at most. Without
-        them pairs are not tested. When they are all patients, and few, rows are tested.
+        them pairs are not tested. When they are all patients, and few, rows are tested; so they
+        are where the window's sample shows that patients repeat.
+    reference_patients, patients
+        References of the patients of both samples, as in `compare`.
     alpha, seed
         As in `compare`.
 
@@ -109,29 +134,20 @@ def compare_counts(
     if reference_sample is None or sample is None:
         return _counted(tables, sizes, None, alpha, seed)
     before, now = to_steps(reference_sample), to_steps(sample)
-    if (len(before), len(now)) == sizes and max(sizes) <= MAX_PERMUTATION_ROWS:
-        return compare(reference_sample, sample, alpha=alpha, seed=seed)
     random = np.random.default_rng(seed)
+    repeats = len(now) - len(one_row_per_patient(now, patients, random))
+    whole = (len(before), len(now)) == sizes and max(sizes) <= MAX_PERMUTATION_ROWS
+    if whole or repeats > MAX_REPEATED_SHARE * len(now):
+        return compare(
+            reference_sample,
+            sample,
+            reference_patients=reference_patients,
+            patients=patients,
+            alpha=alpha,
+            seed=seed,
+        )
     samples = sample_rows(before, random), sample_rows(now, random)
     return _counted(tables, sizes, samples, alpha, seed)
-
-
-def risk_change(reference: ArrayLike, current: ArrayLike) -> tuple[float, float, float]:
-    """Return the mean risk of reference and window, and the standard error of the change.
-
-    Parameters
-    ----------
-    reference, current
-        Predicted probabilities; an empty side counts as unchanged.
-    """
-    before, now = (vector(p, "probabilities") for p in (reference, current))
-    if not all(((p >= 0) & (p <= 1)).all() for p in (before, now)):
-        raise InputError("probabilities must lie between 0 and 1")
-    if not len(before) or not len(now):
-        mean = float(np.concatenate([before, now]).mean()) if len(before) + len(now) else 0.0
-        return mean, mean, 0.0
-    error = (before.var() / len(before) + now.var() / len(now)) ** 0.5
-    return float(before.mean()), float(now.mean()), float(error)
 
 
 def _check(alpha: float) -> None:

@@ -1,41 +1,49 @@
-"""Domain classifier (classifier two-sample test): it detects any kind of change.
+"""Domain classifier (classifier two-sample test), which detects any kind of change.
 
-Patients of the reference are labelled 0 and those of the window 1. Without drift the classifier's
-AUC is 0.5 but for chance, which a permutation test measures. Heavy imports; pages read its results
-from `reports` or a worker process.
+Patients of the reference are labelled 0 and those of the window 1. Ridge regressions on fixed bases
+(a finding's values, its relations to the others, everything together, random trees) predict the
+label of each patient from all the others. No basis looks at the labels, so a leave-one-out score is
+linear in them: one matrix product scores a thousand relabellings, which give the exact p-value.
+Without drift the AUC of five cross-validation folds is 0.5 but for chance. numpy and scipy.special
+only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from sklearn.base import ClassifierMixin
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.inspection import permutation_importance
-from sklearn.metrics import roc_curve
-from sklearn.model_selection import StratifiedKFold, train_test_split
-from threadpoolctl import threadpool_limits
+from numpy.typing import ArrayLike, NDArray
 
-from pipeline.drift import MIN_PATIENTS
-from pipeline.drift.comparison import sample_rows
-from pipeline.drift.contingency_tables import Array, to_steps
-from pipeline.schema import NAMES
+from pipeline.drift.comparison import Patients, sample_rows
+from pipeline.drift.contingency_tables import Array, Integers, to_steps
+from pipeline.drift.effect_sizes import ROUNDING_BASE
+from pipeline.drift.hypothesis_tests.multivariate import standardised_ranks
+from pipeline.drift.hypothesis_tests.null_distributions import gamma_three_moments
+from pipeline.drift.hypothesis_tests.permutation import DEFAULT_PERMUTATIONS, draw_labels
+from pipeline.drift.repeats import one_row_per_patient
+from pipeline.drift.verdict import MIN_PATIENTS
+from pipeline.schema import FEATURES, NAMES, Feature, Kind
 from pipeline.statistics.metrics import auc
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FOLDS = 5
-PERMUTATIONS = 199
-"""The smallest p-value is then 1/200; each costs as much as the cross-validation itself."""
-_HOLD_OUT = 0.3
-_SHUFFLES = 20  # of each feature, to measure its importance
+_BINS = 8  # of a number, by its ranks, each overlapping the next
+_TAILS = (0.01, 0.03, 0.1)
+_TREES, _DEPTH, _PROJECTED = 200, 4, 256
 _ROC_POINTS = 101
+_IMPORTANCE_ROWS = 2_000  # patients whose findings are permuted; of more, the first of a shuffle
+_BLOCK = 250  # relabellings at once
+_WEIGHTS = {"values": 2.0, "relations": 1.0, "all": 8.0, "pairs": 3.0, "trees": 8.0}
+_RIDGE = {"values": 0.3, "relations": 0.3, "all": 0.3, "pairs": 0.3, "trees": 0.3}
 _Z = 1.959964  # 97.5 % point of the normal distribution
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Importance:
 
     feature: str
     auc_lost: float
-    """Drop in hold-out AUC when the feature is permuted; 0 or below = not used."""
+    """Drop in cross-validated AUC when the feature is permuted; 0 or below = not used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +62,14 @@ class ClassifierResult:
     enough_data: bool
     drift: bool
     p_value: float = 1.0
-    """Share of relabellings whose cross-validated AUC is at least as high."""
+    """Share of relabellings with at least as much evidence, the true labels among them; exact."""
     alpha: float
-    auc_cv: float = 0.5
-    """Mean over the folds; 0.5 = no drift, 1 = perfect separation."""
-    auc_holdout: float = 0.5
-    auc_holdout_interval: tuple[float, float] = (0.0, 1.0)
+    auc: float = 0.5
+    """Cross-validated in five folds; 0.5 = no drift, 1 = perfect separation."""
+    auc_interval: tuple[float, float] = (0.0, 1.0)
     """95 % interval (DeLong)."""
     roc: tuple[tuple[float, float], ...] = ((0.0, 0.0), (1.0, 1.0))
-    """Hold-out ROC curve: false positive rate, true positive rate."""
+    """Cross-validated ROC curve: false positive rate, true positive rate."""
     importances: tuple[Importance, ...] = tuple(Importance(name, 0.0) for name in NAMES)
     """The most important first."""
     n_reference: int
@@ -75,7 +82,7 @@ class ClassifierResult:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that JSON can carry."""
         plain = asdict(self)
-        plain["auc_holdout_interval"] = list(self.auc_holdout_interval)
+        plain["auc_interval"] = list(self.auc_interval)
         plain["roc"] = [list(point) for point in self.roc]
         plain["importances"] = list(plain["importances"])
         return plain
@@ -91,132 +98,294 @@ def classify(
     reference: ArrayLike | pd.DataFrame,
     current: ArrayLike | pd.DataFrame,
     *,
+    reference_patients: Patients = None,
+    patients: Patients = None,
     alpha: float = 0.05,
     seed: int = 0,
-    permutations: int = PERMUTATIONS,
-    progress: Callable[[float], None] | None = None,
+    permutations: int = DEFAULT_PERMUTATIONS,
 ) -> ClassifierResult:
     """Train a classifier to tell the window from the reference.
 
     Parameters
     ----------
-    reference, current
-        Patients as in `pipeline.drift.compare`; of more than 5,000 a seeded sample is used.
+    reference, current, reference_patients, patients
+        As in `pipeline.drift.compare`; of more than 5,000 patients a seeded sample is used.
     alpha
-        Chance of an alarm when nothing has changed.
+        Chance of an alarm when nothing has changed, 0 to 1.
     seed
-        Of samples, folds, trees and permutations.
+        Of samples, trees, folds and permutations.
     permutations
-        Relabellings for the p-value.
-    progress
-        Called with the share that is done, 0 to 1.
+        Relabellings for the p-value, which is at least 1 / (permutations + 1).
     """
     random = np.random.default_rng(seed)
-    sides = [sample_rows(to_steps(rows), random) for rows in (reference, current)]
-    # Steps are whole and above -1e16, so a missing value becomes the lowest of every scale.
-    x = np.nan_to_num(np.vstack(sides), nan=-1e18)
-    y = np.repeat([0.0, 1.0], [len(side) for side in sides])
-    sizes = len(sides[0]), len(sides[1])
-    if min(sizes) < MIN_PATIENTS:
+    sides = []
+    for rows, of in ((reference, reference_patients), (current, patients)):
+        steps = to_steps(rows)
+        sides.append(sample_rows(steps[one_row_per_patient(steps, of, random)], random))
+    n_reference, n = map(len, sides)
+    if min(n_reference, n) < MIN_PATIENTS:
         return ClassifierResult(
-            enough_data=False, drift=False, alpha=alpha, n_reference=sizes[0], n_current=sizes[1],
+            enough_data=False, drift=False, alpha=alpha, n_reference=n_reference, n_current=n,
             seed=seed, reason=f"Not enough data: at least {MIN_PATIENTS} patients per side needed.",
         )  # fmt: skip
-    with threadpool_limits(1):
-        observed = cross_validated_auc(x, y, seed)
-        as_high = 1
-        for done in range(permutations):
-            as_high += cross_validated_auc(x, random.permutation(y), seed) >= observed
-            if progress is not None:
-                progress((done + 1) / permutations)
-        held = _hold_out(x, y, seed)
-    p = as_high / (permutations + 1)
-    area, interval, roc, importances = held
+    pooled = np.vstack(sides)
+    label = np.repeat([0.0, 1.0], [n_reference, n])
+    design = _Design(pooled, random)
+    labels = np.vstack([label, draw_labels(random, len(pooled), n, permutations)])
+    total = np.logaddexp.reduce(design.evidence(labels.astype(np.float32)), axis=1)
+    p = float((total >= total[0] - 1e-9).mean())
+    folds = _folds(label, random)
+    fitted = [design.fit(label, folds != fold) for fold in range(FOLDS)]
+    scores = design.score(fitted, folds)
+    area, error = auc(label, scores)
+    importances = design.importances(fitted, folds, label, scores, random)
+    found = p <= alpha
     return ClassifierResult(
         enough_data=True,
-        drift=p <= alpha,
+        drift=found,
         p_value=p,
         alpha=alpha,
-        auc_cv=observed,
-        auc_holdout=area,
-        auc_holdout_interval=interval,
-        roc=roc,
+        auc=area,
+        auc_interval=(max(0.0, area - _Z * error), min(1.0, area + _Z * error)),
+        roc=_roc(label, scores),
         importances=importances,
-        n_reference=sizes[0],
-        n_current=sizes[1],
+        n_reference=n_reference,
+        n_current=n,
         permutations=permutations,
         seed=seed,
-        reason=_reason(p <= alpha, observed, importances),
+        reason=(
+            f"Drift: classifier AUC {area:.2f}, most important feature {importances[0].feature}."
+            if found
+            else f"No drift detected: classifier AUC {area:.2f} is consistent with 0.5."
+        ),
     )
 
 
-def run_job(
-    reference: list[list[float | None]],
-    current: list[list[float | None]],
-    permutations: int,
-    progress: Callable[[float], None],
-) -> dict[str, Any]:
-    """Run `classify` in a worker process of the dashboard; None = missing."""
-    sides = [np.array(rows, dtype=float).reshape(-1, len(NAMES)) for rows in (reference, current)]
-    return classify(*sides, permutations=permutations, progress=progress).to_dict()
+class _Finding(NamedTuple):
+    """What the bases know of one finding, one row a patient; a permuted finding is other rows."""
+
+    values: Array
+    """Soft bins, tails, levels and whether it is missing, shape (n, k)."""
+    rank: Array
+    """Standardised; 0 where missing."""
+    distance: Array
+    """How far the rank is from the middle, less its mean; 0 where missing."""
+    missing: Array
+    """1 where missing, less its mean."""
+    order: Array
+    """Above which thresholds of the trees: the value, the lowest where missing."""
+
+    def rows(self, at: Integers) -> _Finding:
+        return _Finding(*(part[at] for part in self))
 
 
-def cross_validated_auc(
-    x: Array, y: Array, seed: int, classifier: ClassifierMixin | None = None
-) -> float:
-    """Return the mean AUC over five stratified folds.
+def _finding(column: Array, feature: Feature) -> _Finding:
+    known = ~np.isnan(column)
+    rank = standardised_ranks(column)
+    distance = np.where(known, np.abs(rank), 0.0)
+    distance[known] -= distance[known].mean() if known.any() else 0.0
+    parts: list[NDArray[Any]] = [rank, distance, ~known] if feature.is_numeric else [~known]
+    if feature.is_numeric and known.any():
+        parts += _of_number(column, known, feature)
+    elif known.any():
+        parts += [column == level for level in np.unique(column[known])]
+    missing = ~known - (~known).mean()
+    values = np.column_stack(parts).astype(float)
+    return _Finding(values, rank, distance, missing, np.where(known, column, -np.inf))
+
+
+def _of_number(column: Array, known: NDArray[np.bool_], feature: Feature) -> Iterator[NDArray[Any]]:
+    """Yield soft bins and tails by rank, the value itself, and what unit errors change."""
+    ordered = np.sort(column[known])
+    ends = (np.searchsorted(ordered, column, side) for side in ("left", "right"))
+    share = sum(ends) / 2 / len(ordered)
+    for knot in np.linspace(0, 1, _BINS + 1):
+        yield np.where(known, np.maximum(1 - np.abs(share - knot) * _BINS, 0), 0)
+    for tail in _TAILS:
+        yield known & (share < tail)
+        yield known & (share > 1 - tail)
+    first, third = np.quantile(ordered, [0.25, 0.75])
+    yield known & (column < first - 3 * (third - first))  # Tukey's outer fences
+    yield known & (column > third + 3 * (third - first))
+    spread = column[known].std() or 1.0
+    yield np.where(known, np.clip((column - column[known].mean()) / spread, -6, 6), 0)
+    if len(ordered) > 1:
+        gap = np.diff(ordered).argmax()
+        yield known & (column > ordered[gap])
+    if feature.kind is Kind.NUMBER:
+        yield known & (column % ROUNDING_BASE == 0)
+
+
+class _Design:
+    """The bases of the pooled patients. They do not look at the labels."""
+
+    def __init__(self, pooled: Array, random: np.random.Generator) -> None:
+        self._findings = [_finding(pooled[:, i], f) for i, f in enumerate(FEATURES)]
+        # Each tree splits all its nodes of one level alike, at a value of a random patient.
+        self._split = random.integers(len(FEATURES), size=(_TREES, _DEPTH))
+        order = np.column_stack([finding.order for finding in self._findings])
+        self._above = order[random.integers(len(pooled), size=self._split.shape), self._split]
+        signs = random.choice([-1.0, 1.0], (_TREES, 2**_DEPTH, _PROJECTED)).astype(np.float32)
+        self._leaves = signs
+        columns = list(self._columns(self._findings))
+        self._mean = [part.mean(axis=0) for part in columns]
+        spread = [part.std(axis=0) for part in columns]
+        self._scale = [np.where(sd > 1e-9, sd, np.inf) for sd in spread]
+        self._bases = self._standardised(columns)
+        kinds = ["values"] * 13 + ["relations"] * 13 + ["all", "pairs", "trees"]
+        self._weights = [_WEIGHTS[kind] for kind in kinds]
+        self._ridge = [_RIDGE[kind] for kind in kinds]
+
+    def _columns(self, findings: Sequence[_Finding]) -> Iterator[NDArray[Any]]:
+        ranks = np.column_stack([finding.rank for finding in findings])
+        far = np.column_stack([finding.distance for finding in findings])
+        yield from (finding.values for finding in findings)
+        for i, finding in enumerate(findings):
+            others = np.arange(len(findings)) != i
+            rank, distance = finding.rank[:, None], finding.distance[:, None]
+            parts = [rank * ranks[:, others], distance * ranks[:, others], rank * far[:, others]]
+            if finding.missing.any():
+                missing = finding.missing[:, None]
+                parts += [missing * ranks[:, others], missing * far[:, others]]
+            yield np.hstack(parts)
+        yield np.hstack([finding.values for finding in findings])
+        yield np.column_stack([ranks[:, a] * ranks[:, b] for a, b in combinations(range(13), 2)])
+        trees = np.zeros((len(ranks), _PROJECTED), dtype=np.float32)
+        for split, above, leaves in zip(self._split, self._above, self._leaves, strict=True):
+            leaf = np.zeros(len(ranks), dtype=np.int64)
+            for feature, threshold in zip(split, above, strict=True):
+                leaf = 2 * leaf + (findings[feature].order > threshold)
+            trees += leaves[leaf]
+        yield trees
+
+    def _standardised(self, columns: Iterable[NDArray[Any]]) -> list[Floats]:
+        parts = zip(columns, self._mean, self._scale, strict=True)
+        return [((part - mean) / scale).astype(np.float32) for part, mean, scale in parts]
+
+    def evidence(self, labels: Floats) -> Array:
+        """Return the evidence of each basis, weighted: labels of shape (b, n) -> (b, bases).
+
+        It is -log p of the correlation of labels and leave-one-out scores, by the gamma
+        distribution with the moments that it has over the relabellings.
+        """
+        found = [
+            _neg_log_p(_correlations(basis, ridge, labels)) + np.log(weight)
+            for basis, ridge, weight in zip(self._bases, self._ridge, self._weights, strict=True)
+        ]
+        return np.column_stack(found)
+
+    def fit(self, label: Array, train: NDArray[np.bool_]) -> list[Floats]:
+        """Return the coefficients of every basis, fitted to the chosen patients.
+
+        A basis counts by the square of the correlation that its leave-one-out scores have among
+        those patients; none where they have no positive one.
+        """
+        fitted = []
+        wanted = label[train].astype(np.float32)
+        centred = wanted - wanted.mean()
+        for basis, ridge in zip(self._bases, self._ridge, strict=True):
+            of = basis[train] - basis[train].mean(axis=0)
+            correlation = float(_correlations(of, ridge, wanted[None])[0])
+            coefficients = _solve(of, ridge, of.T @ centred)
+            spread = float((of @ coefficients).std()) or np.inf
+            fitted.append(coefficients * (max(correlation, 0.0) ** 2 / spread))
+        return fitted
+
+    def score(
+        self, fitted: Sequence[list[Floats]], folds: Integers, bases: list[Floats] | None = None
+    ) -> Array:
+        """Score every patient by the fold that was fitted without it; shape (n,)."""
+        scores = np.zeros(len(folds))
+        for fold, coefficients in enumerate(fitted):
+            for basis, beta in zip(bases or self._bases, coefficients, strict=True):
+                scores[folds == fold] += basis[folds == fold] @ beta
+        return scores
+
+    def importances(
+        self,
+        fitted: Sequence[list[Floats]],
+        folds: Integers,
+        label: Array,
+        scores: Array,
+        random: np.random.Generator,
+    ) -> tuple[Importance, ...]:
+        """Permute each finding between patients; return the drop in AUC, the largest first."""
+        at = random.permutation(len(folds))[:_IMPORTANCE_ROWS]
+        before, _ = auc(label[at], scores[at])
+        findings = [finding.rows(at) for finding in self._findings]
+        lost = []
+        for i, name in enumerate(NAMES):
+            moved = list(findings)
+            moved[i] = findings[i].rows(random.permutation(len(at)))
+            permuted = self._standardised(self._columns(moved))
+            after, _ = auc(label[at], self.score(fitted, folds[at], permuted))
+            lost.append(Importance(name, before - after))
+        return tuple(sorted(lost, key=lambda one: -one.auc_lost))
+
+
+def _solve(basis: Floats, ridge: float, right: Floats) -> Floats:
+    """Return the coefficients of ridge regression."""
+    covariance = basis.T @ basis
+    covariance[np.diag_indices_from(covariance)] += ridge * len(basis)
+    return np.linalg.solve(covariance, right)
+
+
+def _factor(basis: Floats, ridge: float) -> Floats:
+    """Return W so that W W' y are the fitted values of ridge regression on centred columns."""
+    covariance = basis.T @ basis
+    covariance[np.diag_indices_from(covariance)] += ridge * len(basis)
+    root = np.linalg.cholesky(covariance)
+    return np.linalg.solve(root, basis.T).T
+
+
+def _correlations(basis: Floats, ridge: float, labels: Floats) -> Array:
+    """Correlate labels with the leave-one-out scores of ridge regression.
+
+    The score of a patient left out of a linear smoother is (fit - h y) / (1 - h), h being its
+    leverage. Source: Hastie, Tibshirani & Friedman (2009), Elements of Statistical Learning, 7.10.
 
     Parameters
     ----------
-    x
-        Patients in steps, shape (n, 13), NaN = missing.
-    y
-        0.0 = reference, 1.0 = window, shape (n,).
-    seed
-        Of the folds.
-    classifier
-        Default: that of `classify`.
+    basis, ridge, labels
+        Shape (n, k), centred; patients; shape (b, n).
     """
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    areas = []
-    for train, test in folds.split(x, y):
-        model = (classifier or _model(seed)).fit(x[train], y[train])
-        areas.append(auc(y[test], model.predict_proba(x[test])[:, 1])[0])
-    return float(np.mean(areas))
+    root = _factor(basis, ridge)
+    leverage = (root**2).sum(axis=1) + 1 / len(basis)
+    found = []
+    for start in range(0, len(labels), _BLOCK):
+        y = labels[start : start + _BLOCK]
+        y = y - y.mean(axis=1, keepdims=True)
+        scores = (y @ root) @ root.T
+        scores -= leverage * y
+        scores /= 1 - leverage
+        size = np.sqrt(np.einsum("bn,bn->b", scores, scores) * np.einsum("bn,bn->b", y, y))
+        found.append(np.einsum("bn,bn->b", scores, y) / np.maximum(size, 1e-12))
+    return np.concatenate(found).astype(float)
 
 
-def _model(seed: int) -> HistGradientBoostingClassifier:
-    """Make small trees, so that noise is not learnt; they see relations and missing values."""
-    return HistGradientBoostingClassifier(
-        max_iter=40, max_leaf_nodes=6, min_samples_leaf=15, early_stopping=False, random_state=seed
-    )
+def _neg_log_p(drawn: Array) -> Array:
+    mean, variance = float(drawn.mean()), float(drawn.var())
+    if variance < 1e-12:
+        return np.zeros_like(drawn)
+    third = float(((drawn - mean) ** 3).mean())
+    return gamma_three_moments(mean, variance, max(third, 1e-3 * variance**1.5)).neg_log_p(drawn)
 
 
-def _hold_out(
-    x: Array, y: Array, seed: int
-) -> tuple[float, tuple[float, float], tuple[tuple[float, float], ...], tuple[Importance, ...]]:
-    """Train on 70 %, and look at the rest: AUC, its interval, ROC curve, importances."""
-    x_train, x_test, y_train, y_test = train_test_split(
-        x, y, test_size=_HOLD_OUT, stratify=y, random_state=seed
-    )
-    model = _model(seed).fit(x_train, y_train)
-    scores = model.predict_proba(x_test)[:, 1]
-    area, error = auc(y_test, scores)
-    false, true, _ = roc_curve(y_test, scores)
-    at = np.unique(np.linspace(0, len(false) - 1, _ROC_POINTS).astype(int))
-    lost = permutation_importance(
-        model, x_test, y_test, scoring="roc_auc", n_repeats=_SHUFFLES, random_state=seed
-    ).importances_mean
-    importances = map(Importance, NAMES, lost.tolist())
-    return (
-        area,
-        (max(0.0, area - _Z * error), min(1.0, area + _Z * error)),
-        tuple((float(a), float(b)) for a, b in zip(false[at], true[at], strict=True)),
-        tuple(sorted(importances, key=lambda i: -i.auc_lost)),
-    )
+def _folds(label: Array, random: np.random.Generator) -> Integers:
+    """Deal the patients of each side to the folds."""
+    folds = np.empty(len(label), dtype=np.int64)
+    for side in (0.0, 1.0):
+        at = random.permutation(np.flatnonzero(label == side))
+        folds[at] = np.arange(len(at)) % FOLDS
+    return folds
 
 
-def _reason(drift: bool, area: float, importances: tuple[Importance, ...]) -> str:
-    if not drift:
-        return f"No drift detected: classifier AUC {area:.2f} is consistent with 0.5."
-    return f"Drift: classifier AUC {area:.2f}, most important feature {importances[0].feature}."
+def _roc(label: Array, scores: Array) -> tuple[tuple[float, float], ...]:
+    """Return the ROC curve from (0, 0) to (1, 1), equal scores in one step."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[order]) != 0, True)
+    hits = np.cumsum(label[order])[last] / label.sum()
+    false = np.cumsum(1 - label[order])[last] / (1 - label).sum()
+    at = np.unique(np.linspace(0, len(hits) - 1, _ROC_POINTS).astype(int))
+    curve = zip(false[at].tolist(), hits[at].tolist(), strict=True)
+    return ((0.0, 0.0), *curve)

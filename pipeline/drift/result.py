@@ -105,6 +105,10 @@ class DriftResult:
     """`permutation` on rows, or `counts` of many: several features together then on a sample."""
     permutations: int
     seed: int
+    repeats: int = 0
+    """Rows of the window that were not tested: their patient was in another one that was."""
+    near_repeats: float = 0.0
+    """Share of the tested rows that nearly equal another, beyond the reference's share."""
 
     @property
     def drifted(self) -> tuple[str, ...]:

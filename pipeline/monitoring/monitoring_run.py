@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from db.reader.queries import Reader
 from db.reader.samples import SampledRow
 from pipeline import quality
-from pipeline.drift import DriftResult, compare, compare_counts, risk_change
+from pipeline.drift import DriftResult, classify, compare, compare_counts, risk_change
 from pipeline.fairness import assess
 from pipeline.fairness.groups import sensitive_groups
 from pipeline.fairness.result import Assessment
@@ -41,6 +41,8 @@ CORRELATION_CHANGES = "changes of the correlations between findings"
 """What drift tests on patients alone."""
 WEEK = timedelta(days=7)
 MONTH = timedelta(days=30)
+CLASSIFIED = 500
+"""Rows for the domain classifier, which then takes less than a second."""
 MAX_PAIRS = 5
 """Pairs of features in a report, of 78; those with the smallest p-values."""
 
@@ -73,9 +75,18 @@ class ExpectedAccuracy:
 
 
 def run(
-    reader: Reader, window: Window, model: Model, reference: Reference, expected: ExpectedAccuracy
+    reader: Reader,
+    window: Window,
+    model: Model,
+    reference: Reference,
+    expected: ExpectedAccuracy,
+    *,
+    newest: bool = True,
 ) -> tuple[status_rules.Status, str, dict[str, Any]]:
     """Check a window; return its status, the reason, and the report.
+
+    Only the newest of several windows is given to the domain classifier: it costs as much as the
+    rest, and no status rests on it.
 
     Raises
     ------
@@ -140,6 +151,7 @@ def run(
         "findings": [finding.to_dict() for finding in findings],
         "quality": found_quality.to_dict(),
         "drift": {name: _brief(result) for name, result in drift.items()},
+        "classifier": day.classifier(reference, alpha) if newest else None,
         "risk": {"training": before, "week": now, "standard_error": error},
         "fairness": {"rates": rates.to_dict(), "errors": errors.to_dict()},
         "accuracy": {
@@ -178,16 +190,32 @@ class _Part:
 
     def drift(self, reference: Reference, alpha: float) -> DriftResult:
         """Compare with the training data: on all rows, or on their counts and the sample."""
+        patients = [row.patient for row in self.rows]
         if self.whole and reference.rows is not None:
-            return compare(reference.rows, self.values, alpha=alpha, seed=self._seed)
+            return compare(
+                reference.rows, self.values, patients=patients, alpha=alpha, seed=self._seed
+            )
         return compare_counts(
             reference.counts,
             self.counts,
             reference_sample=reference.rows,
             sample=None if reference.rows is None else self.values,
+            patients=patients,
             alpha=alpha,
             seed=self._seed,
         )
+
+    def classifier(self, reference: Reference, alpha: float) -> dict[str, Any] | None:
+        """Return the domain classifier's result on at most `CLASSIFIED` of the rows."""
+        if reference.rows is None:
+            return None
+        order = np.random.default_rng(self._seed).permutation(len(self.rows))[:CLASSIFIED]
+        patients = [self.rows[i].patient for i in order]
+        found = classify(
+            reference.rows, self.values[order], patients=patients, alpha=alpha, seed=self._seed
+        ).to_dict()
+        del found["roc"]
+        return found
 
 
 def _values(rows: list[SampledRow]) -> Array:

@@ -115,7 +115,9 @@ def monitor(
             if reader.has_monitoring_run(run_key(chosen, model.version, since, before)):
                 continue
             window = Window(chosen, since, before)
-            status, verdict, report = run(reader, window, model, reference, expected)
+            status, verdict, report = run(
+                reader, window, model, reference, expected, newest=before == end
+            )
             done = MonitoringRun(chosen, model.version, since, before, str(status), verdict)
             facts = facts_of(report)
             if add_monitoring_run(

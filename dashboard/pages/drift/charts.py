@@ -26,6 +26,7 @@ from dashboard.shared.charts import (
 )
 from dashboard.shared.escaping import escape_plotly
 from dashboard.shared.numbers import p_value
+from pipeline.drift.domain_classifier import Importance
 from pipeline.drift.result import DriftResult, FeatureDrift
 from pipeline.schema import BY_NAME, NAMES, Feature
 
@@ -34,6 +35,7 @@ _MIN_P = 1e-6
 """Smaller p-values are drawn as this one: nobody acts differently on them."""
 _BINS = 24
 _RISK_BINS = 20
+_STEPS = 6
 _RIGHT = 24
 
 Counts = Mapping[float | None, int]
@@ -142,6 +144,38 @@ def risk_distribution(reference: Array, current: Array) -> go.Figure:
     return figure.update_yaxes(tickformat=".0%", rangemode="tozero", title="share of patients")
 
 
+def risk_steps(shares: Array) -> list[tuple[str, float]]:
+    """Return the largest steps between two mean risks with their labels; the rest as one."""
+    order = np.argsort(-np.abs(shares), kind="stable")
+    largest, rest = order[:_STEPS], order[_STEPS:]
+    steps = [(texts.label(NAMES[i]), float(shares[i])) for i in largest]
+    return [*steps, ("Other findings", float(shares[rest].sum()))]
+
+
+def risk_waterfall(before: float, now: float, steps: Sequence[tuple[str, float]]) -> go.Figure:
+    """Draw the way from one mean risk to the other, a bar for each step."""
+    names, moved = zip(*steps, strict=True)
+    figure = go.Figure(
+        go.Waterfall(
+            orientation="h",
+            y=["Reference", *names, "Window"],
+            x=[before, *moved, now],
+            measure=["absolute", *["relative"] * len(steps), "total"],
+            text=[f"{before:.1%}", *(f"{100 * step:+.1f}" for step in moved), f"{now:.1%}"],
+            textposition="outside",
+            increasing_marker_color=ORANGE,
+            decreasing_marker_color=BLUE,
+            totals_marker_color=GREY,
+            connector_line_color=GREY,
+            hovertemplate="%{y}: %{text}<extra></extra>",
+            cliponaxis=False,
+        )
+    )
+    apply_layout(figure, right=48)
+    figure.update_xaxes(tickformat=".0%", title="mean estimated risk")
+    return figure.update_yaxes(autorange="reversed", automargin=True, showgrid=False)
+
+
 def monitoring_timeline(
     days: Sequence[MonitoringDay], zone: tzinfo, changes: Sequence[Mapping[str, Any]] = ()
 ) -> go.Figure:
@@ -218,7 +252,7 @@ def timeline_height(days: Sequence[MonitoringDay]) -> int:
 
 
 def roc_curve(points: Sequence[Sequence[float]]) -> go.Figure:
-    """Draw the hold-out ROC curve; the diagonal is chance."""
+    """Draw the cross-validated ROC curve; the diagonal is chance."""
     figure = go.Figure()
     hover = "true positive rate %{y:.0%}, false positive rate %{x:.0%}<extra></extra>"
     add_line(figure, "Chance (AUC 0.5)", [0, 1], [0, 1], GREY, hover, dash="dash")
@@ -228,11 +262,11 @@ def roc_curve(points: Sequence[Sequence[float]]) -> go.Figure:
     return figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="true positive rate")
 
 
-def permutation_importance(found: Sequence[Mapping[str, Any]]) -> go.Figure:
+def permutation_importance(found: Sequence[Importance]) -> go.Figure:
     """Draw the drop in AUC when a feature is permuted (permutation importance)."""
     bars = go.Bar(
-        x=[max(0.0, one["auc_lost"]) for one in found],
-        y=[BY_NAME[one["feature"]].label for one in found],
+        x=[max(0.0, one.auc_lost) for one in found],
+        y=[BY_NAME[one.feature].label for one in found],
         orientation="h",
         marker_color=BLUE,
         hovertemplate="%{y}: AUC drops by %{x:.3f}<extra></extra>",

@@ -15,9 +15,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.shared import data_access, reference
+from dashboard.shared import data_access, reference, scorecards
 from pipeline import drift
-from pipeline.drift import DriftResult
+from pipeline.drift import ClassifierResult, DriftResult, RiskShares
 from pipeline.schema import NAMES
 
 Array = NDArray[np.float64]
@@ -58,6 +58,8 @@ class Sample:
     counts: Counts
     rows: Array | None
     """All patients, or a random sample, shape (up to 5,000, 13); None = not kept."""
+    patients: tuple[bytes | None, ...] | None
+    """Hashed references of the patients in `rows`; None = not known."""
     probability: Array
     """Estimated risks, shape (up to 5,000,)."""
     versions: tuple[str, ...]
@@ -75,6 +77,8 @@ class Comparison:
     result: DriftResult
     risk: tuple[float, float, float]
     """Mean estimated risk of the reference, of the window, standard error of the difference."""
+    shares: RiskShares | None
+    """What each finding did to it; None where a side's patients or the scorecard are not kept."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def read_sample(of: Window) -> Sample:
         n=counts.n,
         counts={name: dict(values) for name, values in counts.values.items()},
         rows=np.array([row.features for row in ours], dtype=float).reshape(-1, len(NAMES)),
+        patients=tuple(row.patient for row in ours),
         probability=np.array([row.probability for row in ours], dtype=float),
         versions=tuple(dict.fromkeys(row.model_version for row in reversed(rows))),
         exact=counts.exact,
@@ -140,7 +145,8 @@ def training(version: str) -> Sample:
     """
     found = reference.of_version(version)
     counts = {name: dict(values) for name, values in found.counts.items()}
-    return Sample(found.population.n, counts, found.rows, found.probability, (version,), True)
+    n, rows = found.population.n, found.rows
+    return Sample(n, counts, rows, None, found.probability, (version,), True)
 
 
 @st.cache_data(ttl=_FRESH_S, max_entries=20, show_spinner="Comparing …")
@@ -165,10 +171,35 @@ def comparison(of: Window, against: str) -> Comparison:
         then = now
     known = then.rows is not None
     result = drift.compare_counts(
-        then.counts, now.counts, reference_sample=then.rows, sample=now.rows if known else None
+        then.counts,
+        now.counts,
+        reference_sample=then.rows,
+        sample=now.rows if known else None,
+        reference_patients=then.patients,
+        patients=now.patients,
     )
     risk = drift.risk_change(then.probability, now.probability)
-    return Comparison(then, replace(now, versions=everyone.versions), result, risk)
+    now = replace(now, versions=everyone.versions)
+    return Comparison(then, now, result, risk, _risk_shares(then, now))
+
+
+def _risk_shares(then: Sample, now: Sample) -> RiskShares | None:
+    model = scorecards.scorecard(now.versions[0]) if now.versions else None
+    if model is None or then.rows is None or now.rows is None or not len(then.rows):
+        return None
+    return drift.risk_shares(model.score(then.rows), model.score(now.rows))
+
+
+@st.cache_data(ttl=_FRESH_S, max_entries=20, show_spinner="Training a classifier …")
+def classification(of: Window, against: str) -> ClassifierResult:
+    """Train the domain classifier on the rows of `comparison`, which both sides have."""
+    found = comparison(of, against)
+    before, now = found.reference, found.current
+    if before.rows is None or now.rows is None:
+        raise ValueError("the classifier needs rows")
+    return drift.classify(
+        before.rows, now.rows, reference_patients=before.patients, patients=now.patients
+    )
 
 
 def history(source: str) -> list[MonitoringDay]:

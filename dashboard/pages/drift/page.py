@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.pages.drift import classifier, data, panels, texts
+from dashboard.pages.drift import data, panels, texts
 from dashboard.pages.drift import history as drift_history
 from dashboard.shared import widgets
 
@@ -27,6 +27,7 @@ with widgets.log_errors_shown("Drift"):
             panels.correlations(found)
         drift_history.history(window)
         if found is not None and found.current.n:
-            classifier.classifier(found, window, reference)
             panels.feature_table(found)
         panels.calibration_note(data.calibration())
+        if found is not None and found.current.n:  # last: it takes a second
+            panels.classifier(found, window, reference)

@@ -77,7 +77,7 @@ def compared(of: Window, reference: str, top: DeltaGenerator) -> Comparison | No
 def verdict(found: Comparison, of: Window, phrase: str, reference: str) -> None:
     """Draw the verdict and its data."""
     begun = drift_history.drifted_since(data.history(of.source))
-    st.title(texts.verdict(found.result, of.source, phrase, begun), anchor=False)
+    st.title(texts.verdict(found.result, found.current.n, of.source, phrase, begun), anchor=False)
     if not found.current.n:
         widgets.notice(texts.NOTHING_TITLE, texts.NOTHING)
         return
@@ -89,6 +89,7 @@ def verdict(found: Comparison, of: Window, phrase: str, reference: str) -> None:
         said = [texts.previous_window(found.reference.n, found.current.versions)]
     if found.result.method == "counts" and found.reference.rows is not None:
         said.append(texts.SAMPLED)
+    said += texts.repeats(found.result)
     if not found.current.exact:
         said.append(texts.NOT_EXACT)
     st.caption(" ".join(said))
@@ -169,6 +170,35 @@ def prediction_drift(found: Comparison) -> None:
         st.caption(texts.RISK_NOTE)
         figure = charts.risk_distribution(found.reference.probability, found.current.probability)
         widgets.plotly_chart(figure, "Estimated risk of reference and window", 300, "risk")
+        if found.shares is None:
+            return
+        st.markdown("**What changed the mean risk**")
+        st.caption(texts.RISK_SHARES_NOTE)
+        steps = charts.risk_steps(found.shares.probability)
+        waterfall = charts.risk_waterfall(found.risk[0], found.risk[1], steps)
+        widgets.plotly_chart(waterfall, texts.risk_steps(steps), 360, "risk_shares")
+
+
+def classifier(found: Comparison, of: Window, reference: str) -> None:
+    """Draw the result of the domain classifier, its ROC curve and its importances."""
+    with widgets.card("Domain classifier test"):
+        st.caption(texts.CLASSIFIER_NOTE)
+        if found.reference.rows is None or found.current.rows is None:
+            st.markdown(no_rows("the domain classifier test"))
+            return
+        result = data.classification(of, reference)
+        st.markdown(texts.classifier(result))
+        if result.enough_data:
+            roc = charts.roc_curve(result.roc)
+            importance = charts.permutation_importance(result.importances)
+            said = "Permutation importance of the classifier"
+            widgets.side_by_side(
+                360,
+                [
+                    ("ROC curve", roc, "Cross-validated ROC curve", "roc"),
+                    ("Permutation importance", importance, said, "importances"),
+                ],
+            )
 
 
 def feature_table(found: Comparison) -> None:

@@ -12,7 +12,9 @@ from dashboard.shared.escaping import escape_markdown
 from dashboard.shared.findings import in_a_sentence
 from dashboard.shared.numbers import NBSP, count_noun, day, join_words, p_value, percent, signed
 from dashboard.shared.texts import count_of_source
+from pipeline.drift import ClassifierResult
 from pipeline.drift.hypothesis_tests.test_families import MISSING, VALUES
+from pipeline.drift.repeats import MANY
 from pipeline.drift.result import DriftResult, FeatureDrift, Verdict
 from pipeline.schema import BY_NAME
 
@@ -33,6 +35,11 @@ RISK_NOTE = (
     "The estimated risk shifts when the patients change; only outcomes show whether predictions "
     "are still accurate."
 )
+RISK_SHARES_NOTE = (
+    "From the reference's mean risk to the window's, finding by finding (Shapley values of the "
+    "model; they sum to the difference). They show what moved the estimates, not whether patients "
+    "or records changed."
+)
 HISTORY_NOTE = (
     "One monitoring run per day, covering that day and the 7 days ending with it. Without "
     "drift, its significance level allows one false alarm in 20 months, so a single day needs "
@@ -43,7 +50,7 @@ NO_HISTORY = "No monitoring runs yet. `make monitor` runs monitoring for each co
 CLASSIFIER_NOTE = (
     "A classifier is trained to separate the window from the reference (classifier two-sample "
     "test). Without drift its AUC stays near 0.5. It detects multivariate drift that no single "
-    "finding shows. Takes about a minute, in the background."
+    "finding shows, and is not part of the verdict above."
 )
 CALIBRATION_NOTE = (
     "Measured with the data set that comes with the program, on thousands of simulated windows "
@@ -101,19 +108,19 @@ def join_labels(names: Sequence[str]) -> str:
     return join_words([label(names[0]), *(in_a_sentence(label(name)) for name in names[1:])])
 
 
-def verdict(result: DriftResult, source: str, window: str, since: Mapping[str, str]) -> str:
+def verdict(result: DriftResult, n: int, source: str, window: str, since: Mapping[str, str]) -> str:
     """Return in one sentence whether a window has drifted.
 
     Parameters
     ----------
-    source, window
-        Where the patients come from; the window, as "in the last 24 hours".
+    n, source, window
+        Number of predictions; where they come from; the window, as "in the last 24 hours".
     since
         Finding -> the first day of its drift, as "12 Nov".
     """
-    if not result.n_current:
+    if not n:
         return f"No predictions {window}."
-    patients = f"{count_of_source(result.n_current, source)} {window}"
+    patients = f"{count_of_source(n, source)} {window}"
     if result.verdict is Verdict.INSUFFICIENT_DATA:
         return f"Inconclusive, too few data: {patients}."
     if result.verdict is Verdict.NO_DRIFT:
@@ -121,6 +128,24 @@ def verdict(result: DriftResult, source: str, window: str, since: Mapping[str, s
         power = f"; smallest detectable shift {shift:.2g} SD (80{NBSP}% power)" if shift else ""
         return f"No drift detected in {patients}{power}."
     return f"Input drift detected in {patients}: {_what_drifted(result, since)}."
+
+
+def repeats(result: DriftResult) -> list[str]:
+    """Say how many rows repeat a patient, and what that means for the verdict."""
+    said = []
+    if result.repeats:
+        n, total = result.n_current, result.n_current + result.repeats
+        said.append(
+            f"{count_noun(total, 'prediction')} of {count_noun(n, 'patient')}: one of each, drawn "
+            "at random, is tested."
+        )
+    if result.near_repeats >= MANY:
+        said.append(
+            f"{100 * result.near_repeats:.0f}{NBSP}% of the predictions nearly repeat another one. "
+            "If they are of the same patients, this test raises false alarms: send patient "
+            "references with the requests."
+        )
+    return said
 
 
 def _what_drifted(result: DriftResult, since: Mapping[str, str]) -> str:
@@ -213,6 +238,12 @@ def prediction_drift(before: float, now: float, error: float) -> str:
     return f"{mean}, {points} {way} than in the reference ({percent(before)})."
 
 
+def risk_steps(steps: Sequence[tuple[str, float]]) -> str:
+    """Return the steps of the waterfall in words, for a screen reader."""
+    said = [f"{name} {signed(100 * moved)}" for name, moved in steps]
+    return "Change of the mean risk in percentage points: " + ", ".join(said)
+
+
 def history(days: Sequence[Any]) -> str:
     """Return the number of drift alarms."""
     alarms = [run for run in days if run.drift]
@@ -220,19 +251,17 @@ def history(days: Sequence[Any]) -> str:
     return f"{count_noun(len(alarms), 'drift alarm')} in {count_noun(len(days), 'day')}{when}."
 
 
-def classifier(found: Mapping[str, Any]) -> str:
+def classifier(found: ClassifierResult) -> str:
     """Return the result of the classifier test."""
-    if not found["enough_data"]:
-        return str(found["reason"])
-    low, high = found["auc_holdout_interval"]
-    by = in_a_sentence(label(found["importances"][0]["feature"]))
-    said = (
-        f"Drift detected, most important finding: {by}" if found["drift"] else "No drift detected"
-    )
+    if not found.enough_data:
+        return found.reason
+    low, high = found.auc_interval
+    by = in_a_sentence(label(found.importances[0].feature))
+    said = f"Drift detected, most important finding: {by}" if found.drift else "No drift detected"
     return (
-        f"{said}. AUC {found['auc_cv']:.2f} cross-validated, {found['auc_holdout']:.2f} on the "
-        f"hold-out set (95{NBSP}% interval {low:.2f} to {high:.2f}); {p_value(found['p_value'])} "
-        f"({found['permutations']} permutations)."
+        f"{said}. Cross-validated AUC {found.auc:.2f} (95{NBSP}% interval {low:.2f} to {high:.2f}; "
+        f"0.5 = cannot tell them apart); {p_value(found.p_value)} ({found.permutations:,} "
+        "permutations)."
     )
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special, stats
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from pipeline.drift.contingency_tables import Array, to_steps
-from pipeline.drift.domain_classifier import cross_validated_auc
 from pipeline.drift.effect_sizes import pearson_chi_square
 from pipeline.drift.hypothesis_tests.null_distributions import hypergeometric_neg_log_p
 from pipeline.schema import FEATURES, Kind
+from pipeline.statistics.metrics import auc
 
 HOLM, FDR = "Holm over KS/Fisher/chi-square", "FDR over KS/Fisher/chi-square"
 LOGISTIC, TREES = "classifier (logistic)", "classifier (boosted trees)"
@@ -43,11 +46,28 @@ def baseline_statistics(
         found = {
             HOLM: float(-np.log(max(p[0], _LEAST))),
             FDR: float(-np.log(max((p * len(p) / np.arange(1, len(p) + 1)).min(), _LEAST))),
-            LOGISTIC: cross_validated_auc(_design(rows), y, seed, LogisticRegression()),
+            LOGISTIC: _cross_validated_auc(_design(rows), y, seed, LogisticRegression()),
         }
         if trees:
-            found[TREES] = cross_validated_auc(to_steps(rows), y, seed)
+            found[TREES] = _cross_validated_auc(to_steps(rows), y, seed, _boosted_trees(seed))
     return found
+
+
+def _cross_validated_auc(x: Array, y: Array, seed: int, classifier: ClassifierMixin) -> float:
+    """Return the mean AUC over five stratified folds."""
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    areas = []
+    for train, test in folds.split(x, y):
+        model = classifier.fit(x[train], y[train])
+        areas.append(auc(y[test], model.predict_proba(x[test])[:, 1])[0])
+    return float(np.mean(areas))
+
+
+def _boosted_trees(seed: int) -> HistGradientBoostingClassifier:
+    """Make small trees, so that noise is not learnt; they see relations and missing values."""
+    return HistGradientBoostingClassifier(
+        max_iter=40, max_leaf_nodes=6, min_samples_leaf=15, early_stopping=False, random_state=seed
+    )
 
 
 def univariate_p_values(reference: Array, current: Array) -> Array:

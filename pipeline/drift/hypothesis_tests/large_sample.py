@@ -18,6 +18,7 @@ from pipeline.drift.hypothesis_tests.null_distributions import (
     pearson_null,
 )
 from pipeline.drift.hypothesis_tests.permutation import (
+    HOPELESS,
     AdjustedPValues,
     AdjustedTests,
     required_permutations,
@@ -147,7 +148,7 @@ def _of_samples(
 ) -> tuple[list[tuple[Hypothesis, float]], int]:
     """Test what several features are together; sums over thousands of patients are normal."""
     pooled, n = np.vstack([reference, current]), len(current)
-    draws = required_permutations(alpha)
+    draws = 0
     random = np.random.default_rng(seed)
     claims: list[tuple[Hypothesis, float]] = []
     for part in multivariate_tests(pooled, n):
@@ -156,24 +157,32 @@ def _of_samples(
         p = np.exp(-observed)
         if pairs.any():
             # Adjusted inside the family, whose whole weight then stands behind each.
-            p[pairs] = _normal_max(part, observed[pairs], n, draws, random) / pairs.sum()
+            adjusted, draws = _normal_max(part, observed[pairs], n, alpha, random)
+            p[pairs] = adjusted / pairs.sum()
         claims += zip(part.hypotheses, p.tolist(), strict=True)
     return claims, draws
 
 
 def _normal_max(
-    part: StatisticBlock, observed: Array, n: int, draws: int, random: np.random.Generator
-) -> Array:
-    """Adjust the p-values of linear statistics for their number, dependence kept."""
+    part: StatisticBlock, observed: Array, n: int, alpha: float, random: np.random.Generator
+) -> tuple[Array, int]:
+    """Adjust the p-values of linear statistics for their number, dependence kept.
+
+    Returns
+    -------
+    The p-values, and the number of draws; fewer when the first put an alarm out of reach.
+    """
     total = len(part.columns)
     covariance = part.columns.T @ part.columns * (n * (total - n) / (total * (total - 1)))
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    strongest = np.empty(draws)
-    for start in range(0, draws, 1000):
-        stop = min(start + 1000, draws)
-        z = random.standard_normal((stop - start, len(values))) @ root.T
-        strongest[start:stop] = np.abs(z).max(axis=1)
-    limits = -np.log(2) - special.log_ndtr(-np.sort(strongest))
-    as_strong = draws - np.searchsorted(limits, observed)
-    return np.asarray((1 + as_strong) / (1 + draws))
+    strongest, p = np.empty(0), np.ones(len(observed))
+    while len(strongest) < required_permutations(alpha):
+        z = random.standard_normal((1000, len(values))) @ root.T
+        strongest = np.sort(np.append(strongest, np.abs(z).max(axis=1)))
+        limits = -np.log(2) - special.log_ndtr(-strongest)
+        as_strong = len(strongest) - np.searchsorted(limits, observed)
+        p = (1 + as_strong) / (1 + len(strongest))
+        if p.min() > HOPELESS * alpha:
+            break
+    return p, len(strongest)

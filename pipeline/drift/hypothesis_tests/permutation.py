@@ -29,7 +29,8 @@ DEFAULT_PERMUTATIONS = 999
 """Permutations for the usual alpha; with the observed labels they make p-values of 1/1000."""
 _TIE = 1e-5  # evidence that differs by less, in -log p, is equal: sums are in single precision
 _CALIBRATED_AT = 0.05  # enough relabellings lie beyond; from there evidence falls as exp(-x)
-_HOPELESS = 20  # times alpha: a p-value so large after the first batch does not come down
+HOPELESS = 20
+"""Times alpha: a p-value so large after the first batch does not come down."""
 
 
 AdjustedPValues = tuple[tuple[Hypothesis, float], ...]
@@ -136,12 +137,12 @@ def _relabelled(
     hypotheses = [h for part in parts for h in part.hypotheses]
     done = 0
     while done < wanted:
-        labels = _labels(random, len(pooled), n, min(DEFAULT_PERMUTATIONS, wanted - done))
+        labels = draw_labels(random, len(pooled), n, min(DEFAULT_PERMUTATIONS, wanted - done))
         found.append(_evidence(parts, labels @ columns))
         done += len(labels)
         if done == DEFAULT_PERMUTATIONS < wanted:
             first = PermutationDistribution(hypotheses, np.vstack(found), alpha)
-            if first.p_value > _HOPELESS * alpha:
+            if first.p_value > HOPELESS * alpha:
                 break
     return np.vstack(found)
 
@@ -223,13 +224,13 @@ def _evidence(parts: list[StatisticBlock], sums: NDArray[np.float32]) -> Array:
     return np.hstack(found)
 
 
-def _labels(random: np.random.Generator, total: int, n: int, count: int) -> NDArray[np.float32]:
+def draw_labels(random: np.random.Generator, total: int, n: int, count: int) -> NDArray[np.float32]:
     """Draw relabellings: rows of `total` zeros with exactly `n` ones."""
     keys = random.integers(0, 2**32, size=(count, total), dtype=np.uint32)
     labels = keys < np.partition(keys, n, axis=1)[:, n : n + 1]
     tied = labels.sum(axis=1) != n
     if tied.any():  # two equal keys at the limit, about once in ten thousand calls
-        labels[tied] = _labels(random, total, n, int(tied.sum())) > 0
+        labels[tied] = draw_labels(random, total, n, int(tied.sum())) > 0
     return labels.astype(np.float32)
 
 
