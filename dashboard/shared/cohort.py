@@ -63,6 +63,9 @@ class Cohort:
         return inside
 
 
+ALL = Cohort(None)
+
+
 def recent_predictions() -> tuple[Cohort, list[dict[str, Any]]]:
     """Draw the choice of a cohort and of how many of its newest predictions are read; return both.
 
@@ -70,7 +73,7 @@ def recent_predictions() -> tuple[Cohort, list[dict[str, Any]]]:
     """
     source = widgets.source_selector()
     if source is None:
-        return Cohort(None), []
+        return ALL, []
     found = selector(source)
     n = int(widgets.choice_selector("Most recent predictions", _LIMITS, "1000", "newest"))
     return found, data_access.recent_predictions(source, n, found.only)

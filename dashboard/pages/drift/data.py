@@ -16,8 +16,12 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.shared import data_access, reference, scorecards
+from dashboard.shared.cohort import ALL, Cohort
 from pipeline import drift
 from pipeline.drift import ClassifierResult, DriftResult, RiskShares
+from pipeline.model import ModelError
+from pipeline.model.global_explanation import count_values
+from pipeline.model.reference import no_rows
 from pipeline.schema import NAMES
 
 Array = NDArray[np.float64]
@@ -42,12 +46,15 @@ class Window:
     source: str
     version: str | None
     """Of the model; None = all."""
+    cohort: Cohort = ALL
+    """Whose groups alone are compared, on either side."""
+    alpha: float = 0.05
+    """Significance level."""
 
     @property
     def previous(self) -> Window:
         """The window of the same length that ends where this one begins."""
-        length = self.until - self.since
-        return Window(self.since - length, self.since, self.source, self.version)
+        return replace(self, since=self.since - (self.until - self.since), until=self.since)
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,10 @@ def comparison(of: Window, against: str) -> Comparison:
         then = training(of.version or now.versions[0])
     else:
         then = now
+    if of.cohort.groups:
+        now, then = _of_cohort(now, of.cohort), _of_cohort(then, of.cohort)
+        if not then.n:
+            raise ModelError("the reference has no patients of this cohort")
     known = then.rows is not None
     result = drift.compare_counts(
         then.counts,
@@ -177,10 +188,27 @@ def comparison(of: Window, against: str) -> Comparison:
         sample=now.rows if known else None,
         reference_patients=then.patients,
         patients=now.patients,
+        alpha=of.alpha,
     )
     risk = drift.risk_change(then.probability, now.probability)
     now = replace(now, versions=everyone.versions)
     return Comparison(then, now, result, risk, _risk_shares(then, now))
+
+
+def _of_cohort(sample: Sample, found: Cohort) -> Sample:
+    """Return the patients of a sample that belong to the groups of a cohort."""
+    if sample.rows is None:
+        raise ModelError(no_rows("a cohort"))
+    inside = found.mask(sample.rows)
+    rows, known = sample.rows[inside], sample.patients
+    return replace(
+        sample,
+        n=len(rows),
+        counts=count_values(rows),
+        rows=rows,
+        patients=known and tuple(p for p, kept in zip(known, inside, strict=True) if kept),
+        probability=sample.probability[inside],
+    )
 
 
 def _risk_shares(then: Sample, now: Sample) -> RiskShares | None:

@@ -27,7 +27,7 @@ with widgets.log_errors_shown("Drift"):
             panels.correlations(found)
         drift_history.history(window)
         if found is not None and found.current.n:
-            panels.feature_table(found)
+            panels.feature_table(found, window)
         panels.calibration_note(data.calibration())
         if found is not None and found.current.n:  # last: it takes a second
             panels.classifier(found, window, reference)

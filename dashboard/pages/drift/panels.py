@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -12,8 +13,9 @@ from dashboard.auth import login
 from dashboard.pages.drift import charts, data, texts
 from dashboard.pages.drift import history as drift_history
 from dashboard.pages.drift.data import Comparison, Window
-from dashboard.shared import data_access, numbers, widgets
+from dashboard.shared import cohort, data_access, numbers, widgets
 from dashboard.shared import reference as references
+from dashboard.shared.cohort import Cohort
 from pipeline.model import ModelError
 from pipeline.model.reference import no_rows
 from pipeline.schema import BY_NAME
@@ -33,26 +35,28 @@ def controls() -> tuple[Window, str, str] | None:
         reference = widgets.select(
             "Reference", texts.REFERENCES, data.TRAINING_DATA, "reference", width=200
         )
-        version = _version()
+        whose = cohort.selector(source, by_key=False) if source else cohort.ALL
     if source is None:
         return None
+    alpha = _alpha(whose)
     until = widgets.time_parameter(drift_history.UNTIL)
     phrase = data_access.WINDOWS[period].phrase
     if until is not None:
         length = phrase.removeprefix("in the last ")
         phrase = f"in the {length} to {widgets.format_time(until)}"
         st.button("Back to the current window", on_click=_now)
-    return data.make_window(period, source, version, until), phrase, reference
+    window = data.make_window(period, source, whose.version, until)
+    return replace(window, cohort=whose, alpha=alpha), phrase, reference
 
 
-def _version() -> str | None:
-    """Return the chosen model version, where the last window had several; None = all."""
-    seen: Sequence[str] = st.session_state.get("versions", ())
-    if len(seen) < 2:
-        return None
-    return st.selectbox(
-        "Model", [None, *seen], format_func=lambda v: v or "All versions", key="version", width=180
-    )
+def _alpha(whose: Cohort) -> float:
+    """Return the significance level: that of all cohorts of this visit together stays the same."""
+    if not whose.groups:
+        return data.Window.alpha
+    looked_at = cohort.looked_at(whose)
+    alpha = data.Window.alpha / looked_at
+    st.markdown(texts.cohort_alpha(whose.words, looked_at, alpha))
+    return alpha
 
 
 def _now() -> None:
@@ -60,7 +64,7 @@ def _now() -> None:
 
 
 def compared(of: Window, reference: str, top: DeltaGenerator) -> Comparison | None:
-    """Compare the window, and remember its model versions; None = no reference, said on top."""
+    """Compare the window; None = no reference, said on top."""
     try:
         found = data.comparison(of, reference)
     except ModelError as error:
@@ -69,8 +73,6 @@ def compared(of: Window, reference: str, top: DeltaGenerator) -> Comparison | No
             why = f"{references.said(error)} Or choose “Previous window” above."
             widgets.notice("No training data to compare with", why)
         return None
-    if of.version is None:
-        st.session_state["versions"] = found.current.versions
     return found
 
 
@@ -201,11 +203,13 @@ def classifier(found: Comparison, of: Window, reference: str) -> None:
             )
 
 
-def feature_table(found: Comparison) -> None:
+def feature_table(found: Comparison, of: Window) -> None:
     """Draw all statistics of the comparison, with a CSV download."""
     with widgets.card("All findings"):
         frame = found.result.frame()
-        shown = frame.assign(feature=[texts.label(name) for name in frame["feature"]])
+        verdicts = ["drift" if drifted else "no" for drifted in frame["drift"]]
+        labels = [texts.label(name) for name in frame["feature"]]
+        shown = frame.assign(feature=labels, drift=verdicts)
         shown = shown.rename(columns=texts.COLUMNS)[list(texts.COLUMNS.values())]
         st.dataframe(
             shown, hide_index=True, height=38 + 35 * len(shown), key="findings", placeholder="–",
@@ -215,7 +219,8 @@ def feature_table(found: Comparison) -> None:
             },
             alt="All findings with p-values and effect sizes; also in the CSV file",
         )  # fmt: skip
-        widgets.csv_download("Download CSV", frame, "drift")
+        name = f"drift-{of.source}-{of.since:%Y%m%dT%H%MZ}-to-{of.until:%Y%m%dT%H%MZ}"
+        widgets.csv_download("Download CSV", frame, name)
 
 
 def calibration_note(found: Mapping[str, Any] | None) -> None:

@@ -20,6 +20,17 @@ from pipeline.schema import BY_NAME
 
 LEAD = "Input drift: do the current patients differ from the reference? Predictions may suffer."
 REFERENCES: Mapping[str, str] = {"training": "Training data", "before": "Previous window"}
+
+
+def cohort_alpha(words: str, looked_at: int, alpha: float) -> str:
+    """Return which cohort is compared, and at which significance level."""
+    return (
+        f"Cohort: **{escape_markdown(words)}**, on both sides. Each cohort looked at is one more "
+        f"chance of a false alarm: {count_noun(looked_at, 'cohort')} in this visit, so this one is "
+        f"tested at a level of {percent(alpha, 1)}."
+    )
+
+
 NOTHING_TITLE = "No predictions in this window"
 NOTHING = "Choose a longer window or another source."
 SIGNIFICANCE_NOTE = (

@@ -171,7 +171,7 @@ def _open_chosen() -> None:
 
 
 def _no_match(chosen: Filters) -> None:
-    if chosen == Filters(None, Cohort(None), None):
+    if chosen == Filters(None, cohort.ALL, None):
         widgets.empty_log()
     else:
         widgets.notice(texts.NO_MATCH_TITLE, texts.NO_MATCH)

@@ -333,3 +333,20 @@ def test_the_alarms_of_the_timeline_are_marked_and_named() -> None:
     assert list(traces["Alarm"].x) == [datetime(2026, 11, 2)]
     assert list(traces["Drifted finding"].y) == ["Serum cholesterol"]
     assert list(traces["No drift detected"].x) == [datetime(2026, 11, 1)]
+
+
+def test_a_cohort_is_compared_with_the_same_cohort_at_a_shared_level(
+    pages: AppTest, log_url: str
+) -> None:
+    store(log_url, training(), ago=timedelta(hours=2))
+    page = opened(pages)
+    page.selectbox(key="sex").select("female").run()
+    assert "97 live predictions in the last 24 hours" in page.title[0].value
+    assert "No drift detected" in page.title[0].value  # men's values are on neither side
+    assert "1 cohort in this visit, so this one is tested at a level of 5.0" in shown(page)
+    page.selectbox(key="age").select("45-54").run()
+    assert "2 cohorts in this visit, so this one is tested at a level of 2.5" in shown(page)
+    page.selectbox(key="sex").select("All").run()
+    page.selectbox(key="age").select("All").run()
+    assert "303 live predictions" in page.title[0].value
+    assert "tested at a level" not in shown(page)
