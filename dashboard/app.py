@@ -39,7 +39,6 @@ _PRELOADED_MODULES = (
     "plotly.graph_objects",
     "pyarrow",
     *(f"dashboard.pages.{name}.panels" for name in PAGES),
-    "dashboard.pages.drift.classifier",
     "dashboard.pages.poisoning.gate",
     "db.export",
     "db.reader.queries",
