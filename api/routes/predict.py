@@ -163,7 +163,9 @@ class Endpoint:
         reference, patient = headers.get(b"patient-reference"), None
         if reference is not None:
             patient = hash_reference(reference.decode("latin-1"), service.seal_key)
-        actor = sent_actor(headers, service.seal_key, scope[KEY].roles)
+        actor = None
+        if b"acting-user" in headers:
+            actor = sent_actor(headers, service.seal_key, scope[KEY].roles)
         retryable = None
         if b"idempotency-key" in headers:
             request = scope["query_string"] + b"\0" + body + (patient or b"") + (actor or b"")

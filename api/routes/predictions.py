@@ -123,19 +123,6 @@ def _stream(rows: Iterator[dict[str, Any]], chosen: Params) -> Response:
     return ExportResponse(jsonl_lines(rows, chosen.coding), media_type="application/jsonl")
 
 
-@router.get(
-    "/predictions/{id}",
-    responses=doc.ROW_RESPONSES,
-    openapi_extra={"parameters": documented("coding")},
-)
-@requires("read")
-def prediction(
-    service: ServiceDep, wanted: PredictionId, chosen: Annotated[Params, reading("coding")]
-) -> Response:
-    """Read one row of the log with its latest outcome."""
-    return json_response(encode_row(_row(service, wanted), chosen.coding))
-
-
 @router.post("/predictions/search", responses=doc.SEARCH_RESPONSES, openapi_extra=doc.SEARCH_BODY)
 @requires("read")
 async def search(request: Request, service: ServiceDep, _: NoQuery) -> Response:
@@ -150,6 +137,19 @@ async def search(request: Request, service: ServiceDep, _: NoQuery) -> Response:
     only = {"patient": hash_reference(sent, service.seal_key)}
     rows, _following = await run_in_threadpool(service.reader.page, limit=MAX_PAGE, only=only)
     return json_response({"items": [encode_row(row, Coding.LABELS) for row in rows]})
+
+
+@router.get(
+    "/predictions/{id}",
+    responses=doc.ROW_RESPONSES,
+    openapi_extra={"parameters": documented("coding")},
+)
+@requires("read")
+def prediction(
+    service: ServiceDep, wanted: PredictionId, chosen: Annotated[Params, reading("coding")]
+) -> Response:
+    """Read one row of the log with its latest outcome."""
+    return json_response(encode_row(_row(service, wanted), chosen.coding))
 
 
 def _model_of(service: Service, version: str) -> Model:

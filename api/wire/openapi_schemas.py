@@ -239,7 +239,7 @@ _SEARCHED: Json = {
     "type": "object",
     "additionalProperties": False,
     "required": ["patient_reference"],
-    "properties": {"patient_reference": {"type": "string", "minLength": 1, "maxLength": 64}},
+    "properties": {"patient_reference": {"type": "string", "pattern": REFERENCE_PATTERN}},
     "example": {"patient_reference": "hospital-4711"},
 }
 SEARCH_BODY: Json = {
