@@ -48,7 +48,7 @@ def history_rows(number: int) -> Iterator[tuple[Any, ...]]:
         ms = end - DAYS * 86_400_000 * (number - i) // number
         p = chance.random()
         who = "what-if" if i % 10 == 0 else "live"
-        answer = (p, int(p >= 0.5), 0.5, VERSION, 1.5, None, None, None)
+        answer = (p, int(p >= 0.5), 0.5, VERSION, 1 + chance.random(), None, None, None)
         yield (new_id(ms), who, *known[i % len(known)], *answer)
 
 
@@ -94,11 +94,14 @@ def queries(reader: Reader) -> dict[str, Callable[[], object]]:
     """Return the queries of the pages, a monitoring run and an export, by name."""
     now = datetime.now(UTC)
     hour = now.replace(minute=0, second=0, microsecond=0)
+    midnight = hour.replace(hour=0)
     day, month = timedelta(days=1), timedelta(days=DAYS)
     return {
-        "summary of a day": lambda: reader.statistics(since=now - day, source="live"),
-        "48 steps of a day": lambda: reader.buckets(
+        "48 steps of a day": lambda: reader.history(
             since=hour - day, until=hour, width_s=1800, source="live"
+        ),
+        "30 steps of 30 days": lambda: reader.history(
+            since=midnight - month, until=midnight, width_s=86_400, source="live"
         ),
         "newest page": lambda: reader.page(limit=20, source="live"),
         "counts of 30 days": lambda: reader.counts(since=hour - month, source="live"),

@@ -5,12 +5,12 @@ Rows are plain dicts: UCI codes as integers, measurements as floats, None = unkn
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Row, and_, func, literal, select
+from sqlalchemy import ColumnElement, and_, func, literal, select
 
 from db.engine import keep_snapshot, session
 from db.ids import (
@@ -43,8 +43,11 @@ from db.schema import EXPORTED_COLUMNS, RECORDED_COLUMNS, SOURCES, models, predi
 
 __all__ = ["Reader", "TimeBucket", "ValueCounts", "WindowStatistics"]
 
-MAX_ROWS = 200_000
+MAX_ROWS = 50_000
 """Newest rows whose latencies and versions are read; with more, statistics are truncated."""
+
+MAX_RECOUNTED = 12
+"""Steps of a window that are counted without their rollups; with more they are left out."""
 
 MAX_PAGE = 1_000
 """Rows of the largest page, and of each step of a stream."""
@@ -163,53 +166,54 @@ class Reader(ResultsReader):
                 counts[source] = connection.execute(count).scalar_one()
         return counts
 
-    def statistics(
-        self,
-        *,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        source: str | None = None,
-    ) -> WindowStatistics:
-        """Summarise a window; latencies and versions are of its newest `MAX_ROWS` predictions."""
-        columns = predictions.c
-        rows = self._newest(
-            [columns.id, columns.prediction, columns.latency_ms, columns.model_version],
-            _window(since, until, source),
-        )
+    def history(
+        self, *, since: datetime, until: datetime, width_s: float, source: str | None = None
+    ) -> tuple[WindowStatistics, list[TimeBucket]]:
+        """Summarise a window, and its steps of `width_s` seconds, oldest first, empty ones too.
+
+        When it holds more than `MAX_ROWS` predictions, versions and latencies are of the newest,
+        and the other steps have none: these are counted from the rollups, or left out where the
+        rollups are not current. The numbers of the whole window are always of all.
+        """
+        count, c = bucket_count(since, until, width_s), predictions.c  # rejects a bad width
+        newest = select(c.id, c.prediction, c.latency_ms, c.model_version)
+        newest = newest.where(*_window(since, until, source)).order_by(*_NEWEST_FIRST)
+        with session(self._engine) as connection:
+            rows = connection.execute(newest.limit(MAX_ROWS)).all()
         found = summarize(rows, truncated=len(rows) == MAX_ROWS)
-        if found.truncated:
+        steps = summarize_buckets(rows, since, until, width_s, truncated=found.truncated)
+        steps = self._counted(since, width_s, count - len(steps), source) + steps
+        if found.truncated and len(steps) == count:
+            n, positive = sum(step.n for step in steps), sum(step.n_positive for step in steps)
+            found = replace(found, n=n, n_positive=positive)
+        elif found.truncated:
             counts = self.counts(since=since, until=until, source=source)
             found = replace(found, n=counts.n, n_positive=counts.n_positive)
-        return found
+        return found, steps
 
-    def buckets(
-        self, *, since: datetime, until: datetime, width_s: float, source: str | None = None
+    def _counted(
+        self, since: datetime, width_s: float, n: int, source: str | None
     ) -> list[TimeBucket]:
-        """Summarise a window in steps of `width_s` seconds, oldest first, empty ones included.
-
-        When the window holds more than `MAX_ROWS` predictions, only the buckets of the newest have
-        latencies; the others are counted from the rollups, or left out where these are not current.
-        """
-        bucket_count(since, until, width_s)  # rejects a bad width before reading
-        columns = predictions.c
-        rows = self._newest(
-            [columns.id, columns.prediction, columns.latency_ms], _window(since, until, source)
-        )
-        read = summarize_buckets(rows, since, until, width_s, truncated=len(rows) == MAX_ROWS)
-        first = bucket_count(since, until, width_s) - len(read)
+        """Count the first `n` steps of a window, from their rollups where these are current."""
+        if not n:
+            return []
         start_s = since.timestamp()
-        if not first:
-            return read
         with session(self._engine) as connection:
-            end_s = start_s + first * width_s
+            end_s = start_s + n * width_s
             counted = predictions_by_step(connection, start_s, end_s, width_s, source)
-        if counted is None:
-            return read
-        starts = [since + timedelta(seconds=i * width_s) for i in range(first)]
-        return [
-            TimeBucket(start, counted[i].total(), counted[i][1], None, None)
-            for i, start in enumerate(starts)
-        ] + read
+        if n - len(counted) > MAX_RECOUNTED:
+            return []
+        steps = []
+        for i in range(n):
+            start = since + timedelta(seconds=i * width_s)
+            if i in counted:
+                total, positive = counted[i].total(), counted[i][1]
+            else:
+                until = start + timedelta(seconds=width_s)
+                found = self.counts(since=start, until=until, source=source)
+                total, positive = found.n, found.n_positive
+            steps.append(TimeBucket(start, total, positive, None, None))
+        return steps
 
     def counts(
         self,
@@ -311,13 +315,6 @@ class Reader(ResultsReader):
             nothing = {column.name: None for column in recorded}
             rows = [row | newest.get(row["id"], nothing) for row in rows]
         return rows
-
-    def _newest(
-        self, columns: list[Column[Any]], window: list[ColumnElement[bool]]
-    ) -> Sequence[Row[Any]]:
-        wanted = select(*columns).where(*window).order_by(*_NEWEST_FIRST).limit(MAX_ROWS)
-        with session(self._engine) as connection:
-            return connection.execute(wanted).all()
 
 
 _NEWEST_FIRST = (predictions.c.id.desc(),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -43,13 +44,21 @@ class ResultsReader:
         rows = self._rows(wanted.order_by(number.desc(), c.field, c.reason).limit(limit))
         return [row | {"count": int(row["count"])} for row in rows]
 
-    def rejections(self, *, since: datetime | None = None, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the newest counts of rejected requests, one per minute and reason."""
-        wanted = select(rejections).order_by(rejections.c.minute.desc()).limit(limit)
+    def rejections(
+        self, *, since: datetime | None = None, limit: int = 50, without: Collection[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Return the newest counts of rejected requests, one per minute and reason.
+
+        Each has the `total` of all, those beyond the limit too. `without` names sources to leave
+        out.
+        """
+        c = rejections.c
+        wanted = select(rejections, func.sum(c.count).over().label("total"))
+        wanted = wanted.where(c.source.not_in(without)).order_by(c.minute.desc()).limit(limit)
         if since is not None:
             if since.tzinfo is None:
                 raise ValueError("a time without a zone is ambiguous")
-            wanted = wanted.where(rejections.c.minute >= since.replace(second=0, microsecond=0))
+            wanted = wanted.where(c.minute >= since.replace(second=0, microsecond=0))
         return self._rows(wanted)
 
     def reports(

@@ -6,7 +6,7 @@ reading them grows with the number of distinct values, not of rows.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -206,24 +206,28 @@ def _is_small(connection: Connection, start: int, end: int, source: str | None) 
 
 def predictions_by_step(
     connection: Connection, start_s: float, end_s: float, step_s: float, source: str | None
-) -> Mapping[int, Counter[int]] | None:
+) -> Mapping[int, Counter[int]]:
     """Count the predictions of each step of a window by their value, 0 or 1, from the rollups.
 
-    Returns None where the rollups are not current, or no bucket of theirs fits into the steps.
+    Leaves out steps whose rollups are not current, and all where no bucket fits into the steps.
     """
     width = max((w for w in WIDTHS if start_s % w == step_s % w == 0), default=0)
+    if not width:
+        return {}
     marked = dirty_buckets.c
     is_dirty = marked.width_s <= width, marked.bucket >= start_s, marked.bucket < end_s
-    if not width or connection.scalar(select(marked.bucket).where(*is_dirty).limit(1)) is not None:
-        return None
+    marks = connection.scalars(select(marked.bucket).where(*is_dirty).distinct())
+    dirty = {int((bucket - start_s) // step_s) for bucket in marks}
     c = rollups.c
     where = [c.width_s == width, c.feature == _PREDICTION, c.bucket >= start_s, c.bucket < end_s]
     if source is not None:
         where.append(c.source == source)
     counts = select(c.bucket, c.value, func.sum(c.count)).where(*where).group_by(c.bucket, c.value)
-    found = defaultdict[int, Counter[int]](Counter)
+    steps = set(range(int((end_s - start_s) // step_s))) - dirty
+    found = {step: Counter[int]() for step in steps}
     for bucket, value, count in connection.execute(counts):
-        found[int((bucket - start_s) // step_s)][value] += int(count)
+        if (step := int((bucket - start_s) // step_s)) in found:
+            found[step][value] += int(count)
     return found
 
 

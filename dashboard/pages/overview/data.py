@@ -42,17 +42,15 @@ def overview_data(window: str, chosen: str) -> OverviewData:
     until = _step_after(datetime.now(UTC), shown.bucket_s)
     since = until - shown.length
     newest, _ = data_access.reader().page(source=chosen, limit=1)
+    summary, buckets = data_access.reader().history(
+        since=since, until=until, source=chosen, width_s=shown.bucket_s
+    )
+    others = {"what-if", "load-test"} - {chosen}
     return OverviewData(
         source=chosen,
-        summary=data_access.reader().statistics(since=since, until=until, source=chosen),
-        buckets=data_access.reader().buckets(
-            since=since, until=until, source=chosen, width_s=shown.bucket_s
-        ),
-        rejections=[
-            row
-            for row in data_access.reader().rejections(since=since, limit=200)
-            if row["source"] == chosen or row["source"] not in ("what-if", "load-test")
-        ],
+        summary=summary,
+        buckets=buckets,
+        rejections=data_access.reader().rejections(since=since, limit=10, without=others),
         newest=newest[0]["received_at"],
     )
 

@@ -60,7 +60,7 @@ def verdict(seen: OverviewData, window: Window, *, ready: bool) -> None:
 
 
 def _rejections(seen: OverviewData) -> int:
-    return sum(row["count"] for row in seen.rejections)
+    return int(seen.rejections[0]["total"]) if seen.rejections else 0
 
 
 def monitoring_status(seen: OverviewData) -> None:
@@ -192,7 +192,7 @@ def rejections(seen: OverviewData, window: Window) -> None:
         if not seen.rejections:
             st.markdown(f"No rejected requests {window.phrase}.")
             return
-        rows = seen.rejections[:10]
+        rows = seen.rejections
         st.markdown(texts.rejections_note(_rejections(seen), window.phrase, len(rows)))
         cells = [
             {

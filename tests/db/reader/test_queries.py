@@ -83,6 +83,9 @@ def test_a_stream_gives_every_row_once(reader: Reader, monkeypatch: pytest.Monke
     assert seconds(list(reader.stream(source="live"))) == [*range(39, -1, -1)]
 
 
+ALL = {"since": NOON - timedelta(days=9), "until": NOON + timedelta(days=9), "width_s": 86_400}
+
+
 @pytest.mark.parametrize("limit", [0, 1_001])
 def test_a_page_is_bounded(reader: Reader, limit: int) -> None:
     with pytest.raises(ValueError, match="from 1 to 1000"):
@@ -95,7 +98,7 @@ def test_counts_name_every_source(reader: Reader) -> None:
 
 
 def test_a_summary_counts_and_takes_percentiles(reader: Reader) -> None:
-    found = reader.statistics(source="live")
+    found = reader.history(**ALL, source="live")[0]
     assert (found.n, found.n_positive) == (40, 10)
     # Between the 20th and the 21st of 1, 2, ..., 40 ms; and so on.
     assert found.latency_p50_ms == pytest.approx(20.5)
@@ -106,12 +109,12 @@ def test_a_summary_counts_and_takes_percentiles(reader: Reader) -> None:
 
 
 def test_an_empty_window_has_no_latency(reader: Reader) -> None:
-    found = reader.statistics(until=NOON)
+    found = reader.history(**ALL | {"until": NOON})[0]
     assert (found.n, found.latency_p50_ms, found.first_received_at) == (0, None, None)
 
 
 def test_buckets_cover_the_window_the_empty_ones_too(reader: Reader) -> None:
-    found = reader.buckets(
+    _, found = reader.history(
         since=NOON - timedelta(seconds=10),
         until=NOON + timedelta(seconds=50),
         width_s=20,
@@ -121,7 +124,7 @@ def test_buckets_cover_the_window_the_empty_ones_too(reader: Reader) -> None:
     assert [b.n for b in found] == [10, 20, 10]
     assert [b.n_positive for b in found] == [3, 5, 2]  # 0 4 8; 12 16 20 24 28; 32 36
     assert [b.latency_p50_ms for b in found] == [5.5, 20.5, 35.5]
-    (empty,) = reader.buckets(
+    _, (empty,) = reader.history(
         since=NOON, until=NOON + timedelta(1), width_s=86_400, source="replay"
     )
     assert (empty.n, empty.latency_p50_ms) == (0, None)
@@ -131,9 +134,14 @@ def test_what_was_not_read_is_said_and_not_shown_as_zero(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db.reader.queries, "MAX_ROWS", 15)  # of the 40: those from 25 s on
-    of_all = reader.statistics(source="live")
+    of_all = reader.history(**ALL, source="live")[0]
     assert (of_all.truncated, of_all.n, of_all.latency_p50_ms) == (True, 40, 33.0)
-    found = reader.buckets(
+    _, found = reader.history(
+        since=NOON, until=NOON + timedelta(seconds=40), width_s=10, source="live"
+    )
+    assert [(b.n, b.latency_p50_ms is None) for b in found] == [*[(10, True)] * 3, (10, False)]
+    monkeypatch.setattr(db.reader.queries, "MAX_RECOUNTED", 2)
+    _, found = reader.history(
         since=NOON, until=NOON + timedelta(seconds=40), width_s=10, source="live"
     )
     assert [((b.start - NOON).total_seconds(), b.n) for b in found] == [(30, 10)]
@@ -151,7 +159,7 @@ def test_counts_of_a_large_window_are_what_sql_says(
     roll_up(database_url, NOON)
     reader = Reader(database_url)
     window = {"since": since, "until": NOON, "source": "live"}
-    found, steps = reader.statistics(**window), reader.buckets(**window, width_s=4 * 3600)
+    found, steps = reader.history(**window, width_s=4 * 3600)
     reader.close()
     c, hour = predictions.c, timedelta(hours=4)
     with session(open_engine(database_url)) as connection:
@@ -176,7 +184,7 @@ def test_counts_of_a_large_window_are_what_sql_says(
 
 def test_too_many_buckets_are_refused(reader: Reader) -> None:
     with pytest.raises(ValueError, match="at most 5000"):
-        reader.buckets(since=NOON, until=NOON + timedelta(seconds=5_001), width_s=1)
+        reader.history(since=NOON, until=NOON + timedelta(seconds=5_001), width_s=1)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +193,7 @@ def test_too_many_buckets_are_refused(reader: Reader) -> None:
         lambda r: r.page(since=datetime(2026, 1, 1)),
         lambda r: r.page(until=datetime(2026, 1, 1)),
         lambda r: r.rejections(since=datetime(2026, 1, 1)),
-        lambda r: r.statistics(since=datetime(2026, 1, 1)),
+        lambda r: r.history(since=datetime(2026, 1, 1), until=datetime(2026, 1, 2), width_s=9e4),
     ],
 )
 def test_a_time_without_a_zone_is_refused(reader: Reader, ask: Callable[[Reader], object]) -> None:
