@@ -68,7 +68,7 @@ class SampledRow(NamedTuple):
     prediction: int
     threshold: float
     model_version: str
-    patient: bytes | None = None
+    patient_hash: bytes | None = None
     """HMAC of the patient reference, if one was sent."""
     outcome: int | None = None
     """The newest one, where outcomes were asked for."""

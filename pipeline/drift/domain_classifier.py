@@ -39,8 +39,9 @@ _TREES, _DEPTH, _PROJECTED = 200, 4, 256
 _ROC_POINTS = 101
 _IMPORTANCE_ROWS = 2_000  # patients whose findings are permuted; of more, the first of a shuffle
 _BLOCK = 250  # relabellings at once
-_WEIGHTS = {"values": 2.0, "relations": 1.0, "all": 8.0, "pairs": 3.0, "trees": 8.0}
-_RIDGE = {"values": 0.3, "relations": 0.3, "all": 0.3, "pairs": 0.3, "trees": 0.3}
+_WEIGHTS = {"values": 6.0, "relations": 0.5, "all": 2.0, "pairs": 6.0, "trees": 10.0}
+"""Of each basis of a kind in the sum of weight / p; docs/drift.md has what they see."""
+_RIDGE = 0.3  # penalty, per patient, of a column with variance 1
 _Z = 1.959964  # 97.5 % point of the normal distribution
 
 Floats = NDArray[np.float32]
@@ -132,7 +133,7 @@ def classify(
     label = np.repeat([0.0, 1.0], [n_reference, n])
     design = _Design(pooled, random)
     labels = np.vstack([label, draw_labels(random, len(pooled), n, permutations)])
-    total = np.logaddexp.reduce(design.evidence(labels.astype(np.float32)), axis=1)
+    total = np.logaddexp.reduce(design.weighted_neg_log_p(labels.astype(np.float32)), axis=1)
     p = float((total >= total[0] - 1e-9).mean())
     folds = _folds(label, random)
     fitted = [design.fit(label, folds != fold) for fold in range(FOLDS)]
@@ -166,7 +167,7 @@ class _Finding(NamedTuple):
 
     values: Array
     """Soft bins, tails, levels and whether it is missing, shape (n, k)."""
-    rank: Array
+    mid_rank: Array
     """Standardised; 0 where missing."""
     distance: Array
     """How far the rank is from the middle, less its mean; 0 where missing."""
@@ -234,15 +235,14 @@ class _Design:
         self._bases = self._standardised(columns)
         kinds = ["values"] * 13 + ["relations"] * 13 + ["all", "pairs", "trees"]
         self._weights = [_WEIGHTS[kind] for kind in kinds]
-        self._ridge = [_RIDGE[kind] for kind in kinds]
 
     def _columns(self, findings: Sequence[_Finding]) -> Iterator[NDArray[Any]]:
-        ranks = np.column_stack([finding.rank for finding in findings])
+        ranks = np.column_stack([finding.mid_rank for finding in findings])
         far = np.column_stack([finding.distance for finding in findings])
         yield from (finding.values for finding in findings)
         for i, finding in enumerate(findings):
             others = np.arange(len(findings)) != i
-            rank, distance = finding.rank[:, None], finding.distance[:, None]
+            rank, distance = finding.mid_rank[:, None], finding.distance[:, None]
             parts = [rank * ranks[:, others], distance * ranks[:, others], rank * far[:, others]]
             if finding.missing.any():
                 missing = finding.missing[:, None]
@@ -262,15 +262,15 @@ class _Design:
         parts = zip(columns, self._mean, self._scale, strict=True)
         return [((part - mean) / scale).astype(np.float32) for part, mean, scale in parts]
 
-    def evidence(self, labels: Floats) -> Array:
+    def weighted_neg_log_p(self, labels: Floats) -> Array:
         """Return the evidence of each basis, weighted: labels of shape (b, n) -> (b, bases).
 
-        It is -log p of the correlation of labels and leave-one-out scores, by the gamma
+        It is -log p of the covariance of labels and leave-one-out scores, by the gamma
         distribution with the moments that it has over the relabellings.
         """
         found = [
-            _neg_log_p(_correlations(basis, ridge, labels)) + np.log(weight)
-            for basis, ridge, weight in zip(self._bases, self._ridge, self._weights, strict=True)
+            _neg_log_p(_covariances(basis, labels)) + np.log(weight)
+            for basis, weight in zip(self._bases, self._weights, strict=True)
         ]
         return np.column_stack(found)
 
@@ -283,10 +283,12 @@ class _Design:
         fitted = []
         wanted = label[train].astype(np.float32)
         centred = wanted - wanted.mean()
-        for basis, ridge in zip(self._bases, self._ridge, strict=True):
+        for basis in self._bases:
             of = basis[train] - basis[train].mean(axis=0)
-            correlation = float(_correlations(of, ridge, wanted[None])[0])
-            coefficients = _solve(of, ridge, of.T @ centred)
+            ((_, scores),) = _leave_one_out(of, wanted[None])
+            size = float(np.linalg.norm(scores) * np.linalg.norm(centred))
+            correlation = float(scores[0] @ centred) / size if size else 0.0
+            coefficients = _solve(of, of.T @ centred)
             spread = float((of @ coefficients).std()) or np.inf
             fitted.append(coefficients * (max(correlation, 0.0) ** 2 / spread))
         return fitted
@@ -323,44 +325,44 @@ class _Design:
         return tuple(sorted(lost, key=lambda one: -one.auc_lost))
 
 
-def _solve(basis: Floats, ridge: float, right: Floats) -> Floats:
+def _solve(basis: Floats, right: Floats) -> Floats:
     """Return the coefficients of ridge regression."""
     covariance = basis.T @ basis
-    covariance[np.diag_indices_from(covariance)] += ridge * len(basis)
+    covariance[np.diag_indices_from(covariance)] += _RIDGE * len(basis)
     return np.linalg.solve(covariance, right)
 
 
-def _factor(basis: Floats, ridge: float) -> Floats:
+def _factor(basis: Floats) -> Floats:
     """Return W so that W W' y are the fitted values of ridge regression on centred columns."""
     covariance = basis.T @ basis
-    covariance[np.diag_indices_from(covariance)] += ridge * len(basis)
+    covariance[np.diag_indices_from(covariance)] += _RIDGE * len(basis)
     root = np.linalg.cholesky(covariance)
     return np.linalg.solve(root, basis.T).T
 
 
-def _correlations(basis: Floats, ridge: float, labels: Floats) -> Array:
-    """Correlate labels with the leave-one-out scores of ridge regression.
+def _leave_one_out(basis: Floats, labels: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """Yield labels, less their mean, with the leave-one-out scores of ridge regression, in blocks.
 
     The score of a patient left out of a linear smoother is (fit - h y) / (1 - h), h being its
     leverage. Source: Hastie, Tibshirani & Friedman (2009), Elements of Statistical Learning, 7.10.
 
     Parameters
     ----------
-    basis, ridge, labels
-        Shape (n, k), centred; patients; shape (b, n).
+    basis, labels
+        Shapes (n, k), centred, and (b, n).
     """
-    root = _factor(basis, ridge)
+    root = _factor(basis)
     leverage = (root**2).sum(axis=1) + 1 / len(basis)
-    found = []
     for start in range(0, len(labels), _BLOCK):
         y = labels[start : start + _BLOCK]
         y = y - y.mean(axis=1, keepdims=True)
-        scores = (y @ root) @ root.T
-        scores -= leverage * y
-        scores /= 1 - leverage
-        size = np.sqrt(np.einsum("bn,bn->b", scores, scores) * np.einsum("bn,bn->b", y, y))
-        found.append(np.einsum("bn,bn->b", scores, y) / np.maximum(size, 1e-12))
-    return np.concatenate(found).astype(float)
+        yield y, ((y @ root) @ root.T - leverage * y) / (1 - leverage)
+
+
+def _covariances(basis: Floats, labels: Floats) -> Array:
+    """Return the sums of the products of labels and their leave-one-out scores, shape (b,)."""
+    blocks = _leave_one_out(basis, labels)
+    return np.concatenate([np.einsum("bn,bn->b", y, scores) for y, scores in blocks]).astype(float)
 
 
 def _neg_log_p(drawn: Array) -> Array:

@@ -10,6 +10,7 @@ from pipeline.drift.hypothesis_tests.test_families import (
     DIGIT_PREFERENCE,
     LEVELS,
     MISSING,
+    SHAPE,
     TAILS,
     VALUES,
 )
@@ -57,7 +58,7 @@ def feature_message(
     said = []
     if TAILS in found or unit is not None:
         said.append(unit.sentence if unit else "more extreme values than in the reference")
-    if (VALUES in found or LEVELS in found) and (unit is None or TAILS not in found):
+    if found.keys() & {VALUES, SHAPE, LEVELS} and (unit is None or TAILS not in found):
         said.append(values_message(table, distance))
     if DIGIT_PREFERENCE in found and len(found) == 1:
         before, now = rounded_shares(table)

@@ -19,7 +19,7 @@ MIN_KNOWN, MIN_MEASUREMENTS = 8, 3
 """Known findings, and measurements among them, from which equal rows are taken for one patient."""
 NEAR_SD = 0.25
 """Standard deviations that each measurement of a near-repeat may differ."""
-MANY = 0.1
+MANY_NEAR_REPEATS = 0.1
 """Share of near-repeats, beyond the reference's, from which the verdict comes with a warning."""
 _NEIGHBOURS = 1_000  # rows among which near-repeats are looked for: a million pairs
 

@@ -12,11 +12,13 @@ from pipeline.drift.hypothesis_tests.permutation import AdjustedTests
 from pipeline.drift.hypothesis_tests.test_families import (
     COMBINED,
     CONDITIONAL,
+    DEPENDENCE,
     DIGIT_PREFERENCE,
     FEATURE_CORRELATIONS,
     LEVELS,
     MISSING,
     PAIRS,
+    SHAPE,
     TAILS,
     VALUES,
     Hypothesis,
@@ -109,6 +111,7 @@ def _feature(
     least = MIN_EFFECT[VALUES] if table.feature.is_numeric else MIN_SHARE_DIFFERENCE
     matters = {
         VALUES: apart.effect >= least,
+        SHAPE: apart.effect >= least,
         LEVELS: apart.effect >= least,
         MISSING: abs(missing[1] - missing[0]) >= MIN_EFFECT[MISSING],
         TAILS: unit is not None or tail_excess(table) >= MIN_EFFECT[TAILS],
@@ -168,7 +171,7 @@ def _strange(tested: AdjustedTests, alpha: float) -> Hypothesis | None:
     found = [
         (p, i)
         for i, (h, p) in enumerate(tested.all_hypotheses)
-        if h.family in (COMBINED, FEATURE_CORRELATIONS, CONDITIONAL) and p <= alpha
+        if h.family in (COMBINED, FEATURE_CORRELATIONS, DEPENDENCE, CONDITIONAL) and p <= alpha
     ]
     return tested.all_hypotheses[min(found)[1]][0] if found else None
 
@@ -214,7 +217,7 @@ def _reason(
         )
     if strange is not None:
         name = strange.names[0]
-        if strange.family == FEATURE_CORRELATIONS:
+        if strange.family in (FEATURE_CORRELATIONS, DEPENDENCE):
             return f"Drift: correlation of {name} with other features changed."
         return f"Drift: conditional distribution of {name} given the other features changed."
     return "Multivariate drift; no single feature identified."

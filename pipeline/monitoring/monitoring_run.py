@@ -190,7 +190,7 @@ class _Part:
 
     def drift(self, reference: Reference, alpha: float) -> DriftResult:
         """Compare with the training data: on all rows, or on their counts and the sample."""
-        patients = [row.patient for row in self.rows]
+        patients = [row.patient_hash for row in self.rows]
         if self.whole and reference.rows is not None:
             return compare(
                 reference.rows, self.values, patients=patients, alpha=alpha, seed=self._seed
@@ -210,7 +210,7 @@ class _Part:
         if reference.rows is None:
             return None
         order = np.random.default_rng(self._seed).permutation(len(self.rows))[:CLASSIFIED]
-        patients = [self.rows[i].patient for i in order]
+        patients = [self.rows[i].patient_hash for i in order]
         found = classify(
             reference.rows, self.values[order], patients=patients, alpha=alpha, seed=self._seed
         ).to_dict()

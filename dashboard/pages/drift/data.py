@@ -131,7 +131,7 @@ def read_sample(of: Window) -> Sample:
         n=counts.n,
         counts={name: dict(values) for name, values in counts.values.items()},
         rows=np.array([row.features for row in ours], dtype=float).reshape(-1, len(NAMES)),
-        patients=tuple(row.patient for row in ours),
+        patients=tuple(row.patient_hash for row in ours),
         probability=np.array([row.probability for row in ours], dtype=float),
         versions=tuple(dict.fromkeys(row.model_version for row in reversed(rows))),
         exact=counts.exact,

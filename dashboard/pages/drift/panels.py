@@ -91,7 +91,7 @@ def verdict(found: Comparison, of: Window, phrase: str, reference: str) -> None:
         said = [texts.previous_window(found.reference.n, found.current.versions)]
     if found.result.method == "counts" and found.reference.rows is not None:
         said.append(texts.SAMPLED)
-    said += texts.repeats(found.result)
+    said += texts.notes(found.result)
     if not found.current.exact:
         said.append(texts.NOT_EXACT)
     st.caption(" ".join(said))

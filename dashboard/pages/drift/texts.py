@@ -14,7 +14,7 @@ from dashboard.shared.numbers import NBSP, count_noun, day, join_words, p_value,
 from dashboard.shared.texts import count_of_source
 from pipeline.drift import ClassifierResult
 from pipeline.drift.hypothesis_tests.test_families import MISSING, VALUES
-from pipeline.drift.repeats import MANY
+from pipeline.drift.repeats import MANY_NEAR_REPEATS
 from pipeline.drift.result import DriftResult, FeatureDrift, Verdict
 from pipeline.schema import BY_NAME
 
@@ -72,8 +72,8 @@ NOT_CALIBRATED = "Not measured yet: run `cardiowatch calibrate`."
 TEST_FAMILIES: Mapping[str, str] = {
     "values": "values", "levels": "category shares",
     "missing": "missing rate", "tails": "extremes and units",
-    "digits": "rounding",
-    "relations": "correlations",
+    "digits": "rounding", "shape": "shape",
+    "relations": "correlations", "dependence": "spread and missing values with others",
     "pairs": "pairs of findings", "together": "multivariate",
     "given the others": "conditional on the other findings",
     "column": "univariate and conditional",
@@ -141,16 +141,17 @@ def verdict(result: DriftResult, n: int, source: str, window: str, since: Mappin
     return f"Input drift detected in {patients}: {_what_drifted(result, since)}."
 
 
-def repeats(result: DriftResult) -> list[str]:
-    """Say how many rows repeat a patient, and what that means for the verdict."""
-    said = []
+def notes(result: DriftResult) -> list[str]:
+    """Say which values look wrong without drift, and how many rows repeat a patient."""
+    wrong = [f.unit_error.sentence for f in result.features.values() if f.unit_error]
+    said = [f"Too few to be drift, but wrong: {one}." for one in wrong if not result.drift]
     if result.repeats:
         n, total = result.n_current, result.n_current + result.repeats
         said.append(
             f"{count_noun(total, 'prediction')} of {count_noun(n, 'patient')}: one of each, drawn "
             "at random, is tested."
         )
-    if result.near_repeats >= MANY:
+    if result.near_repeats >= MANY_NEAR_REPEATS:
         said.append(
             f"{100 * result.near_repeats:.0f}{NBSP}% of the predictions nearly repeat another one. "
             "If they are of the same patients, this test raises false alarms: send patient "

@@ -15,6 +15,7 @@ from pipeline.drift.contingency_tables import Array, Integers
 from pipeline.drift.hypothesis_tests.null_distributions import ShiftedGamma, gamma_three_moments
 from pipeline.drift.hypothesis_tests.test_families import (
     CONDITIONAL,
+    DEPENDENCE,
     FEATURE_CORRELATIONS,
     MULTIVARIATE,
     PAIRS,
@@ -22,6 +23,7 @@ from pipeline.drift.hypothesis_tests.test_families import (
     StatisticBlock,
     Sums,
 )
+from pipeline.drift.hypothesis_tests.univariate import MIN_TAIL_COUNT
 from pipeline.schema import FEATURES, NAMES, Kind
 
 RIDGE = 0.05
@@ -43,6 +45,7 @@ def multivariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
     varied = [i for i in range(len(FEATURES)) if scores[:, i].any()]
     if len(varied) > 1:
         yield _pairs(scores, varied, n)
+        yield from _dependence(pooled, scores, varied, n)
     if varied:
         yield from _all_and_each(pooled, scores, n)
 
@@ -88,6 +91,31 @@ def _pairs(scores: Array, varied: list[int], n: int) -> StatisticBlock:
         return np.column_stack([alone, *shared])
 
     return StatisticBlock(tuple(hypotheses), products, neg_log_p)
+
+
+def _dependence(
+    pooled: Array, scores: Array, varied: list[int], n: int
+) -> Iterator[StatisticBlock]:
+    """Products with the others' ranks: of distances from the middle, and of missing values.
+
+    They see a spread that grows with age, and values that are missing for other patients than
+    before. A missing value is also multiplied by the others' distances: as of the middle-aged.
+    """
+    missing = np.isnan(pooled)
+    distances = np.abs(scores)
+    distances -= distances.mean(axis=0)
+    for i in varied:
+        others = [j for j in varied if j != i]
+        found = []
+        if FEATURES[i].kind is Kind.NUMBER:
+            found.append(distances[:, i, None] * scores[:, others])
+        if missing[:, i].sum() >= MIN_TAIL_COUNT:
+            lost = missing[:, i, None] - missing[:, i].mean()
+            found.append(lost * np.hstack([scores[:, others], distances[:, others]]))
+        for columns in found:
+            varying = columns[:, columns.std(axis=0) > _CONSTANT]
+            if varying.shape[1]:
+                yield _each_and_squares(DEPENDENCE, (NAMES[i],), _standardised(varying, n), n)
 
 
 def _all_and_each(pooled: Array, scores: Array, n: int) -> Iterator[StatisticBlock]:
@@ -148,6 +176,19 @@ def _squares(family: str, names: tuple[str, ...], columns: Array, n: int) -> Sta
         return np.asarray(null.neg_log_p(np.einsum("bc,bc->b", sums, sums))[:, None])
 
     return StatisticBlock((Hypothesis(family, names),), columns, neg_log_p)
+
+
+def _each_and_squares(
+    family: str, names: tuple[str, ...], columns: Array, n: int
+) -> StatisticBlock:
+    """Take each sum by itself, too: one that stands out is lost among the squares of many."""
+    null = _squares_null(columns, n)
+
+    def neg_log_p(sums: Sums) -> Array:
+        alone = -np.log(2) - special.log_ndtr(-np.abs(sums.astype(float)))
+        return np.column_stack([alone, null.neg_log_p(np.einsum("bc,bc->b", sums, sums))])
+
+    return StatisticBlock((Hypothesis(family, names),) * (columns.shape[1] + 1), columns, neg_log_p)
 
 
 def _squares_null(columns: Array, n: int) -> ShiftedGamma:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.drift.contingency_tables import Array
 
 VALUES, LEVELS, MISSING, TAILS, DIGIT_PREFERENCE = "values", "levels", "missing", "tails", "digits"
+SHAPE = "shape"
 """Univariate families."""
 PAIRS, FEATURE_CORRELATIONS, CONDITIONAL, MULTIVARIATE = (
     "pairs",
@@ -24,24 +25,29 @@ PAIRS, FEATURE_CORRELATIONS, CONDITIONAL, MULTIVARIATE = (
     "together",
 )
 """Families of several features: each pair, one feature's twelve pairs, conditional, all."""
+DEPENDENCE = "dependence"
+"""How far a feature is from its middle, or whether it is missing, with the other features."""
 COMBINED = "column"
 """A feature's values and its conditional test, combined: a fault in a column shows in both."""
 
 ALPHA_WEIGHTS = {
     VALUES: 0.05,
-    LEVELS: 0.38,
+    SHAPE: 0.03,
+    LEVELS: 0.35,
     MISSING: 0.02,
     TAILS: 0.08,
     DIGIT_PREFERENCE: 0.01,
     PAIRS: 0.01,
     FEATURE_CORRELATIONS: 0.02,
-    COMBINED: 0.38,
+    DEPENDENCE: 0.03,
+    COMBINED: 0.35,
     MULTIVARIATE: 0.05,
 }
 """Share of alpha of each family for detection: is there drift at all?"""
 
 ATTRIBUTION_WEIGHTS = {
-    VALUES: 0.5,
+    VALUES: 0.45,
+    SHAPE: 0.05,
     LEVELS: 0.1,
     MISSING: 0.1,
     TAILS: 0.15,

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.dataset.heart import ALTERNATIVE_UNITS
 from pipeline.drift.contingency_tables import Array
 from pipeline.drift.effect_sizes import ROUNDING_BASE
 from pipeline.drift.hypothesis_tests.null_distributions import (
@@ -23,6 +24,7 @@ from pipeline.drift.hypothesis_tests.test_families import (
     DIGIT_PREFERENCE,
     LEVELS,
     MISSING,
+    SHAPE,
     TAILS,
     VALUES,
     Hypothesis,
@@ -35,6 +37,7 @@ TAIL_SHARES = (0.03, 0.1)
 """A tail is as many pooled patients as these shares of the window: a fault of 3 %, of 10 %."""
 MIN_TAIL_COUNT = 3
 """Patients; fewer cannot be told from chance."""
+_SHAPE_BINS = 10  # of equal size: a second peak fills some and empties others
 
 
 def univariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
@@ -53,7 +56,11 @@ def univariate_tests(pooled: Array, n: int) -> Iterator[StatisticBlock]:
             pooled[known, i], return_inverse=True, return_counts=True
         )
         if len(steps) > 1:
-            yield _values(feature, pooled[:, i], n)
+            yield _values(Hypothesis(VALUES, (feature.name,)), pooled[:, i], n, feature.is_numeric)
+        if feature.kind is Kind.NUMBER and len(steps) > _SHAPE_BINS:
+            edges = np.quantile(pooled[known, i], np.arange(1, _SHAPE_BINS) / _SHAPE_BINS)
+            bins = np.where(known, np.searchsorted(edges, pooled[:, i]), np.nan)
+            yield _values(Hypothesis(SHAPE, (feature.name,)), bins, n, ordered=False)
         for test in counted_tests(feature, steps, counts, int((~known).sum()), n):
             marked = ~known
             if test.marked is not None:
@@ -94,18 +101,24 @@ def counted_tests(
     if feature.is_numeric and len(steps):
         for tail in _tails(steps, counts, n):
             yield CountedTest(TAILS, tail, False)
+    for unit in ALTERNATIVE_UNITS:
+        if unit.feature == feature.name:
+            low, high = unit.low / feature.step, unit.high / feature.step
+            other = (steps >= low) & (steps < high)
+            if counts[other].sum() >= MIN_TAIL_COUNT:
+                yield CountedTest(TAILS, other, False)
     whole = steps % ROUNDING_BASE == 0
     if feature.kind is Kind.NUMBER and whole.any() and not whole.all():
         yield CountedTest(DIGIT_PREFERENCE, whole, True)
 
 
-def _values(feature: Feature, column: Array, n: int) -> StatisticBlock:
-    """Anderson-Darling for numbers, Pearson for categories, over the known values."""
+def _values(hypothesis: Hypothesis, column: Array, n: int, ordered: bool) -> StatisticBlock:
+    """Anderson-Darling for numbers, Pearson for categories and bins, over the known values."""
     known = ~np.isnan(column)
     steps, inverse, counts = np.unique(column[known], return_inverse=True, return_counts=True)
     total = len(inverse)
     columns = np.zeros((len(column), 1))
-    if feature.is_numeric:
+    if ordered:
         cuts, weights = anderson_darling_cuts(counts)
         h = np.cumsum(counts)[cuts] / total
         columns = np.zeros((len(column), len(cuts) + 1))
@@ -124,7 +137,7 @@ def _values(feature: Feature, column: Array, n: int) -> StatisticBlock:
         squared = np.einsum("bc,bc->b", sums[:, 1:], sums[:, 1:])
         return null.neg_log_p(squared * total / both)[:, None]
 
-    return StatisticBlock((Hypothesis(VALUES, (feature.name,)),), columns, neg_log_p)
+    return StatisticBlock((hypothesis,), columns, neg_log_p)
 
 
 def _counted(

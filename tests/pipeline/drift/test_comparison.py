@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -310,3 +311,51 @@ def test_each_feature_has_a_result_in_the_order_of_the_schema(
     reference: Array, window: Array
 ) -> None:
     assert list(compare(reference, window).features) == [f.name for f in FEATURES]
+
+
+def _two_peaks(rows: Array, random: np.random.Generator) -> None:
+    column = rows[:, THALACH]
+    mean, spread = np.nanmean(column), np.nanstd(column)
+    way = random.choice([-0.9, 0.9], len(column))
+    rows[:, THALACH] = np.round(mean + spread * (way + 0.44 * random.standard_normal(len(column))))
+
+
+def _spread_grows_with_age(rows: Array, random: np.random.Generator) -> None:
+    age = (rows[:, 0] - rows[:, 0].mean()) / rows[:, 0].std()
+    wider = np.clip(1 + age / 2, 0.1, 3)
+    mean = np.nanmean(rows[:, THALACH])
+    apart = (rows[:, THALACH] - mean) * wider / np.sqrt((wider**2).mean())
+    rows[:, THALACH] = np.round(mean + apart)
+
+
+def _missing_with_angina(rows: Array, random: np.random.Generator) -> None:
+    rows[random.random(len(rows)) < np.where(rows[:, EXANG] == 1, 0.6, 0.15), THAL] = np.nan
+
+
+def _in_another_unit(rows: Array, random: np.random.Generator) -> None:
+    wrong = random.random(len(rows)) < 0.05
+    rows[wrong, CHOL] = np.round(rows[wrong, CHOL] / 38.67, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_two_peaks, "thalach (distribution shape changed"),
+        (_spread_grows_with_age, "thalach"),
+        (_missing_with_angina, "thal"),
+        (_in_another_unit, "looks like mmol/l"),
+    ],
+)
+def test_changes_that_keep_means_and_shares_are_seen(
+    cleveland: LabelledPatients, change: Callable[[Array, np.random.Generator], None], said: str
+) -> None:
+    random = np.random.default_rng(11)
+    before, now = (smoothed_bootstrap(cleveland.rows, n, seed=n) for n in (303, 500))
+    if change is _missing_with_angina:  # as many before, of any patients
+        before[random.random(303) < 0.3, THAL] = np.nan
+    change(now, random)
+
+    result = compare(before, now)
+
+    assert result.drift
+    assert said in result.reason

@@ -8,7 +8,7 @@ import pytest
 from pipeline.dataset.synthetic import smoothed_bootstrap
 from pipeline.drift import compare, compare_counts
 from pipeline.drift.contingency_tables import Array
-from pipeline.drift.repeats import MANY
+from pipeline.drift.repeats import MANY_NEAR_REPEATS
 from pipeline.model.global_explanation import count_values
 from pipeline.model.inputs import InputError
 from pipeline.schema import NAMES
@@ -111,7 +111,7 @@ def test_groups_of_similar_patients_are_said(
     similar[:, NAMES.index("chol")] += np.tile([0, 1, 2, 3], 25)
 
     assert compare(reference, similar).near_repeats > 0.5
-    assert compare(reference, window).near_repeats < MANY
+    assert compare(reference, window).near_repeats < MANY_NEAR_REPEATS
 
 
 def test_rows_that_tell_little_are_not_called_similar(reference: Array, window: Array) -> None:
