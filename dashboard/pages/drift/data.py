@@ -213,7 +213,9 @@ def _of_cohort(sample: Sample, found: Cohort) -> Sample:
 
 def _risk_shares(then: Sample, now: Sample) -> RiskShares | None:
     model = scorecards.scorecard(now.versions[0]) if now.versions else None
-    if model is None or then.rows is None or now.rows is None or not len(then.rows):
+    if model is None or then.rows is None or now.rows is None:
+        return None
+    if not len(then.rows) or not len(now.rows):
         return None
     return drift.risk_shares(model.score(then.rows), model.score(now.rows))
 
@@ -226,7 +228,11 @@ def classification(of: Window, against: str) -> ClassifierResult:
     if before.rows is None or now.rows is None:
         raise ValueError("the classifier needs rows")
     return drift.classify(
-        before.rows, now.rows, reference_patients=before.patients, patients=now.patients
+        before.rows,
+        now.rows,
+        reference_patients=before.patients,
+        patients=now.patients,
+        alpha=of.alpha,
     )
 
 
