@@ -104,7 +104,9 @@ def zone() -> tzinfo:
 
 
 def zone_switch() -> None:
-    """Draw the switch from the browser's time zone to UTC, at the end of every page."""
+    """Draw the switch from the browser's time zone to UTC, at the end of every page; not in UTC."""
+    if st.context.timezone == "UTC":
+        return
     with st.container(horizontal=True, horizontal_alignment="right", key="zone"):
         st.toggle(f"Times in UTC instead of {st.context.timezone or 'local time'}", key=_UTC)
 
