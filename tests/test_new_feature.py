@@ -240,3 +240,30 @@ def test_what_an_older_program_writes_after_a_rollback_verifies(
     later.works("verify", **settings)
     assert (removed.returncode, removed.stdout) == (4, "")
     assert "a newer program sealed columns that this one does not know" in removed.stderr
+
+
+DRIFT = """
+import numpy as np
+from pipeline.drift import classify, compare
+from pipeline.schema import FEATURES, NAMES
+
+chance = np.random.default_rng(1)
+
+
+def draw(n):
+    columns = [chance.choice(f.values or np.linspace(f.low, f.high, 50), n) for f in FEATURES]
+    return np.column_stack(columns)
+
+
+before, now = draw(150), draw(150)
+now[:, NAMES.index("bmi")] += 20
+print(compare(before, now).drifted[0], classify(before, now).importances[0].feature)
+"""
+
+
+def test_drift_and_its_classifier_see_a_change_of_a_new_feature(later: Programs) -> None:
+    command = [sys.executable, "-c", DRIFT]
+    found = subprocess.run(
+        command, cwd=later.folder, capture_output=True, text=True, check=True, env=environment()
+    )
+    assert found.stdout.split() == ["bmi", "bmi"]

@@ -233,7 +233,8 @@ class _Design:
         spread = [part.std(axis=0) for part in columns]
         self._scale = [np.where(sd > 1e-9, sd, np.inf) for sd in spread]
         self._bases = self._standardised(columns)
-        kinds = ["values"] * 13 + ["relations"] * 13 + ["all", "pairs", "trees"]
+        each = len(FEATURES)
+        kinds = ["values"] * each + ["relations"] * each + ["all", "pairs", "trees"]
         self._weights = [_WEIGHTS[kind] for kind in kinds]
 
     def _columns(self, findings: Sequence[_Finding]) -> Iterator[NDArray[Any]]:
@@ -249,7 +250,8 @@ class _Design:
                 parts += [missing * ranks[:, others], missing * far[:, others]]
             yield np.hstack(parts)
         yield np.hstack([finding.values for finding in findings])
-        yield np.column_stack([ranks[:, a] * ranks[:, b] for a, b in combinations(range(13), 2)])
+        pairs = combinations(range(len(findings)), 2)
+        yield np.column_stack([ranks[:, a] * ranks[:, b] for a, b in pairs])
         trees = np.zeros((len(ranks), _PROJECTED), dtype=np.float32)
         for split, above, leaves in zip(self._split, self._above, self._leaves, strict=True):
             leaf = np.zeros(len(ranks), dtype=np.int64)

@@ -18,6 +18,10 @@ _ORDERS = 20
 class RiskShares:
     """How much each finding moved the mean risk from reference to window."""
 
+    reference: float
+    """Mean probability of the reference, by the model that scored both sides."""
+    current: float
+    """Mean probability of the window."""
     log_odds: Array
     """In the order of `FEATURES`; they sum to the change of the mean log-odds."""
     probability: Array
@@ -77,4 +81,5 @@ def risk_shares(reference: Scores, current: Scores, *, seed: int = 0) -> RiskSha
                 earlier, risk = risk, sigmoid(z)
                 probability[i] += weights @ (risk - earlier)
     log_odds = current.contributions.mean(axis=0) - reference.contributions.mean(axis=0)
-    return RiskShares(log_odds, probability / (2 * _ORDERS))
+    before_p, now_p = float(reference.probability.mean()), float(current.probability.mean())
+    return RiskShares(before_p, now_p, log_odds, probability / (2 * _ORDERS))

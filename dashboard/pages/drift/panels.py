@@ -177,7 +177,8 @@ def prediction_drift(found: Comparison) -> None:
         st.markdown("**What changed the mean risk**")
         st.caption(texts.RISK_SHARES_NOTE)
         steps = charts.risk_steps(found.shares.probability)
-        waterfall = charts.risk_waterfall(found.risk[0], found.risk[1], steps)
+        ends = found.shares.reference, found.shares.current  # by one model, whoever scored the log
+        waterfall = charts.risk_waterfall(*ends, steps)
         widgets.plotly_chart(waterfall, texts.risk_steps(steps), 360, "risk_shares")
 
 

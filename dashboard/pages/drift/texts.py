@@ -142,9 +142,9 @@ def verdict(result: DriftResult, n: int, source: str, window: str, since: Mappin
 
 
 def notes(result: DriftResult) -> list[str]:
-    """Say which values look wrong without drift, and how many rows repeat a patient."""
+    """Say which values may be in another unit without drift, and how many rows repeat a patient."""
     wrong = [f.unit_error.sentence for f in result.features.values() if f.unit_error]
-    said = [f"Too few to be drift, but wrong: {one}." for one in wrong if not result.drift]
+    said = [f"Not drift, but to be checked: {one}." for one in wrong if not result.drift]
     if result.repeats:
         n, total = result.n_current, result.n_current + result.repeats
         said.append(
